@@ -1,0 +1,1 @@
+//! Criterion benches; each measures its floor in the same run.

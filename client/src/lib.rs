@@ -1,0 +1,1 @@
+//! The peer's half: sans-IO viewer and sender state, async API over QUIC.

@@ -1,0 +1,1 @@
+//! Chats: sessions, membership, latest tables, cursors, expiry, batch building. Sans-IO.

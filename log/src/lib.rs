@@ -1,0 +1,1 @@
+//! Partitioned append-only log on memory-mapped segments.

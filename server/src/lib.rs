@@ -1,0 +1,1 @@
+//! The server: pinned shards, QUIC, WebSocket, HTTP, control log, command line.
