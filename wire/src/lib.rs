@@ -1,1 +1,20 @@
 //! Bytes on the wire: frames, quantised points, limits. Sans-IO.
+//!
+//! Both ends use this crate: it turns bytes into values and values into bytes and knows
+//! no socket, clock or thread. `docs/PROTOCOL.md` is the normative text; every layout here
+//! is pinned by golden bytes in `tests/`.
+
+pub mod error;
+pub mod limits;
+
+pub mod ids;
+pub mod varint;
+
+pub mod point;
+
+pub mod batch;
+pub mod request;
+pub mod update;
+
+pub mod frame;
+pub mod splitter;

@@ -1,0 +1,155 @@
+//! The batch: the rows of a chat that changed in (from, to], each once.
+//!
+//! Stateless: positions are offsets from an anchor in the header, so that one encoding serves
+//! every viewer at the same cursor, whatever it missed before.
+
+use crate::ids::{Cell, ChatHandle, Counter, SessionId, Slot, UserName};
+use crate::point::{Payload, Point, Position};
+use crate::request::Delivery;
+use crate::update::SessionState;
+
+/// Which part of a batch that is larger than a frame this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Same for all pages of one batch.
+    pub snapshot: u32,
+    /// 0-based.
+    pub index: u32,
+    /// How many.
+    pub total: u32,
+}
+
+/// What stands before the entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchHeader {
+    /// Which chat.
+    pub chat: ChatHandle,
+    /// Which cell of it; 0 = the whole chat.
+    pub cell: Cell,
+    /// The partition's epoch.
+    pub epoch: u32,
+    /// The viewer must have everything up to here; 0 = a full batch.
+    pub from: u64,
+    /// After applying, the viewer has everything up to here.
+    pub to: u64,
+    /// Server time, milliseconds since 1970.
+    pub server_time_ms: u64,
+    /// Centre that positions are relative to.
+    pub anchor: Position,
+    /// Which delivery it was built for.
+    pub delivery: Delivery,
+    /// Set when the batch is cut into pages.
+    pub page: Option<Page>,
+}
+
+/// Who shares, until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The session.
+    pub session: SessionId,
+    /// Its member.
+    pub user: UserName,
+    /// Server time of its start, milliseconds since 1970.
+    pub started_at_ms: u64,
+    /// Server time of its end, milliseconds since 1970.
+    pub expires_at_ms: u64,
+    /// Exact counter of the row's newest point; 0 = none yet.
+    pub counter: Counter,
+    /// Points are sealed blobs.
+    pub sealed: bool,
+}
+
+/// A state and when it was entered (ended, stale) or last confirmed (stationary).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateMark {
+    /// The state.
+    pub state: SessionState,
+    /// Server time, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// One row to be written. What is `None` or empty has not changed since `from`.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryRef<'a> {
+    /// The session's place in the table.
+    pub slot: Slot,
+    /// Present iff it changed since `from`.
+    pub descriptor: Option<&'a Descriptor>,
+    /// The newest point, present iff it changed since `from`.
+    pub point: Option<&'a Point>,
+    /// Write the counter whole: its distance from the counter at `from` is not known to be below 256.
+    /// (With a descriptor the counter is exact anyway.)
+    pub counter_whole: bool,
+    /// Points between `from` and the newest one that the trail ring no longer holds (`every` only).
+    pub skipped: u64,
+    /// Present iff it changed since `from`.
+    pub state: Option<StateMark>,
+}
+
+/// The counter of an entry's point as it stands in the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireCounter {
+    /// Low byte; see [`WireCounter::widen`].
+    Low(u8),
+    /// Exact.
+    Whole(Counter),
+}
+
+impl WireCounter {
+    /// The exact counter for a viewer that has `known` as the session's newest counter:
+    /// the smallest value at or above `known` with this low byte.
+    pub fn widen(self, known: Counter) -> Counter {
+        match self {
+            Self::Whole(counter) => counter,
+            Self::Low(low) => Counter(known.0 + u64::from(low.wrapping_sub(known.0 as u8))),
+        }
+    }
+}
+
+/// The newest point of an entry, as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewestPoint {
+    /// Its counter, perhaps to be widened.
+    pub counter: WireCounter,
+    /// Device time, milliseconds since 1970.
+    pub captured_at_ms: i64,
+    /// Fix or blob.
+    pub payload: Payload,
+}
+
+/// A point before the newest one, as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierPoint {
+    /// How far its counter lies behind the newest one's; at least 1.
+    pub behind: u64,
+    /// Device time, milliseconds since 1970.
+    pub captured_at_ms: i64,
+    /// Fix or blob.
+    pub payload: Payload,
+}
+
+/// One row, as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The session's place in the table.
+    pub slot: Slot,
+    /// Present iff it changed since `from`.
+    pub descriptor: Option<Descriptor>,
+    /// The newest point, present iff it changed since `from`.
+    pub point: Option<NewestPoint>,
+    /// Earlier points, oldest first.
+    pub earlier: Vec<EarlierPoint>,
+    /// Points that are lost to this viewer before the first of `earlier`.
+    pub skipped: u64,
+    /// Present iff it changed since `from`.
+    pub state: Option<StateMark>,
+}
+
+/// A batch as read: checked whole before anything of it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// What stands before the entries.
+    pub header: BatchHeader,
+    /// In order of their slots, each slot once.
+    pub entries: Vec<Entry>,
+}

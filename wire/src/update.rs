@@ -1,0 +1,243 @@
+//! Frames from the server to a client.
+
+use bytes::Bytes;
+
+use crate::error::Code;
+use crate::ids::{Cell, ChatHandle, Counter, RequestNumber, SessionId, ShareNumber};
+
+/// What a client must know before it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Welcome {
+    /// Version spoken from here.
+    pub version: u16,
+    /// Identity of the log, part of every cursor.
+    pub log: u64,
+    /// Server time, milliseconds since 1970.
+    pub server_time_ms: u64,
+    /// Longest frame that the server takes, bytes.
+    pub frame_bytes_max: u32,
+    /// Longest session, seconds.
+    pub duration_s_max: u32,
+    /// A client that hears nothing for this long should ask (`Ping`), milliseconds.
+    pub keep_alive_ms: u32,
+    /// A session without a word for this long is stale, milliseconds.
+    pub stale_after_ms: u32,
+}
+
+/// A request that is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Which request; 0 = none in particular.
+    pub request: RequestNumber,
+    /// Why.
+    pub code: Code,
+    /// What to do next.
+    pub text: String,
+}
+
+/// A session is bound to this connection (start, resume) or has a new end (extend).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// Which request.
+    pub request: RequestNumber,
+    /// The session.
+    pub session: SessionId,
+    /// Its number on this connection.
+    pub share: ShareNumber,
+    /// Greatest counter that was accepted; the sender goes on above it.
+    pub counter_last: Counter,
+    /// Server time of its end, milliseconds since 1970.
+    pub expires_at_ms: u64,
+}
+
+/// Verdict on one point that was not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which point.
+    pub counter: Counter,
+    /// Why (`superseded` needs no action).
+    pub code: Code,
+}
+
+/// "Appended up to here", cumulative.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Which session.
+    pub share: ShareNumber,
+    /// Every live point up to this counter was appended, or has or had a verdict.
+    pub counter: Counter,
+    /// Points up to this counter are durable; 0 = nothing said.
+    pub durable: Counter,
+    /// Points that were not appended, since the last `Accepted`.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// A session that ended while bound to this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShareEnded {
+    /// Its number on this connection, free from now.
+    pub share: ShareNumber,
+    /// Stopped, expired or revoked.
+    pub state: SessionState,
+}
+
+/// A watch was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watching {
+    /// Which request.
+    pub request: RequestNumber,
+    /// The chat's number from here on.
+    pub chat: ChatHandle,
+    /// The partition's epoch.
+    pub epoch: u32,
+    /// Cursors below this get a full batch.
+    pub horizon: u64,
+    /// Where the viewer goes on: the cursor it presented, or 0 when a full batch follows.
+    pub from: u64,
+}
+
+/// A watch that ended without being asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchEnded {
+    /// Which chat.
+    pub chat: ChatHandle,
+    /// Why.
+    pub code: Code,
+}
+
+/// "The newest offset of this chat is `to`."
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Which chat.
+    pub chat: ChatHandle,
+    /// Which cell of it.
+    pub cell: Cell,
+    /// The partition's epoch.
+    pub epoch: u32,
+    /// Newest offset.
+    pub to: u64,
+}
+
+/// How often reporting is worth it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Which session.
+    pub share: ShareNumber,
+    /// Wanted time between points, milliseconds; 0 = nobody watches, heartbeats are enough.
+    pub interval_ms: u32,
+}
+
+/// A request that was met and has no answer of its own (stop, unwatch, auth).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Which request.
+    pub request: RequestNumber,
+    /// False: applied, not yet durable (the server goes on trying).
+    pub durable: bool,
+}
+
+/// Answer to `Ping`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pong {
+    /// The number of the `Ping`.
+    pub number: u64,
+    /// Server time, milliseconds since 1970.
+    pub server_time_ms: u64,
+}
+
+/// The server ends the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Goodbye {
+    /// Why.
+    pub code: Code,
+    /// Come back after this long, milliseconds; spread by the server.
+    pub retry_after_ms: u32,
+    /// What to do next.
+    pub text: String,
+}
+
+/// State of a session as a viewer sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum SessionState {
+    /// Reporting.
+    #[default]
+    Live = 0,
+    /// Reporting that it does not move.
+    Stationary = 1,
+    /// No word for a while, judged by the server.
+    Stale = 2,
+    /// Ended by its owner.
+    Stopped = 3,
+    /// Ended by its time.
+    Expired = 4,
+    /// Ended by loss of membership.
+    Revoked = 5,
+    /// Left this cell for another.
+    Moved = 6,
+}
+
+impl SessionState {
+    /// From the byte on the wire.
+    pub fn from_u8(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0 => Self::Live,
+            1 => Self::Stationary,
+            2 => Self::Stale,
+            3 => Self::Stopped,
+            4 => Self::Expired,
+            5 => Self::Revoked,
+            6 => Self::Moved,
+            _ => return None,
+        })
+    }
+
+    /// Whether no point can follow.
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Stopped | Self::Expired | Self::Revoked)
+    }
+
+    /// The name used in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Stationary => "stationary",
+            Self::Stale => "stale",
+            Self::Stopped => "stopped",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Moved => "moved",
+        }
+    }
+}
+
+/// Any frame from the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// Answer to `Hello`.
+    Welcome(Welcome),
+    /// A request is refused.
+    Refused(Refused),
+    /// A session is bound or extended.
+    Shared(Shared),
+    /// Points were appended, or have verdicts.
+    Accepted(Accepted),
+    /// A watch begins.
+    Watching(Watching),
+    /// Rows that changed; the body is parsed by [`crate::batch::Batch::decode`].
+    Batch(Bytes),
+    /// Newest offset of a quiet chat.
+    Head(Head),
+    /// How often to report.
+    Demand(Demand),
+    /// Answer to `Ping`.
+    Pong(Pong),
+    /// The connection ends.
+    Goodbye(Goodbye),
+    /// A request was met.
+    Done(Done),
+    /// A watch ended.
+    WatchEnded(WatchEnded),
+    /// A bound session ended.
+    ShareEnded(ShareEnded),
+}

@@ -1,0 +1,62 @@
+//! QUIC variable-length integers (RFC 9000, section 16) and zigzag for signed values.
+
+use bytes::{Buf, BufMut};
+
+use crate::error::{Code, WireError};
+
+/// Largest value: 62 bits.
+pub const MAX: u64 = (1 << 62) - 1;
+
+/// Bytes that `value` takes: 1, 2, 4 or 8.
+pub const fn len(value: u64) -> usize {
+    match value {
+        0..=0x3f => 1,
+        0x40..=0x3fff => 2,
+        0x4000..=0x3fff_ffff => 4,
+        _ => 8,
+    }
+}
+
+/// Appends `value`.
+///
+/// # Panics
+/// If `value` is above [`MAX`]; callers check their inputs at the border.
+pub fn put(out: &mut impl BufMut, value: u64) {
+    assert!(value <= MAX, "varint out of range: {value}");
+    match len(value) {
+        1 => out.put_u8(value as u8),
+        2 => out.put_u16(0x4000 | value as u16),
+        4 => out.put_u32(0x8000_0000 | value as u32),
+        _ => out.put_u64(0xc000_0000_0000_0000 | value),
+    }
+}
+
+/// Takes one value from the front of `input`.
+///
+/// # Errors
+/// `malformed` when the bytes end too early.
+pub fn get(input: &mut &[u8]) -> Result<u64, WireError> {
+    let short = || WireError::new(Code::Malformed, "a number is cut off");
+    let first = *input.first().ok_or_else(short)?;
+    let size = 1usize << (first >> 6);
+    if input.len() < size {
+        return Err(short());
+    }
+    let value = match size {
+        1 => u64::from(input.get_u8()),
+        2 => u64::from(input.get_u16()) & 0x3fff,
+        4 => u64::from(input.get_u32()) & 0x3fff_ffff,
+        _ => input.get_u64() & MAX,
+    };
+    Ok(value)
+}
+
+/// Maps small negative and positive numbers to small unsigned ones.
+pub const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// The inverse of [`zigzag`].
+pub const fn unzigzag(value: u64) -> i64 {
+    ((value >> 1) as i64) ^ -((value & 1) as i64)
+}
