@@ -80,7 +80,9 @@ pub struct EntryRef<'a> {
     /// Write the counter whole: its distance from the counter at `from` is not known to be below 256.
     /// (With a descriptor the counter is exact anyway.)
     pub counter_whole: bool,
-    /// Points between `from` and the newest one that the trail ring no longer holds (`every` only).
+    /// `every` only. 0: nothing since `from` is missing here. Otherwise, and always in a full
+    /// batch: how many of the session's points so far this entry does not list. A viewer subtracts
+    /// those it has had and so knows exactly how many it has lost, wherever its cursor was.
     pub skipped: u64,
     /// Present iff it changed since `from`.
     pub state: Option<StateMark>,
@@ -139,7 +141,11 @@ pub struct Entry {
     pub point: Option<NewestPoint>,
     /// Earlier points, oldest first.
     pub earlier: Vec<EarlierPoint>,
-    /// Points that are lost to this viewer before the first of `earlier`.
+    /// `every` only. 0: nothing since `from` is missing here. Otherwise the session's points so
+    /// far that are not listed here. With `had` = points the viewer has counted for this session
+    /// (0 for one that began after its cursor; in a full batch an unknown session starts at
+    /// `skipped` + listed, with nothing lost) and `new` = listed ones it did not have:
+    /// lost = `skipped` + listed - `had` - `new`, and its count becomes `skipped` + listed.
     pub skipped: u64,
     /// Present iff it changed since `from`.
     pub state: Option<StateMark>,
