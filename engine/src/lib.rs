@@ -1,1 +1,4 @@
 //! Chats: sessions, membership, latest tables, cursors, expiry, batch building. Sans-IO.
+
+pub mod ids;
+pub mod time;
