@@ -2,3 +2,6 @@
 
 pub mod ids;
 pub mod time;
+
+pub mod journal;
+pub mod record;
