@@ -10,11 +10,22 @@ pub mod limits;
 pub mod ids;
 pub mod varint;
 
+mod bytes_in;
+mod bytes_out;
+
 pub mod point;
 
-pub mod batch;
+mod payload;
+
 pub mod request;
 pub mod update;
+
+pub mod batch;
+
+pub mod kind;
+
+mod request_codec;
+mod update_codec;
 
 pub mod frame;
 pub mod splitter;

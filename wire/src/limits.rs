@@ -41,11 +41,19 @@ pub const REASON_BYTES_MAX: usize = 256;
 /// key id and richer payloads.
 pub const SEALED_BYTES_MAX: usize = 128;
 
-/// Points in one `Points` upload.
+/// Points in one `Points` upload, as far as they fit [`CLIENT_FRAME_BYTES_MAX`].
 pub const POINTS_PER_UPLOAD_MAX: usize = 128;
 
 /// Points of a session's trail that a viewer may ask for.
 pub const TRAIL_POINTS_MAX: usize = 32;
+
+/// Points before the newest one in an entry of a batch. With the longest blobs they fill about half
+/// of a server frame, so that every entry fits one.
+pub const EARLIER_POINTS_MAX: usize = 255;
+
+/// Verdicts in one `Accepted`; more go into the next one. Each takes at most 10 bytes, so that the
+/// frame stays small.
+pub const VERDICTS_MAX: usize = 256;
 
 /// Cells in one `Watch`.
 pub const CELLS_PER_WATCH_MAX: usize = 64;
@@ -65,3 +73,5 @@ pub const LON_E6_MAX: i32 = 180_000_000;
 
 const _: () = assert!(TOKEN_BYTES_MAX + CLIENT_NAME_BYTES_MAX + 32 <= CLIENT_FRAME_BYTES_MAX);
 const _: () = assert!(CLIENT_FRAME_BYTES_MAX <= SERVER_FRAME_BYTES_MAX);
+const _: () =
+    assert!(EARLIER_POINTS_MAX * (SEALED_BYTES_MAX + 24) + 1024 <= SERVER_FRAME_BYTES_MAX);

@@ -1,46 +1,8 @@
-//! The batch: the rows of a chat that changed in (from, to], each once.
-//!
-//! Stateless: positions are offsets from an anchor in the header, so that one encoding serves
-//! every viewer at the same cursor, whatever it missed before.
+//! One row of a batch, as it is written and as it is read.
 
-use crate::ids::{Cell, ChatHandle, Counter, SessionId, Slot, UserName};
-use crate::point::{Payload, Point, Position};
-use crate::request::Delivery;
+use crate::ids::{Counter, SessionId, Slot, UserName};
+use crate::point::{Payload, Point};
 use crate::update::SessionState;
-
-/// Which part of a batch that is larger than a frame this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Same for all pages of one batch.
-    pub snapshot: u32,
-    /// 0-based.
-    pub index: u32,
-    /// How many.
-    pub total: u32,
-}
-
-/// What stands before the entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchHeader {
-    /// Which chat.
-    pub chat: ChatHandle,
-    /// Which cell of it; 0 = the whole chat.
-    pub cell: Cell,
-    /// The partition's epoch.
-    pub epoch: u32,
-    /// The viewer must have everything up to here; 0 = a full batch.
-    pub from: u64,
-    /// After applying, the viewer has everything up to here.
-    pub to: u64,
-    /// Server time, milliseconds since 1970.
-    pub server_time_ms: u64,
-    /// Centre that positions are relative to.
-    pub anchor: Position,
-    /// Which delivery it was built for.
-    pub delivery: Delivery,
-    /// Set when the batch is cut into pages.
-    pub page: Option<Page>,
-}
 
 /// Who shares, until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,13 +111,4 @@ pub struct Entry {
     pub skipped: u64,
     /// Present iff it changed since `from`.
     pub state: Option<StateMark>,
-}
-
-/// A batch as read: checked whole before anything of it is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// What stands before the entries.
-    pub header: BatchHeader,
-    /// In order of their slots, each slot once.
-    pub entries: Vec<Entry>,
 }

@@ -1,0 +1,68 @@
+//! Positions and times of a batch: relative to its anchor and its server time.
+
+use bytes::BufMut;
+
+use crate::batch::header::BatchHeader;
+use crate::bytes_in::{self, malformed};
+use crate::error::WireError;
+use crate::limits::{CAPTURED_AT_MS_MAX, CAPTURED_AT_MS_MIN};
+use crate::payload;
+use crate::point::Position;
+use crate::varint;
+
+/// Reach of the narrow form around the anchor in 1e-6 degree: what 24 bits hold, both ways alike.
+pub(crate) const NARROW_E6_MAX: i32 = (1 << 23) - 1;
+
+/// Whether the narrow form cannot say it. The distance is taken without going around the globe, so
+/// a chat across the antimeridian has wide rows on one side of it: bytes, not errors.
+pub(crate) fn is_wide(anchor: Position, position: Position) -> bool {
+    let far = |a: i32, b: i32| a.abs_diff(b) > NARROW_E6_MAX as u32;
+    far(anchor.lat_e6, position.lat_e6) || far(anchor.lon_e6, position.lon_e6)
+}
+
+/// Appends a position in the form that `wide` says.
+pub(crate) fn put(out: &mut Vec<u8>, anchor: Position, position: Position, wide: bool) {
+    if wide {
+        return payload::put_position_wide(out, position);
+    }
+    out.put_int_le(i64::from(position.lat_e6 - anchor.lat_e6), 3);
+    out.put_int_le(i64::from(position.lon_e6 - anchor.lon_e6), 3);
+}
+
+/// The inverse of [`put`]; the anchor is in range.
+pub(crate) fn read(input: &mut &[u8], anchor: Position, wide: bool) -> Result<Position, WireError> {
+    let position = if wide {
+        payload::read_position_wide(input)?
+    } else {
+        Position {
+            lat_e6: anchor.lat_e6 + bytes_in::i24_le(input)?,
+            lon_e6: anchor.lon_e6 + bytes_in::i24_le(input)?,
+        }
+    };
+    if !position.in_range() {
+        return Err(malformed("a position is out of range"));
+    }
+    Ok(position)
+}
+
+/// Appends a time as its age at the batch's server time.
+pub(crate) fn put_time(out: &mut Vec<u8>, header: &BatchHeader, time_ms: i64) {
+    let age_ms = header.server_time_ms as i64 - time_ms;
+    varint::put(out, varint::zigzag(age_ms));
+}
+
+/// The inverse of [`put_time`] for a time of a device.
+pub(crate) fn read_time(input: &mut &[u8], header: &BatchHeader) -> Result<i64, WireError> {
+    let age_ms = varint::unzigzag(varint::get(input)?);
+    let time_ms = header.server_time_ms as i64 - age_ms;
+    if !(CAPTURED_AT_MS_MIN..=CAPTURED_AT_MS_MAX).contains(&time_ms) {
+        return Err(malformed("a time is out of range"));
+    }
+    Ok(time_ms)
+}
+
+/// The inverse of [`put_time`] for a time of the server, which is never before 1970.
+pub(crate) fn read_server_time(input: &mut &[u8], header: &BatchHeader) -> Result<u64, WireError> {
+    let time_ms = read_time(input, header)?;
+    u64::try_from(time_ms).map_err(|_| malformed("a server time is out of range"))
+}
