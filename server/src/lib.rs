@@ -1,1 +1,6 @@
 //! The server: pinned shards, QUIC, WebSocket, HTTP, control log, command line.
+
+pub mod clock;
+pub mod limits;
+
+pub mod access;

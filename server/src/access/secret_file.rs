@@ -1,0 +1,123 @@
+//! Files that hold secrets: made once, readable by their owner only, never half written.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::access::error::AccessError;
+
+/// Mode of a secret file: the owner reads and writes, nobody else.
+const SECRET_MODE: u32 = 0o600;
+/// Mode of a directory of secrets.
+const SECRET_DIR_MODE: u32 = 0o700;
+/// Bytes of a secret file: keys and certificates have a few KiB; anything larger is a mistake.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
+/// Reads a secret file, and warns when others may read it too.
+///
+/// # Errors
+/// When it is not there, not readable or larger than any key.
+pub fn read(path: &Path) -> Result<Vec<u8>, AccessError> {
+    let file = File::open(path).map_err(|e| AccessError::io(path, e))?;
+    let metadata = file.metadata().map_err(|e| AccessError::io(path, e))?;
+    if metadata.mode() & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "secret file is open to others; chmod 600 it");
+    }
+    let mut bytes = Vec::new();
+    file.take(SECRET_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| AccessError::io(path, e))?;
+    if bytes.len() as u64 > SECRET_BYTES_MAX {
+        return Err(AccessError::unusable(
+            path,
+            "larger than any key; wrong file?",
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Reads a secret file, or makes it from `make` when it is not there yet. Two processes that
+/// do this at the same time end up with the same content.
+///
+/// # Errors
+/// Those of [`read`], and what the file system says when the file cannot be made.
+pub fn read_or_create(path: &Path, make: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, AccessError> {
+    match read(path) {
+        Err(AccessError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+        other => return other,
+    }
+    create(path, &make())?;
+    read(path)
+}
+
+/// Makes the directory of secrets, and its parents, if it is not there yet.
+///
+/// # Errors
+/// What the file system says.
+pub fn create_dir(path: &Path) -> Result<(), AccessError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(SECRET_DIR_MODE)
+        .create(path)
+        .map_err(|e| AccessError::io(path, e))
+}
+
+/// Writes a new file under another name, makes it durable, then links it into place: whoever
+/// comes second finds the first one's file.
+fn create(path: &Path, content: &[u8]) -> Result<(), AccessError> {
+    let parent = path.parent().unwrap_or_else(|| Path::new("."));
+    create_dir(parent)?;
+    let draft = path.with_extension(format!(
+        "draft-{}-{:08x}",
+        std::process::id(),
+        random_u32()?
+    ));
+    let written = write_new(&draft, content).and_then(|()| match fs::hard_link(&draft, path) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    });
+    let _ = fs::remove_file(&draft);
+    written
+        .and_then(|()| File::open(parent)?.sync_all())
+        .map_err(|e| AccessError::io(path, e))
+}
+
+fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(SECRET_MODE)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn random_u32() -> Result<u32, AccessError> {
+    getrandom::u32().map_err(|_| AccessError::Sign("the system gives no random numbers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_made_once_and_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys/secret");
+        let first = read_or_create(&path, || b"one".to_vec()).unwrap();
+        let second = read_or_create(&path, || b"two".to_vec()).unwrap();
+        assert_eq!(first, b"one");
+        assert_eq!(second, b"one");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_huge_file_is_refused_without_reading_it_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("huge");
+        File::create(&path).unwrap().set_len(1 << 30).unwrap();
+        assert!(matches!(read(&path), Err(AccessError::Unusable { .. })));
+    }
+}

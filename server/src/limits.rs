@@ -1,0 +1,166 @@
+//! Every bound of the server's edge, with its unit and its reason, in one list.
+//!
+//! The list that `serve --print-limits` prints is made from the same lines as the constants,
+//! so that neither can be forgotten. Bounds that belong to the protocol are in
+//! `skein_wire::limits`, those of chats in the engine.
+
+use skein_wire::limits::{CLIENT_FRAME_BYTES_MAX, SERVER_FRAME_BYTES_MAX};
+
+/// One bound as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitLine {
+    /// Name of the constant, in small letters.
+    pub name: &'static str,
+    /// Its value.
+    pub value: u64,
+    /// What the value counts.
+    pub unit: &'static str,
+    /// Why it has this size.
+    pub reason: &'static str,
+}
+
+macro_rules! limits {
+    ($($name:ident: $type:ty = $value:expr, $unit:literal, $reason:literal;)*) => {
+        $(
+            #[doc = concat!("In ", $unit, ": ", $reason)]
+            pub const $name: $type = $value;
+        )*
+
+        /// The bounds of the edge, in the order of this file.
+        pub fn edge_limits() -> Vec<LimitLine> {
+            vec![$(LimitLine {
+                name: stringify!($name),
+                value: $name as u64,
+                unit: $unit,
+                reason: $reason,
+            },)*]
+        }
+    };
+}
+
+limits! {
+    HELLO_DEADLINE_MS: u64 = 5_000, "milliseconds",
+        "from an open connection to a valid Hello; a phone on a bad link needs two round trips of one second";
+    CLOSE_LINGER_MS: u64 = 2_000, "milliseconds",
+        "a closing connection may still deliver its Goodbye; after that it is cut";
+    IDLE_VIEWER_MS: u64 = 120_000, "milliseconds",
+        "a connection that takes nothing for so long is closed with a resume hint; a phone asleep for a minute survives";
+    EVENTS_PER_POLL_MAX: usize = 4_096, "events",
+        "taken from the sockets in one pass, so that a flood cannot delay the sends of that pass";
+    HELLOS_PER_POLL_MAX: usize = 16, "tokens",
+        "verified in one pass at about 60 us each: a reconnecting flood costs a pass one millisecond";
+    CONTROL_QUEUE_FRAMES_MAX: usize = 256, "frames",
+        "answers waiting for a slow connection; one that asks without reading is closed";
+    CONTROL_QUEUE_BYTES_MAX: usize = 64 * 1024, "bytes",
+        "the same bound in bytes: answers are small, 64 KiB are hundreds of them";
+
+    WEBSOCKET_MESSAGE_BYTES_MAX: usize = CLIENT_FRAME_BYTES_MAX + 8, "bytes",
+        "of a client's message, checked before anything is allocated: one largest frame with its length";
+    WEBSOCKET_CONTROLS_PER_S_MAX: u32 = 10, "frames per second",
+        "pings, pongs and closes of one client; more is an attack on the reply path";
+    WEBSOCKET_READ_BYTES_MAX: usize = 16 * 1024, "bytes",
+        "read from one connection before the next one has its turn";
+    WEBSOCKET_SEND_BUFFER_BYTES: usize = 16 * 1024, "bytes",
+        "asked for as SO_SNDBUF: what is stale must not wait below us";
+    WEBSOCKET_RECEIVE_BUFFER_BYTES: usize = 16 * 1024, "bytes",
+        "asked for as SO_RCVBUF: four largest frames";
+    WEBSOCKET_UNSENT_BYTES: u32 = 4 * 1024, "bytes",
+        "TCP_NOTSENT_LOWAT: writable means that fresh bytes leave soon";
+    WEBSOCKET_EPOLL_EVENTS_MAX: usize = 256, "events",
+        "taken from the kernel at a time";
+    TCP_KEEP_ALIVE_IDLE_S: u64 = 60, "seconds",
+        "silence after which the kernel asks a TCP peer whether it is there";
+    TCP_KEEP_ALIVE_INTERVAL_S: u64 = 15, "seconds",
+        "between two such questions";
+    TCP_KEEP_ALIVE_PROBES: u32 = 4, "questions",
+        "without an answer before the kernel gives the peer up";
+    TLS_BUFFER_BYTES: usize = 20 * 1024, "bytes",
+        "of ciphertext rustls may hold for one connection: one record of 16 KiB and a margin";
+    TLS_CHUNK_BYTES: usize = 16 * 1024, "bytes",
+        "of plain text given to rustls at a time, only when the last has left";
+
+    HTTP_CONNECTIONS_MAX: usize = 1_024, "connections per shard",
+        "in TLS handshake, upgrade or HTTP; a WebSocket counts no longer once upgraded";
+    HTTP_HEADER_DEADLINE_MS: u64 = 5_000, "milliseconds",
+        "for a request's whole header, also between two requests on one connection";
+    HTTP_HEADER_BYTES_MAX: usize = 8 * 1024, "bytes",
+        "of a request's header";
+    HTTP_ANSWER_DEADLINE_MS: u64 = 30_000, "milliseconds",
+        "from a request to the head of its answer";
+    HTTP_QUEUE_MAX: usize = 256, "requests",
+        "waiting for the HTTP service; beyond it the answer is busy";
+    TLS_HANDSHAKE_DEADLINE_MS: u64 = 5_000, "milliseconds",
+        "for a TLS handshake over TCP";
+    ACCEPT_BACKOFF_MS: u64 = 20, "milliseconds",
+        "pause of accepting when the process has no descriptors left";
+    TCP_BACKLOG: i32 = 1_024, "connections",
+        "waiting to be accepted; the kernel may clamp it";
+
+    QUIC_IDLE_TIMEOUT_MS: u32 = 90_000, "milliseconds",
+        "of silence before a QUIC connection is given up; a client stopped for a minute survives";
+    QUIC_BIDI_STREAMS_MAX: u32 = 1, "streams",
+        "the control stream, and nothing else";
+    QUIC_UNI_STREAMS_MAX: u32 = 3, "streams",
+        "points in flight, so that a lost packet of one does not hold the next";
+    QUIC_STREAM_WINDOW_BYTES: u32 = 16 * 1024, "bytes",
+        "a client may have unread on one stream: four largest frames";
+    QUIC_WINDOW_BYTES: u32 = 32 * 1024, "bytes",
+        "a client may have unread on all streams";
+    QUIC_SEND_WINDOW_BYTES: u64 = 96 * 1024, "bytes",
+        "unacknowledged towards one client: one largest frame of 64 KiB and the control stream";
+    QUIC_DATAGRAM_RECEIVE_BYTES: usize = 16 * 1024, "bytes",
+        "of a client's datagrams waiting to be read";
+    QUIC_DATAGRAM_SEND_BYTES: usize = 1_200, "bytes",
+        "of datagrams waiting to be sent: exactly one, so that nothing stale waits behind it";
+    QUIC_INITIAL_MTU_BYTES: u16 = 1_200, "bytes",
+        "of a UDP payload; every path carries it, and probing costs memory and false alarms";
+    QUIC_CRYPTO_BUFFER_BYTES: usize = 16 * 1024, "bytes",
+        "of handshake data out of order";
+    QUIC_HANDSHAKES_MAX: usize = 64, "handshakes per shard",
+        "at once, at half a millisecond of processor each; more are ignored and come again";
+    QUIC_RETRY_FROM: usize = 16, "handshakes per shard",
+        "from which an unproven address must prove itself by Retry";
+    QUIC_HANDSHAKE_DEADLINE_MS: u64 = 5_000, "milliseconds",
+        "for a QUIC handshake";
+    QUIC_INCOMING_MAX: usize = 256, "connections per shard",
+        "waiting for their handshake to begin";
+    QUIC_INCOMING_BYTES_MAX: u64 = 16 * 1024, "bytes",
+        "kept of one connection that waits for its handshake";
+    QUIC_INCOMING_BYTES_TOTAL_MAX: u64 = 1024 * 1024, "bytes",
+        "kept of all of them";
+    QUIC_BATCH_STREAMS_MAX: usize = 64, "streams",
+        "of batches open towards one client, one a viewer";
+    QUIC_UDP_BUFFER_BYTES: usize = 4 * 1024 * 1024, "bytes",
+        "asked for as SO_RCVBUF and SO_SNDBUF of the UDP socket; the kernel may clamp it";
+    CONNECTIONS_PER_SHARD_MAX: usize = 200_000, "connections",
+        "of one transport on one shard; the memory ceiling and the descriptors are reached first";
+}
+
+const _: () = assert!(QUIC_SEND_WINDOW_BYTES as usize >= SERVER_FRAME_BYTES_MAX);
+const _: () = assert!(QUIC_STREAM_WINDOW_BYTES <= QUIC_WINDOW_BYTES);
+const _: () = assert!(QUIC_STREAM_WINDOW_BYTES as usize >= CLIENT_FRAME_BYTES_MAX);
+const _: () = assert!(QUIC_RETRY_FROM < QUIC_HANDSHAKES_MAX);
+const _: () = assert!(TLS_CHUNK_BYTES < TLS_BUFFER_BYTES);
+const _: () = assert!(IDLE_VIEWER_MS > 60_000);
+
+#[cfg(test)]
+mod tests {
+    use super::edge_limits;
+
+    #[test]
+    fn every_limit_says_its_unit_and_reason_once() {
+        let lines = edge_limits();
+        let mut names: Vec<_> = lines.iter().map(|line| line.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), lines.len());
+        for line in lines {
+            assert!(line.value > 0, "{}", line.name);
+            assert!(
+                !line.unit.is_empty() && !line.reason.is_empty(),
+                "{}",
+                line.name
+            );
+        }
+    }
+}
