@@ -5,3 +5,7 @@ pub mod time;
 
 pub mod journal;
 pub mod record;
+
+pub mod command;
+pub mod control_state;
+pub mod request;
