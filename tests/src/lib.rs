@@ -1,1 +1,36 @@
-//! End-to-end, crash, fault and simulation tests.
+//! End-to-end, crash, fault and simulation tests: the harness they share.
+//!
+//! The end-to-end tests run the real binary over real sockets. A [`server::Server`] is a child
+//! process on a data directory of its own and on ports that the kernel chose; `skein share` and
+//! `skein watch` run as child processes too ([`cli`]), and where a test must see bytes, a small
+//! blocking client of its own speaks the protocol ([`peer`] over [`websocket`]), with a table
+//! ([`table`]) that knows the apply rule and nothing else. None of it uses the client crate, so
+//! that a mistake there cannot hide one in the server.
+//!
+//! Every process keeps what it wrote; when a test fails, it is printed. Every process dies with
+//! the value that started it.
+
+pub mod skip;
+pub mod wait;
+
+pub mod binary;
+pub mod lines;
+pub mod process;
+
+pub mod http;
+pub mod metrics;
+pub mod procfs;
+
+pub mod cores;
+pub mod operator;
+pub mod server;
+
+pub mod tls;
+pub mod websocket;
+
+pub mod peer;
+pub mod table;
+
+pub mod gpx;
+
+pub mod cli;
