@@ -5,3 +5,14 @@ pub mod time;
 
 pub mod journal;
 pub mod record;
+
+// A chat's latest table.
+pub mod anchor;
+pub mod change_order;
+pub mod row;
+pub mod table;
+pub mod trail;
+
+pub mod command;
+pub mod control_state;
+pub mod request;

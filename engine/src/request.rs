@@ -1,0 +1,201 @@
+//! Requests of the HTTP and control API to the owner of a chat, and their replies.
+//!
+//! They are values: the server carries them to the owner shard and the replies back.
+
+use skein_wire::error::WireError;
+use skein_wire::ids::{ChatName, Counter, Cursor, SessionId, UserName};
+use skein_wire::point::Point;
+use skein_wire::update::{SessionState, Verdict};
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A user, as a valid token names it: needs the right, and owns the session.
+    User(UserName),
+    /// The operator or the chat service: may act for every member.
+    Control,
+}
+
+/// Asks for a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartRequest {
+    /// Where.
+    pub chat: ChatName,
+    /// Who asks.
+    pub actor: Actor,
+    /// Who will share.
+    pub user: UserName,
+    /// How long, seconds.
+    pub duration_s: u32,
+    /// The same key gives the same session.
+    pub idempotency_key: String,
+    /// Points will be sealed blobs.
+    pub sealed: bool,
+}
+
+/// Points of one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PointsRequest {
+    /// Where.
+    pub chat: ChatName,
+    /// Which.
+    pub session: SessionId,
+    /// Who asks.
+    pub actor: Actor,
+    /// They lie behind the newest point: trail and history only.
+    pub historical: bool,
+    /// Reply only when they are durable.
+    pub durable: bool,
+    /// Oldest first, each checked by [`Point::check`].
+    pub points: Vec<Point>,
+}
+
+/// A request about one chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChatRequest {
+    /// Start a session. Reply: `Session`.
+    Start(StartRequest),
+    /// Move the end of a session to `duration_s` from now. Reply: `Session`.
+    Extend {
+        /// Where.
+        chat: ChatName,
+        /// Which.
+        session: SessionId,
+        /// Who asks.
+        actor: Actor,
+        /// From now, seconds.
+        duration_s: u32,
+    },
+    /// End a session. Reply: `Done`.
+    Stop {
+        /// Where.
+        chat: ChatName,
+        /// Which.
+        session: SessionId,
+        /// Who asks.
+        actor: Actor,
+    },
+    /// Take points. Reply: `Points`.
+    Points(PointsRequest),
+    /// The newest point of every live session. Reply: `Positions`.
+    Positions {
+        /// Where.
+        chat: ChatName,
+        /// Who asks.
+        actor: Actor,
+    },
+    /// The live sessions. Reply: `Sessions`.
+    Sessions {
+        /// Where.
+        chat: ChatName,
+        /// Who asks.
+        actor: Actor,
+    },
+    /// Make a user a member, or change the rights. Control only. Reply: `Done`.
+    PutMember {
+        /// Where.
+        chat: ChatName,
+        /// Who.
+        user: UserName,
+        /// [`crate::command::RIGHT_SHARE`] and [`crate::command::RIGHT_WATCH`].
+        rights: u8,
+    },
+    /// End a membership. Control only. Reply: `Done`.
+    RemoveMember {
+        /// Where.
+        chat: ChatName,
+        /// Who.
+        user: UserName,
+    },
+    /// The members. Control only. Reply: `Members`.
+    Members {
+        /// Where.
+        chat: ChatName,
+    },
+}
+
+impl ChatRequest {
+    /// The chat it is about, which decides the shard that answers.
+    pub fn chat(&self) -> &ChatName {
+        match self {
+            Self::Start(request) => &request.chat,
+            Self::Points(request) => &request.chat,
+            Self::Extend { chat, .. }
+            | Self::Stop { chat, .. }
+            | Self::Positions { chat, .. }
+            | Self::Sessions { chat, .. }
+            | Self::PutMember { chat, .. }
+            | Self::RemoveMember { chat, .. }
+            | Self::Members { chat } => chat,
+        }
+    }
+}
+
+/// A live session as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Which.
+    pub session: SessionId,
+    /// Whose.
+    pub user: UserName,
+    /// Live, stationary or stale.
+    pub state: SessionState,
+    /// Server time, milliseconds since 1970.
+    pub started_at_ms: u64,
+    /// Server time of its end, milliseconds since 1970.
+    pub expires_at_ms: u64,
+    /// Points are sealed blobs.
+    pub sealed: bool,
+    /// Greatest counter that was accepted.
+    pub counter_last: Counter,
+}
+
+/// A live session and its newest point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PositionInfo {
+    /// The session.
+    pub session: SessionInfo,
+    /// Its newest point; none yet for a session that has just begun.
+    pub newest: Option<Point>,
+}
+
+/// What became of points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PointsReply {
+    /// Greatest live counter that was accepted so far.
+    pub counter_last: Counter,
+    /// How many of the request's points were appended.
+    pub accepted: u32,
+    /// They are durable.
+    pub durable: bool,
+    /// Points that were not appended, and why.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// A reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChatReply {
+    /// A session as it is now.
+    Session(SessionInfo),
+    /// What became of points.
+    Points(PointsReply),
+    /// The live sessions.
+    Sessions(Vec<SessionInfo>),
+    /// The live sessions with their newest points.
+    Positions {
+        /// Where a watch can go on from here.
+        cursor: Cursor,
+        /// One per live session.
+        positions: Vec<PositionInfo>,
+    },
+    /// Members and their rights.
+    Members(Vec<(UserName, u8)>),
+    /// Met.
+    Done {
+        /// False: applied, not yet durable (the server goes on trying).
+        durable: bool,
+    },
+}
+
+/// What comes back for a [`ChatRequest`].
+pub type ChatResult = Result<ChatReply, WireError>;
