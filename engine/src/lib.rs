@@ -1,7 +1,10 @@
 //! Chats: sessions, membership, latest tables, cursors, expiry, batch building. Sans-IO.
 
 pub mod ids;
+pub mod limits;
 pub mod time;
+
+pub mod placement;
 
 pub mod journal;
 pub mod record;
@@ -16,3 +19,13 @@ pub mod trail;
 pub mod command;
 pub mod control_state;
 pub mod request;
+
+pub mod chat_event;
+pub mod identity;
+pub mod output;
+pub mod rights;
+pub mod stats;
+
+mod counter_window;
+mod rate;
+mod wheel;

@@ -1,0 +1,130 @@
+//! Every bound of the engine, with its unit and its reason.
+//!
+//! What an operator may change is in [`Limits`]; the rest are constants. A bound that is reached
+//! gives a documented refusal, never a wait and never a panic.
+
+use skein_wire::limits::TRAIL_POINTS_MAX;
+
+/// Longest duration that can be configured, seconds: a day. Longer shares are started again.
+pub const DURATION_S_CEILING: u32 = 24 * 60 * 60;
+
+/// Milliseconds between two cumulative acknowledgements of a session that goes well.
+pub const ACCEPTED_INTERVAL_MS: u64 = 2_000;
+
+/// Milliseconds between two logged heartbeats of a session: a standing sender must not fill the log.
+pub const HEARTBEAT_LOG_MS: u64 = 20_000;
+
+/// Milliseconds between two hints of demand for a chat: it is a hint, and changes in bursts.
+pub const DEMAND_INTERVAL_MS: u64 = 1_000;
+
+/// Milliseconds after its last viewer that a mirror is kept: a viewer that reconnects finds it.
+pub const MIRROR_LINGER_MS: u64 = 30_000;
+
+/// Milliseconds within which every shard must have applied a revocation.
+pub const FENCE_MS_MAX: u64 = 1_000;
+
+/// Milliseconds between two tries to make a restrictive command durable.
+pub const PROPOSAL_RETRY_MS: u64 = 1_000;
+
+/// Milliseconds without a byte after which a client should ask (`Ping`): a dead server shows in 15 s.
+pub const KEEP_ALIVE_MS: u32 = 10_000;
+
+/// Counters below the last one in which a historical point may lie, and bits of its bitmap.
+pub const HISTORY_WINDOW: u64 = 1_024;
+
+/// Connections that one session may be bound to: a phone and the connection it just lost. The
+/// oldest gives way.
+pub const BINDINGS_PER_SESSION_MAX: usize = 4;
+
+/// Requests of one connection that wait for an answer. More are refused (`limit_reached`).
+pub const REQUESTS_WAITING_PER_CONNECTION_MAX: usize = 32;
+
+/// Verdicts kept for one connection and session until the next `Accepted`; one more sends it.
+pub const VERDICTS_HELD_MAX: usize = 64;
+
+/// Points of one session that wait to become durable. More are refused (`busy`) when they ask for it.
+pub const DURABLE_WAITS_PER_SESSION_MAX: usize = 4_096;
+
+/// Messages to one other shard from which live points are kept newest-only. Its ring is full then.
+pub const OUTBOX_MESSAGES_SOFT: usize = 1_024;
+
+/// Messages to one other shard from which uploads are refused (`busy`).
+pub const OUTBOX_MESSAGES_MAX: usize = 65_536;
+
+/// Bytes of checkpoint records in one pass: what a pass may spend beside its duty.
+pub const CHECKPOINT_SLICE_BYTES: usize = 64 * 1024;
+
+/// Milliseconds between two sweeps of a chat's idempotency keys: they live for a day and more.
+pub const KEYS_SWEEP_MS: u64 = 60 * 60 * 1_000;
+
+/// Requests per second of one connection that are not points, sustained.
+pub const REQUESTS_PER_SECOND_MAX: u32 = 50;
+
+/// Requests that may come at once: a client that watches many chats starts with all of them.
+pub const REQUESTS_BURST_MAX: u32 = 200;
+
+/// Milliseconds of a viewer's interval that senders are told: at most this often makes sense.
+pub const DEMAND_STEPS_MS: [u32; 4] = [1_000, 5_000, 30_000, 60_000];
+
+/// Bytes that one session costs its owner beside its row: admission state, timers, indexes.
+pub const SESSION_BYTES_ESTIMATE: usize = 640;
+
+/// What an operator may change. [`Limits::default`] is what the documents describe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest session, seconds.
+    pub duration_s_max: u32,
+    /// Live sessions of one user in one chat: several devices, not hundreds.
+    pub sessions_per_user_max: usize,
+    /// Live sessions of one chat: what one batch and one phone can still show.
+    pub sessions_per_chat_max: usize,
+    /// Chats that one connection watches.
+    pub watches_per_connection_max: usize,
+    /// Sessions that one connection feeds.
+    pub shares_per_connection_max: usize,
+    /// Silence after which a session is stale, milliseconds.
+    pub stale_after_ms: u64,
+    /// Points per second of one session, sustained.
+    pub points_per_second_max: u32,
+    /// Points that may come at once after a pause.
+    pub points_burst_max: u32,
+    /// Points of a session's trail ring.
+    pub trail_points: usize,
+    /// Ended rows kept per chat so that viewers that were away learn of the end.
+    pub tombstones_per_chat_max: usize,
+    /// Age at which an ended row is forgotten, milliseconds.
+    pub tombstone_age_ms_max: u64,
+    /// Shortest time between two passes of a chat as a share of its work, see `pacing`: the ceiling,
+    /// milliseconds.
+    pub floor_interval_ms_max: u64,
+    /// Memory for rows, trails, mirrors and sessions of one shard, bytes. Beyond it things are given
+    /// back, then new sessions refused.
+    pub memory_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            duration_s_max: 8 * 60 * 60,
+            sessions_per_user_max: 4,
+            sessions_per_chat_max: 20_000,
+            watches_per_connection_max: 64,
+            shares_per_connection_max: 64,
+            stale_after_ms: 30_000,
+            points_per_second_max: 100,
+            points_burst_max: 200,
+            trail_points: TRAIL_POINTS_MAX,
+            tombstones_per_chat_max: 10_000,
+            tombstone_age_ms_max: 60 * 60 * 1_000,
+            floor_interval_ms_max: 1_000,
+            memory_bytes_max: 1 << 30,
+        }
+    }
+}
+
+const _: () = assert!(
+    HEARTBEAT_LOG_MS < 30_000,
+    "a logged heartbeat must come before stale"
+);
+const _: () = assert!(OUTBOX_MESSAGES_SOFT < OUTBOX_MESSAGES_MAX);
+const _: () = assert!(VERDICTS_HELD_MAX <= skein_wire::limits::VERDICTS_MAX);
