@@ -47,7 +47,9 @@ impl Position {
 
     /// Whether both coordinates are within range.
     pub fn in_range(self) -> bool {
-        self.lat_e6.abs() <= LAT_E6_MAX && self.lon_e6.abs() <= LON_E6_MAX
+        // Not by `abs`: the least i32 has none.
+        (-LAT_E6_MAX..=LAT_E6_MAX).contains(&self.lat_e6)
+            && (-LON_E6_MAX..=LON_E6_MAX).contains(&self.lon_e6)
     }
 }
 
@@ -175,5 +177,100 @@ impl Fix {
             return Err(WireError::of(Code::NoFix));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use crate::error::Code;
+    use crate::ids::Counter;
+    use crate::limits::{CAPTURED_AT_MS_MAX, CAPTURED_AT_MS_MIN, SEALED_BYTES_MAX};
+    use crate::point::{Accuracy, Fix, Heading, Payload, Point, Position, Speed};
+
+    fn verdict(counter: u64, captured_at_ms: i64, payload: Payload) -> Option<Code> {
+        let point = Point {
+            counter: Counter(counter),
+            captured_at_ms,
+            payload,
+        };
+        point.check().err().map(|error| error.code)
+    }
+
+    fn fix(lat_e6: i32, lon_e6: i32) -> Fix {
+        Fix {
+            position: Position { lat_e6, lon_e6 },
+            ..Fix::default()
+        }
+    }
+
+    #[test]
+    fn a_bad_point_has_its_verdict() {
+        let good = || Payload::Fix(fix(1, 1));
+        assert_eq!(verdict(1, CAPTURED_AT_MS_MIN, good()), None);
+        assert_eq!(verdict(1, CAPTURED_AT_MS_MAX, good()), None);
+        let no_fix = Payload::Fix(fix(0, 0));
+        assert_eq!(verdict(1, 0, no_fix), Some(Code::NoFix));
+        let battery = Some(101);
+        for (counter, time, payload) in [
+            (0, 0, good()),
+            (1 << 62, 0, good()),
+            (1, CAPTURED_AT_MS_MIN - 1, good()),
+            (1, CAPTURED_AT_MS_MAX + 1, good()),
+            (1, 0, Payload::Fix(fix(90_000_001, 0))),
+            (1, 0, Payload::Fix(fix(0, -180_000_001))),
+            (1, 0, Payload::Fix(fix(i32::MIN, 0))),
+            (
+                1,
+                0,
+                Payload::Fix(Fix {
+                    battery,
+                    ..fix(1, 1)
+                }),
+            ),
+            (1, 0, Payload::Sealed(Bytes::new())),
+            (1, 0, Payload::Sealed(vec![0; SEALED_BYTES_MAX + 1].into())),
+        ] {
+            let text = format!("{counter} {time} {payload:?}");
+            assert_eq!(
+                verdict(counter, time, payload),
+                Some(Code::BadPoint),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn degrees_that_are_no_place_are_refused() {
+        for (lat, lon) in [
+            (f64::NAN, 0.0),
+            (0.0, f64::INFINITY),
+            (90.1, 0.0),
+            (0.0, -180.1),
+        ] {
+            assert!(Position::from_degrees(lat, lon).is_err());
+        }
+        let place = Position::from_degrees(-89.999_999_6, 179.123_456_4).expect("a place");
+        assert_eq!((place.lat_e6, place.lon_e6), (-90_000_000, 179_123_456));
+    }
+
+    #[test]
+    fn scales_of_one_byte_err_by_half_a_step_at_most() {
+        assert_eq!(Heading::from_degrees(-90.0), Heading::from_degrees(270.0));
+        assert_eq!(Heading::from_degrees(359.9), Some(Heading(0)));
+        assert_eq!(Speed::from_mps(-0.1), None);
+        assert_eq!(Accuracy::from_metres(f64::NAN), None);
+        assert_eq!(Speed::from_mps(1e9), Some(Speed(255)));
+        for metres in [0.5, 1.0, 5.0, 30.0, 1_000.0] {
+            let read = Accuracy::from_metres(metres).expect("a length").metres();
+            assert!(
+                (read - metres).abs() <= (metres + 0.5) * 0.017,
+                "{metres} {read}"
+            );
+        }
+        for code in 0..=255 {
+            assert_eq!(Speed::from_mps(Speed(code).mps()), Some(Speed(code)));
+        }
     }
 }
