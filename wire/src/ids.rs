@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Code, WireError};
 use crate::limits::{CHAT_NAME_BYTES_MAX, USER_NAME_BYTES_MAX};
+use crate::varint;
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -161,13 +162,66 @@ impl FromStr for Cursor {
         else {
             return Err(bad());
         };
-        if log.len() != 16 {
+        // The number parsers would take a sign, which no cursor has.
+        if log.len() != 16 || s.contains('+') {
             return Err(bad());
         }
-        Ok(Self {
+        let cursor = Self {
             log: u64::from_str_radix(log, 16).map_err(|_| bad())?,
             epoch: epoch.parse().map_err(|_| bad())?,
             offset: offset.parse().map_err(|_| bad())?,
-        })
+        };
+        if cursor.offset > varint::MAX {
+            return Err(bad());
+        }
+        Ok(cursor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Code;
+    use crate::ids::{ChatName, Cursor, SessionId};
+
+    #[test]
+    fn cursors_that_are_not_ours_are_refused() {
+        for text in [
+            "",
+            "-",
+            "0000000000000abc-3",
+            "0000000000000abc-3-7-1",
+            "abc-3-7",
+            "0000000000000abc-4294967296-7",
+            "0000000000000abc-3-4611686018427387904",
+            "0000000000000abc-+3-7",
+            "+000000000000abc-3-7",
+            "0000000000000abc-3--7",
+            "000000000000000g-3-7",
+        ] {
+            let error = text.parse::<Cursor>().expect_err(text);
+            assert_eq!(error.code, Code::BadCursor, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_session_id_is_sixteen_digits_and_nothing_else() {
+        let id = SessionId(0xabc);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in [
+            "abc",
+            "+000000000000abc",
+            "0000000000000abcd",
+            "000000000000000g",
+        ] {
+            assert!(text.parse::<SessionId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_bounded_in_bytes_and_free_of_control_characters() {
+        assert!(ChatName::new(&"a".repeat(128)).is_ok());
+        for text in ["", "a\nb", "\u{7f}", &"a".repeat(129), &"\u{e4}".repeat(65)] {
+            assert_eq!(ChatName::new(text).expect_err(text).code, Code::BadName);
+        }
     }
 }

@@ -60,3 +60,41 @@ pub const fn zigzag(value: i64) -> u64 {
 pub const fn unzigzag(value: u64) -> i64 {
     ((value >> 1) as i64) ^ -((value & 1) as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::varint;
+
+    #[test]
+    fn numbers_at_the_borders_of_each_length_come_back() {
+        for (value, len) in [
+            (0, 1),
+            (63, 1),
+            (64, 2),
+            (16_383, 2),
+            (16_384, 4),
+            ((1 << 30) - 1, 4),
+            (1 << 30, 8),
+            (varint::MAX, 8),
+        ] {
+            let mut bytes = Vec::new();
+            varint::put(&mut bytes, value);
+            assert_eq!((bytes.len(), varint::len(value)), (len, len), "{value}");
+            assert_eq!(varint::get(&mut bytes.as_slice()), Ok(value));
+            for cut in 0..len {
+                assert!(
+                    varint::get(&mut &bytes[..cut]).is_err(),
+                    "{value} cut at {cut}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn zigzag_keeps_small_numbers_small_and_comes_back() {
+        assert_eq!([0, -1, 1, -2].map(varint::zigzag), [0, 1, 2, 3]);
+        for value in [i64::MIN, -1, 0, 1, i64::MAX] {
+            assert_eq!(varint::unzigzag(varint::zigzag(value)), value);
+        }
+    }
+}
