@@ -60,12 +60,25 @@ pub enum WireCounter {
 }
 
 impl WireCounter {
-    /// The exact counter for a viewer that has `known` as the session's newest counter:
-    /// the smallest value at or above `known` with this low byte.
+    /// The exact counter for a viewer that last read `known` as this session's counter, from the
+    /// descriptor or the point of the batches it applied: the smallest value at or above `known`
+    /// with this low byte.
+    ///
+    /// `known` is what the *batches* said, even where the viewer goes on showing a point with a
+    /// greater counter that a crashed server has lost: widening from that one would overshoot.
+    ///
+    /// ```
+    /// use skein_wire::batch::WireCounter;
+    /// use skein_wire::ids::Counter;
+    /// assert_eq!(WireCounter::Low(4).widen(Counter(250)), Counter(260));
+    /// ```
     pub fn widen(self, known: Counter) -> Counter {
         match self {
             Self::Whole(counter) => counter,
-            Self::Low(low) => Counter(known.0 + u64::from(low.wrapping_sub(known.0 as u8))),
+            Self::Low(low) => {
+                let ahead = u64::from(low.wrapping_sub(known.0 as u8));
+                Counter(known.0.saturating_add(ahead))
+            }
         }
     }
 }
@@ -92,6 +105,15 @@ pub struct EarlierPoint {
     pub payload: Payload,
 }
 
+impl EarlierPoint {
+    /// Its counter, behind the widened one of the newest point; `None` when that is impossible
+    /// (the server's fault: ignore the point).
+    pub fn counter(&self, newest: Counter) -> Option<Counter> {
+        let counter = newest.0.checked_sub(self.behind)?;
+        (counter > 0).then_some(Counter(counter))
+    }
+}
+
 /// One row, as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -111,4 +133,35 @@ pub struct Entry {
     pub skipped: u64,
     /// Present iff it changed since `from`.
     pub state: Option<StateMark>,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::batch::entry::WireCounter;
+    use crate::ids::Counter;
+    use crate::varint;
+
+    fn widen(known: u64, newest: u64) -> u64 {
+        WireCounter::Low(newest as u8).widen(Counter(known)).0
+    }
+
+    #[test]
+    fn every_counter_less_than_256_ahead_widens_to_itself() {
+        for known in [0, 1, 254, 255, 256, 257, 65_535, 1 << 32, varint::MAX - 255] {
+            for ahead in 0..256 {
+                assert_eq!(widen(known, known + ahead), known + ahead);
+            }
+        }
+    }
+
+    #[test]
+    fn a_counter_256_ahead_cannot_be_told_from_the_known_one() {
+        assert_eq!(widen(10, 266), 10);
+    }
+
+    #[test]
+    fn nonsense_at_the_end_of_the_numbers_does_not_overflow() {
+        assert_eq!(widen(u64::MAX, 3), u64::MAX);
+        assert_eq!(WireCounter::Whole(Counter(5)).widen(Counter(9)), Counter(5));
+    }
 }
