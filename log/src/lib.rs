@@ -1,1 +1,79 @@
-//! Partitioned append-only log on memory-mapped segments.
+#![doc = include_str!("../README.md")]
+//!
+//! # How it works
+//!
+//! ```text
+//!   writer (one per partition, on its pinned thread)
+//!     | append: copy into the mapping, store `len`, then the watermark. No lock, no system call.
+//!     v
+//!   +--------------------------- partition -----------------------------+
+//!   | segment [1..900]   segment [901..4000]   segment [4001..          |   mapped files
+//!   | closed, footer     closed, footer        active | touched ahead   |
+//!   +-------------------------------------------------------------------+
+//!        ^ reader A            ^ reader B            ^ durable  ^ appended
+//!        follow by offset, zero copy, no lock inside a segment
+//!
+//!   janitor (one thread, or one step of a simulation)
+//!     names and syncs files, moves `durable`, tells the listeners; prepares the next files,
+//!     touches pages ahead, writes back behind, drops what is old, unmaps
+//! ```
+//!
+//! # What an acknowledgement means
+//!
+//! - *Appended*: the record is in the page cache. It survives the end of the process, not a power
+//!   failure.
+//! - *Durable*: a checked `fdatasync` of its file, and a checked sync of the directory, came after
+//!   it. It survives a power failure.
+//! - *Lost*: the disk failed or was full. The record can be read until the process ends;
+//!   [`Log::on_lost`] has said so before the durable mark passes it.
+//!
+//! The format of the files is described byte by byte in `docs/LOG_FORMAT.md`.
+
+mod batch;
+mod directory;
+mod error;
+mod flush;
+mod header;
+mod index;
+mod janitor;
+mod layout;
+mod limits;
+mod log;
+mod mapping;
+mod meta;
+mod names;
+mod options;
+mod partition;
+mod position;
+mod random;
+mod reader;
+mod record;
+mod recovery;
+mod report;
+mod retention;
+mod scan;
+mod segment;
+mod shared;
+mod storage;
+mod storage_disk;
+mod storage_memory;
+mod writer;
+
+pub use crate::batch::Batch;
+pub use crate::error::{
+    AppendError, CloseError, InspectError, OpenError, OptionsError, ReadError, SyncError,
+    TruncateError,
+};
+pub use crate::janitor::{Janitor, JanitorThread, WorkReport};
+pub use crate::limits::{BATCH_RECORDS_MAX, FORMAT_VERSION, PAYLOAD_BYTES_MAX};
+pub use crate::log::{Log, LogStats};
+pub use crate::options::Options;
+pub use crate::partition::Durability;
+pub use crate::position::{EpochStart, LogId, OFFSET_FIRST, Offset, PartitionId};
+pub use crate::reader::Reader;
+pub use crate::record::{Record, RecordRef, Records, Run, Runs};
+pub use crate::report::{Corruption, PartitionReport, RecoveryReport};
+pub use crate::storage::{DirectoryEntry, FileHandle, LockError, Storage, StoredFile};
+pub use crate::storage_disk::DiskStorage;
+pub use crate::storage_memory::{MemoryStorage, Operation, SyncMode};
+pub use crate::writer::Writer;

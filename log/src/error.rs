@@ -1,0 +1,283 @@
+//! One error enum per question a caller asks. Each message says whose fault it is and what to do.
+//!
+//! Ordinary outcomes are no errors: the end of the log is `None`, a torn tail is a line in the
+//! recovery report.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::position::{Offset, PartitionId};
+
+/// Why options were refused. The caller's fault; nothing was touched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("log option `{option}`: {problem}")]
+pub struct OptionsError {
+    /// Name of the field of `Options`.
+    pub option: &'static str,
+    /// What is wrong and which values are right.
+    pub problem: String,
+}
+
+/// Why a log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// An option is out of its range.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// Another process has the directory open.
+    #[error("{directory} is in use by {holder}; stop it, or choose another data directory")]
+    Locked {
+        /// The data directory.
+        directory: String,
+        /// Who holds it, as far as known.
+        holder: String,
+    },
+    /// The directory holds something else.
+    #[error(
+        "{directory} holds files that are not a skein log (for example `{example}`); \
+         choose an empty directory"
+    )]
+    ForeignDirectory {
+        /// The data directory.
+        directory: String,
+        /// One of the foreign files.
+        example: String,
+    },
+    /// The directory was written by a newer format.
+    #[error(
+        "{file} has format version {found}, this program reads up to {supported}; \
+         use a newer program"
+    )]
+    UnsupportedVersion {
+        /// The file that says so.
+        file: String,
+        /// Version found.
+        found: u16,
+        /// Newest version this crate reads.
+        supported: u16,
+    },
+    /// The number of partitions is fixed when a directory is made.
+    #[error(
+        "{directory} was made with {found} partitions and can't be opened with {wanted}; \
+         set `partitions = {found}`"
+    )]
+    PartitionsMismatch {
+        /// The data directory.
+        directory: String,
+        /// Partitions of the directory.
+        found: u16,
+        /// Partitions asked for.
+        wanted: u16,
+    },
+    /// The file that names the log is damaged. Without it nothing can be trusted.
+    #[error("{file} is damaged ({problem}); restore it from a backup of the directory")]
+    DamagedIdentity {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file system refused something.
+    #[error("{action} failed: {source}")]
+    Storage {
+        /// What was tried, with the file.
+        action: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn storage(action: impl Into<String>) -> impl FnOnce(io::Error) -> OpenError {
+        let action = action.into();
+        move |source| OpenError::Storage { action, source }
+    }
+}
+
+/// Why a batch was not appended. Nothing of it is in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// A batch has at least one record.
+    #[error("a batch needs at least one record")]
+    Empty,
+    /// More records than a batch can count; the caller splits.
+    #[error("{records} records in a batch, at most {records_max} fit; split the batch")]
+    TooManyRecords {
+        /// Records given.
+        records: usize,
+        /// Most a batch holds.
+        records_max: usize,
+    },
+    /// One payload is too long.
+    #[error("record {index} has {bytes} bytes of payload, at most {bytes_max} fit")]
+    PayloadTooLarge {
+        /// Index of the record in the batch.
+        index: usize,
+        /// Its payload in bytes.
+        bytes: usize,
+        /// Largest payload in bytes.
+        bytes_max: usize,
+    },
+    /// Together the records are too long; the caller splits.
+    #[error("a batch of {bytes} bytes, at most {bytes_max} fit; split the batch")]
+    BatchTooLarge {
+        /// Bytes the batch would take.
+        bytes: usize,
+        /// `Writer::batch_bytes_max`.
+        bytes_max: usize,
+    },
+    /// The writer could not make its epoch durable, so it must not append. Nothing is lost; the
+    /// next append tries again.
+    #[error("{partition} can't begin its epoch ({action}): {source}; free space and try again")]
+    NotBegun {
+        /// The partition.
+        partition: PartitionId,
+        /// What failed.
+        action: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is neither a disk to write to nor memory to stand in for it.
+    #[error("{partition} has neither disk space nor memory for a segment: {source}")]
+    NoMemory {
+        /// The partition.
+        partition: PartitionId,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why records are not durable.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The disk refused a sync. The records from `from` on stay readable in this process and are
+    /// not promised to be there after a restart. The log goes on in another file.
+    #[error("{partition}: sync of {file} failed, records from {from} on are not durable: {source}")]
+    Failed {
+        /// The partition.
+        partition: PartitionId,
+        /// The file.
+        file: String,
+        /// First record that is not durable.
+        from: Offset,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no file to sync: the partition runs in memory (full disk or a failed one).
+    #[error(
+        "{partition} runs in memory, records from {from} on are not durable; \
+         free space on the disk"
+    )]
+    Degraded {
+        /// The partition.
+        partition: PartitionId,
+        /// First record that is not durable.
+        from: Offset,
+    },
+}
+
+/// Why a reader got no batch although there is one to get.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Records from the reader's offset up to `next` are not in the log: retention dropped them,
+    /// or they were lost and the log says so. The reader stands at `next`; go on from a newer
+    /// state (a checkpoint, the latest table).
+    #[error("{partition}: records {from} to {last} are not in the log any more", last = .next - 1)]
+    Gap {
+        /// The partition.
+        partition: PartitionId,
+        /// The offset the reader wanted.
+        from: Offset,
+        /// The next offset there is, or will be.
+        next: Offset,
+    },
+    /// The log was cut behind the reader. It stands at `next`.
+    #[error("{partition} was truncated; the reader goes on at {next}")]
+    Truncated {
+        /// The partition.
+        partition: PartitionId,
+        /// Where the reader stands now.
+        next: Offset,
+    },
+    /// A batch does not match its checksum. The reader stands behind it.
+    #[error("{file}: batch of offset {offset} at position {position} is damaged: {problem}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// Offset of the first record of the batch.
+        offset: Offset,
+        /// Byte position in the file.
+        position: u64,
+        /// What does not fit.
+        problem: String,
+    },
+}
+
+/// Why a log could not be closed cleanly. The next start recovers as after a crash.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseError {
+    /// A writer or the janitor was not given back.
+    #[error("{what} is still in use; drop it before closing the log")]
+    InUse {
+        /// What is in use.
+        what: String,
+    },
+    /// Some records are not durable, so the stop is not clean.
+    #[error(transparent)]
+    NotDurable(#[from] SyncError),
+    /// The file system refused something.
+    #[error("{action} failed: {source}")]
+    Storage {
+        /// What was tried, with the file.
+        action: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a log was not truncated or purged.
+#[derive(Debug, thiserror::Error)]
+pub enum TruncateError {
+    /// The offset lies outside of what the partition holds.
+    #[error("{partition} holds {first} to {last}; it can't be cut at {offset}")]
+    OutOfRange {
+        /// The partition.
+        partition: PartitionId,
+        /// Offset asked for.
+        offset: Offset,
+        /// First record held.
+        first: Offset,
+        /// Last record held.
+        last: Offset,
+    },
+    /// The file system refused something; the log is as it was.
+    #[error("{action} failed: {source}")]
+    Storage {
+        /// What was tried, with the file.
+        action: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a directory could not be inspected.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// There is no log here.
+    #[error("{} holds no skein log", directory.display())]
+    NoLog {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The directory can't be read as a log.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The partition does not exist.
+    #[error("{partition} does not exist, the log has partitions 0 to {last}", last = .partitions - 1)]
+    NoPartition {
+        /// Partition asked for.
+        partition: PartitionId,
+        /// Partitions there are.
+        partitions: u16,
+    },
+}

@@ -1,0 +1,81 @@
+//! Every bound of the log, with its unit and its reason. Ground floor: imports nothing.
+
+/// Version of the files this crate writes.
+pub const FORMAT_VERSION: u16 = 1;
+
+/// Bytes of the header page in front of the batches of a segment: one page, so that the first
+/// batch starts page-aligned and the header is written back on its own.
+pub const SEGMENT_HEADER_BYTES: usize = 4096;
+
+/// Smallest size of a segment file. Below this a footer and a header page are most of the file.
+pub const SEGMENT_BYTES_FLOOR: u64 = 64 << 10;
+
+/// Smallest permitted value of `segment_bytes_max`: room for two batches of two largest records.
+pub const SEGMENT_BYTES_MAX_FLOOR: u64 = 256 << 10;
+
+/// Largest size of a segment file: positions fit `u32` with room, unlinking one stays short.
+pub const SEGMENT_BYTES_CEILING: u64 = 1 << 30;
+
+/// Sizes of segment files are multiples of this (bytes), the page size the mapping works in.
+pub const SEGMENT_BYTES_STEP: u64 = 4096;
+
+/// Bytes of a batch header.
+pub const BATCH_HEADER_BYTES: usize = 40;
+
+/// Bytes of the prefix of a record.
+pub const RECORD_PREFIX_BYTES: usize = 16;
+
+/// Records and batches start at multiples of this (bytes): the length of a batch is one aligned
+/// atomic word.
+pub const ALIGNMENT: usize = 8;
+
+/// Largest payload of a record in bytes: its length is a `u16`.
+pub const PAYLOAD_BYTES_MAX: usize = u16::MAX as usize;
+
+/// Largest number of records in a batch: the count is a `u16`.
+pub const BATCH_RECORDS_MAX: usize = u16::MAX as usize;
+
+/// Largest batch in bytes, header included, however large the segments are: a reader that checks
+/// a batch and a recovery that rejects one work in bounded time.
+pub const BATCH_BYTES_CEILING: usize = 1 << 20;
+
+/// Distance in bytes between two entries of the sparse index.
+pub const INDEX_INTERVAL_BYTES: usize = 32 << 10;
+
+/// Most partitions of one log: each may hold a descriptor and a mapping per segment.
+pub const PARTITIONS_MAX: u16 = 4096;
+
+/// Epochs remembered per partition. A cursor of an older one gets a full batch, which is right for
+/// any cursor, so forgetting costs bytes and never truth.
+pub const EPOCHS_MAX: usize = 256;
+
+/// Memory segments kept per partition while the disk takes nothing: a follower that lags by less
+/// than one whole segment loses nothing, and memory stays bounded.
+pub const MEMORY_SEGMENTS_MAX: usize = 2;
+
+/// Ranges of offsets remembered as lost per partition, for `durability(offset)`. Older ones are
+/// merged into their neighbour, so the answer errs towards "lost".
+pub const LOST_RANGES_MAX: usize = 64;
+
+/// How often (ms) the janitor looks at retention, free space and left-over mappings.
+pub const HOUSEKEEPING_INTERVAL_MS: u64 = 5_000;
+
+/// How long (ms) the janitor waits before it asks a full disk again.
+pub const SPACE_RETRY_MS: u64 = 1_000;
+
+/// Bytes behind the tail after which the janitor starts write-back, so that a sync finds little.
+pub const WRITE_BACK_BYTES: usize = 1 << 20;
+
+/// Largest size (bytes) of a small file (identity, partition state, clean mark) that is read.
+pub const SMALL_FILE_BYTES_MAX: usize = 1 << 20;
+
+const _: () = assert!(SEGMENT_BYTES_FLOOR % SEGMENT_BYTES_STEP == 0);
+const _: () = assert!(SEGMENT_BYTES_CEILING <= u32::MAX as u64);
+const _: () = assert!(SEGMENT_HEADER_BYTES % ALIGNMENT == 0);
+const _: () = assert!(BATCH_HEADER_BYTES % ALIGNMENT == 0);
+const _: () = assert!(RECORD_PREFIX_BYTES % ALIGNMENT == 0);
+// A batch of one largest record fits half of the smallest permitted `segment_bytes_max`.
+const _: () = assert!(
+    (SEGMENT_BYTES_MAX_FLOOR / 2) as usize
+        > BATCH_HEADER_BYTES + RECORD_PREFIX_BYTES + PAYLOAD_BYTES_MAX + ALIGNMENT
+);

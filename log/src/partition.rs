@@ -1,0 +1,258 @@
+//! What the writer, the followers and the janitor of one partition share.
+//!
+//! The two watermarks have a cache line each: `appended` is stored by the writer per batch,
+//! `durable` by whoever syncs. The list of segments changes at rolls and when segments are
+//! dropped; its lock is held for a few instructions, never over a system call.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crossbeam_utils::CachePadded;
+
+use crate::limits::LOST_RANGES_MAX;
+use crate::meta::{Checkpoint, PartitionState};
+use crate::position::{Offset, PartitionId};
+use crate::segment::Segment;
+
+/// What is known about the durability of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It is there after a power failure.
+    Durable,
+    /// Not yet.
+    Pending,
+    /// It will not become durable: the disk failed or was full. It is readable until the process
+    /// ends.
+    Lost,
+}
+
+/// Offsets from `from` to before `end` that never became durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LostRange {
+    pub from: Offset,
+    pub end: Offset,
+}
+
+/// Progress of syncing, held while syncing.
+#[derive(Debug, Default)]
+pub(crate) struct FlushState {
+    /// Losses below were told to the listeners.
+    pub loss_reported: Offset,
+}
+
+/// One partition.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub id: PartitionId,
+    appended: CachePadded<AtomicU64>,
+    durable: CachePadded<AtomicU64>,
+    segments: Mutex<Vec<Arc<Segment>>>,
+    /// Held while syncing: the janitor and `sync_now` never sync at the same time.
+    pub flush: Mutex<FlushState>,
+    /// The state file's content; held while it is written.
+    pub state: Mutex<PartitionState>,
+    /// First offset that a failed sync left behind; 0: none, or the writer has moved on.
+    poisoned_from: AtomicU64,
+    /// Bytes of the segment the writer needs next; 0: none.
+    pub spare_wanted: AtomicU64,
+    /// A spare is there for a writer that runs in memory.
+    pub spare_ready: AtomicBool,
+    pub sync_wanted: AtomicBool,
+    pub degraded: AtomicBool,
+    pub writer_alive: AtomicBool,
+    checkpoint_begin: AtomicU64,
+    checkpoint_wanted: Mutex<Option<Checkpoint>>,
+    floor: AtomicU64,
+    lost: Mutex<Vec<LostRange>>,
+    /// Append time (ms) of the newest record; the next one is not earlier.
+    pub last_time: AtomicU64,
+    pub sequence: AtomicU64,
+    pub next_segment_bytes: AtomicU64,
+}
+
+/// What recovery knows of a partition.
+#[derive(Debug)]
+pub(crate) struct PartitionStart {
+    pub state: PartitionState,
+    pub segments: Vec<Arc<Segment>>,
+    pub next_offset: Offset,
+    pub durable: Offset,
+    pub last_time: u64,
+    pub sequence: u64,
+    pub next_segment_bytes: u64,
+}
+
+impl Partition {
+    pub(crate) fn new(start: PartitionStart) -> Partition {
+        let checkpoint = start
+            .state
+            .checkpoint
+            .map_or(0, |checkpoint| checkpoint.begin);
+        Partition {
+            id: start.state.partition,
+            appended: CachePadded::new(AtomicU64::new(start.next_offset - 1)),
+            durable: CachePadded::new(AtomicU64::new(start.durable)),
+            segments: Mutex::new(start.segments),
+            flush: Mutex::new(FlushState::default()),
+            floor: AtomicU64::new(start.state.floor),
+            state: Mutex::new(start.state),
+            poisoned_from: AtomicU64::new(0),
+            spare_wanted: AtomicU64::new(0),
+            spare_ready: AtomicBool::new(false),
+            sync_wanted: AtomicBool::new(false),
+            degraded: AtomicBool::new(false),
+            writer_alive: AtomicBool::new(false),
+            checkpoint_begin: AtomicU64::new(checkpoint),
+            checkpoint_wanted: Mutex::new(None),
+            lost: Mutex::new(Vec::new()),
+            last_time: AtomicU64::new(start.last_time),
+            sequence: AtomicU64::new(start.sequence),
+            next_segment_bytes: AtomicU64::new(start.next_segment_bytes),
+        }
+    }
+
+    /// Offset of the last record that followers may read, with its bytes.
+    #[inline]
+    pub(crate) fn appended(&self) -> Offset {
+        self.appended.load(Ordering::Acquire)
+    }
+
+    /// Makes everything up to `offset` readable. The bytes were published before.
+    #[inline]
+    pub(crate) fn publish_appended(&self, offset: Offset) {
+        self.appended.store(offset, Ordering::Release);
+    }
+
+    /// Offset up to which everything is durable or was reported lost.
+    #[inline]
+    pub(crate) fn durable(&self) -> Offset {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Moves the durable mark. Only whoever holds `flush` calls it.
+    pub(crate) fn publish_durable(&self, offset: Offset) {
+        self.durable.store(offset, Ordering::Release);
+    }
+
+    pub(crate) fn poisoned_from(&self) -> Option<Offset> {
+        let from = self.poisoned_from.load(Ordering::Acquire);
+        (from > 0).then_some(from)
+    }
+
+    /// Nothing from `from` on can become durable before the writer has moved to another file.
+    pub(crate) fn poison(&self, from: Offset) {
+        for segment in self.segments.lock().expect("segments").iter() {
+            if segment.end() > from {
+                segment.set_lost_from(from);
+            }
+        }
+        self.poisoned_from.store(from, Ordering::Release);
+    }
+
+    pub(crate) fn clear_poison(&self) {
+        self.poisoned_from.store(0, Ordering::Release);
+    }
+
+    /// The segments now, oldest first.
+    pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
+        self.segments.lock().expect("segments").clone()
+    }
+
+    /// Calls `visit` with the segments under the lock; it must not block.
+    pub(crate) fn with_segments<T>(&self, visit: impl FnOnce(&mut Vec<Arc<Segment>>) -> T) -> T {
+        visit(&mut self.segments.lock().expect("segments"))
+    }
+
+    /// The segment that holds `offset`, or the first one behind it.
+    pub(crate) fn segment_at(&self, offset: Offset) -> Option<Arc<Segment>> {
+        self.with_segments(|segments| {
+            let index = segments.partition_point(|segment| segment.end() <= offset);
+            segments.get(index).cloned()
+        })
+    }
+
+    /// First offset that is held. The next one if nothing is.
+    pub(crate) fn first_offset(&self) -> Offset {
+        let first = self.with_segments(|segments| {
+            let held = segments.iter().find(|segment| !segment.is_empty());
+            held.map(|segment| segment.first_offset)
+        });
+        first.unwrap_or(self.appended() + 1).max(self.floor())
+    }
+
+    pub(crate) fn floor(&self) -> Offset {
+        self.floor.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_floor(&self, floor: Offset) {
+        self.floor.fetch_max(floor, Ordering::AcqRel);
+    }
+
+    /// Where replay of the newest durable checkpoint starts.
+    pub(crate) fn checkpoint_begin(&self) -> Option<Offset> {
+        let begin = self.checkpoint_begin.load(Ordering::Acquire);
+        (begin > 0).then_some(begin)
+    }
+
+    pub(crate) fn set_checkpoint_begin(&self, begin: Offset) {
+        self.checkpoint_begin.store(begin, Ordering::Release);
+    }
+
+    /// Forgets checkpoints that reach beyond `offset`.
+    pub(crate) fn reset_checkpoint(&self, offset: Offset) {
+        self.want_checkpoint(None);
+        let durable = self.state.lock().expect("partition state").checkpoint;
+        let begin = durable
+            .filter(|span| span.end <= offset)
+            .map_or(0, |span| span.begin);
+        self.set_checkpoint_begin(begin);
+    }
+
+    pub(crate) fn want_checkpoint(&self, checkpoint: Option<Checkpoint>) {
+        *self.checkpoint_wanted.lock().expect("checkpoint") = checkpoint;
+    }
+
+    pub(crate) fn wanted_checkpoint(&self) -> Option<Checkpoint> {
+        *self.checkpoint_wanted.lock().expect("checkpoint")
+    }
+
+    /// Remembers a range that will not become durable.
+    pub(crate) fn note_lost(&self, range: LostRange) {
+        let mut lost = self.lost.lock().expect("lost ranges");
+        match lost.last_mut() {
+            Some(last) if last.end >= range.from => {
+                last.from = last.from.min(range.from);
+                last.end = last.end.max(range.end);
+            }
+            _ => lost.push(range),
+        }
+        if lost.len() > LOST_RANGES_MAX {
+            let second = lost.remove(1);
+            lost[0].end = second.end;
+        }
+    }
+
+    /// What is known about a record. Offsets that were never given out are pending.
+    pub(crate) fn durability(&self, offset: Offset) -> Durability {
+        let lost = self.lost.lock().expect("lost ranges");
+        if lost
+            .iter()
+            .any(|range| (range.from..range.end).contains(&offset))
+        {
+            return Durability::Lost;
+        }
+        drop(lost);
+        if offset <= self.durable() {
+            Durability::Durable
+        } else {
+            Durability::Pending
+        }
+    }
+
+    /// Whether some record between `from` and `to` will not become durable.
+    pub(crate) fn lost_within(&self, from: Offset, to: Offset) -> bool {
+        let lost = self.lost.lock().expect("lost ranges");
+        lost.iter()
+            .any(|range| range.from <= to && range.end > from)
+    }
+}

@@ -1,0 +1,700 @@
+//! Finds out what a partition holds, from files that nobody can vouch for.
+//!
+//! The question is always the same: a place is not as it should be; is it a *torn tail*, written
+//! but never durable, or *damage* to records that were acknowledged? The log carries the answer:
+//! every batch says how far the durable mark was, and so do the state file and the clean mark.
+//! A hole that begins at or below the greatest such mark is damage, any other is a torn tail.
+//!
+//! - A torn tail is cut: the bytes behind it are zeroed and later files removed, or old batches
+//!   would come back to life behind new ones.
+//! - A damaged file is rebuilt without what is lost, the hole explained by a `Gap` batch, and the
+//!   original kept as `*.quarantine`. Everything before and behind the damage stays.
+//!
+//! Where two files claim the same offsets, the one made later (`sequence`) is right.
+//!
+//! After a clean stop footers are trusted. After any other stop segments are scanned, the newest
+//! first, until the durable marks found reach what older footers say.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::batch::{BatchHeader, BatchKind, decode_gap, encode_gap};
+use crate::error::OpenError;
+use crate::header::{Footer, HEADER_BYTES, HeaderFound, SegmentHeader};
+use crate::index::{IndexEntry, SparseIndex};
+use crate::layout::{GAP_BATCH_BYTES, batch_limit, index_entries_max};
+use crate::limits::{BATCH_HEADER_BYTES, FORMAT_VERSION, SEGMENT_BYTES_STEP, SEGMENT_HEADER_BYTES};
+use crate::names;
+use crate::options::Options;
+use crate::position::{LogId, OFFSET_FIRST, Offset, PartitionId};
+use crate::report::Corruption;
+use crate::scan::{Stretch, check_batch, scan};
+use crate::segment::{FooterState, Segment, SegmentFile, SegmentStart};
+use crate::shared::remove_if_there;
+use crate::storage::{Storage, StoredFile};
+
+/// Smallest file that can hold a header page, a batch and a footer.
+const FILE_BYTES_MIN: usize = 2 * SEGMENT_HEADER_BYTES;
+
+const PAGE_BYTES: usize = 4096;
+
+/// A file that may be a segment of the partition.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentCandidate {
+    pub name: String,
+    pub bytes: u64,
+    pub base: Offset,
+}
+
+/// What recovery works with.
+pub(crate) struct Recovery<'a> {
+    pub storage: &'a dyn Storage,
+    pub options: &'a Options,
+    pub log_id: LogId,
+    pub partition: PartitionId,
+    /// Nothing below is held.
+    pub floor: Offset,
+    /// Everything up to here is known to have been durable.
+    pub durable: Offset,
+    /// Where the clean mark says the partition ends.
+    pub clean_next: Option<Offset>,
+    /// A number for names of quarantined files.
+    pub stamp: u64,
+}
+
+/// What a partition turned out to hold.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub segments: Vec<Arc<Segment>>,
+    pub next_offset: Offset,
+    /// Everything up to here is durable.
+    pub durable: Offset,
+    pub last_time: u64,
+    pub sequence: u64,
+    pub epoch_seen: u32,
+    pub next_segment_bytes: u64,
+    pub clean: bool,
+    pub torn_bytes: u64,
+    pub corruption: Vec<Corruption>,
+    pub notes: Vec<String>,
+}
+
+/// A file while recovery looks at it.
+struct Draft {
+    name: String,
+    stored: Option<StoredFile>,
+    header: SegmentHeader,
+    /// The header was made up from the name and the first batch.
+    header_damaged: bool,
+    scanned: bool,
+    stretches: Vec<Stretch>,
+    first_time: u64,
+    last_time: u64,
+    entries: Vec<IndexEntry>,
+    first_record: Option<(Offset, usize)>,
+    /// Offsets to fill by gaps.
+    gaps: Vec<(Offset, Offset)>,
+    /// After the last offset, gaps included.
+    end: Offset,
+    torn: bool,
+}
+
+impl Recovery<'_> {
+    /// Opens what is there, decides, repairs.
+    pub(crate) fn run(&self, candidates: Vec<SegmentCandidate>) -> Result<Recovered, OpenError> {
+        let mut found = Recovered {
+            segments: Vec::new(),
+            next_offset: OFFSET_FIRST,
+            durable: self.durable,
+            last_time: 0,
+            sequence: 0,
+            epoch_seen: 0,
+            next_segment_bytes: self.options.segment_bytes_min,
+            clean: self.clean_next.is_some(),
+            torn_bytes: 0,
+            corruption: Vec::new(),
+            notes: Vec::new(),
+        };
+        let mut drafts = Vec::new();
+        for candidate in candidates {
+            drafts.extend(self.open(candidate, &mut found)?);
+        }
+        drafts.sort_by_key(|draft| (draft.header.base_offset, draft.header.sequence));
+        let mut drafts = self.drop_superseded(drafts, &mut found)?;
+        if !self.trust_footers(&mut drafts) {
+            found.clean = false;
+            let known = self.scan_back(&mut drafts);
+            found.durable = known.max(self.clean_next.map_or(0, |next| next - 1));
+            judge(&mut drafts, found.durable);
+            self.cut_tail(&mut drafts, &mut found)?;
+            self.rebuild(&mut drafts, &mut found)?;
+        }
+        self.finish(drafts, &mut found);
+        Ok(found)
+    }
+
+    fn open(
+        &self,
+        candidate: SegmentCandidate,
+        found: &mut Recovered,
+    ) -> Result<Option<Draft>, OpenError> {
+        let bytes = candidate.bytes as usize / 8 * 8;
+        let mut stored = None;
+        if bytes >= FILE_BYTES_MIN {
+            let opened = self
+                .storage
+                .open(&candidate.name, bytes, batch_limit(bytes));
+            stored =
+                Some(opened.map_err(OpenError::storage(format!("opening {}", candidate.name)))?);
+        }
+        let start = stored
+            .as_mut()
+            .map_or(&[][..], |stored| stored.mapping.exclusive());
+        let (header, header_damaged) = match SegmentHeader::decode(start) {
+            HeaderFound::Newer(version) => {
+                return Err(OpenError::UnsupportedVersion {
+                    file: candidate.name,
+                    found: version,
+                    supported: FORMAT_VERSION,
+                });
+            }
+            HeaderFound::Valid(header) if self.belongs(&header, &candidate) => (header, false),
+            HeaderFound::Valid(_) => {
+                let kept = self.quarantine(&candidate.name)?;
+                found.notes.push(format!(
+                    "{} belongs to another log or partition, kept as {kept}",
+                    candidate.name
+                ));
+                return Ok(None);
+            }
+            HeaderFound::Blank | HeaderFound::Damaged => (self.guess(start, &candidate), true),
+        };
+        Ok(Some(Draft {
+            name: candidate.name,
+            end: header.base_offset,
+            stored,
+            header,
+            header_damaged,
+            scanned: false,
+            stretches: Vec::new(),
+            first_time: 0,
+            last_time: 0,
+            entries: Vec::new(),
+            first_record: None,
+            gaps: Vec::new(),
+            torn: false,
+        }))
+    }
+
+    fn belongs(&self, header: &SegmentHeader, candidate: &SegmentCandidate) -> bool {
+        header.log_id == self.log_id
+            && header.partition == self.partition
+            && header.base_offset == candidate.base
+            && header.base_offset >= OFFSET_FIRST
+    }
+
+    /// A header in place of a damaged one: the first batch knows the generation.
+    fn guess(&self, bytes: &[u8], candidate: &SegmentCandidate) -> SegmentHeader {
+        let first = bytes
+            .get(SEGMENT_HEADER_BYTES..)
+            .and_then(BatchHeader::decode);
+        let first = first.filter(|batch| batch.base_offset == candidate.base);
+        SegmentHeader {
+            partition: self.partition,
+            generation: first.map_or(0, |batch| batch.generation),
+            log_id: self.log_id,
+            base_offset: candidate.base.max(OFFSET_FIRST),
+            // Unknown; `drop_superseded` lets it pass.
+            sequence: u64::MAX,
+            created_at: first.map_or(0, |batch| batch.append_time),
+            capacity: bytes.len(),
+            epoch: 0,
+        }
+    }
+
+    /// Removes files whose offsets a later file claims, or that lie before the floor.
+    fn drop_superseded(
+        &self,
+        drafts: Vec<Draft>,
+        found: &mut Recovered,
+    ) -> Result<Vec<Draft>, OpenError> {
+        let mut kept: Vec<Draft> = Vec::new();
+        let mut sequence = 0;
+        for mut draft in drafts {
+            if draft.header.sequence == u64::MAX {
+                draft.header.sequence = sequence;
+            }
+            if draft.header.sequence < sequence {
+                self.remove(&draft.name)?;
+                continue;
+            }
+            // The same base again: the later one replaces the earlier one.
+            if kept
+                .last()
+                .is_some_and(|last| last.header.base_offset == draft.header.base_offset)
+            {
+                let earlier = kept.pop().expect("just looked at");
+                self.remove(&earlier.name)?;
+            }
+            sequence = draft.header.sequence;
+            found.epoch_seen = found.epoch_seen.max(draft.header.epoch);
+            kept.push(draft);
+        }
+        found.sequence = sequence;
+        // A segment whose successor begins at or before the floor holds nothing that counts.
+        let purged = kept
+            .windows(2)
+            .take_while(|pair| pair[1].header.base_offset <= self.floor);
+        for draft in kept.drain(..purged.count()).collect::<Vec<_>>() {
+            self.remove(&draft.name)?;
+        }
+        Ok(kept)
+    }
+
+    /// After a clean stop footers say everything, if they fit each other and the clean mark.
+    fn trust_footers(&self, drafts: &mut [Draft]) -> bool {
+        let Some(clean_next) = self.clean_next else {
+            return false;
+        };
+        let mut expected = None;
+        for index in 0..drafts.len() {
+            let limit = drafts.get(index + 1).map(|next| next.header.base_offset);
+            let draft = &mut drafts[index];
+            let follows = expected.is_none_or(|base| base == draft.header.base_offset);
+            if draft.header_damaged || !follows || !draft.take_footer(limit) {
+                return false;
+            }
+            expected = Some(draft.end);
+        }
+        expected.is_none_or(|end| end == clean_next)
+            && (expected.is_some() || self.floor == clean_next || clean_next == OFFSET_FIRST)
+    }
+
+    /// Scans the newest segments until older footers can be trusted; the durable mark found.
+    fn scan_back(&self, drafts: &mut [Draft]) -> Offset {
+        let mut known = self.durable;
+        for index in (0..drafts.len()).rev() {
+            let limit = drafts.get(index + 1).map(|next| next.header.base_offset);
+            let draft = &mut drafts[index];
+            let trusted = limit.is_some_and(|limit| {
+                !draft.header_damaged && limit <= known + 1 && draft.take_footer(Some(limit))
+            });
+            if !trusted {
+                known = known.max(draft.scan(limit));
+            }
+        }
+        known
+    }
+
+    /// Zeroes what lies behind the last record that counts, and removes files behind it.
+    fn cut_tail(&self, drafts: &mut Vec<Draft>, found: &mut Recovered) -> Result<(), OpenError> {
+        let torn = drafts.iter().position(|draft| draft.torn);
+        if let Some(index) = torn {
+            let keep = if drafts[index].header_damaged {
+                index
+            } else {
+                index + 1
+            };
+            for draft in drafts.drain(keep..).collect::<Vec<_>>() {
+                found.torn_bytes += draft.used_bytes();
+                self.remove(&draft.name)?;
+            }
+        }
+        let Some(last) = drafts.last_mut() else {
+            return Ok(());
+        };
+        let end = last.end_position();
+        let Some(stored) = last.stored.as_mut().filter(|_| last.scanned) else {
+            return Ok(());
+        };
+        let limit = stored.mapping.reserved_from();
+        let garbage = used_up_to(&stored.mapping.exclusive()[end..limit]);
+        if garbage > 0 {
+            found.torn_bytes += garbage as u64;
+            let zeroed = stored.handle.zero(end..limit);
+            zeroed.map_err(OpenError::storage(format!(
+                "zeroing the torn tail of {}",
+                last.name
+            )))?;
+        }
+        Ok(())
+    }
+
+    /// Replaces damaged files by ones without the damage.
+    fn rebuild(&self, drafts: &mut [Draft], found: &mut Recovered) -> Result<(), OpenError> {
+        for index in 0..drafts.len() {
+            let limit = drafts.get(index + 1).map(|next| next.header.base_offset);
+            let draft = &mut drafts[index];
+            if draft.gaps.is_empty() && !draft.header_damaged {
+                continue;
+            }
+            let salvage = names::salvage(self.partition, draft.header.base_offset);
+            let stored = self.salvage(draft, &salvage)?;
+            // Synced before the damaged file goes: `open` finishes what is interrupted here.
+            let action = || OpenError::storage(format!("replacing {}", draft.name));
+            stored.handle.sync().map_err(action())?;
+            self.storage.sync_directory().map_err(action())?;
+            let quarantine = self.quarantine(&draft.name)?;
+            self.storage
+                .rename(&salvage, &draft.name)
+                .map_err(action())?;
+            self.storage.sync_directory().map_err(action())?;
+            found.corruption.push(Corruption {
+                file: draft.name.clone(),
+                quarantine,
+                lost: draft
+                    .gaps
+                    .iter()
+                    .map(|(from, next)| (*from, next - 1))
+                    .collect(),
+            });
+            draft.stored = Some(stored);
+            draft.gaps.clear();
+            draft.header_damaged = false;
+            draft.scan(limit);
+        }
+        Ok(())
+    }
+
+    /// Writes a copy of a damaged segment: good batches as they are, holes as gaps.
+    fn salvage(&self, draft: &mut Draft, name: &str) -> Result<StoredFile, OpenError> {
+        let old = draft
+            .stored
+            .as_mut()
+            .map_or(&[][..], |stored| stored.mapping.exclusive());
+        let generation = crc32fast::hash(name.as_bytes()) ^ (self.stamp as u32) | 1;
+        let pieces = pieces(
+            old,
+            &draft.stretches,
+            &draft.gaps,
+            draft.header.generation,
+            generation,
+        );
+        let step = SEGMENT_BYTES_STEP as usize;
+        let mut capacity = old.len().max(self.options.segment_bytes_min as usize);
+        capacity = capacity.next_multiple_of(step);
+        while batch_limit(capacity) < SEGMENT_HEADER_BYTES + pieces.len() {
+            capacity += step;
+        }
+        remove_if_there(self.storage, name)
+            .and_then(|()| self.storage.create(name, capacity, batch_limit(capacity)))
+            .map(|stored| {
+                draft.header = SegmentHeader {
+                    generation,
+                    capacity,
+                    ..draft.header
+                };
+                let mut header = [0; HEADER_BYTES];
+                draft.header.encode(&mut header);
+                stored.mapping.memory().copy_in(0, &header);
+                stored
+                    .mapping
+                    .memory()
+                    .copy_in(SEGMENT_HEADER_BYTES, &pieces);
+                stored
+            })
+            .map_err(OpenError::storage(format!("writing {name}")))
+    }
+
+    fn quarantine(&self, name: &str) -> Result<String, OpenError> {
+        let kept = names::quarantine(name, self.stamp);
+        let action = || OpenError::storage(format!("renaming {name} to {kept}"));
+        self.storage.rename(name, &kept).map_err(action())?;
+        self.storage.sync_directory().map_err(action())?;
+        Ok(kept)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), OpenError> {
+        remove_if_there(self.storage, name).map_err(OpenError::storage(format!("removing {name}")))
+    }
+
+    /// Turns drafts into segments.
+    fn finish(&self, drafts: Vec<Draft>, found: &mut Recovered) {
+        let count = drafts.len();
+        let mut next_offset = None;
+        for (index, draft) in drafts.into_iter().enumerate() {
+            next_offset = Some(draft.end);
+            found.last_time = found.last_time.max(draft.last_time);
+            let capacity = draft.header.capacity as u64;
+            found.next_segment_bytes = (capacity * 2).clamp(
+                self.options.segment_bytes_min,
+                self.options.segment_bytes_max,
+            );
+            let is_last = index + 1 == count;
+            found.segments.extend(draft.into_segment(is_last));
+        }
+        let floor = self.floor.max(self.clean_next.unwrap_or(OFFSET_FIRST));
+        found.next_offset = match next_offset {
+            Some(next) => next.max(self.floor),
+            None => floor.max(found.durable + 1),
+        };
+        // A file can't go on where its offsets would jump; the next append makes a new one.
+        if let Some(last) = found
+            .segments
+            .last()
+            .filter(|last| last.end() < found.next_offset)
+        {
+            last.seal();
+        }
+        found.durable = found.durable.min(found.next_offset - 1);
+        if found.clean {
+            found.durable = found.next_offset - 1;
+        }
+    }
+}
+
+impl Draft {
+    /// Takes the footer's word for what the segment holds, if it fits what follows.
+    fn take_footer(&mut self, limit: Option<Offset>) -> bool {
+        let Some(stored) = self.stored.as_mut() else {
+            return false;
+        };
+        let reserved_from = stored.mapping.reserved_from();
+        let bytes = stored.mapping.exclusive();
+        if bytes.len() != self.header.capacity {
+            return false;
+        }
+        let footer = Footer::decode(
+            &bytes[reserved_from..],
+            self.header.generation,
+            self.header.capacity,
+        );
+        let Some(footer) = footer else {
+            return false;
+        };
+        let end = footer.last_offset.saturating_add(1);
+        let fits = limit.is_none_or(|limit| end >= limit);
+        let positions = SEGMENT_HEADER_BYTES..=reserved_from;
+        if !fits || end <= self.header.base_offset || !positions.contains(&footer.end_position) {
+            return false;
+        }
+        let generation = self.header.generation;
+        let first = check_batch(bytes, SEGMENT_HEADER_BYTES, reserved_from, generation);
+        let Some(first) = first.filter(|first| first.header.base_offset == self.header.base_offset)
+        else {
+            return false;
+        };
+        self.first_record = Some(match first.header.kind {
+            BatchKind::Data => (first.header.base_offset, first.position),
+            BatchKind::Gap => (first.end, first.position + first.header.bytes),
+        });
+        self.stretches = vec![Stretch {
+            position: SEGMENT_HEADER_BYTES,
+            end_position: footer.end_position,
+            first: self.header.base_offset,
+            end,
+        }];
+        self.first_time = footer.first_time;
+        self.last_time = footer.last_time;
+        self.entries = footer.entries;
+        self.clip(limit);
+        true
+    }
+
+    /// Looks at every batch; the greatest durable mark among them.
+    fn scan(&mut self, limit: Option<Offset>) -> Offset {
+        self.scanned = true;
+        let Some(stored) = self.stored.as_mut() else {
+            return 0;
+        };
+        let reserved_from = stored.mapping.reserved_from();
+        let found = scan(
+            stored.mapping.exclusive(),
+            reserved_from,
+            self.header.generation,
+            self.header.base_offset,
+            limit.unwrap_or(Offset::MAX),
+        );
+        self.stretches = found.stretches;
+        self.first_time = found.first_time;
+        self.last_time = found.last_time;
+        self.entries = found.entries;
+        self.first_record = found.first_record;
+        self.clip(limit);
+        found.durable
+    }
+
+    /// Leaves out what a later file claims.
+    fn clip(&mut self, limit: Option<Offset>) {
+        if let Some(limit) = limit {
+            self.stretches.retain(|stretch| stretch.first < limit);
+            for stretch in &mut self.stretches {
+                stretch.end = stretch.end.min(limit);
+            }
+        }
+        self.end = self
+            .stretches
+            .last()
+            .map_or(self.header.base_offset, |last| last.end);
+    }
+
+    fn end_position(&self) -> usize {
+        self.stretches
+            .last()
+            .map_or(SEGMENT_HEADER_BYTES, |last| last.end_position)
+    }
+
+    fn used_bytes(&self) -> u64 {
+        (self.end_position() - SEGMENT_HEADER_BYTES) as u64
+    }
+
+    fn into_segment(self, is_last: bool) -> Option<Arc<Segment>> {
+        let end_position = self.end_position();
+        let mut stored = self.stored?;
+        stored.mapping.set_published(end_position);
+        let (first_offset, first_position) = self.first_record.unwrap_or((self.end, end_position));
+        let start = SegmentStart {
+            header: self.header,
+            first_offset: first_offset.min(self.end),
+            first_position,
+            end: self.end,
+            first_time: self.first_time,
+            last_time: self.last_time,
+        };
+        let whole = stored.mapping.len() == self.header.capacity;
+        let entries_max = index_entries_max(stored.mapping.len());
+        let index = SparseIndex::from_entries(&self.entries, entries_max);
+        let file = SegmentFile::new(stored.handle, self.name, true);
+        if !self.scanned {
+            file.set_footer(FooterState::Synced);
+        }
+        let segment = Segment::new(start, Arc::new(stored.mapping), Some(file), index);
+        if !is_last || !whole {
+            segment.seal();
+        }
+        Some(Arc::new(segment))
+    }
+}
+
+/// Decides for every place that is not as it should be whether it is damage or a torn tail.
+fn judge(drafts: &mut [Draft], known: Offset) {
+    for index in 0..drafts.len() {
+        let limit = drafts.get(index + 1).map(|next| next.header.base_offset);
+        let draft = &mut drafts[index];
+        draft.judge(limit, known);
+        if draft.torn {
+            return;
+        }
+    }
+}
+
+impl Draft {
+    fn judge(&mut self, limit: Option<Offset>, known: Offset) {
+        let mut expected = self.header.base_offset;
+        if self.header_damaged && expected > known {
+            self.torn = true;
+            self.stretches.clear();
+            self.end = expected;
+            return;
+        }
+        let mut kept = 0;
+        for stretch in &self.stretches {
+            if stretch.first > expected {
+                if expected > known {
+                    break;
+                }
+                self.gaps.push((expected, stretch.first));
+            }
+            expected = stretch.end;
+            kept += 1;
+        }
+        self.torn = kept < self.stretches.len();
+        self.stretches.truncate(kept);
+        let target = limit.unwrap_or(known.saturating_add(1));
+        if !self.torn && expected < target {
+            if expected > known {
+                self.torn = true;
+            } else {
+                self.gaps.push((expected, target));
+                expected = target;
+            }
+        }
+        self.end = expected;
+        let end_position = self.end_position();
+        self.entries.retain(|entry| entry.position < end_position);
+        self.first_record = self
+            .first_record
+            .filter(|(_, position)| *position < end_position);
+    }
+}
+
+/// The batches of a rebuilt segment in order.
+fn pieces(
+    old: &[u8],
+    stretches: &[Stretch],
+    gaps: &[(Offset, Offset)],
+    old_generation: u32,
+    generation: u32,
+) -> Vec<u8> {
+    let mut pieces = Vec::new();
+    let mut gaps = gaps.iter().peekable();
+    let mut time = 0;
+    for stretch in stretches {
+        if let Some((from, next)) = gaps.next_if(|(from, _)| *from < stretch.first) {
+            push_gap(&mut pieces, generation, *from, *next, time);
+        }
+        let mut position = stretch.position;
+        while position < stretch.end_position {
+            let Some(batch) = check_batch(old, position, stretch.end_position, old_generation)
+            else {
+                break; // Checked by the scan; it can't be.
+            };
+            let header = BatchHeader {
+                generation,
+                ..batch.header
+            };
+            let mut encoded = [0; BATCH_HEADER_BYTES];
+            header.encode_without_len(&mut encoded);
+            encoded[..4].copy_from_slice(&(header.bytes as u32).to_le_bytes());
+            pieces.extend_from_slice(&encoded);
+            let body = position + BATCH_HEADER_BYTES..position + header.bytes;
+            pieces.extend_from_slice(&old[body]);
+            time = header.append_time;
+            position += header.bytes;
+        }
+    }
+    for (from, next) in gaps {
+        push_gap(&mut pieces, generation, *from, *next, time);
+    }
+    pieces
+}
+
+fn push_gap(pieces: &mut Vec<u8>, generation: u32, from: Offset, next: Offset, time: u64) {
+    let mut batch = [0; GAP_BATCH_BYTES];
+    encode_gap(generation, from, next, time, from - 1, &mut batch);
+    batch[..4].copy_from_slice(&(GAP_BATCH_BYTES as u32).to_le_bytes());
+    pieces.extend_from_slice(&batch);
+    debug_assert!(
+        decode_gap(&batch[BATCH_HEADER_BYTES..]) == Some(next),
+        "a gap is readable"
+    );
+}
+
+/// Length up to the last byte that is not zero.
+fn used_up_to(bytes: &[u8]) -> usize {
+    let zeros = [0; PAGE_BYTES];
+    let mut end = bytes.len();
+    while end > 0 {
+        let start = (end - 1) / PAGE_BYTES * PAGE_BYTES;
+        if bytes[start..end] != zeros[..end - start] {
+            let last = bytes[start..end].iter().rposition(|byte| *byte != 0);
+            return start + last.map_or(0, |last| last + 1);
+        }
+        end = start;
+    }
+    0
+}
+
+/// What the header of a file says, read without keeping the file open.
+pub(crate) fn peek_header(
+    storage: &dyn Storage,
+    name: &str,
+    bytes: u64,
+) -> io::Result<HeaderFound> {
+    let bytes = bytes as usize / 8 * 8;
+    if bytes < FILE_BYTES_MIN {
+        return Ok(HeaderFound::Blank);
+    }
+    let mut stored = storage.open(name, bytes, batch_limit(bytes))?;
+    Ok(SegmentHeader::decode(stored.mapping.exclusive()))
+}

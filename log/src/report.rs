@@ -1,0 +1,110 @@
+//! What recovery found, for the log of the owner and for `skein log stat`.
+
+use std::fmt;
+
+use crate::position::{LogId, Offset, PartitionId};
+
+/// What opening a log found.
+#[derive(Clone, Debug)]
+pub struct RecoveryReport {
+    /// The directory was made by this open.
+    pub created: bool,
+    /// The log was closed cleanly before.
+    pub clean: bool,
+    /// Identity of the log.
+    pub log_id: LogId,
+    /// One entry per partition that holds something or that something was found about.
+    pub partitions: Vec<PartitionReport>,
+}
+
+/// What was found in one partition.
+#[derive(Clone, Debug)]
+pub struct PartitionReport {
+    /// The partition.
+    pub partition: PartitionId,
+    /// First record held; equal to `next_offset` if there is none.
+    pub first_offset: Offset,
+    /// Offset of the next record.
+    pub next_offset: Offset,
+    /// Epoch of the coming writer.
+    pub epoch: u32,
+    /// Segments held.
+    pub segments: usize,
+    /// Bytes of batches that had not become durable before a crash and were zeroed: a torn tail,
+    /// an ordinary thing.
+    pub torn_bytes: u64,
+    /// Durable records that are damaged. Not ordinary.
+    pub corruption: Vec<Corruption>,
+    /// Other things worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// Records that had been durable and can't be read. The file was kept under another name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corruption {
+    /// The damaged file.
+    pub file: String,
+    /// Its name now.
+    pub quarantine: String,
+    /// First and last offset of each lost range; empty if only the header was damaged.
+    pub lost: Vec<(Offset, Offset)>,
+}
+
+impl RecoveryReport {
+    /// Durable records were lost; somebody should look at the disk.
+    pub fn is_corrupt(&self) -> bool {
+        self.partitions
+            .iter()
+            .any(|partition| !partition.corruption.is_empty())
+    }
+
+    /// Bytes of torn tails in all partitions.
+    pub fn torn_bytes(&self) -> u64 {
+        self.partitions
+            .iter()
+            .map(|partition| partition.torn_bytes)
+            .sum()
+    }
+}
+
+impl fmt::Display for RecoveryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = match (self.created, self.clean) {
+            (true, _) => "new",
+            (false, true) => "closed cleanly",
+            (false, false) => "not closed cleanly, recovered",
+        };
+        write!(f, "log {}: {how}", self.log_id)?;
+        for partition in &self.partitions {
+            write!(f, "\n{partition}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PartitionReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {} segments, next offset {}, epoch {}",
+            self.partition, self.segments, self.next_offset, self.epoch
+        )?;
+        if self.torn_bytes > 0 {
+            write!(f, "; cut a torn tail of {} bytes", self.torn_bytes)?;
+        }
+        for corruption in &self.corruption {
+            write!(
+                f,
+                "; DAMAGED {} (kept as {})",
+                corruption.file, corruption.quarantine
+            )?;
+            for (first, last) in &corruption.lost {
+                write!(f, ", durable records {first} to {last} are lost")?;
+            }
+        }
+        for note in &self.notes {
+            write!(f, "; {note}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! Which segments may go. Pure decisions over a snapshot; the janitor carries them out.
+//!
+//! Retention drops whole closed segments, oldest first, and never waits for a reader. It never
+//! drops what the newest durable checkpoint needs, so nobody's last position is lost with it.
+
+use std::sync::Arc;
+
+use crate::options::Options;
+use crate::partition::Partition;
+use crate::position::{Offset, PartitionId};
+use crate::segment::Segment;
+
+/// The oldest segment of a partition, if it may go.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub partition: PartitionId,
+    pub segment: Arc<Segment>,
+}
+
+/// How many of the oldest segments may go at all: closed, and wholly before what is needed.
+pub(crate) fn droppable(
+    partition: &Partition,
+    segments: &[Arc<Segment>],
+    options: &Options,
+) -> usize {
+    let floor = partition.floor();
+    let needed_from = match partition.checkpoint_begin() {
+        Some(begin) => begin,
+        None if options.retention_needs_checkpoint => floor,
+        None => Offset::MAX,
+    };
+    let durable = partition.durable();
+    let may_go = |segment: &&Arc<Segment>| {
+        let wanted = segment.end() <= needed_from.max(floor);
+        segment.is_sealed() && wanted && segment.end() <= durable + 1
+    };
+    segments.iter().take_while(may_go).count()
+}
+
+/// How many of the oldest `droppable` segments are too old or purged.
+pub(crate) fn aged(
+    partition: &Partition,
+    segments: &[Arc<Segment>],
+    droppable: usize,
+    options: &Options,
+    now_ms: u64,
+) -> usize {
+    let floor = partition.floor();
+    let horizon = options
+        .retention_age_ms
+        .and_then(|age| now_ms.checked_sub(age));
+    let is_due = |segment: &&Arc<Segment>| {
+        let old = horizon.is_some_and(|horizon| segment.last_time() < horizon);
+        old || segment.end() <= floor
+    };
+    segments[..droppable].iter().take_while(is_due).count()
+}
+
+/// The segment to drop next to save space: of all partitions' oldest ones, the one whose newest
+/// record is the oldest.
+pub(crate) fn oldest(candidates: Vec<Candidate>) -> Option<Candidate> {
+    candidates
+        .into_iter()
+        .min_by_key(|candidate| candidate.segment.last_time())
+}

@@ -1,0 +1,284 @@
+//! What all partitions of an open log share: storage, spares, clean mark, directory syncs,
+//! listeners, counters. Dropping the last reference gives the directory back.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::thread::Thread;
+
+use crate::layout::batch_limit;
+use crate::names;
+use crate::options::Options;
+use crate::partition::{LostRange, Partition};
+use crate::position::{LogId, Offset, PartitionId};
+use crate::random::Random;
+use crate::segment::Segment;
+use crate::storage::{Storage, StoredFile};
+
+/// Told an offset up to which a partition is durable.
+pub type DurableListener = Box<dyn Fn(PartitionId, Offset) + Send + Sync>;
+
+/// Told the first and the last record of a range that will not become durable.
+pub type LossListener = Box<dyn Fn(PartitionId, Offset, Offset) + Send + Sync>;
+
+/// A file prepared for the next segment of some partition.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub name: String,
+    pub bytes: usize,
+    pub stored: StoredFile,
+}
+
+/// Counters, never reset.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub spares_prepared: AtomicU64,
+    pub segments_prepared_inline: AtomicU64,
+    pub syncs: AtomicU64,
+    pub sync_failures: AtomicU64,
+    pub segments_in_memory: AtomicU64,
+    pub segments_dropped: AtomicU64,
+    pub bytes_dropped: AtomicU64,
+    pub mapped_deleted_bytes: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+}
+
+/// Shared by the parts of an open log.
+pub(crate) struct Shared {
+    pub storage: Arc<dyn Storage>,
+    pub options: Options,
+    pub id: LogId,
+    pub partitions: Vec<Arc<Partition>>,
+    pub counters: Counters,
+    pub janitor_alive: AtomicBool,
+    spares: Mutex<Vec<Spare>>,
+    /// Segments that left their partition; the janitor removes their files and unmaps them.
+    discarded: Mutex<Vec<Arc<Segment>>>,
+    random: Mutex<Random>,
+    /// The clean mark is on the disk.
+    clean_mark: Mutex<bool>,
+    directory_changes: AtomicU64,
+    directory_synced: Mutex<u64>,
+    durable_listeners: RwLock<Vec<DurableListener>>,
+    loss_listeners: RwLock<Vec<LossListener>>,
+    janitor: OnceLock<Thread>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.storage.unlock();
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        options: Options,
+        id: LogId,
+        partitions: Vec<Arc<Partition>>,
+        clean_mark: bool,
+        random: Random,
+    ) -> Shared {
+        Shared {
+            storage,
+            options,
+            id,
+            partitions,
+            counters: Counters::default(),
+            janitor_alive: AtomicBool::new(false),
+            spares: Mutex::new(Vec::new()),
+            discarded: Mutex::new(Vec::new()),
+            random: Mutex::new(random),
+            clean_mark: Mutex::new(clean_mark),
+            directory_changes: AtomicU64::new(0),
+            directory_synced: Mutex::new(0),
+            durable_listeners: RwLock::new(Vec::new()),
+            loss_listeners: RwLock::new(Vec::new()),
+            janitor: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.random.lock().expect("random").generation()
+    }
+
+    /// Up to an eighth of `span`.
+    pub(crate) fn jitter(&self, span: u64) -> u64 {
+        self.random.lock().expect("random").below(span / 8 + 1)
+    }
+
+    /// Makes a file with its space allocated, leaving the reserve to others.
+    pub(crate) fn create_spare(&self, bytes: usize) -> io::Result<Spare> {
+        let free = self.storage.bytes_free()?;
+        if free < self.options.disk_reserve_bytes.saturating_add(bytes as u64) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        let name = names::spare(self.random.lock().expect("random").next());
+        let stored = self.storage.create(&name, bytes, batch_limit(bytes))?;
+        self.note_directory_change();
+        Ok(Spare {
+            name,
+            bytes,
+            stored,
+        })
+    }
+
+    pub(crate) fn put_spare(&self, spare: Spare) {
+        self.spares.lock().expect("spares").push(spare);
+    }
+
+    /// A prepared file of this size.
+    pub(crate) fn take_spare(&self, bytes: usize) -> Option<Spare> {
+        let mut spares = self.spares.lock().expect("spares");
+        let index = spares.iter().position(|spare| spare.bytes == bytes)?;
+        Some(spares.swap_remove(index))
+    }
+
+    pub(crate) fn take_all_spares(&self) -> Vec<Spare> {
+        std::mem::take(&mut self.spares.lock().expect("spares"))
+    }
+
+    pub(crate) fn spares_of(&self, bytes: usize) -> usize {
+        self.spares
+            .lock()
+            .expect("spares")
+            .iter()
+            .filter(|spare| spare.bytes == bytes)
+            .count()
+    }
+
+    /// Hands a segment that is in no partition any more to the janitor.
+    pub(crate) fn discard(&self, segment: Arc<Segment>) {
+        self.discarded
+            .lock()
+            .expect("discarded segments")
+            .push(segment);
+    }
+
+    pub(crate) fn take_discarded(&self) -> Vec<Arc<Segment>> {
+        std::mem::take(&mut self.discarded.lock().expect("discarded segments"))
+    }
+
+    /// Says that the directory is not provably clean any more, before the first append.
+    pub(crate) fn remove_clean_mark(&self) -> io::Result<()> {
+        let mut there = self.clean_mark.lock().expect("clean mark");
+        if *there {
+            match self.storage.remove(names::CLEAN_MARK) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            self.note_directory_change();
+            self.sync_directory()?;
+            *there = false;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn note_directory_change(&self) {
+        self.directory_changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Makes all changes of names so far durable. One sync serves all who wait for it.
+    pub(crate) fn sync_directory(&self) -> io::Result<()> {
+        let wanted = self.directory_changes.load(Ordering::Acquire);
+        let mut synced = self.directory_synced.lock().expect("directory sync");
+        if *synced >= wanted {
+            return Ok(());
+        }
+        let reached = self.directory_changes.load(Ordering::Acquire);
+        self.storage.sync_directory()?;
+        *synced = reached;
+        Ok(())
+    }
+
+    pub(crate) fn add_durable_listener(&self, listener: DurableListener) {
+        self.durable_listeners
+            .write()
+            .expect("listeners")
+            .push(listener);
+    }
+
+    pub(crate) fn add_loss_listener(&self, listener: LossListener) {
+        self.loss_listeners
+            .write()
+            .expect("listeners")
+            .push(listener);
+    }
+
+    pub(crate) fn tell_durable(&self, partition: PartitionId, offset: Offset) {
+        for listener in self.durable_listeners.read().expect("listeners").iter() {
+            listener(partition, offset);
+        }
+    }
+
+    pub(crate) fn tell_lost(&self, partition: PartitionId, range: LostRange) {
+        for listener in self.loss_listeners.read().expect("listeners").iter() {
+            listener(partition, range.from, range.end - 1);
+        }
+    }
+
+    /// Names the thread that runs the janitor, to wake it.
+    pub(crate) fn set_janitor_thread(&self, thread: Thread) {
+        // A second janitor thread can't exist: the janitor is taken once.
+        let _ = self.janitor.set(thread);
+    }
+
+    /// Wakes the janitor if a thread runs it.
+    #[inline]
+    pub(crate) fn wake_janitor(&self) {
+        if let Some(thread) = self.janitor.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Gives the file of a segment its proper name. A segment that begins with a gap replaces
+    /// the names of those whose records the gap takes away.
+    pub(crate) fn name_segment(&self, partition: &Partition, segment: &Segment) -> io::Result<()> {
+        let Some(file) = segment.file.as_ref().filter(|file| !file.is_named()) else {
+            return Ok(());
+        };
+        let name = names::segment(partition.id, segment.header.base_offset);
+        for other in partition.segments() {
+            let superseded = other.header.base_offset >= segment.header.base_offset
+                && other.header.sequence < segment.header.sequence;
+            let Some(other) = other
+                .file
+                .as_ref()
+                .filter(|file| superseded && !file.is_gone())
+            else {
+                continue;
+            };
+            other.set_gone();
+            if other.name() != name {
+                remove_if_there(&*self.storage, &other.name())?;
+                self.note_directory_change();
+            }
+        }
+        self.storage.rename(&file.name(), &name)?;
+        self.note_directory_change();
+        file.set_named(name);
+        Ok(())
+    }
+}
+
+/// Removes a file; that it is gone already is fine.
+pub(crate) fn remove_if_there(storage: &dyn Storage, name: &str) -> io::Result<()> {
+    match storage.remove(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}

@@ -1,0 +1,110 @@
+//! What the log asks of a medium: one flat directory of files, mapped, synced and renamed.
+//!
+//! Two implementations exist, `storage_disk` and `storage_memory`; one conformance suite runs over
+//! both. Calls happen at rolls and in the janitor, never per append.
+//!
+//! What the log assumes of a medium, and nothing more:
+//! - After a successful `sync` of a file, everything stored in its mapping before is durable.
+//!   Before that any 4 KiB page may or may not be, in any order.
+//! - After a successful `sync_directory`, creates, renames and removals before it are durable.
+//!   Before that each may or may not be. A rename is atomic.
+//! - A failed `sync` says nothing about any later one of that file, so there is no later one.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::Range;
+
+use crate::mapping::Mapping;
+
+/// A file of the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// Its name.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// Another process, or another log of this one, holds the directory.
+#[derive(Debug)]
+pub enum LockError {
+    /// Held; the text says by whom as far as known.
+    Held(String),
+    /// The file system refused something.
+    Storage(io::Error),
+}
+
+/// A mapped file. The handle is the one descriptor of the file from creation to removal, so that
+/// an error of write-back is not missed.
+#[derive(Debug)]
+pub struct StoredFile {
+    /// Its bytes.
+    pub mapping: Mapping,
+    /// What can be done to it.
+    pub handle: Box<dyn FileHandle>,
+}
+
+/// A directory of the log.
+pub trait Storage: Debug + Send + Sync {
+    /// Takes the directory for this log.
+    fn lock(&self) -> Result<(), LockError>;
+
+    /// Gives the directory back.
+    fn unlock(&self);
+
+    /// Name of the directory for messages.
+    fn describe(&self) -> String;
+
+    /// All files but the lock.
+    fn list(&self) -> io::Result<Vec<DirectoryEntry>>;
+
+    /// The content of a small file; longer than `bytes_max` is an error.
+    fn read(&self, name: &str, bytes_max: usize) -> io::Result<Vec<u8>>;
+
+    /// Makes or overwrites a small file and syncs its content. Its name is durable only after
+    /// `sync_directory`.
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes a zeroed file with all its space allocated, or fails without leaving one. Bytes from
+    /// `reserved_from` on are for the footer.
+    fn create(&self, name: &str, bytes: usize, reserved_from: usize) -> io::Result<StoredFile>;
+
+    /// Opens a file made by `create`, `bytes` long as listed.
+    fn open(&self, name: &str, bytes: usize, reserved_from: usize) -> io::Result<StoredFile>;
+
+    /// Renames atomically, replacing a file of that name.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a name. Mappings of the file stay valid.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes names durable.
+    fn sync_directory(&self) -> io::Result<()>;
+
+    /// Bytes the file system has left.
+    fn bytes_free(&self) -> io::Result<u64>;
+}
+
+/// What can be done to a mapped file.
+pub trait FileHandle: Debug + Send + Sync {
+    /// Makes the content durable. After an error it must not be called again.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Starts write-back of a range, without waiting.
+    fn write_back(&self, range: Range<usize>);
+
+    /// Makes a range writable without page faults.
+    fn populate(&self, range: Range<usize>);
+
+    /// Zeroes a range that nobody reads. Not durable before `sync`.
+    fn zero(&self, range: Range<usize>) -> io::Result<()>;
+}
+
+/// Replaces a small file as a whole: after a crash it has the old content or the new one, and
+/// after success the new one.
+pub(crate) fn replace(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = format!("{name}.tmp");
+    storage.write(&temporary, bytes)?;
+    storage.rename(&temporary, name)?;
+    storage.sync_directory()
+}
