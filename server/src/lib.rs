@@ -4,3 +4,8 @@ pub mod clock;
 pub mod limits;
 
 pub mod access;
+pub mod config;
+pub mod http;
+
+pub mod app;
+pub mod cli;

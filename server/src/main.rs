@@ -1,2 +1,7 @@
 //! The `skein` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    skein_server::cli::main()
+}

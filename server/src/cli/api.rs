@@ -1,0 +1,172 @@
+//! A small client of the control API for the operator's commands.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use clap::Args;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+/// Bytes of an answer that are read. A list of a very large chat's members is the longest.
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// How long the server may take for everything.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Where the control API is, and how to be let in.
+#[derive(Clone, Debug, Args)]
+pub struct ControlArgs {
+    /// Address of the server's control listener.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    pub control: SocketAddr,
+    /// File with the control token (not needed on loopback in dev mode).
+    #[arg(long, value_name = "FILE")]
+    pub control_token: Option<PathBuf>,
+}
+
+/// Calls the control API, one connection per call.
+#[derive(Debug)]
+pub struct ControlApi {
+    address: SocketAddr,
+    token: Option<String>,
+}
+
+impl ControlApi {
+    /// Reads the token file, if there is one.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn new(args: &ControlArgs) -> anyhow::Result<Self> {
+        let token = args.control_token.as_deref().map(read_token).transpose()?;
+        Ok(Self {
+            address: args.control,
+            token,
+        })
+    }
+
+    /// One request and its answer; an answer without a body is `null`.
+    ///
+    /// # Errors
+    /// When the server is not there, or refuses: then the text is the server's.
+    pub fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            tokio::time::timeout(DEADLINE, self.exchange(method, path, body))
+                .await
+                .with_context(|| {
+                    format!(
+                        "{} did not answer within {DEADLINE:?}; try again",
+                        self.address
+                    )
+                })?
+        })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
+        let stream = TcpStream::connect(self.address).await.with_context(|| {
+            format!("cannot reach the control API at {}; is `skein serve` running, and is --control its address?", self.address)
+        })?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // Ends with the connection; an error there shows up in `send_request`.
+        let driver = tokio::spawn(connection);
+        let answer = sender
+            .send_request(self.request(method, path, body)?)
+            .await
+            .with_context(|| {
+                format!(
+                    "{} broke off the request; is it the control address?",
+                    self.address
+                )
+            })?;
+        let status = answer.status();
+        let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|error| anyhow::anyhow!("the answer of {} broke off: {error}", self.address))?
+            .to_bytes();
+        driver.abort();
+        let value = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+        };
+        if status.is_success() {
+            return Ok(value);
+        }
+        match (value["code"].as_str(), value["text"].as_str()) {
+            (Some(code), Some(text)) => bail!("{code}: {text}"),
+            _ => bail!(
+                "{} answered {status}; is it the control address?",
+                self.address
+            ),
+        }
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Request<Full<Bytes>>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.address.to_string());
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let bytes = match body {
+            Some(value) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Bytes::from(value.to_string())
+            }
+            None => Bytes::new(),
+        };
+        Ok(request.body(Full::new(bytes))?)
+    }
+}
+
+fn read_token(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the control token file {}", path.display()))?;
+    let token = text.trim();
+    if token.is_empty() {
+        bail!(
+            "the control token file {} is empty; put the token of the server's access.control_token there",
+            path.display()
+        );
+    }
+    Ok(token.to_owned())
+}
+
+/// A name as one segment of a path.
+///
+/// ```
+/// use skein_server::cli::api::segment;
+/// assert_eq!(segment("a/b é"), "a%2Fb%20%C3%A9");
+/// ```
+pub fn segment(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

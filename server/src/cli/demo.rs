@@ -1,0 +1,34 @@
+//! `skein demo`: everything once, in one process.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::app;
+use crate::cli::{duration, trace};
+
+/// Walkers that one machine shows without becoming the bottleneck of the show.
+const WALKERS_MAX: u64 = 10_000;
+
+/// Arguments of `skein demo`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  skein demo
+  skein demo --walkers 200 --duration 30")]
+pub struct DemoArgs {
+    /// Members that walk and share.
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=WALKERS_MAX))]
+    pub walkers: u64,
+    /// End after this long; without it, on Ctrl-C.
+    #[arg(long, value_name = "SECS", value_parser = duration::parse)]
+    pub duration: Option<Duration>,
+}
+
+/// Runs `skein demo`.
+///
+/// # Errors
+/// When the server cannot start, or a walker or the viewer fails for good.
+pub fn run(args: DemoArgs) -> anyhow::Result<()> {
+    trace::init("warn");
+    app::demo(args.walkers as usize, args.duration)
+}

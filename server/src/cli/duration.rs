@@ -1,0 +1,81 @@
+//! Durations as people write them: `90`, `90s`, `15m`, `1h30m`, `8h`, `1d`.
+
+use std::time::Duration;
+
+/// Reads a duration; a bare number is seconds.
+///
+/// # Errors
+/// A text for the person who typed it.
+///
+/// ```
+/// use skein_server::cli::duration::parse;
+/// assert_eq!(parse("1h30m").unwrap().as_secs(), 5400);
+/// assert!(parse("soon").is_err());
+/// ```
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is not a duration; write 90s, 15m, 8h or 1h30m");
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Ok(Duration::from_secs(seconds.into()));
+    }
+    let mut total: u64 = 0;
+    let mut number = String::new();
+    for letter in text.chars() {
+        if letter.is_ascii_digit() {
+            number.push(letter);
+            continue;
+        }
+        let seconds = seconds_of(letter).ok_or_else(bad)?;
+        let amount: u64 = std::mem::take(&mut number).parse().map_err(|_| bad())?;
+        total = amount
+            .checked_mul(seconds)
+            .and_then(|s| s.checked_add(total))
+            .ok_or_else(bad)?;
+    }
+    let whole = number.is_empty() && !text.is_empty() && total <= u64::from(u32::MAX);
+    if whole {
+        Ok(Duration::from_secs(total))
+    } else {
+        Err(bad())
+    }
+}
+
+fn seconds_of(letter: char) -> Option<u64> {
+    Some(match letter {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::duration::parse;
+
+    #[test]
+    fn durations_are_read_or_refused() {
+        for (text, seconds) in [
+            ("0", 0),
+            ("90", 90),
+            ("15m", 900),
+            ("8h", 28_800),
+            ("1h30m", 5_400),
+            ("1d", 86_400),
+        ] {
+            assert_eq!(parse(text).map(|d| d.as_secs()), Ok(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "m",
+            "5x",
+            "-1",
+            "1h30",
+            "1.5h",
+            "99999999999h",
+            "18446744073709551615d",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

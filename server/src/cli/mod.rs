@@ -1,0 +1,79 @@
+//! The command line: one subcommand per file.
+//!
+//! Results go to stdout, everything else to stderr. Exit code 1 is an error that says what to do
+//! next, 2 a wrong usage.
+
+pub mod api;
+pub mod duration;
+pub mod trace;
+
+pub mod demo;
+pub mod member;
+pub mod serve;
+pub mod session;
+pub mod token;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Live location for very large groups: members of a chat share where they are, everybody else in
+/// the chat watches them move.
+#[derive(Debug, Parser)]
+#[command(
+    name = "skein",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything once in one process: a server, walkers that share, a viewer's table.
+    Demo(demo::DemoArgs),
+    /// Run the server.
+    Serve(serve::ServeArgs),
+    /// Print a token for a user.
+    Token(token::TokenArgs),
+    /// Add, remove and list the members of a chat.
+    Member(member::MemberArgs),
+    /// Start, stop, extend and list the sessions of a chat.
+    Session(session::SessionArgs),
+}
+
+/// Parses the command line and runs it.
+pub fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Token(args) => token::run(args),
+        Command::Member(args) => member::run(args),
+        Command::Session(args) => session::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        crate::cli::Cli::command().debug_assert();
+    }
+}

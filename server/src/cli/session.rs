@@ -1,0 +1,187 @@
+//! `skein session`: sessions of a chat, seen and changed by the operator.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Value, json};
+use skein_wire::ids::SessionId;
+
+use crate::cli::api::{ControlApi, ControlArgs, segment};
+use crate::cli::duration;
+
+/// Arguments of `skein session`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  skein session start --chat hike --user ana --duration 15m
+  skein session list --chat hike
+  skein session extend --chat hike --session 00000000000000a1 --duration 1h
+  skein session stop --chat hike --session 00000000000000a1")]
+pub struct SessionArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do with sessions.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Start a session for a member; prints its id.
+    Start {
+        /// The chat.
+        #[arg(long)]
+        chat: String,
+        /// The member who will share.
+        #[arg(long)]
+        user: String,
+        /// For how long, from now.
+        #[arg(long, default_value = "8h", value_parser = duration::parse)]
+        duration: Duration,
+        /// The same key gives the same session.
+        #[arg(long, value_name = "KEY")]
+        idempotency_key: Option<String>,
+        /// Its points will be end-to-end encrypted.
+        #[arg(long)]
+        sealed: bool,
+        /// The server.
+        #[command(flatten)]
+        control: ControlArgs,
+    },
+    /// End a session at once.
+    Stop {
+        /// The chat.
+        #[arg(long)]
+        chat: String,
+        /// The session's id.
+        #[arg(long)]
+        session: SessionId,
+        /// The server.
+        #[command(flatten)]
+        control: ControlArgs,
+    },
+    /// Move the end of a session.
+    Extend {
+        /// The chat.
+        #[arg(long)]
+        chat: String,
+        /// The session's id.
+        #[arg(long)]
+        session: SessionId,
+        /// Its new length, from now.
+        #[arg(long, value_parser = duration::parse)]
+        duration: Duration,
+        /// The server.
+        #[command(flatten)]
+        control: ControlArgs,
+    },
+    /// Print the sessions, one a line: id, user, state, end (milliseconds since 1970).
+    List {
+        /// The chat.
+        #[arg(long)]
+        chat: String,
+        /// Only this member's.
+        #[arg(long)]
+        user: Option<String>,
+        /// The server.
+        #[command(flatten)]
+        control: ControlArgs,
+    },
+}
+
+/// Runs `skein session`.
+///
+/// # Errors
+/// What the server says, or that it cannot be reached.
+pub fn run(args: SessionArgs) -> anyhow::Result<()> {
+    match args.verb {
+        Verb::Start {
+            chat,
+            user,
+            duration,
+            idempotency_key,
+            sealed,
+            control,
+        } => {
+            let body = json!({
+                "user": user,
+                "duration_s": duration.as_secs(),
+                "idempotency_key": idempotency_key,
+                "sealed": sealed,
+            });
+            start(&chat, body, &control)
+        }
+        Verb::Stop {
+            chat,
+            session,
+            control,
+        } => stop(&chat, session, &control),
+        Verb::Extend {
+            chat,
+            session,
+            duration,
+            control,
+        } => extend(&chat, session, duration, &control),
+        Verb::List {
+            chat,
+            user,
+            control,
+        } => list(&chat, user.as_deref(), &control),
+    }
+}
+
+fn path(chat: &str) -> String {
+    format!("/v1/chats/{}/sessions", segment(chat))
+}
+
+fn start(chat: &str, body: Value, control: &ControlArgs) -> anyhow::Result<()> {
+    let answer = ControlApi::new(control)?.call(Method::POST, &path(chat), Some(body))?;
+    println!(
+        "{}",
+        answer["session"]
+            .as_str()
+            .context("the answer names no session; is it the control address?")?
+    );
+    Ok(())
+}
+
+fn stop(chat: &str, session: SessionId, control: &ControlArgs) -> anyhow::Result<()> {
+    let path = format!("{}/{session}", path(chat));
+    let answer = ControlApi::new(control)?.call(Method::DELETE, &path, None)?;
+    if answer["durable"] == false {
+        println!("{session} is stopped, not yet durable; the server goes on trying");
+    } else {
+        println!("{session} is stopped");
+    }
+    Ok(())
+}
+
+fn extend(
+    chat: &str,
+    session: SessionId,
+    duration: Duration,
+    control: &ControlArgs,
+) -> anyhow::Result<()> {
+    let path = format!("{}/{session}/extend", path(chat));
+    let body = json!({ "duration_s": duration.as_secs() });
+    let answer = ControlApi::new(control)?.call(Method::POST, &path, Some(body))?;
+    println!("{session} ends at {}", answer["expires_at"]);
+    Ok(())
+}
+
+fn list(chat: &str, user: Option<&str>, control: &ControlArgs) -> anyhow::Result<()> {
+    let answer = ControlApi::new(control)?.call(Method::GET, &path(chat), None)?;
+    for session in answer["sessions"].as_array().into_iter().flatten() {
+        if user.is_none_or(|user| session["user"] == user) {
+            let text = |key: &str| session[key].as_str().unwrap_or_default().to_owned();
+            println!(
+                "{}\t{}\t{}\t{}",
+                text("session"),
+                text("user"),
+                text("state"),
+                session["expires_at"]
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! `skein token`: makes a token for a user.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use skein_wire::ids::UserName;
+
+use crate::access::signer::TokenSigner;
+use crate::access::verifier::TOKEN_KEY_FILE;
+use crate::cli::duration;
+use crate::clock::Clock;
+
+/// Arguments of `skein token`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  skein token --user ana --data-dir skein-data
+  skein token --user ana --ttl 15m --key /etc/skein/token.pem
+
+The token goes to stdout and works while `skein serve` runs on the data directory.")]
+pub struct TokenArgs {
+    /// The user it is for.
+    #[arg(long)]
+    pub user: UserName,
+    /// How long it is good for.
+    #[arg(long, default_value = "1h", value_parser = duration::parse)]
+    pub ttl: Duration,
+    /// The server's data directory; its key signs the token.
+    #[arg(long, value_name = "DIR", required_unless_present = "key")]
+    pub data_dir: Option<PathBuf>,
+    /// An Ed25519 private key (PKCS#8 PEM) that signs the token instead.
+    #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
+    pub key: Option<PathBuf>,
+}
+
+/// Runs `skein token`.
+///
+/// # Errors
+/// When there is no key to sign with.
+pub fn run(args: TokenArgs) -> anyhow::Result<()> {
+    let signer = match (args.key, args.data_dir) {
+        (Some(key), _) => TokenSigner::open(&key)?,
+        (None, dir) => {
+            let dir = dir.context("name --data-dir or --key")?;
+            TokenSigner::open(&dir.join("keys").join(TOKEN_KEY_FILE))
+                .context("the data directory has no token key; `skein serve --dev` makes one at its first start")?
+        }
+    };
+    let now_ms = Clock::start().now_ms();
+    println!("{}", signer.mint(&args.user, args.ttl.as_secs(), now_ms)?);
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! Relations between values that types cannot express.
+
+use std::net::SocketAddr;
+
+use skein_engine::limits::DURATION_S_CEILING;
+use skein_wire::limits::TRAIL_POINTS_MAX;
+
+use crate::config::error::ConfigError;
+use crate::config::settings::Config;
+
+/// Partitions that a data directory can have: `demo` uses one; beyond this the files outweigh the data.
+pub const PARTITIONS_MAX: u16 = 1024;
+
+/// Smallest and largest segment, bytes: below, headers and descriptors outweigh the data; above,
+/// retention becomes too coarse.
+pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 256 * 1024..=1024 * 1024 * 1024;
+
+/// Least memory of a shard, bytes: below, a few chats fill it.
+pub const MEMORY_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
+impl Config {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with the key and the remedy; the first one found.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_listen()?;
+        self.check_shards()?;
+        self.check_log()?;
+        self.check_limits()?;
+        self.check_access()
+    }
+
+    fn check_listen(&self) -> Result<(), ConfigError> {
+        let addresses = [
+            ("listen.quic", Some(self.listen.quic)),
+            ("listen.http", Some(self.listen.http)),
+            ("listen.https", self.listen.https),
+            ("listen.control", Some(self.listen.control)),
+        ];
+        for (key, address) in addresses {
+            let outside = address.filter(|address| self.dev && !address.ip().is_loopback());
+            if let Some(address) = outside {
+                return invalid(
+                    key,
+                    format!(
+                        "{address} is not a loopback address, and dev mode is for this machine only; \
+                     use 127.0.0.1 or leave dev mode"
+                    ),
+                );
+            }
+        }
+        let tcp: Vec<(&'static str, SocketAddr)> = addresses[1..]
+            .iter()
+            .filter_map(|&(key, address)| Some((key, address?)))
+            .collect();
+        for (index, (key, address)) in tcp.iter().enumerate() {
+            let taken = tcp[..index]
+                .iter()
+                .find(|(_, other)| other == address && other.port() != 0);
+            if let Some((other, _)) = taken {
+                return invalid(
+                    key,
+                    format!("{address} is also the value of `{other}`; use another port"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn check_shards(&self) -> Result<(), ConfigError> {
+        let partitions = self.shards.partitions;
+        if partitions == 0 || partitions > PARTITIONS_MAX {
+            return invalid(
+                "shards.partitions",
+                format!("{partitions} is not within 1 to {PARTITIONS_MAX}"),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_log(&self) -> Result<(), ConfigError> {
+        let bytes = self.log.segment_bytes_max;
+        if !SEGMENT_BYTES.contains(&bytes) {
+            return invalid(
+                "log.segment_bytes_max",
+                format!(
+                    "{bytes} is not within {} to {}",
+                    SEGMENT_BYTES.start(),
+                    SEGMENT_BYTES.end()
+                ),
+            );
+        }
+        if self.log.sync_interval_ms == 0 {
+            return invalid(
+                "log.sync_interval_ms",
+                "0 would sync without a pause; use 1 or more".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let ranges = [
+            (
+                "limits.duration_s_max",
+                u64::from(limits.duration_s_max),
+                1,
+                u64::from(DURATION_S_CEILING),
+            ),
+            (
+                "limits.sessions_per_user_max",
+                limits.sessions_per_user_max as u64,
+                1,
+                1_000,
+            ),
+            (
+                "limits.sessions_per_chat_max",
+                limits.sessions_per_chat_max as u64,
+                1,
+                1_000_000,
+            ),
+            (
+                "limits.watches_per_connection_max",
+                limits.watches_per_connection_max as u64,
+                1,
+                1_024,
+            ),
+            (
+                "limits.shares_per_connection_max",
+                limits.shares_per_connection_max as u64,
+                1,
+                1_024,
+            ),
+            (
+                "limits.stale_after_ms",
+                limits.stale_after_ms,
+                1_000,
+                3_600_000,
+            ),
+            (
+                "limits.points_per_second_max",
+                u64::from(limits.points_per_second_max),
+                1,
+                10_000,
+            ),
+            (
+                "limits.points_burst_max",
+                u64::from(limits.points_burst_max),
+                1,
+                100_000,
+            ),
+            (
+                "limits.trail_points",
+                limits.trail_points as u64,
+                1,
+                TRAIL_POINTS_MAX as u64,
+            ),
+            (
+                "limits.tombstones_per_chat_max",
+                limits.tombstones_per_chat_max as u64,
+                1,
+                10_000_000,
+            ),
+            (
+                "limits.tombstone_age_ms_max",
+                limits.tombstone_age_ms_max,
+                1_000,
+                30 * 24 * 3_600_000,
+            ),
+            (
+                "limits.floor_interval_ms_max",
+                limits.floor_interval_ms_max,
+                0,
+                60_000,
+            ),
+            (
+                "limits.memory_bytes_max",
+                limits.memory_bytes_max as u64,
+                MEMORY_BYTES_MIN,
+                u64::MAX,
+            ),
+        ];
+        for (key, value, min, max) in ranges {
+            if !(min..=max).contains(&value) {
+                return invalid(key, format!("{value} is not within {min} to {max}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_access(&self) -> Result<(), ConfigError> {
+        if self.tls.cert.is_some() != self.tls.key.is_some() {
+            return invalid(
+                "tls.cert",
+                "certificate and key go together; set both `tls.cert` and `tls.key`".to_owned(),
+            );
+        }
+        if self.dev {
+            return Ok(());
+        }
+        if self.tls.cert.is_none() {
+            return invalid("tls.cert", "no certificate is named; set `tls.cert` and `tls.key`, or use --dev for a self-signed one".to_owned());
+        }
+        if self.access.control_token.is_none() {
+            return invalid(
+                "access.control_token",
+                "no file is named; set it or --control-token, or use --dev".to_owned(),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn invalid(key: &'static str, problem: String) -> Result<(), ConfigError> {
+    Err(ConfigError::Invalid { key, problem })
+}

@@ -1,0 +1,15 @@
+//! Configuration: one TOML file, the environment and flags, in one checked value.
+//!
+//! Later layers win: defaults, then the file, then `SKEIN_…` variables, then flags. A key that is
+//! not known is refused with the nearest known one, because a misspelt limit that is silently
+//! ignored is found out in the worst hour. `docs/OPERATIONS.md` lists every key; a test keeps it
+//! and the structs equal.
+
+pub mod cores;
+pub mod error;
+pub mod keys;
+pub mod settings;
+
+pub mod check;
+pub mod load;
+pub mod print_limits;

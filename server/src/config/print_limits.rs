@@ -1,0 +1,244 @@
+//! `skein serve --print-limits`: every bound with its unit and reason, and what a configuration can
+//! add up to.
+
+use std::fmt::Write as _;
+
+use skein_engine::limits as engine;
+use skein_wire::limits as wire;
+
+use crate::config::settings::Config;
+use crate::http::limits::http_limits;
+use crate::limits::{LimitLine, edge_limits};
+
+/// Connection bytes of user memory that a viewer may cost: the budget of a QUIC viewer. A WebSocket
+/// costs less.
+const CONNECTION_BYTES: u64 = 20 * 1024;
+
+/// The text.
+pub fn text(config: &Config) -> String {
+    let mut text = String::new();
+    section(&mut text, "Protocol (fixed)", &wire_limits());
+    section(&mut text, "Connections (fixed)", &edge_limits());
+    section(&mut text, "HTTP (fixed)", &http_limits());
+    section(&mut text, "Chats (fixed)", &engine_limits());
+    configured(&mut text, config);
+    sums(&mut text, config);
+    text
+}
+
+fn section(text: &mut String, title: &str, lines: &[LimitLine]) {
+    heading(text, title);
+    for line in lines {
+        let name = line.name.to_lowercase();
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{name:<36} {:>14} {}: {}",
+            line.value, line.unit, line.reason
+        );
+    }
+}
+
+fn heading(text: &mut String, title: &str) {
+    let _ = writeln!(text, "{}{title}", if text.is_empty() { "" } else { "\n" });
+}
+
+fn configured(text: &mut String, config: &Config) {
+    heading(text, "Configured ([limits] and [log])");
+    let sections = serde_json::json!({ "limits": config.limits, "log": config.log });
+    for (section, values) in sections.as_object().into_iter().flatten() {
+        for (key, value) in values.as_object().into_iter().flatten() {
+            let key = format!("{section}.{key}");
+            let _ = writeln!(text, "{key:<36} {value:>14}");
+        }
+    }
+}
+
+/// Worst cases, term by term.
+fn sums(text: &mut String, config: &Config) {
+    let shards = config.shards.cores.resolve(available_cores()).len() as u64;
+    let memory = config.limits.memory_bytes_max as u64;
+    heading(text, "Sums");
+    let terms = [
+        ("chats: rows, trails, mirrors, sessions", shards * memory),
+        ("10,000 connections", 10_000 * CONNECTION_BYTES),
+        (
+            "HTTP requests at work",
+            crate::http::limits::REQUESTS_MAX as u64 * crate::http::limits::BODY_BYTES_MAX as u64,
+        ),
+    ];
+    for (name, bytes) in terms {
+        let _ = writeln!(text, "{name:<48} {:>8} MiB", bytes >> 20);
+    }
+    let total: u64 = terms.iter().map(|(_, bytes)| bytes).sum();
+    let _ = writeln!(
+        text,
+        "{:<48} {:>8} MiB",
+        format!("together, with {shards} shards"),
+        total >> 20
+    );
+}
+
+fn available_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn line(name: &'static str, value: u64, unit: &'static str, reason: &'static str) -> LimitLine {
+    LimitLine {
+        name,
+        value,
+        unit,
+        reason,
+    }
+}
+
+fn wire_limits() -> Vec<LimitLine> {
+    vec![
+        line(
+            "client_frame_bytes_max",
+            wire::CLIENT_FRAME_BYTES_MAX as u64,
+            "bytes",
+            "of a frame a client may send",
+        ),
+        line(
+            "server_frame_bytes_max",
+            wire::SERVER_FRAME_BYTES_MAX as u64,
+            "bytes",
+            "of a frame the server sends; a larger batch is cut into pages",
+        ),
+        line(
+            "chat_name_bytes_max",
+            wire::CHAT_NAME_BYTES_MAX as u64,
+            "bytes",
+            "of a chat's name",
+        ),
+        line(
+            "user_name_bytes_max",
+            wire::USER_NAME_BYTES_MAX as u64,
+            "bytes",
+            "of a user's name",
+        ),
+        line(
+            "token_bytes_max",
+            wire::TOKEN_BYTES_MAX as u64,
+            "bytes",
+            "of a token, checked before it is parsed",
+        ),
+        line(
+            "idempotency_key_bytes_max",
+            wire::IDEMPOTENCY_KEY_BYTES_MAX as u64,
+            "bytes",
+            "of an idempotency key",
+        ),
+        line(
+            "sealed_bytes_max",
+            wire::SEALED_BYTES_MAX as u64,
+            "bytes",
+            "of an end-to-end encrypted point",
+        ),
+        line(
+            "points_per_upload_max",
+            wire::POINTS_PER_UPLOAD_MAX as u64,
+            "points",
+            "in one upload",
+        ),
+        line(
+            "cells_per_watch_max",
+            wire::CELLS_PER_WATCH_MAX as u64,
+            "cells",
+            "in one watch",
+        ),
+    ]
+}
+
+fn engine_limits() -> Vec<LimitLine> {
+    vec![
+        line(
+            "accepted_interval_ms",
+            engine::ACCEPTED_INTERVAL_MS,
+            "milliseconds",
+            "between two acknowledgements of a session that goes well",
+        ),
+        line(
+            "heartbeat_log_ms",
+            engine::HEARTBEAT_LOG_MS,
+            "milliseconds",
+            "between two logged heartbeats of a session",
+        ),
+        line(
+            "demand_interval_ms",
+            engine::DEMAND_INTERVAL_MS,
+            "milliseconds",
+            "between two hints of demand",
+        ),
+        line(
+            "mirror_linger_ms",
+            engine::MIRROR_LINGER_MS,
+            "milliseconds",
+            "that a mirror is kept after its last viewer",
+        ),
+        line(
+            "fence_ms_max",
+            engine::FENCE_MS_MAX,
+            "milliseconds",
+            "within which every shard must have applied a revocation",
+        ),
+        line(
+            "history_window",
+            engine::HISTORY_WINDOW,
+            "counters",
+            "below the last one in which a historical point may lie",
+        ),
+        line(
+            "bindings_per_session_max",
+            engine::BINDINGS_PER_SESSION_MAX as u64,
+            "connections",
+            "that feed one session",
+        ),
+        line(
+            "requests_waiting_per_connection_max",
+            engine::REQUESTS_WAITING_PER_CONNECTION_MAX as u64,
+            "requests",
+            "of one connection that wait for an answer",
+        ),
+        line(
+            "durable_waits_per_session_max",
+            engine::DURABLE_WAITS_PER_SESSION_MAX as u64,
+            "points",
+            "of one session that wait to become durable",
+        ),
+        line(
+            "outbox_messages_max",
+            engine::OUTBOX_MESSAGES_MAX as u64,
+            "messages",
+            "that wait for one other shard",
+        ),
+        line(
+            "checkpoint_slice_bytes",
+            engine::CHECKPOINT_SLICE_BYTES as u64,
+            "bytes",
+            "of a checkpoint written in one pass",
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::print_limits::text;
+    use crate::config::settings::Config;
+
+    #[test]
+    fn every_part_is_in_it() {
+        let text = text(&Config::default());
+        for part in [
+            "token_bytes_max",
+            "hello_deadline_ms",
+            "body_bytes_max",
+            "fence_ms_max",
+            "limits.stale_after_ms",
+            "together",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The configuration as plain data: sections, keys and defaults.
+//!
+//! Units are in the names. Nothing is checked here beyond types; `check.rs` does that.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use skein_engine::limits::Limits;
+
+use crate::config::cores::CoreList;
+
+/// Everything that `skein serve` can be told.
+///
+/// ```
+/// use skein_server::config::settings::Config;
+/// let config = Config::default();
+/// assert_eq!(config.listen.quic.port(), 4433);
+/// assert_eq!(config.shards.partitions, 64);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Directory of the log, the control log and the keys. Made when it does not exist.
+    pub data_dir: PathBuf,
+    /// Certificate and token key are made in the data directory; loopback addresses only.
+    pub dev: bool,
+    /// Addresses.
+    pub listen: Listen,
+    /// Cores and partitions.
+    pub shards: Shards,
+    /// The event log.
+    pub log: LogSettings,
+    /// Bounds of sessions, connections and memory.
+    pub limits: LimitSettings,
+    /// Who may do what.
+    pub access: AccessSettings,
+    /// Certificate.
+    pub tls: TlsSettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("skein-data"),
+            dev: false,
+            listen: Listen::default(),
+            shards: Shards::default(),
+            log: LogSettings::default(),
+            limits: LimitSettings::default(),
+            access: AccessSettings::default(),
+            tls: TlsSettings::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The directory of keys.
+    pub fn keys_dir(&self) -> PathBuf {
+        self.access
+            .keys
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("keys"))
+    }
+}
+
+/// Addresses to listen on. Port 0 takes a free one; the ready line says which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// QUIC (UDP), ALPN `skein/1`.
+    pub quic: SocketAddr,
+    /// HTTP and WebSocket without TLS.
+    pub http: SocketAddr,
+    /// HTTP and WebSocket over TLS; absent = not offered.
+    pub https: Option<SocketAddr>,
+    /// Control API, events and metrics; not for the public.
+    pub control: SocketAddr,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            quic: loopback(4433),
+            http: loopback(8080),
+            https: None,
+            control: loopback(9090),
+        }
+    }
+}
+
+/// Cores and partitions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shards {
+    /// Cores that run a shard each.
+    pub cores: CoreList,
+    /// Partitions of the log; fixed when the data directory is made.
+    pub partitions: u16,
+}
+
+impl Default for Shards {
+    fn default() -> Self {
+        Self {
+            cores: CoreList::Auto,
+            partitions: 64,
+        }
+    }
+}
+
+/// The event log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// Size of a partition's first segment file, bytes; each next one doubles.
+    pub segment_bytes_min: u64,
+    /// Size that segment files grow to, bytes.
+    pub segment_bytes_max: u64,
+    /// A segment older than this is closed, milliseconds, so that retention by age can drop it.
+    pub segment_age_ms: u64,
+    /// Longest time between two syncs of what was appended, milliseconds: the loss window of points.
+    pub sync_interval_ms: u64,
+    /// Closed segments whose newest record is older than this are dropped, milliseconds; 0 = kept.
+    pub retention_age_ms: u64,
+    /// The oldest closed segments are dropped while all together are larger, bytes; 0 = no limit.
+    pub retention_bytes: u64,
+    /// Bytes of the file system that the log leaves free.
+    pub disk_reserve_bytes: u64,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            segment_bytes_min: 1024 * 1024,
+            segment_bytes_max: 64 * 1024 * 1024,
+            segment_age_ms: 60 * 60 * 1_000,
+            sync_interval_ms: 1_000,
+            retention_age_ms: 24 * 60 * 60 * 1_000,
+            retention_bytes: 0,
+            disk_reserve_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Bounds that an operator may change; `--print-limits` prints all the others too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Longest session, seconds.
+    pub duration_s_max: u32,
+    /// Live sessions of one user in one chat.
+    pub sessions_per_user_max: usize,
+    /// Live sessions of one chat.
+    pub sessions_per_chat_max: usize,
+    /// Chats that one connection watches.
+    pub watches_per_connection_max: usize,
+    /// Sessions that one connection feeds.
+    pub shares_per_connection_max: usize,
+    /// Silence after which a session is stale, milliseconds.
+    pub stale_after_ms: u64,
+    /// Points per second of one session, sustained.
+    pub points_per_second_max: u32,
+    /// Points that may come at once after a pause.
+    pub points_burst_max: u32,
+    /// Points of a session's trail.
+    pub trail_points: usize,
+    /// Ended sessions that a chat remembers for viewers that were away.
+    pub tombstones_per_chat_max: usize,
+    /// How long it remembers them, milliseconds.
+    pub tombstone_age_ms_max: u64,
+    /// Longest time between two batches of a very large chat, milliseconds.
+    pub floor_interval_ms_max: u64,
+    /// Memory for rows, trails, mirrors and sessions of one shard, bytes.
+    pub memory_bytes_max: usize,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            duration_s_max: limits.duration_s_max,
+            sessions_per_user_max: limits.sessions_per_user_max,
+            sessions_per_chat_max: limits.sessions_per_chat_max,
+            watches_per_connection_max: limits.watches_per_connection_max,
+            shares_per_connection_max: limits.shares_per_connection_max,
+            stale_after_ms: limits.stale_after_ms,
+            points_per_second_max: limits.points_per_second_max,
+            points_burst_max: limits.points_burst_max,
+            trail_points: limits.trail_points,
+            tombstones_per_chat_max: limits.tombstones_per_chat_max,
+            tombstone_age_ms_max: limits.tombstone_age_ms_max,
+            floor_interval_ms_max: limits.floor_interval_ms_max,
+            memory_bytes_max: limits.memory_bytes_max,
+        }
+    }
+}
+
+impl LimitSettings {
+    /// The limits as the engine takes them.
+    pub fn to_engine(&self) -> Limits {
+        Limits {
+            duration_s_max: self.duration_s_max,
+            sessions_per_user_max: self.sessions_per_user_max,
+            sessions_per_chat_max: self.sessions_per_chat_max,
+            watches_per_connection_max: self.watches_per_connection_max,
+            shares_per_connection_max: self.shares_per_connection_max,
+            stale_after_ms: self.stale_after_ms,
+            points_per_second_max: self.points_per_second_max,
+            points_burst_max: self.points_burst_max,
+            trail_points: self.trail_points,
+            tombstones_per_chat_max: self.tombstones_per_chat_max,
+            tombstone_age_ms_max: self.tombstone_age_ms_max,
+            floor_interval_ms_max: self.floor_interval_ms_max,
+            memory_bytes_max: self.memory_bytes_max,
+        }
+    }
+}
+
+/// Who may do what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessSettings {
+    /// Directory of keys: `token.pem` signs, `trusted/KID.pem` are public keys of other issuers;
+    /// absent = `keys` in the data directory.
+    pub keys: Option<PathBuf>,
+    /// Browser origins that may open a WebSocket; empty = only clients that send no `Origin`.
+    pub origins: Vec<String>,
+    /// File with the bearer token of the control API.
+    pub control_token: Option<PathBuf>,
+}
+
+/// Certificate for QUIC and HTTPS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSettings {
+    /// Certificate chain, PEM.
+    pub cert: Option<PathBuf>,
+    /// Its private key, PEM, readable by the owner only.
+    pub key: Option<PathBuf>,
+}

@@ -1,0 +1,51 @@
+//! Every ceiling of the HTTP APIs, with its unit and its reason, in one list.
+//!
+//! The list that `serve --print-limits` prints is made from the same lines as the constants.
+
+use crate::limits::LimitLine;
+
+macro_rules! limits {
+    ($($name:ident: $type:ty = $value:expr, $unit:literal, $reason:literal;)*) => {
+        $(
+            #[doc = concat!("In ", $unit, ": ", $reason)]
+            pub const $name: $type = $value;
+        )*
+
+        /// The bounds of the HTTP APIs, in the order of this file.
+        pub fn http_limits() -> Vec<LimitLine> {
+            vec![$(LimitLine {
+                name: stringify!($name),
+                value: $name as u64,
+                unit: $unit,
+                reason: $reason,
+            },)*]
+        }
+    };
+}
+
+limits! {
+    BODY_BYTES_MAX: usize = 64 * 1024, "bytes",
+        "of a request's body; the largest is an upload of 128 points, about 20 KiB of JSON";
+    BODY_DEADLINE_MS: u64 = 5_000, "milliseconds",
+        "for the whole body; a slower peer pins its buffer for nothing";
+    REPLY_DEADLINE_MS: u64 = 10_000, "milliseconds",
+        "for a shard's reply: longer than a group commit on a slow disk and the second in which a revocation is applied everywhere";
+    REQUESTS_MAX: usize = 1_024, "requests",
+        "worked on at once; each holds a body and a place in a shard's inbox";
+    CONTROL_CONNECTIONS_MAX: usize = 256, "connections",
+        "of the control listener, whose callers are a few services and operators";
+    CONTROL_HEADER_DEADLINE_MS: u64 = 5_000, "milliseconds",
+        "for the header of a control request; between two requests the connection waits no longer either";
+    CONTROL_HEADER_BYTES_MAX: usize = 16 * 1024, "bytes",
+        "of a control request's header and its buffer";
+    CONTROL_ACCEPT_BACKOFF_MS: u64 = 20, "milliseconds",
+        "pause of accepting when the process has no descriptors left";
+    EVENT_STREAMS_MAX: usize = 64, "streams",
+        "of events open at once, each a reader of the control log";
+    EVENTS_PER_READ_MAX: usize = 256, "events",
+        "read from the control log before other work has its turn";
+    EVENT_KEEP_ALIVE_S: u64 = 15, "seconds",
+        "after which a quiet event stream sends a comment, so that proxies keep it open";
+    SHUTDOWN_GRACE_MS: u64 = 2_000, "milliseconds",
+        "given to open requests when the server stops";
+}

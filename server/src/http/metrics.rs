@@ -1,0 +1,246 @@
+//! `GET /metrics`: what shards and the control log count, in the OpenMetrics text form.
+//!
+//! A shard publishes plain numbers into its row of a [`MetricsBoard`] at the end of a pass: a few
+//! relaxed stores, no lock, no label, no name. Names are put to them when somebody asks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric, LabelSetEncoder,
+};
+use prometheus_client::encoding::{EncodeLabel, MetricEncoder};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::http::error::ApiError;
+use skein_wire::error::Code;
+
+/// Prefix of every metric's name.
+const PREFIX: &str = "skein";
+
+/// Media type of the answer.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Whether a number only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows; `_total` is put behind its name.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name without prefix, `points_accepted`.
+    pub name: &'static str,
+    /// One sentence with the unit, without a full stop.
+    pub help: &'static str,
+    /// Counter or gauge.
+    pub kind: MetricKind,
+}
+
+impl Metric {
+    /// A number that only grows.
+    pub const fn counter(name: &'static str, help: &'static str) -> Self {
+        Self {
+            name,
+            help,
+            kind: MetricKind::Counter,
+        }
+    }
+
+    /// A number that goes up and down.
+    pub const fn gauge(name: &'static str, help: &'static str) -> Self {
+        Self {
+            name,
+            help,
+            kind: MetricKind::Gauge,
+        }
+    }
+}
+
+/// The numbers of one shard, or of a part of the process that is no shard.
+#[derive(Debug)]
+pub struct MetricRow {
+    values: Box<[AtomicU64]>,
+}
+
+impl MetricRow {
+    fn new(metrics: usize) -> Self {
+        Self {
+            values: (0..metrics).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Sets all numbers, in the order of the table.
+    ///
+    /// # Panics
+    /// When there are more numbers than the table has metrics: the two are written side by side.
+    pub fn publish(&self, numbers: impl IntoIterator<Item = u64>) {
+        for (index, number) in numbers.into_iter().enumerate() {
+            self.values[index].store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets one number.
+    pub fn set(&self, index: usize, number: u64) {
+        self.values[index].store(number, Ordering::Relaxed);
+    }
+
+    /// One number.
+    pub fn get(&self, index: usize) -> u64 {
+        self.values[index].load(Ordering::Relaxed)
+    }
+}
+
+/// A table of metrics with a row for each shard, or one row without a label.
+#[derive(Debug)]
+struct Table {
+    metrics: &'static [Metric],
+    rows: Vec<(Option<u16>, Arc<MetricRow>)>,
+}
+
+/// All metrics of the process.
+///
+/// ```
+/// use skein_server::http::metrics::{Metric, MetricsBoard};
+/// static SHARD: &[Metric] = &[Metric::counter("points_accepted", "Points that were appended")];
+/// let mut board = MetricsBoard::default();
+/// let rows = board.per_shard(SHARD, 2);
+/// rows[1].publish([7]);
+/// let text = board.text().unwrap();
+/// assert!(text.contains("skein_points_accepted_total{shard=\"1\"} 7"), "{text}");
+/// ```
+#[derive(Debug, Default)]
+pub struct MetricsBoard {
+    tables: Vec<Arc<Table>>,
+}
+
+impl MetricsBoard {
+    /// Adds metrics that every shard has; gives each shard's row.
+    pub fn per_shard(&mut self, metrics: &'static [Metric], shards: u16) -> Vec<Arc<MetricRow>> {
+        let rows: Vec<_> = (0..shards)
+            .map(|shard| (Some(shard), Arc::new(MetricRow::new(metrics.len()))))
+            .collect();
+        let handles = rows.iter().map(|(_, row)| row.clone()).collect();
+        self.tables.push(Arc::new(Table { metrics, rows }));
+        handles
+    }
+
+    /// Adds metrics that the process has once.
+    pub fn once(&mut self, metrics: &'static [Metric]) -> Arc<MetricRow> {
+        let row = Arc::new(MetricRow::new(metrics.len()));
+        self.tables.push(Arc::new(Table {
+            metrics,
+            rows: vec![(None, row.clone())],
+        }));
+        row
+    }
+
+    /// Everything as OpenMetrics text.
+    ///
+    /// # Errors
+    /// When the text cannot be written, which is a fault of this program.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut registry = Registry::with_prefix(PREFIX);
+        for table in &self.tables {
+            registry.register_collector(Box::new(table.clone()));
+        }
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+impl Collector for Table {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for (index, metric) in self.metrics.iter().enumerate() {
+            let kind = match metric.kind {
+                MetricKind::Counter => ConstCounter::<u64>::default().metric_type(),
+                MetricKind::Gauge => ConstGauge::<i64>::default().metric_type(),
+            };
+            let mut family = encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
+            for (shard, row) in &self.rows {
+                let labels = ShardLabel(*shard);
+                put(metric.kind, row.get(index), family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put(kind: MetricKind, number: u64, encoder: MetricEncoder<'_>) -> fmt::Result {
+    match kind {
+        MetricKind::Counter => ConstCounter::new(number).encode(encoder),
+        MetricKind::Gauge => {
+            ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX)).encode(encoder)
+        }
+    }
+}
+
+/// `shard="0"`, or nothing.
+#[derive(Debug)]
+struct ShardLabel(Option<u16>);
+
+impl EncodeLabelSet for ShardLabel {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        match self.0 {
+            Some(shard) => ("shard", shard).encode(encoder.encode_label()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Answers `GET /metrics`.
+///
+/// # Errors
+/// `internal` when the text cannot be written.
+pub async fn get(State(board): State<Arc<MetricsBoard>>) -> Result<Response, ApiError> {
+    let text = board.text().map_err(|_| ApiError::of(Code::Internal))?;
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::metrics::{Metric, MetricsBoard};
+
+    static SHARD: &[Metric] = &[
+        Metric::counter("sends", "Sends"),
+        Metric::gauge("viewers", "Viewers now"),
+    ];
+    static PROCESS: &[Metric] = &[Metric::gauge("control_index", "Newest index")];
+
+    #[test]
+    fn shards_have_labels_and_the_process_has_none() {
+        let mut board = MetricsBoard::default();
+        let rows = board.per_shard(SHARD, 2);
+        board.once(PROCESS).set(0, 9);
+        rows[0].publish([3, 1]);
+        rows[1].publish([4, u64::MAX]);
+        let text = board.text().unwrap();
+        for line in [
+            "# TYPE skein_sends counter",
+            "# HELP skein_viewers Viewers now.",
+            "skein_sends_total{shard=\"0\"} 3",
+            "skein_sends_total{shard=\"1\"} 4",
+            "skein_viewers{shard=\"0\"} 1",
+            "skein_control_index 9",
+            "# EOF",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is not in\n{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The HTTP APIs: the public one, fed by the shards' listeners, and the control API on its own.
+//!
+//! Nothing here is hot: handlers run on the control runtime, turn JSON into a request to the shard
+//! that owns the chat, wait for its reply and turn that into JSON. Both APIs share the handlers of
+//! sessions; what differs is who the caller is ([`caller`]).
+
+pub mod error;
+pub mod limits;
+
+pub mod gateway;
+pub mod health;
+pub mod metrics;
+
+pub mod state;
+
+pub mod body;
+pub mod caller;
+pub mod names;
+
+pub mod point_json;
+pub mod session_json;
+
+pub mod members;
+pub mod points;
+pub mod positions;
+pub mod sessions;
+
+
+pub mod public;
+
+pub mod listener;

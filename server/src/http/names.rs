@@ -1,0 +1,71 @@
+//! Names in a path: the chat, the session, the user.
+
+use std::collections::HashMap;
+
+use axum::extract::{FromRequestParts, Path};
+use http::request::Parts;
+use skein_wire::error::Code;
+use skein_wire::ids::{ChatName, SessionId, UserName};
+
+use crate::http::error::ApiError;
+
+/// `/v1/chats/{chat}/…`
+#[derive(Clone, Debug)]
+pub struct ChatPath(pub ChatName);
+
+/// `/v1/chats/{chat}/sessions/{session}/…`
+#[derive(Clone, Debug)]
+pub struct SessionPath(pub ChatName, pub SessionId);
+
+/// `/v1/chats/{chat}/members/{user}`
+#[derive(Clone, Debug)]
+pub struct MemberPath(pub ChatName, pub UserName);
+
+/// The decoded parameters of the path.
+async fn parameters(parts: &mut Parts) -> Result<HashMap<String, String>, ApiError> {
+    let bad = || {
+        ApiError::new(
+            Code::BadName,
+            "the path is not UTF-8; percent-encode its names",
+        )
+    };
+    let Path(parameters) = Path::from_request_parts(parts, &())
+        .await
+        .map_err(|_| bad())?;
+    Ok(parameters)
+}
+
+fn parse<T>(parameters: &HashMap<String, String>, name: &str) -> Result<T, ApiError>
+where
+    T: std::str::FromStr<Err = skein_wire::error::WireError>,
+{
+    let text = parameters.get(name).map_or("", String::as_str);
+    text.parse().map_err(ApiError)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ChatPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let names = parameters(parts).await?;
+        Ok(Self(parse(&names, "chat")?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let names = parameters(parts).await?;
+        Ok(Self(parse(&names, "chat")?, parse(&names, "session")?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for MemberPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let names = parameters(parts).await?;
+        Ok(Self(parse(&names, "chat")?, parse(&names, "user")?))
+    }
+}
