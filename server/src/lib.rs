@@ -5,6 +5,7 @@ pub mod limits;
 
 pub mod access;
 pub mod config;
+pub mod edge;
 pub mod http;
 
 pub mod app;

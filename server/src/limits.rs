@@ -43,6 +43,8 @@ limits! {
         "from an open connection to a valid Hello; a phone on a bad link needs two round trips of one second";
     CLOSE_LINGER_MS: u64 = 2_000, "milliseconds",
         "a closing connection may still deliver its Goodbye; after that it is cut";
+    FRAME_DEADLINE_MS: u64 = 30_000, "milliseconds",
+        "from the first byte of a frame to its last; a phone that loses its network reconnects sooner";
     IDLE_VIEWER_MS: u64 = 120_000, "milliseconds",
         "a connection that takes nothing for so long is closed with a resume hint; a phone asleep for a minute survives";
     EVENTS_PER_POLL_MAX: usize = 4_096, "events",

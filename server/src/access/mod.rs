@@ -4,7 +4,6 @@
 //! "not valid" or "expired".
 
 pub mod error;
-pub mod identity;
 pub mod secret_file;
 
 pub mod control_token;

@@ -10,9 +10,9 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::access::identity::Identity;
 use arc_swap::ArcSwap;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use skein_engine::identity::Identity;
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::UserName;
 use skein_wire::limits::TOKEN_BYTES_MAX;

@@ -1,0 +1,169 @@
+//! The server's certificate: one for all shards and both protocols, replaced as a whole.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::access::error::AccessError;
+use crate::access::secret_file;
+
+/// The certificate within the directory of keys.
+pub const CERTIFICATE_FILE: &str = "cert.pem";
+/// Its private key within the directory of keys.
+pub const CERTIFICATE_KEY_FILE: &str = "key.pem";
+/// Names that the certificate of a development server stands for.
+const DEVELOPMENT_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// Gives every handshake the certificate of now.
+pub struct CertificateStore {
+    certificate: PathBuf,
+    key: PathBuf,
+    provider: Arc<CryptoProvider>,
+    current: ArcSwap<CertifiedKey>,
+}
+
+impl CertificateStore {
+    /// Reads a chain and its key from PEM files.
+    ///
+    /// # Errors
+    /// When a file cannot be read, is no PEM, or the two do not belong together.
+    pub fn open(
+        certificate: &Path,
+        key: &Path,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Arc<Self>, AccessError> {
+        let current = read(certificate, key, &provider)?;
+        Ok(Arc::new(Self {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            provider,
+            current: ArcSwap::from_pointee(current),
+        }))
+    }
+
+    /// Reads the certificate in the directory of keys; makes a self-signed one for this machine
+    /// when there is none. For development only.
+    ///
+    /// # Errors
+    /// As [`CertificateStore::open`], and what the file system says.
+    pub fn open_or_create(
+        dir: &Path,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Arc<Self>, AccessError> {
+        let (certificate, key) = (dir.join(CERTIFICATE_FILE), dir.join(CERTIFICATE_KEY_FILE));
+        let pem = secret_file::read_or_create(&key, || {
+            KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+                .expect("P-256 keys can be made wherever random numbers can")
+                .serialize_pem()
+                .into_bytes()
+        })?;
+        let pair = std::str::from_utf8(&pem)
+            .ok()
+            .and_then(|pem| KeyPair::from_pem(pem).ok())
+            .ok_or_else(|| AccessError::unusable(&key, "no private key in PEM form; remove it"))?;
+        secret_file::read_or_create(&certificate, || {
+            let names = DEVELOPMENT_NAMES.map(str::to_owned);
+            CertificateParams::new(names)
+                .and_then(|params| params.self_signed(&pair))
+                .expect("constant names make a certificate")
+                .pem()
+                .into_bytes()
+        })?;
+        Self::open(&certificate, &key, provider)
+    }
+
+    /// Reads the files again. When that fails the certificate stays as it was.
+    ///
+    /// # Errors
+    /// As [`CertificateStore::open`].
+    pub fn reload(&self) -> Result<(), AccessError> {
+        let fresh = read(&self.certificate, &self.key, &self.provider)?;
+        self.current.store(Arc::new(fresh));
+        Ok(())
+    }
+
+    /// Where the certificate is, for clients on this machine that want to trust it.
+    pub fn certificate_path(&self) -> &Path {
+        &self.certificate
+    }
+
+    /// The crypto library's part behind it.
+    pub fn provider(&self) -> &Arc<CryptoProvider> {
+        &self.provider
+    }
+}
+
+impl ResolvesServerCert for CertificateStore {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.load_full())
+    }
+}
+
+impl fmt::Debug for CertificateStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateStore")
+            .field("certificate", &self.certificate)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read(
+    certificate: &Path,
+    key: &Path,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, AccessError> {
+    let pem = std::fs::read(certificate).map_err(|e| AccessError::io(certificate, e))?;
+    let chain = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .ok()
+        .filter(|chain| !chain.is_empty())
+        .ok_or_else(|| AccessError::unusable(certificate, "no certificate in PEM form"))?;
+    let private = PrivateKeyDer::from_pem_slice(&secret_file::read(key)?)
+        .map_err(|_| AccessError::unusable(key, "no private key in PEM form"))?;
+    CertifiedKey::from_der(chain, private, provider).map_err(|_| {
+        AccessError::unusable(key, "the key and the certificate do not belong together")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_development_certificate_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        CertificateStore::open_or_create(dir.path(), Arc::clone(&provider)).unwrap();
+        let first = std::fs::read(dir.path().join(CERTIFICATE_FILE)).unwrap();
+        CertificateStore::open_or_create(dir.path(), provider).unwrap();
+        assert_eq!(
+            std::fs::read(dir.path().join(CERTIFICATE_FILE)).unwrap(),
+            first
+        );
+    }
+
+    #[test]
+    fn a_foreign_key_is_refused_and_the_old_certificate_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let store = CertificateStore::open_or_create(dir.path(), provider).unwrap();
+        let before = store.current.load_full();
+        let foreign = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        std::fs::write(
+            dir.path().join(CERTIFICATE_KEY_FILE),
+            foreign.serialize_pem(),
+        )
+        .unwrap();
+        let error = store.reload().unwrap_err().to_string();
+        assert!(error.contains("belong together"), "{error}");
+        assert!(Arc::ptr_eq(&before, &store.current.load_full()));
+    }
+}

@@ -1,0 +1,52 @@
+//! The edge of a shard: QUIC, WebSocket and the HTTP that leads to it, on the shard's own thread.
+//!
+//! From the ground up: numbers and deadlines of connections; WebSocket as a bare socket behind
+//! one epoll; HTTP/1 up to the upgrade; QUIC; and [`edge::Edge`], which the shard sees.
+
+pub mod error;
+pub mod event;
+pub mod seam;
+pub mod stats;
+
+pub mod deadlines;
+pub mod handoff;
+pub mod slots;
+
+pub mod greeting;
+
+pub mod websocket_frame;
+pub mod websocket_socket;
+
+pub mod websocket_connection;
+
+pub mod websocket;
+
+pub mod bridge;
+pub mod origins;
+pub mod upgrade;
+
+pub mod http_listener;
+
+pub mod certificate;
+pub mod tls;
+
+pub mod steering;
+
+pub mod bind;
+
+pub mod quic_id;
+pub mod quic_keys;
+
+pub mod quic_config;
+pub mod quic_connection;
+pub mod quic_shared;
+
+pub mod quic_tasks;
+
+pub mod quic;
+
+#[expect(
+    clippy::module_inception,
+    reason = "one main type per file, named after it"
+)]
+pub mod edge;

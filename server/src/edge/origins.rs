@@ -1,0 +1,75 @@
+//! Which web pages may open a WebSocket here.
+//!
+//! A browser says which page's script asks. Pages of this server itself are welcome, others must
+//! be on the list. A client that is no browser says nothing, and its token decides alone.
+
+use http::HeaderMap;
+use http::header::{HOST, ORIGIN};
+
+/// The list of pages from elsewhere that are welcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    allowed: Vec<String>,
+}
+
+impl Origins {
+    /// Only what is listed, each as `scheme://host[:port]`; `*` lets every page in.
+    pub fn new(allowed: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            allowed: allowed
+                .into_iter()
+                .map(|origin| origin.to_ascii_lowercase())
+                .collect(),
+        }
+    }
+
+    /// Whether a request with these headers may open a WebSocket.
+    pub fn allow(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(ORIGIN) else {
+            return true;
+        };
+        let Ok(origin) = origin.to_str() else {
+            return false;
+        };
+        let origin = origin.to_ascii_lowercase();
+        if self
+            .allowed
+            .iter()
+            .any(|allowed| *allowed == origin || allowed == "*")
+        {
+            return true;
+        }
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        let page = origin
+            .strip_prefix("https://")
+            .or_else(|| origin.strip_prefix("http://"));
+        matches!((page, host), (Some(page), Some(host)) if page.eq_ignore_ascii_case(host))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(allowed: &[&str], origin: Option<&str>, expect: bool) {
+        let origins = Origins::new(allowed.iter().map(|s| (*s).to_owned()));
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, "map.example:8080".parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, origin.parse().unwrap());
+        }
+        assert_eq!(origins.allow(&headers), expect, "{allowed:?} {origin:?}");
+    }
+
+    #[test]
+    fn a_foreign_page_is_refused_unless_listed() {
+        check(&[], None, true);
+        check(&[], Some("https://evil.example"), false);
+        check(&[], Some("null"), false);
+        check(&[], Some("http://map.example:8080"), true);
+        check(&[], Some("http://map.example:8080.evil.example"), false);
+        check(&["https://app.example"], Some("https://APP.example"), true);
+        check(&["https://app.example"], Some("http://app.example"), false);
+        check(&["*"], Some("https://anyone.example"), true);
+    }
+}

@@ -1,0 +1,58 @@
+//! Counters of the edge, one set per transport: plain numbers of one thread.
+
+use std::collections::BTreeMap;
+
+use skein_wire::error::Code;
+
+/// What one transport of one shard has done since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TransportStats {
+    /// Connections open now, in whatever state.
+    pub connections: u64,
+    /// Connections that came as far as the transport's own handshake.
+    pub opened: u64,
+    /// Connections with a valid `Hello`.
+    pub greeted: u64,
+    /// Connections turned away before they had a state: no room, no descriptor.
+    pub shed: u64,
+    /// Bytes from clients, as the transport's user sees them.
+    pub bytes_in: u64,
+    /// Bytes handed to the transport.
+    pub bytes_out: u64,
+    /// Frames from clients.
+    pub frames_in: u64,
+    /// Control frames to clients.
+    pub frames_out: u64,
+    /// Offers taken by an ordered transport or as a stream.
+    pub offers_sent: u64,
+    /// Offers taken as a datagram.
+    pub offers_datagram: u64,
+    /// Offers for which there was no room.
+    pub offers_full: u64,
+    /// Connections cut because a revoked batch was half written, or because answers piled up.
+    pub cut: u64,
+    /// Connections closed by the server, by code.
+    pub closes: BTreeMap<&'static str, u64>,
+}
+
+impl TransportStats {
+    /// Counts a connection that the server closes.
+    pub fn count_close(&mut self, code: Code) {
+        *self.closes.entry(code.name()).or_default() += 1;
+    }
+}
+
+/// What the edge of one shard has done since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EdgeStats {
+    /// WebSocket.
+    pub websocket: TransportStats,
+    /// QUIC.
+    pub quic: TransportStats,
+    /// HTTP requests handed on to the HTTP service.
+    pub http_requests: u64,
+    /// HTTP connections turned away: no room, no descriptor.
+    pub http_shed: u64,
+    /// TLS handshakes over TCP that failed or took too long.
+    pub tls_failed: u64,
+}
