@@ -1,11 +1,13 @@
 //! `skein share` and `skein watch` as child processes, and what they print, read.
 
+use std::cell::{Ref, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::process::{Ended, Process};
+use crate::wait;
 
 /// One object of `skein watch --format jsonl`.
 #[derive(Clone, Debug)]
@@ -77,6 +79,8 @@ impl PointLine {
 pub struct WatchRun {
     /// The process.
     pub process: Process,
+    /// Lines that were read already: each is parsed once.
+    read: RefCell<Vec<Change>>,
 }
 
 impl WatchRun {
@@ -92,6 +96,7 @@ impl WatchRun {
         let scheme = url.split(':').next().unwrap_or("");
         Self {
             process: Process::skein(&format!("skein watch by {scheme}"), arguments),
+            read: RefCell::default(),
         }
     }
 
@@ -99,8 +104,13 @@ impl WatchRun {
     ///
     /// # Panics
     /// If a line is not a JSON object.
-    pub fn changes(&self) -> Vec<Change> {
-        changes(&self.process.stdout.since(0))
+    pub fn changes(&self) -> Ref<'_, Vec<Change>> {
+        let known = self.read.borrow().len();
+        let new = self.process.stdout.since(known);
+        self.read
+            .borrow_mut()
+            .extend(new.iter().map(|line| change(line)));
+        self.read.borrow()
     }
 
     /// Waits until the changes so far make `ask` answer.
@@ -113,19 +123,34 @@ impl WatchRun {
         limit: Duration,
         mut ask: impl FnMut(&[Change]) -> Option<T>,
     ) -> T {
-        let answer = self
-            .process
-            .stdout
-            .wait(limit, |lines| ask(&changes(lines)));
-        answer.unwrap_or_else(|| panic!("the watch never showed: {what}"))
+        let what = format!("the watch shows {what}");
+        wait::until_some(&what, limit, || ask(&self.changes()))
     }
 
-    /// The points so far of every session, in the order they were printed.
-    pub fn points(&self) -> Vec<PointLine> {
-        self.changes().iter().filter_map(Change::point).collect()
+    /// Waits until a session of `user` has started, and says which.
+    pub fn wait_session_of(&self, user: &str) -> String {
+        self.wait(&format!("a session of {user}"), wait::PATIENCE, |changes| {
+            let started =
+                |change: &&Change| change.kind() == "started" && change.text("user") == user;
+            changes
+                .iter()
+                .rfind(started)
+                .map(|change| change.session().to_owned())
+        })
     }
 
-    /// The points so far of one session.
+    /// Waits until a session has ended, and says why.
+    pub fn wait_ended(&self, session: &str, limit: Duration) -> String {
+        self.wait(&format!("the end of {session}"), limit, |changes| {
+            let ended = |change: &&Change| change.kind() == "ended" && change.session() == session;
+            changes
+                .iter()
+                .find(ended)
+                .map(|change| change.text("why").to_owned())
+        })
+    }
+
+    /// The points so far of one session, in the order they were printed.
     pub fn points_of(&self, session: &str) -> Vec<PointLine> {
         let all = self.changes();
         let own = all.iter().filter(|change| change.session() == session);
@@ -133,12 +158,9 @@ impl WatchRun {
     }
 }
 
-fn changes(lines: &[String]) -> Vec<Change> {
-    let read = |line: &String| {
-        let json = serde_json::from_str(line);
-        Change(json.unwrap_or_else(|e| panic!("not a JSON line: {line:?}: {e}")))
-    };
-    lines.iter().map(read).collect()
+fn change(line: &str) -> Change {
+    let json = serde_json::from_str(line);
+    Change(json.unwrap_or_else(|e| panic!("not a JSON line: {line:?}: {e}")))
 }
 
 /// What a `skein share` is to do.

@@ -34,3 +34,4 @@ pub mod table;
 pub mod gpx;
 
 pub mod cli;
+pub mod fleet;
