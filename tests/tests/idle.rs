@@ -1,0 +1,69 @@
+//! A quiet server with many viewers does nothing.
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use skein_tests::cores::Cores;
+use skein_tests::fleet::Fleet;
+use skein_tests::on_one_and_two_shards;
+use skein_tests::peer::Peer;
+use skein_tests::procfs;
+use skein_tests::server::Server;
+use skein_tests::skip;
+use skein_tests::wait::PATIENCE;
+use skein_wire::request::Delivery;
+
+on_one_and_two_shards!(a_thousand_idle_viewers_cost_no_processor_time);
+
+/// Held for the length of a test: both measure the processor.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Connected viewers.
+const VIEWERS: usize = 1_000;
+
+/// Part of one core that they may cost.
+const CORE_PART_MAX: f64 = 0.005;
+
+fn a_thousand_idle_viewers_cost_no_processor_time(cores: Cores) {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let server = Server::start(cores);
+    let mut fleet = Fleet::start(&server, "quiet", 2);
+    fleet.publish();
+    fleet.settle();
+    server
+        .put_member("quiet", "viewer", &["watch"])
+        .expect_success("a viewer");
+    let token = server.token("viewer");
+    let mut viewers: Vec<Peer> = (0..VIEWERS)
+        .map(|_| {
+            let mut viewer = Peer::connect(server.ready.http, &token);
+            viewer.watch("quiet", None, Delivery::Latest);
+            viewer
+        })
+        .collect();
+    for viewer in &mut viewers {
+        viewer.batch(PATIENCE).expect("the first batch");
+    }
+    // What connecting has set off comes to rest.
+    thread::sleep(Duration::from_secs(2));
+    let watched = Duration::from_secs(if skip::full() { 30 } else { 10 });
+    let before = procfs::cpu_time(server.process.id());
+    thread::sleep(watched);
+    let used = procfs::cpu_time(server.process.id()) - before;
+    let part = used.as_secs_f64() / watched.as_secs_f64();
+    eprintln!("---- {VIEWERS} idle viewers: {used:?} in {watched:?}");
+    assert!(
+        part < CORE_PART_MAX,
+        "{:.2} % of a core for nothing",
+        part * 100.0
+    );
+
+    // They were idle, not forgotten.
+    fleet.publish();
+    for viewer in &mut viewers {
+        viewer.batch(PATIENCE).expect("the next point");
+    }
+}
