@@ -1,0 +1,165 @@
+//! What keeps a server from starting, and commands that cannot work: exit code and a way out.
+
+use std::net::TcpListener;
+
+use skein_tests::cores::Cores;
+use skein_tests::process::{self, Ended, Process};
+use skein_tests::server::Server;
+use skein_tests::wait::PATIENCE;
+
+/// Ends with this code and says all of these words on stderr, and nothing on stdout.
+fn assert_fails(ended: Ended, code: i32, words: &[&str], what: &str) {
+    assert_eq!(ended.code(), Some(code), "{what}: {}", ended.stderr);
+    let said = ended.stderr.to_lowercase();
+    for word in words {
+        assert!(
+            said.contains(&word.to_lowercase()),
+            "{what}: no `{word}` in:\n{}",
+            ended.stderr
+        );
+    }
+    assert!(!said.contains("panicked"), "{what}: {}", ended.stderr);
+    assert_eq!(ended.stdout, "", "{what}: stdout is for the ready line");
+}
+
+fn serve(folder: &std::path::Path, extra: &[&str]) -> Ended {
+    let place = folder.join("data").display().to_string();
+    let mut arguments = vec!["serve", "--dev", "--data-dir", &place, "--cores", "0"];
+    for flag in ["--quic", "--http", "--control"] {
+        if !extra.contains(&flag) {
+            arguments.extend([flag, "127.0.0.1:0"]);
+        }
+    }
+    arguments.extend_from_slice(extra);
+    Process::skein("skein serve", arguments).wait(PATIENCE)
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_one_that_was_meant() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("skein.toml");
+    std::fs::write(&path, "[listen]\nqiuc = \"127.0.0.1:0\"\n").expect("written");
+    let file = path.display().to_string();
+    let ended = serve(folder.path(), &["--config", &file]);
+    assert_fails(
+        ended,
+        1,
+        &["listen.qiuc", "did you mean", "listen.quic"],
+        "a misspelt key",
+    );
+}
+
+#[test]
+fn configuration_that_cannot_be_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("skein.toml");
+    let file = path.display().to_string();
+    let cases = [
+        ("dev = \"perhaps\"", &["dev"][..]),
+        ("[shards]\npartitions = 0", &["shards.partitions"][..]),
+        ("not toml at all", &["toml"][..]),
+    ];
+    for (text, words) in cases {
+        std::fs::write(&path, text).expect("written");
+        assert_fails(serve(folder.path(), &["--config", &file]), 1, words, text);
+    }
+    let missing = folder.path().join("nowhere.toml").display().to_string();
+    let ended = serve(folder.path(), &["--config", &missing]);
+    assert_fails(ended, 1, &["nowhere.toml", "--config"], "a missing file");
+    let ended = serve(folder.path(), &["--http", "0.0.0.0:0"]);
+    assert_fails(ended, 1, &["loopback", "dev"], "dev mode for everybody");
+}
+
+#[test]
+fn a_busy_port_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    for flag in ["--http", "--control"] {
+        let ended = serve(folder.path(), &[flag, &address]);
+        assert_fails(ended, 1, &[&address, "in use"], flag);
+    }
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    assert_fails(
+        serve(folder.path(), &["--quic", &address]),
+        1,
+        &[&address, "in use"],
+        "--quic",
+    );
+}
+
+#[test]
+fn usage_errors_have_their_own_exit_code() {
+    for arguments in [
+        &["serve", "--no-such-flag"][..],
+        &["fly"][..],
+        &["watch"][..],
+        &["serve", "--cores", "x"][..],
+        &["token", "--user", "ana", "--ttl", "soon"][..],
+    ] {
+        let ended = process::run(arguments);
+        assert_eq!(ended.code(), Some(2), "{arguments:?}: {}", ended.stderr);
+    }
+    for command in [
+        "demo", "serve", "token", "member", "session", "share", "watch", "log",
+    ] {
+        let ended = process::run([command, "--help"]).expect_success(command);
+        assert!(
+            ended.stdout.len() > 200,
+            "{command}: help is more than this:\n{}",
+            ended.stdout
+        );
+    }
+}
+
+#[test]
+fn clients_say_what_they_need() {
+    let server = Server::start(Cores::One);
+    server.add_member("hike", "ana");
+    let token = server.token("ana");
+    let gpx = server.scratch().join("none.gpx").display().to_string();
+    let ws = server.ws_url();
+    let share = |gpx: &str| {
+        process::run([
+            "share",
+            "--chat",
+            "hike",
+            "--token",
+            &token,
+            "--server",
+            &server.quic_url(),
+            "--insecure",
+            "--gpx",
+            gpx,
+        ])
+    };
+    assert_fails(share(&gpx), 1, &["none.gpx"], "a missing track");
+    let noise = server.scratch().join("noise.gpx");
+    std::fs::write(&noise, "this is no XML <").expect("written");
+    assert_fails(
+        share(&noise.display().to_string()),
+        1,
+        &["noise.gpx"],
+        "a track that is none",
+    );
+    let watch = |chat: &str, token: &str, url: &str| {
+        process::run([
+            "watch", "--chat", chat, "--token", token, "--server", url, "--for", "5",
+        ])
+    };
+    assert_fails(
+        watch("nowhere", &token, &ws),
+        1,
+        &["no such chat"],
+        "a chat that is not there",
+    );
+    assert_fails(watch("hike", "garbage", &ws), 1, &["token"], "a bad token");
+    let ended = watch("hike", &token, "gopher://127.0.0.1:1");
+    assert!(matches!(ended.code(), Some(1 | 2)), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("quic://"),
+        "which schemes there are: {}",
+        ended.stderr
+    );
+}
