@@ -92,7 +92,11 @@ fn find_in(path: &Path, what: &[u8]) -> Option<u64> {
 
 fn a_corrupt_segment_harms_its_own_chat_only(cores: Cores) {
     let partition = |chat| partition_of(&name(chat), PARTITIONS);
-    assert_ne!(partition("hurt"), partition("sound"), "two chats with files of their own");
+    assert_ne!(
+        partition("hurt"),
+        partition("sound"),
+        "two chats with files of their own"
+    );
     let mut server = Server::start(cores);
     let mut hurt = Fleet::start(&server, "hurt", 2);
     let mut sound = Fleet::start(&server, "sound", 2);
