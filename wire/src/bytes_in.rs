@@ -72,7 +72,10 @@ pub(crate) fn blob<'a>(
 ) -> Result<&'a [u8], WireError> {
     let len = varint::get(input)?;
     if len > len_max as u64 {
-        return Err(WireError::new(code, "a text or blob is above its ceiling"));
+        return Err(WireError::new(
+            code,
+            "a text or blob is above its ceiling; shorten it",
+        ));
     }
     take(input, len as usize)
 }

@@ -121,6 +121,16 @@ codes! {
     Internal = 84, "internal", 500, "a fault of the server; please report it";
 }
 
+/// What a WebSocket close status stands above its code: 4000 to 4999 are an application's own.
+const WEBSOCKET_CLOSE_FIRST: u16 = 4000;
+
+impl Code {
+    /// The status of a WebSocket close frame with this code.
+    pub fn websocket_close(self) -> u16 {
+        WEBSOCKET_CLOSE_FIRST + self as u16
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -61,6 +61,14 @@ pub const CELLS_PER_WATCH_MAX: usize = 64;
 /// Pages of one snapshot: 4 Gi rows would not fit, 65,536 pages of 64 KiB are 4 GiB.
 pub const PAGES_MAX: u32 = 65_536;
 
+/// Milliseconds from the transport's handshake to `Hello`. A connection that says nothing holds
+/// memory for nobody.
+pub const HELLO_MS_MAX: u64 = 5_000;
+
+/// Milliseconds of silence after which a client takes the server for dead. It has asked before,
+/// after `keep_alive_ms`.
+pub const SILENCE_MS_MAX: u64 = 15_000;
+
 /// Earliest `captured_at`, milliseconds since 1970 (year 1). Device clocks may be wrong, not absurd.
 pub const CAPTURED_AT_MS_MIN: i64 = -62_135_596_800_000;
 /// Latest `captured_at`, milliseconds since 1970 (end of year 9999).
