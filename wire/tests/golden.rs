@@ -11,10 +11,12 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use golden_file::GoldenFile;
+use skein_wire::batch::Batch;
 use skein_wire::frame::{decode_request, decode_update, encode_request, encode_update};
 use skein_wire::kind::Kind;
 use skein_wire::limits::SERVER_FRAME_BYTES_MAX;
 use skein_wire::splitter::split_first_shared;
+use skein_wire::update::Update;
 
 /// Cuts the one frame out of `bytes`.
 fn one_frame(bytes: &[u8]) -> Bytes {
@@ -53,17 +55,26 @@ fn frames_of_the_server_keep_their_bytes() {
 }
 
 #[test]
-fn batches_keep_their_bytes() {
-    let mut golden = GoldenFile::open("batches.txt");
-    for (name, bytes) in samples::batches() {
-        let batch = samples::read_batch(&bytes);
-        let mut value = format!("{:?}", batch.header);
-        for entry in &batch.entries {
-            write!(value, "\n{entry:?}").expect("memory");
-        }
-        golden.check(name, &value, &bytes);
+fn a_watch_keeps_its_bytes() {
+    let mut golden = GoldenFile::open("watch.txt");
+    for (name, bytes) in samples::story() {
+        let update = decode_update(one_frame(&bytes)).expect("it reads");
+        golden.check(name, &describe(&update.expect("known")), &bytes);
     }
     golden.close();
+}
+
+/// A batch on a line for its header and one for each entry, everything else as it is.
+fn describe(update: &Update) -> String {
+    let Update::Batch(body) = update else {
+        return format!("{update:?}");
+    };
+    let batch = Batch::decode(body).expect("a good batch");
+    let mut text = format!("{:?}", batch.header);
+    for entry in &batch.entries {
+        write!(text, "\n{entry:?}").expect("memory");
+    }
+    text
 }
 
 #[test]

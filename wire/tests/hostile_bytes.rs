@@ -1,6 +1,7 @@
 //! Whatever the bytes: a value, "skip it", or a documented error. Never a panic, never a value
 //! that could not have been written.
 
+mod ill_formed;
 mod samples;
 
 use bytes::Bytes;
@@ -255,72 +256,13 @@ fn noise_in_a_message_gives_frames_or_a_documented_error() {
 
 #[test]
 fn each_way_of_being_wrong_has_its_code() {
-    let long = |len: usize| {
-        let mut bytes = vec![0x02, 0x40 | (len >> 8) as u8, len as u8];
-        bytes.extend(vec![b'a'; len]);
-        bytes
-    };
-    let cases: &[(&str, Vec<u8>, Code)] = &[
-        ("no kind", vec![], Code::Malformed),
-        ("an unknown kind", vec![0x3f], Code::UnknownKind),
-        ("a kind of the server", vec![0x49; 17], Code::OutOfOrder),
-        ("another version", vec![0x01, 2], Code::Version),
-        (
-            "another version, long",
-            vec![0x01, 0x80, 1, 0, 1],
-            Code::Version,
-        ),
-        ("a token above its ceiling", long(2_049), Code::BadToken),
-        (
-            "a token that is not UTF-8",
-            vec![0x02, 1, 0xff],
-            Code::Malformed,
-        ),
-        (
-            "an empty chat name",
-            vec![0x04, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-            Code::BadName,
-        ),
-        (
-            "a request number above 32 bits",
-            vec![0x06, 0xc0, 0, 0, 1, 0, 0, 0, 0, 1],
-            Code::Malformed,
-        ),
-        ("129 points", vec![0x08, 1, 0, 0x40, 129], Code::BadRequest),
-        (
-            "points that are not there",
-            vec![0x08, 1, 0, 100],
-            Code::Malformed,
-        ),
-        (
-            "unknown options of a point",
-            vec![0x07, 1, 4],
-            Code::Malformed,
-        ),
-        (
-            "a sealed point with a heading",
-            vec![0x07, 1, 0, 0x21],
-            Code::Malformed,
-        ),
-        (
-            "33 trail points",
-            vec![0x0a, 1, 1, b'c', 0, 0, 33, 0],
-            Code::BadRequest,
-        ),
-        (
-            "65 cells",
-            vec![0x0a, 1, 1, b'c', 0, 0x40, 65],
-            Code::BadRequest,
-        ),
-        (
-            "sealed neither yes nor no",
-            vec![0x03, 1, 1, b'c', 1, 0, 2],
-            Code::Malformed,
-        ),
-    ];
-    for (what, frame, code) in cases {
-        let error = decode_request(frame).expect_err(what);
-        assert_eq!(error.code, *code, "{what}: {error}");
+    for (what, frame, code) in ill_formed::requests() {
+        let error = decode_request(&frame).expect_err(what);
+        assert_eq!(error.code, code, "{what}: {error}");
+    }
+    for (what, body, code) in ill_formed::batches() {
+        let error = Batch::decode(&Bytes::from(body)).expect_err(what);
+        assert_eq!(error.code, code, "{what}: {error}");
     }
 }
 

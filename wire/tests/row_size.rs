@@ -61,12 +61,14 @@ fn bytes_per_row(rows: &[Row]) -> f64 {
 #[test]
 fn a_row_costs_at_most_eleven_bytes() {
     let bytes = bytes_per_row(&rows(false));
+    println!("{bytes:.2} bytes a row");
     assert!(bytes <= ROW_BYTES_MAX, "{bytes:.2} bytes a row");
 }
 
 #[test]
 fn a_row_with_motion_costs_at_most_fourteen_bytes() {
     let bytes = bytes_per_row(&rows(true));
+    println!("{bytes:.2} bytes a row with heading, speed, accuracy");
     assert!(bytes <= ROW_WITH_MOTION_BYTES_MAX, "{bytes:.2} bytes a row");
 }
 

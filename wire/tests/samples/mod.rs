@@ -10,6 +10,7 @@ use skein_wire::batch::{
     Batch, BatchHeader, BatchWriter, Descriptor, EntryRef, Flags, Page, StateMark,
 };
 use skein_wire::error::Code;
+use skein_wire::frame::encode_update;
 use skein_wire::ids::{
     Cell, ChatHandle, ChatName, Counter, Cursor, RequestNumber, SessionId, ShareNumber, Slot,
     UserName,
@@ -416,7 +417,25 @@ fn state(state: SessionState, age_ms: u64) -> Option<StateMark> {
     })
 }
 
-/// A viewer's story in batches: joining, moving, gaps, pages, states, an end, a new epoch.
+/// A viewer's story in frames: a welcome, a watch, then the batches: joining, moving, gaps, pages,
+/// states, an end, a new epoch.
+pub fn story() -> Vec<(&'static str, Vec<u8>)> {
+    let frame = |update: &Update| {
+        let mut bytes = Vec::new();
+        encode_update(update, &mut bytes);
+        bytes
+    };
+    let mut all: Vec<_> = updates()
+        .iter()
+        .filter(|(name, _)| ["Welcome", "Watching"].contains(name))
+        .map(|(name, update)| (*name, frame(update)))
+        .collect();
+    all.sort_by_key(|(name, _)| *name != "Welcome");
+    all.extend(batches());
+    all
+}
+
+/// The batches of the story.
 pub fn batches() -> Vec<(&'static str, Vec<u8>)> {
     let mut all = vec![(
         "full batch: two sessions, one of them without a point yet",
@@ -425,6 +444,7 @@ pub fn batches() -> Vec<(&'static str, Vec<u8>)> {
     all.extend(moving_batches());
     all.extend(odd_batches());
     all.extend(paged_batches());
+    all.extend(batches_after_a_crash());
     all
 }
 
@@ -541,6 +561,48 @@ fn odd_batches() -> Vec<(&'static str, Vec<u8>)> {
                 ],
             ),
         ),
+        (
+            "begins before the cursor: bo's end is told again, and that of one whom nobody knew",
+            batch_frame(
+                &header(120, 131),
+                Flags::STATE,
+                &[
+                    Row {
+                        slot: 3,
+                        state: state(SessionState::Stopped, 50),
+                        ..Row::default()
+                    },
+                    Row {
+                        slot: 4,
+                        state: state(SessionState::Expired, 0),
+                        ..Row::default()
+                    },
+                ],
+            ),
+        ),
+    ]
+}
+
+/// The server has lost ada's points 264 and 265, which the viewer has seen.
+fn batches_after_a_crash() -> Vec<(&'static str, Vec<u8>)> {
+    let batch = |from, counter| {
+        let header = BatchHeader {
+            epoch: 3,
+            ..header(from, from + 1)
+        };
+        let row = Row {
+            slot: 0,
+            point: Some(point(counter, 0, bare_fix(45_270_080, 13_720_090))),
+            ..Row::default()
+        };
+        batch_frame(&header, Flags::POINT, &[row])
+    };
+    vec![
+        (
+            "ada's counter 264 again: widened from 263, not from the 265 that is shown; ignored",
+            batch(140, 264),
+        ),
+        ("ada's counter 266: shown", batch(141, 266)),
     ]
 }
 
