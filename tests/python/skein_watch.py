@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Watches a chat over WebSocket and prints one JSON object per change.
 
-Written from docs/PROTOCOL.md alone, with the standard library alone: if this program is wrong, either it or that page has to be mended.
+Written from docs/PROTOCOL.md alone, with the standard library alone (3.10 or later): if this program is wrong, either it or that page has to be mended.
 """
 import argparse, base64, hashlib, json, math, os, re, socket, ssl, struct, sys, time, urllib.parse
 
@@ -9,6 +9,7 @@ WELCOME, REFUSED, WATCHING, BATCH, HEAD, GOODBYE, WATCH_ENDED = 0x41, 0x42, 0x45
 DESCRIPTOR, POINT, WIDE, SEALED, WHOLE, PRESENCE, EARLIER, STATE = (1 << i for i in range(8))
 STATES = ["live", "stationary", "stale", "stopped", "expired", "revoked", "moved"]
 SILENCE_S = 15
+WINDOW = 1024  # counters below the greatest within which late points may come
 
 
 class Reader:
@@ -81,7 +82,7 @@ def read_payload(r, h, wide, sealed, presence):
 
 def read_header(r):
     options = r.le(1)
-    h = {"page": tuple(r.le(4) for _ in range(3)) if options & 2 else None}
+    h = {"every": options & 1, "page": tuple(r.le(4) for _ in range(3)) if options & 2 else None}
     h |= {name: r.varint() for name in ("chat", "cell", "epoch", "from", "to", "now")}
     h["to"] += h["from"]
     return h | {"lat": r.le(4, True), "lon": r.le(4, True), "flags": read_flags(r)}
@@ -161,14 +162,15 @@ class Viewer:
             if full and row["session"] not in there and not row["ended"]:
                 self.say("ended", row, why="gone")
         for e in entries:
-            self.entry(e, known)
+            self.entry(e, known, h)
         self.seen_full |= full
 
-    def entry(self, e, known):
+    def entry(self, e, known, h):
         if who := e.get("who"):
             row = known.get(who["session"])
             if row is None:
-                row = {"session": who["session"], "user": who["user"], "shown": 0, "ended": False, "mark": None}
+                row = {"session": who["session"], "user": who["user"], "shown": 0, "had": 0, "ended": False, "mark": None}
+                row["seen"], row["floor"] = set(), None
                 self.say("started", row, started_at=who["started"], expires_at=who["expires"])
             row["base"] = who["counter"]
             self.rows[e["slot"]] = row
@@ -179,14 +181,7 @@ class Viewer:
         if row is None or row["ended"]:
             return
         if "point" in e:
-            row["base"] = newest = e["counter"](row["base"])
-            points = [(newest - behind, p) for behind, p in e["earlier"]] + [(newest, e["point"])]
-            if e["skipped"] and row["shown"] and all(counter > row["shown"] for counter, _ in points):
-                self.say("skipped", row, count=e["skipped"])
-            for counter, point in points:
-                if counter > row["shown"]:
-                    row["shown"] = counter
-                    self.say("point", row, counter=counter, **point)
+            self.points(e, row, h)
         if "state" in e and (mark := (state, e["since"])) != row["mark"]:
             row["mark"], row["ended"] = mark, over
             if over:
@@ -195,6 +190,27 @@ class Viewer:
                 self.say("stale", row, since=e["since"])
             elif state == "stationary" or not {"point", "who"} & e.keys():
                 self.say("heartbeat", row, since=e["since"])
+
+    def points(self, e, row, h):
+        row["base"] = newest = e["counter"](row["base"])
+        points = [(newest - behind, p) for behind, p in e["earlier"]] + [(newest, e["point"])]
+        first, full = row["floor"] is None, h["from"] == 0
+        if first:
+            row["floor"] = points[0][0] if full else 0
+        oldest = max(row["floor"], row["shown"] - WINDOW + 1 if h["every"] else row["shown"] + 1)
+        new = [(n, p) for n, p in points if n >= oldest and n not in row["seen"]]
+        total = e["skipped"] + len(points)
+        if h["every"] and (e["skipped"] or full):
+            if (lost := total - row["had"] - len(new)) > 0 and not (first and full):
+                self.say("skipped", row, count=lost)
+            row["had"] = total
+        else:
+            row["had"] += len(new)
+        for counter, point in new:
+            late = {"historical": True} if counter < row["shown"] else {}
+            self.say("point", row, counter=counter, **point, **late)
+            row["shown"], row["mark"] = max(row["shown"], counter), row["mark"] if late else None
+        row["seen"] = {n for n in row["seen"].union(n for n, _ in new) if n > row["shown"] - WINDOW}
 
     def say(self, kind, row, **more):
         who = {"session": f"{row['session']:016x}", "user": row["user"]} if row else {}

@@ -2,7 +2,7 @@
 //! and sees what a viewer should see: the page is complete.
 //!
 //! The story is in `golden/watch.txt`, what it should print in `golden/watch.jsonl`. Needs
-//! `python3` (3.9 or later); without it the test says so and checks nothing.
+//! `python3` (3.10 or later); without it the test says so and checks nothing.
 
 mod golden_file;
 

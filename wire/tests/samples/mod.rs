@@ -454,6 +454,7 @@ fn first_rows() -> Vec<Row> {
             slot: 0,
             descriptor: Some(descriptor(0xa1, "ada", 250, false)),
             point: Some(point(250, 400, rich_fix(45_270_001, 13_720_002))),
+            skipped: 249,
             ..Row::default()
         },
         Row {
@@ -480,7 +481,7 @@ fn moving_batches() -> Vec<(&'static str, Vec<u8>)> {
             ),
         ),
         (
-            "earlier points, oldest first, one of them far away; skipped ones; a sealed point",
+            "earlier points, oldest first, one of them far away; two are lost; a sealed point",
             batch_frame(
                 &header(101, 120),
                 Flags::POINT,
@@ -488,7 +489,7 @@ fn moving_batches() -> Vec<(&'static str, Vec<u8>)> {
                     Row {
                         slot: 0,
                         point: Some(point(264, -20, bare_fix(45_270_040, 13_720_050))),
-                        skipped: 2,
+                        skipped: 253,
                         earlier: vec![
                             point(262, 2_000, bare_fix(-33_800_000, 151_200_000)),
                             point(263, 1_000, rich_fix(45_270_030, 13_720_040)),
@@ -603,7 +604,25 @@ fn batches_after_a_crash() -> Vec<(&'static str, Vec<u8>)> {
             batch(140, 264),
         ),
         ("ada's counter 266: shown", batch(141, 266)),
+        (
+            "ada's counter 261 comes late, beside the newest one: told, but the marker stays",
+            late_batch(),
+        ),
     ]
+}
+
+fn late_batch() -> Vec<u8> {
+    let header = BatchHeader {
+        epoch: 3,
+        ..header(142, 143)
+    };
+    let row = Row {
+        slot: 0,
+        point: Some(point(266, 0, bare_fix(45_270_080, 13_720_090))),
+        earlier: vec![point(261, 9_000, bare_fix(45_270_020, 13_720_030))],
+        ..Row::default()
+    };
+    batch_frame(&header, Flags::POINT, &[row])
 }
 
 fn paged_batches() -> Vec<(&'static str, Vec<u8>)> {
@@ -616,8 +635,9 @@ fn paged_batches() -> Vec<(&'static str, Vec<u8>)> {
         }),
         ..header(0, 140)
     };
-    let row = |slot, session, user, counter| Row {
+    let row = |slot, session, user, counter, skipped| Row {
         slot,
+        skipped,
         descriptor: Some(descriptor(session, user, counter, false)),
         point: Some(point(counter, 600, bare_fix(45_270_060, 13_720_070))),
         ..Row::default()
@@ -626,11 +646,11 @@ fn paged_batches() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         (
             "a full batch of a newer epoch, page 1 of 2: counts only with its other page",
-            batch_frame(&page(1), flags, &[row(8, 0xc3, "cy", 4)]),
+            batch_frame(&page(1), flags, &[row(8, 0xc3, "cy", 4, 3)]),
         ),
         (
             "page 0 of 2; ada's row is older than what the viewer has",
-            batch_frame(&page(0), flags, &[row(0, 0xa1, "ada", 263)]),
+            batch_frame(&page(0), flags, &[row(0, 0xa1, "ada", 263, 254)]),
         ),
     ]
 }
