@@ -16,6 +16,14 @@ pub mod row;
 pub mod table;
 pub mod trail;
 
+// From tables to viewers.
+pub mod shared_batch;
+
+pub mod batch_builder;
+pub mod cursor;
+pub mod fan_out;
+pub mod sink;
+
 pub mod command;
 pub mod control_state;
 pub mod request;

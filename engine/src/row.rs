@@ -194,6 +194,11 @@ impl Row {
         self.state_offset
     }
 
+    /// Greatest offset of a historical point; 0 = none.
+    pub fn historical_offset(&self) -> u64 {
+        self.historical_offset
+    }
+
     /// Offset of the last change that a viewer with this delivery has to see.
     pub fn changed(&self, delivery: Delivery) -> u64 {
         let latest = self

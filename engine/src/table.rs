@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use skein_wire::ids::{SessionId, Slot};
+use skein_wire::ids::{ChatHandle, SessionId, Slot};
 use skein_wire::point::Position;
 use skein_wire::request::Delivery;
 use skein_wire::update::SessionState;
@@ -71,6 +71,12 @@ impl Applied {
     pub fn any(self) -> bool {
         self != Self::Nothing
     }
+}
+
+/// Where the tables of chats are found.
+pub trait Tables {
+    /// The table of a chat, if this shard has it.
+    fn table(&self, chat: ChatHandle) -> Option<&Table>;
 }
 
 /// The latest table of one chat.

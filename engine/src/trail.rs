@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::collections::vec_deque;
 
 use skein_wire::ids::Counter;
-use skein_wire::point::{Payload, Point};
+use skein_wire::point::Payload;
 
 use crate::journal::TrailPoint;
 
@@ -134,14 +134,9 @@ fn blob_bytes(point: &TrailPoint) -> usize {
     }
 }
 
-/// The points without their offsets.
-pub fn points<'a>(iter: impl Iterator<Item = &'a TrailPoint>) -> impl Iterator<Item = &'a Point> {
-    iter.map(|point| &point.point)
-}
-
 #[cfg(test)]
 mod tests {
-    use skein_wire::point::Fix;
+    use skein_wire::point::{Fix, Point};
 
     use super::*;
 

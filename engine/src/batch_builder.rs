@@ -1,0 +1,295 @@
+//! Encodes what changed in a chat since an offset, once, for all viewers that can take it.
+//!
+//! A batch from `from` serves every viewer whose cursor is at or beyond `from`: entries carry what
+//! changed since `from`, and a viewer skips what it has. So nothing here depends on a viewer.
+//!
+//! - A full batch (`from` 0) has exactly one entry per live session, with its descriptor.
+//! - Any other has the rows that changed, ended ones too.
+//! - `every` adds the points since `from` that the trail still holds and, where it does not hold
+//!   all, the count that lets a viewer know its loss exactly.
+//! - A batch larger than a frame becomes pages under one snapshot number.
+
+use std::collections::vec_deque;
+
+use skein_wire::batch::{BatchHeader, BatchWriter, EntryRef, Flags, Page, set_page_total};
+use skein_wire::ids::{Cell, ChatHandle, SessionId};
+use skein_wire::limits::{PAGES_MAX, SERVER_FRAME_BYTES_MAX};
+use skein_wire::point::Point;
+use skein_wire::request::Delivery;
+use skein_wire::update::SessionState;
+
+use crate::journal::TrailPoint;
+use crate::row::Row;
+use crate::shared_batch::{SharedBatch, WEBSOCKET_HEADER_BYTES_MAX};
+use crate::table::Table;
+use crate::time::Timestamp;
+
+/// Rows looked at to guess the flags that most entries have.
+const FLAG_SAMPLES: usize = 8;
+
+/// Bytes set aside per row at first: a typical row with heading, speed and accuracy.
+const ROW_BYTES_GUESS: usize = 16;
+
+/// Which rows and parts of a chat a batch is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Scope {
+    /// Newest points only, or those in between too.
+    pub delivery: Delivery,
+    /// Only this session.
+    pub session: Option<SessionId>,
+}
+
+impl Scope {
+    /// Offset of the newest change that a viewer with this scope has to see; 0 = none yet.
+    pub fn head(&self, table: &Table) -> u64 {
+        match self.session {
+            None => table.head(self.delivery),
+            Some(session) => table
+                .row(session)
+                .map_or(0, |row| row.changed(self.delivery)),
+        }
+    }
+}
+
+/// What to encode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSpec {
+    /// The chat's number on the wire.
+    pub chat: ChatHandle,
+    /// Which rows and parts.
+    pub scope: Scope,
+    /// Everything after this offset; 0 = a full batch.
+    pub from: u64,
+    /// Points of each trail to put into a full batch.
+    pub trail: u8,
+    /// Server time.
+    pub now: Timestamp,
+}
+
+/// Encodes batches; numbers the snapshots of those that take several pages.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    snapshot: u32,
+}
+
+impl BatchBuilder {
+    /// Snapshot numbers begin after `seed`.
+    pub fn new(seed: u32) -> Self {
+        Self { snapshot: seed }
+    }
+
+    /// Encodes the changes of `table` up to [`Table::as_of`].
+    pub fn build(&mut self, table: &Table, spec: &BatchSpec) -> SharedBatch {
+        let rows = select(table, spec);
+        let header = BatchHeader {
+            chat: spec.chat,
+            cell: Cell(0),
+            epoch: table.epoch(),
+            from: spec.from,
+            to: table.as_of(),
+            server_time_ms: spec.now.0,
+            anchor: table.anchor(),
+            delivery: spec.scope.delivery,
+            page: None,
+        };
+        let flags = usual_flags(&header, &rows, spec);
+        let mut out =
+            Vec::with_capacity(WEBSOCKET_HEADER_BYTES_MAX + 64 + rows.len() * ROW_BYTES_GUESS);
+        out.resize(WEBSOCKET_HEADER_BYTES_MAX, 0);
+        let pages = if write_whole(&mut out, &header, flags, &rows, spec) {
+            1
+        } else {
+            self.snapshot = self.snapshot.wrapping_add(1);
+            write_pages(&mut out, header, self.snapshot, flags, &rows, spec)
+        };
+        SharedBatch::finish(spec.chat, header.from, header.to, pages, out)
+    }
+}
+
+/// The rows of a batch in order of their slots.
+fn select<'t>(table: &'t Table, spec: &BatchSpec) -> Vec<&'t Row> {
+    let wanted = |row: &&Row| match spec.from {
+        0 => !row.is_ended(),
+        from => row.changed(spec.scope.delivery) > from,
+    };
+    if let Some(session) = spec.scope.session {
+        return table.row(session).into_iter().filter(wanted).collect();
+    }
+    if spec.from == 0 {
+        return table.rows_live().collect();
+    }
+    let mut rows: Vec<&Row> = table.changed_since(spec.from).filter(wanted).collect();
+    rows.sort_unstable_by_key(|row| row.slot());
+    rows
+}
+
+/// Writes all rows into one frame; false (and nothing written) if they do not fit.
+fn write_whole(
+    out: &mut Vec<u8>,
+    header: &BatchHeader,
+    flags: Flags,
+    rows: &[&Row],
+    spec: &BatchSpec,
+) -> bool {
+    let start = out.len();
+    let mut writer = BatchWriter::begin(out, header, flags);
+    let fits = rows.iter().all(|row| put(&mut writer, row, spec));
+    if fits {
+        writer.finish();
+    } else {
+        out.truncate(start);
+    }
+    fits
+}
+
+/// Writes rows into as many frames as they take; returns how many.
+fn write_pages(
+    out: &mut Vec<u8>,
+    mut header: BatchHeader,
+    snapshot: u32,
+    flags: Flags,
+    rows: &[&Row],
+    spec: &BatchSpec,
+) -> u32 {
+    let mut starts = Vec::new();
+    let mut rows = rows.iter().peekable();
+    while rows.peek().is_some() {
+        let index = starts.len() as u32;
+        header.page = Some(Page {
+            snapshot,
+            index,
+            total: index + 1,
+        });
+        starts.push(out.len());
+        let mut writer = BatchWriter::begin(out, &header, flags);
+        while rows.next_if(|row| put(&mut writer, row, spec)).is_some() {}
+        writer.finish();
+    }
+    let total = starts.len() as u32;
+    assert!(total <= PAGES_MAX, "a batch of {total} pages");
+    for start in starts {
+        set_page_total(&mut out[start..], total);
+    }
+    total
+}
+
+/// Writes one row unless the frame is full.
+fn put(writer: &mut BatchWriter<'_>, row: &Row, spec: &BatchSpec) -> bool {
+    let (entry, earlier) = entry_of(row, spec);
+    writer.try_entry(&entry, earlier, SERVER_FRAME_BYTES_MAX)
+}
+
+/// The flags that most of the rows have, judged by a few of them.
+fn usual_flags(header: &BatchHeader, rows: &[&Row], spec: &BatchSpec) -> Flags {
+    let step = (rows.len() / FLAG_SAMPLES).max(1);
+    let mut seen: Vec<(Flags, usize)> = Vec::with_capacity(FLAG_SAMPLES + 1);
+    for row in rows.iter().step_by(step) {
+        let (entry, earlier) = entry_of(row, spec);
+        let flags = BatchWriter::flags_of(header, &entry, earlier.len());
+        match seen.iter_mut().find(|(other, _)| *other == flags) {
+            Some((_, count)) => *count += 1,
+            None => seen.push((flags, 1)),
+        }
+    }
+    seen.iter()
+        .max_by_key(|(_, count)| *count)
+        .map_or(Flags::POINT, |(flags, _)| *flags)
+}
+
+/// What a batch says of a row: the parts that changed since its `from`.
+fn entry_of<'r>(row: &'r Row, spec: &BatchSpec) -> (EntryRef<'r>, Earlier<'r>) {
+    if spec.from == 0 {
+        full_entry(row, spec)
+    } else {
+        changed_entry(row, spec)
+    }
+}
+
+fn full_entry<'r>(row: &'r Row, spec: &BatchSpec) -> (EntryRef<'r>, Earlier<'r>) {
+    let earlier = Earlier::newest(row, usize::from(spec.trail));
+    let listed = earlier.len() as u64 + u64::from(row.newest().is_some());
+    let skipped = match spec.scope.delivery {
+        Delivery::Every => row.points_total() - listed,
+        Delivery::Latest => 0,
+    };
+    let entry = EntryRef {
+        slot: row.slot(),
+        descriptor: Some(row.descriptor()),
+        point: row.newest(),
+        counter_whole: false,
+        skipped,
+        state: Some(row.state()).filter(|mark| mark.state != SessionState::Live),
+    };
+    (entry, earlier)
+}
+
+fn changed_entry<'r>(row: &'r Row, spec: &BatchSpec) -> (EntryRef<'r>, Earlier<'r>) {
+    let every = spec.scope.delivery == Delivery::Every;
+    let from = spec.from;
+    // Earlier points are written relative to the newest one.
+    let has_point = row.point_offset() > from || (every && row.historical_offset() > from);
+    let earlier = if every && has_point {
+        Earlier::since(row, from)
+    } else {
+        Earlier::none(row)
+    };
+    let lost = every && has_point && !row.trail().is_complete_since(from);
+    let listed = earlier.len() as u64 + 1;
+    let entry = EntryRef {
+        slot: row.slot(),
+        descriptor: (row.descriptor_offset() > from).then_some(row.descriptor()),
+        point: row.newest().filter(|_| has_point),
+        counter_whole: !row.counter_low_suffices(from),
+        skipped: if lost { row.points_total() - listed } else { 0 },
+        state: (row.state_offset() > from).then_some(row.state()),
+    };
+    (entry, earlier)
+}
+
+/// Some points of a trail, counted before they are written.
+#[derive(Clone)]
+struct Earlier<'r> {
+    points: vec_deque::Iter<'r, TrailPoint>,
+    from: u64,
+    left: usize,
+}
+
+impl<'r> Earlier<'r> {
+    fn none(row: &'r Row) -> Self {
+        Self::newest(row, 0)
+    }
+
+    fn newest(row: &'r Row, count: usize) -> Self {
+        let points = row.trail().newest(count);
+        Self {
+            left: points.len(),
+            points,
+            from: 0,
+        }
+    }
+
+    fn since(row: &'r Row, from: u64) -> Self {
+        Self {
+            left: row.trail().since(from).count(),
+            points: row.trail().iter(),
+            from,
+        }
+    }
+}
+
+impl<'r> Iterator for Earlier<'r> {
+    type Item = &'r Point;
+
+    fn next(&mut self) -> Option<&'r Point> {
+        let from = self.from;
+        let next = self.points.find(|point| point.offset > from)?;
+        self.left -= 1;
+        Some(&next.point)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Earlier<'_> {}

@@ -1,0 +1,499 @@
+//! The viewers of one chat on this shard: who is ready, who became able, how far the walk is.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use skein_wire::frame::encode_update;
+use skein_wire::ids::{Cell, ChatHandle};
+use skein_wire::request::Delivery;
+use skein_wire::update::{Head, Update};
+use slab::Slab;
+
+use crate::batch_builder::{BatchBuilder, BatchSpec, Scope};
+use crate::fan_out::batch_cache::BatchCache;
+use crate::fan_out::heads::Heads;
+use crate::fan_out::machine::FanOutReport;
+use crate::fan_out::pacing::{Pacer, Pacing};
+use crate::fan_out::scope_viewers::ScopeViewers;
+use crate::fan_out::timers::{Timers, Wake};
+use crate::fan_out::viewer::{Place, Viewer};
+use crate::fan_out::walk::Walk;
+use crate::ids::ViewerId;
+use crate::sink::{Offer, Sink};
+use crate::table::Table;
+use crate::time::Timestamp;
+
+/// A chat is quiet when nothing went out for this long, milliseconds: longer than a round trip.
+const QUIET_MS_MIN: u64 = 500;
+
+/// And for this many floor intervals.
+const QUIET_WALKS: u64 = 3;
+
+/// What a slice works with, apart from the chat.
+pub(crate) struct Slice<'a, S: ?Sized> {
+    pub(crate) now: Timestamp,
+    pub(crate) viewers: &'a mut Slab<Viewer>,
+    pub(crate) builder: &'a mut BatchBuilder,
+    pub(crate) timers: &'a mut Timers,
+    pub(crate) report: &'a mut FanOutReport,
+    pub(crate) sink: &'a mut S,
+    pub(crate) pacing: Pacing,
+    /// Viewers that may still be looked at.
+    pub(crate) left: usize,
+}
+
+/// The walk that is going on.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    /// Key of the scope being walked.
+    scope: usize,
+    /// The walk over its list; `None`: not begun.
+    walk: Option<Walk>,
+    /// Where the walk before this one ended: a scope that has not changed since is left out.
+    /// 0 = this is the first one, which leaves out nobody.
+    since: u64,
+}
+
+/// The viewers of one chat.
+#[derive(Debug)]
+pub(crate) struct ChatViewers {
+    chat: ChatHandle,
+    epoch: u32,
+    scopes: Slab<ScopeViewers>,
+    keys: HashMap<Scope, u32, RandomState>,
+    /// Viewers in [`Place::Able`], by index.
+    able: Vec<u32>,
+    /// Where in `able` the next one is taken: goes round, so that a newcomer never overtakes all.
+    able_next: usize,
+    heads: Heads,
+    pacer: Pacer,
+    cache: BatchCache,
+    round: Option<Round>,
+    /// Walks so far: each begins at another viewer.
+    rounds: usize,
+    /// No head round begins before this.
+    head_due: Timestamp,
+    /// Earliest wake-up asked for.
+    armed: Timestamp,
+    /// Whether it is in the queue of chats to be looked at.
+    pub(crate) queued: bool,
+    /// Wanted intervals and how many viewers want each.
+    intervals: BTreeMap<u32, u32>,
+    count: usize,
+}
+
+impl ChatViewers {
+    pub(crate) fn new(chat: ChatHandle, epoch: u32) -> Self {
+        Self {
+            chat,
+            epoch,
+            scopes: Slab::new(),
+            keys: HashMap::default(),
+            able: Vec::new(),
+            able_next: 0,
+            heads: Heads::default(),
+            pacer: Pacer::default(),
+            cache: BatchCache::default(),
+            round: None,
+            rounds: 0,
+            head_due: Timestamp::NEVER,
+            armed: Timestamp::NEVER,
+            queued: false,
+            intervals: BTreeMap::new(),
+            count: 0,
+        }
+    }
+
+    /// Viewers wherever they are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Smallest wanted interval, milliseconds.
+    pub(crate) fn interval_ms_min(&self) -> Option<u32> {
+        self.intervals.keys().next().copied()
+    }
+
+    /// Key of a scope for one more viewer.
+    pub(crate) fn join(&mut self, scope: Scope, interval_ms: u32) -> u32 {
+        let key = *self
+            .keys
+            .entry(scope)
+            .or_insert_with(|| self.scopes.insert(ScopeViewers::new(scope)) as u32);
+        self.scopes[key as usize].count += 1;
+        *self.intervals.entry(interval_ms).or_default() += 1;
+        self.count += 1;
+        key
+    }
+
+    /// One viewer less. It is in no list any more.
+    pub(crate) fn leave(&mut self, viewer: &Viewer) {
+        self.count -= 1;
+        if let Some(wanted) = self.intervals.get_mut(&viewer.interval_ms) {
+            *wanted -= 1;
+            if *wanted == 0 {
+                self.intervals.remove(&viewer.interval_ms);
+            }
+        }
+        let scope = &mut self.scopes[viewer.scope as usize];
+        scope.count -= 1;
+        if scope.count == 0 {
+            self.keys.remove(&scope.scope);
+            self.scopes.remove(viewer.scope as usize);
+            // Another scope may get this key.
+            self.cache.forget(viewer.scope);
+        }
+    }
+
+    /// Puts a viewer that is in no list where it belongs.
+    pub(crate) fn put(&mut self, viewers: &mut Slab<Viewer>, index: u32, place: Place) {
+        let viewer = &mut viewers[index as usize];
+        viewer.place = place;
+        let list = match place {
+            Place::Ready => &mut self.scopes[viewer.scope as usize].ready,
+            Place::Able => &mut self.able,
+            _ => return,
+        };
+        viewer.position = list.len() as u32;
+        list.push(index);
+    }
+
+    /// Takes a viewer out of the list that it is in.
+    pub(crate) fn take(&mut self, viewers: &mut Slab<Viewer>, index: u32) {
+        let viewer = &viewers[index as usize];
+        match viewer.place {
+            Place::Ready => {
+                let (scope, position) = (viewer.scope as usize, viewer.position as usize);
+                self.take_ready(viewers, scope, position);
+            }
+            Place::Able => {
+                let position = viewer.position as usize;
+                swap_remove(&mut self.able, viewers, position);
+            }
+            _ => {}
+        }
+    }
+
+    fn take_ready(&mut self, viewers: &mut Slab<Viewer>, scope: usize, position: usize) {
+        let list = &mut self.scopes[scope].ready;
+        let walk = match &mut self.round {
+            Some(round) if round.scope == scope => round.walk.as_mut(),
+            _ => None,
+        };
+        let gap = walk.map_or(position, |walk| walk.make_gap(position, list.len()));
+        if gap != position {
+            list[position] = list[gap];
+            viewers[list[position] as usize].position = position as u32;
+        }
+        swap_remove(list, viewers, gap);
+    }
+
+    /// A wake-up has come; false if it is not the one that was asked for last.
+    pub(crate) fn woken(&mut self, due: Timestamp) -> bool {
+        let current = self.armed == due;
+        if current {
+            self.armed = Timestamp::NEVER;
+        }
+        current
+    }
+
+    /// Looks at a bounded number of viewers; true if there is more to do at once.
+    pub(crate) fn work<S: Sink + ?Sized>(
+        &mut self,
+        table: &Table,
+        slice: &mut Slice<'_, S>,
+    ) -> bool {
+        self.follow_epoch(table, slice.viewers);
+        if self.round.is_none() && self.is_changed(table) && self.pacer.due() <= slice.now {
+            self.begin_round(table, slice);
+        }
+        self.serve_able(table, slice);
+        self.walk(table, slice);
+        self.tell_heads(table, slice);
+        slice.left == 0 || self.settle(table, slice)
+    }
+
+    /// Whether something changed since the last walk began. The first walk begins as soon as the
+    /// chat has any record: its viewers learn that they have everything.
+    fn is_changed(&self, table: &Table) -> bool {
+        match self.heads.current() {
+            0 => table.as_of() > 0,
+            walked => table.head(Delivery::Every) > walked,
+        }
+    }
+
+    /// A new writer of the partition: cursors of the old one hold no longer.
+    fn follow_epoch(&mut self, table: &Table, viewers: &mut Slab<Viewer>) {
+        if self.epoch == table.epoch() {
+            return;
+        }
+        self.epoch = table.epoch();
+        self.heads = Heads::default();
+        self.cache.clear();
+        self.round = None;
+        for (_, viewer) in viewers.iter_mut() {
+            if viewer.chat == self.chat.0 {
+                viewer.cursor = 0;
+                viewer.pending_to = 0;
+            }
+        }
+    }
+
+    fn begin_round<S: ?Sized>(&mut self, table: &Table, slice: &Slice<'_, S>) {
+        let since = self.heads.current();
+        let floor_ms = slice.pacing.floor_interval_ms(self.count, table.live());
+        self.rounds = self.rounds.wrapping_add(1);
+        self.heads.begin(table.as_of());
+        self.cache.clear();
+        self.pacer.begin(slice.now, floor_ms);
+        self.round = Some(Round {
+            scope: 0,
+            walk: None,
+            since,
+        });
+    }
+
+    fn serve_able<S: Sink + ?Sized>(&mut self, table: &Table, slice: &mut Slice<'_, S>) {
+        while slice.left > 0 && !self.able.is_empty() {
+            slice.left -= 1;
+            let position = self.able_next % self.able.len();
+            self.able_next = position + 1;
+            let index = swap_remove(&mut self.able, slice.viewers, position);
+            let place = self.serve(table, slice, index);
+            self.put(slice.viewers, index, place);
+        }
+        if self.able.is_empty() {
+            self.able_next = 0;
+        }
+    }
+
+    fn walk<S: Sink + ?Sized>(&mut self, table: &Table, slice: &mut Slice<'_, S>) {
+        while slice.left > 0
+            && let Some(mut round) = self.round
+        {
+            let Some(scope) = self.scopes.get(round.scope) else {
+                self.round = next_scope(round, self.scopes.capacity());
+                continue;
+            };
+            let len = scope.ready.len();
+            let unchanged = round.since > 0 && scope.scope.head(table) <= round.since;
+            if round.walk.is_none() && unchanged {
+                self.round = next_scope(round, self.scopes.capacity());
+                continue;
+            }
+            let begin = || Walk::new(self.rounds.wrapping_mul(WALK_STRIDE) % (len + 1), len);
+            let walk = round.walk.get_or_insert_with(begin);
+            let step = walk.step(len);
+            self.round = Some(round);
+            match step {
+                Some(position) => self.visit(table, slice, round.scope, position),
+                None => self.round = next_scope(round, self.scopes.capacity()),
+            }
+        }
+    }
+
+    fn visit<S: Sink + ?Sized>(
+        &mut self,
+        table: &Table,
+        slice: &mut Slice<'_, S>,
+        scope: usize,
+        position: usize,
+    ) {
+        slice.left -= 1;
+        let index = self.scopes[scope].ready[position];
+        let place = self.serve(table, slice, index);
+        if place != Place::Ready {
+            self.take_ready(slice.viewers, scope, position);
+            self.put(slice.viewers, index, place);
+        }
+    }
+
+    /// Offers a viewer what it has to see; says where it belongs then.
+    fn serve<S: Sink + ?Sized>(
+        &mut self,
+        table: &Table,
+        slice: &mut Slice<'_, S>,
+        index: u32,
+    ) -> Place {
+        let viewer = &mut slice.viewers[index as usize];
+        let key = viewer.scope as usize;
+        let scope = self.scopes[key].scope;
+        if !wants(viewer, scope, table, self.heads.current()) {
+            self.keep_telling_heads(viewer.datagram, key, slice.now);
+            return Place::Ready;
+        }
+        let id = id_of(viewer, index);
+        if viewer.due_ms > slice.now.0 {
+            slice.timers.add(Timestamp(viewer.due_ms), Wake::Viewer(id));
+            return Place::Waiting;
+        }
+        let from = self.heads.from(viewer.cursor, table.horizon());
+        let spec = BatchSpec {
+            chat: self.chat,
+            scope,
+            from,
+            trail: if from == 0 { viewer.trail } else { 0 },
+            now: slice.now,
+        };
+        let (batch, fresh) = self.cache.get(viewer.scope, &spec, table, slice.builder);
+        let to = batch.to();
+        if fresh {
+            slice.report.batches += 1;
+            slice.report.batch_bytes += batch.frames_len() as u64;
+        }
+        let offer = slice.sink.offer(viewer.connection, id, batch);
+        slice.report.count(offer, batch.frames_len());
+        self.settle_offer(slice.now, viewer, offer, to)
+    }
+
+    fn settle_offer(
+        &mut self,
+        now: Timestamp,
+        viewer: &mut Viewer,
+        offer: Offer,
+        to: u64,
+    ) -> Place {
+        match offer {
+            Offer::Full => return Place::Full,
+            Offer::Gone => return Place::Gone,
+            Offer::Sent => viewer.cursor = to,
+            Offer::Datagram => {
+                viewer.cursor = to;
+                viewer.datagram = true;
+                let quiet = now.plus_ms(self.quiet_ms());
+                self.scopes[viewer.scope as usize].heads.restart(quiet);
+                self.head_due = self.head_due.min(quiet);
+            }
+            Offer::Streaming => viewer.pending_to = to,
+        }
+        viewer.trail = 0;
+        viewer.due_ms = now.0.saturating_add(u64::from(viewer.interval_ms));
+        match offer {
+            Offer::Streaming => Place::Streaming,
+            _ => Place::Ready,
+        }
+    }
+
+    /// Nothing went out for this long: the chat is quiet.
+    fn quiet_ms(&self) -> u64 {
+        QUIET_MS_MIN.max(QUIET_WALKS * self.pacer.floor_ms())
+    }
+
+    /// A viewer that got a datagram comes back to the ready list: rounds may be over without it.
+    fn keep_telling_heads(&mut self, datagram: bool, scope: usize, now: Timestamp) {
+        let quiet = now.plus_ms(self.quiet_ms());
+        let rounds = &mut self.scopes[scope].heads;
+        if datagram && rounds.is_over() {
+            rounds.restart(quiet);
+            self.head_due = self.head_due.min(quiet);
+        }
+    }
+
+    fn tell_heads<S: Sink + ?Sized>(&mut self, table: &Table, slice: &mut Slice<'_, S>) {
+        if self.head_due > slice.now {
+            return;
+        }
+        let quiet = slice.now.plus_ms(self.quiet_ms());
+        self.head_due = Timestamp::NEVER;
+        for (_, scope) in &mut self.scopes {
+            let to = scope.scope.head(table);
+            if scope.heads.due <= slice.now && to > self.heads.current() {
+                // The next walk comes first.
+                scope.heads.due = quiet;
+            } else if scope.heads.due <= slice.now {
+                let head = Head {
+                    chat: self.chat,
+                    cell: Cell(0),
+                    epoch: self.epoch,
+                    to,
+                };
+                tell_head(scope, head, slice);
+            }
+            self.head_due = self.head_due.min(scope.heads.due);
+        }
+    }
+
+    /// Asks for the next wake-up; true if it is due already.
+    fn settle<S: ?Sized>(&mut self, table: &Table, slice: &mut Slice<'_, S>) -> bool {
+        let mut due = self.head_due;
+        if self.is_changed(table) {
+            due = due.min(self.pacer.due());
+        } else if let Some(release) = self.cache.release(slice.now) {
+            due = due.min(release);
+        }
+        if due <= slice.now {
+            return true;
+        }
+        if due < self.armed {
+            self.armed = due;
+            slice.timers.add(due, Wake::Chat(self.chat.0));
+        }
+        false
+    }
+}
+
+/// Places by which the beginning of a walk moves on each time: a prime, so that it comes
+/// everywhere.
+const WALK_STRIDE: usize = 7_919;
+
+/// A viewer's id.
+pub(crate) fn id_of(viewer: &Viewer, index: u32) -> ViewerId {
+    ViewerId {
+        index,
+        generation: viewer.generation,
+    }
+}
+
+/// Whether there is something for a viewer now. What changed after the last walk began comes with
+/// the next one; only a viewer that has nothing at all does not wait for it.
+fn wants(viewer: &Viewer, scope: Scope, table: &Table, walked: u64) -> bool {
+    match viewer.cursor {
+        0 => table.as_of() > 0,
+        cursor => cursor < walked && cursor < scope.head(table),
+    }
+}
+
+fn next_scope(round: Round, scopes: usize) -> Option<Round> {
+    let scope = round.scope + 1;
+    (scope < scopes).then_some(Round {
+        scope,
+        walk: None,
+        ..round
+    })
+}
+
+/// Takes the viewer at `position` out of a list; the last one takes its place.
+fn swap_remove(list: &mut Vec<u32>, viewers: &mut Slab<Viewer>, position: usize) -> u32 {
+    let index = list.swap_remove(position);
+    if let Some(moved) = list.get(position) {
+        viewers[*moved as usize].position = position as u32;
+    }
+    index
+}
+
+/// Goes on with a round of heads: downwards, so that a viewer that leaves makes a passed one move.
+fn tell_head<S: Sink + ?Sized>(scope: &mut ScopeViewers, head: Head, slice: &mut Slice<'_, S>) {
+    let last = scope.heads.is_last();
+    let mut frame = Vec::new();
+    encode_update(&Update::Head(head), &mut frame);
+    let frame = Bytes::from(frame);
+    let len = scope.ready.len();
+    let mut next = scope.heads.next.map_or(len, |next| next.min(len));
+    while next > 0 && slice.left > 0 {
+        next -= 1;
+        slice.left -= 1;
+        let viewer = &mut slice.viewers[scope.ready[next] as usize];
+        if viewer.datagram {
+            slice.sink.offer_head(viewer.connection, &frame);
+            slice.report.heads += 1;
+            viewer.datagram = !last;
+        }
+    }
+    if next == 0 {
+        scope.heads.finish_round(slice.now);
+    } else {
+        scope.heads.next = Some(next);
+    }
+}

@@ -1,0 +1,317 @@
+//! The viewers of a shard: inputs, and the pass that serves them.
+
+use std::collections::VecDeque;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use skein_wire::ids::ChatHandle;
+use slab::Slab;
+
+use crate::batch_builder::{BatchBuilder, Scope};
+use crate::fan_out::chat_viewers::{ChatViewers, Slice, id_of};
+use crate::fan_out::pacing::Pacing;
+use crate::fan_out::timers::{Timers, Wake};
+use crate::fan_out::viewer::{Place, Viewer};
+use crate::ids::{ConnectionId, ViewerId};
+use crate::sink::{Offer, Sink};
+use crate::table::{Table, Tables};
+use crate::time::Timestamp;
+
+/// Viewers of one chat looked at before another chat has its turn: about a millisecond of sends,
+/// so that a very large chat never delays the others of a core.
+const VIEWERS_PER_SLICE: usize = 256;
+
+/// Viewers looked at in one pass: about four milliseconds of sends, then the shard takes inputs.
+const VIEWERS_PER_PASS: usize = 1_024;
+
+/// A watch to be registered.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchSpec {
+    /// Where batches go.
+    pub connection: ConnectionId,
+    /// What is watched.
+    pub chat: ChatHandle,
+    /// Which rows of it, and how.
+    pub scope: Scope,
+    /// Where the viewer goes on, see [`crate::cursor::resume_offset`]; 0 = a full batch first.
+    pub from: u64,
+    /// Points of each trail wanted with the first full batch.
+    pub trail: u8,
+    /// Shortest time between two batches, milliseconds; 0 = as they come.
+    pub interval_ms: u32,
+}
+
+/// What a pass did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FanOutReport {
+    /// Batches encoded.
+    pub batches: u64,
+    /// Bytes of them.
+    pub batch_bytes: u64,
+    /// Offers that an ordered transport took.
+    pub sent: u64,
+    /// Offers that went as datagrams.
+    pub datagrams: u64,
+    /// Offers that opened a stream.
+    pub streams: u64,
+    /// Offers for which there was no room.
+    pub full: u64,
+    /// Bytes taken by transports.
+    pub sent_bytes: u64,
+    /// `Head` frames handed over.
+    pub heads: u64,
+    /// Whether there is more to do at once: the pass was cut off by its bound.
+    pub more: bool,
+}
+
+impl FanOutReport {
+    pub(crate) fn count(&mut self, offer: Offer, bytes: usize) {
+        match offer {
+            Offer::Sent => self.sent += 1,
+            Offer::Datagram => self.datagrams += 1,
+            Offer::Streaming => self.streams += 1,
+            Offer::Full => self.full += 1,
+            Offer::Gone => {}
+        }
+        if matches!(offer, Offer::Sent | Offer::Datagram | Offer::Streaming) {
+            self.sent_bytes += bytes as u64;
+        }
+    }
+}
+
+/// The viewers of a shard.
+#[derive(Debug)]
+pub struct FanOut {
+    viewers: Slab<Viewer>,
+    generation: u32,
+    chats: HashMap<ChatHandle, ChatViewers, RandomState>,
+    /// Chats to be looked at, each once.
+    queue: VecDeque<ChatHandle>,
+    timers: Timers,
+    builder: BatchBuilder,
+    pacing: Pacing,
+    now: Timestamp,
+}
+
+impl FanOut {
+    /// No viewers yet. `seed` is where snapshot numbers begin: another one at every start, so
+    /// that pages of two batches are never taken for one.
+    pub fn new(pacing: Pacing, seed: u32) -> Self {
+        Self {
+            viewers: Slab::new(),
+            generation: 0,
+            chats: HashMap::default(),
+            queue: VecDeque::new(),
+            timers: Timers::default(),
+            builder: BatchBuilder::new(seed),
+            pacing,
+            now: Timestamp::default(),
+        }
+    }
+
+    /// A new viewer of `table`, served from the next pass on.
+    pub fn register(&mut self, spec: &WatchSpec, table: &Table) -> ViewerId {
+        let chat = self
+            .chats
+            .entry(spec.chat)
+            .or_insert_with(|| ChatViewers::new(spec.chat, table.epoch()));
+        let scope = chat.join(spec.scope, spec.interval_ms);
+        self.generation = self.generation.wrapping_add(1);
+        let index = self.viewers.insert(Viewer {
+            connection: spec.connection,
+            cursor: spec.from,
+            pending_to: 0,
+            due_ms: 0,
+            chat: spec.chat.0,
+            scope,
+            position: 0,
+            interval_ms: spec.interval_ms,
+            generation: self.generation,
+            place: Place::Waiting,
+            trail: spec.trail,
+            datagram: false,
+        }) as u32;
+        let id = id_of(&self.viewers[index as usize], index);
+        self.make_able(id);
+        id
+    }
+
+    /// The viewer is no more.
+    pub fn remove(&mut self, id: ViewerId) {
+        let Some(viewer) = self.viewer(id).cloned() else {
+            return;
+        };
+        let handle = ChatHandle(viewer.chat);
+        if let Some(chat) = self.chats.get_mut(&handle) {
+            chat.take(&mut self.viewers, id.index);
+            chat.leave(&viewer);
+            if chat.count() == 0 {
+                self.chats.remove(&handle);
+            }
+        }
+        self.viewers.remove(id.index as usize);
+    }
+
+    /// The viewer's connection can take more.
+    pub fn writable(&mut self, id: ViewerId) {
+        if self.viewer(id).is_some_and(|v| v.place == Place::Full) {
+            self.make_able(id);
+        }
+    }
+
+    /// The viewer's stream has arrived whole.
+    pub fn stream_done(&mut self, id: ViewerId) {
+        if let Some(viewer) = self.viewer_mut(id)
+            && viewer.place == Place::Streaming
+        {
+            viewer.cursor = viewer.pending_to;
+            self.make_able(id);
+        }
+    }
+
+    /// The viewer says that it has everything up to `offset` in `epoch`, and nothing after it.
+    /// The cursor goes back to there; to 0 where that makes no sense. While a stream is open,
+    /// the complaint is about what is on its way and counts for nothing.
+    pub fn complain(&mut self, id: ViewerId, epoch: u32, offset: u64, table: &Table) {
+        let Some(viewer) = self.viewer_mut(id) else {
+            return;
+        };
+        let valid = epoch == table.epoch() && offset <= table.as_of();
+        let offset = if valid { offset } else { 0 };
+        if viewer.place == Place::Streaming || offset >= viewer.cursor {
+            return;
+        }
+        viewer.cursor = offset;
+        if viewer.place == Place::Ready {
+            self.make_able(id);
+        }
+    }
+
+    /// Something in the chat's table changed, or the table is there now.
+    pub fn mark_changed(&mut self, chat: ChatHandle) {
+        if let Some(viewers) = self.chats.get_mut(&chat)
+            && !viewers.queued
+        {
+            viewers.queued = true;
+            self.queue.push_back(chat);
+        }
+    }
+
+    /// Serves a bounded number of viewers, chat by chat in turn.
+    pub fn pass<S: Sink + ?Sized>(
+        &mut self,
+        now: Timestamp,
+        tables: &(impl Tables + ?Sized),
+        sink: &mut S,
+    ) -> FanOutReport {
+        self.now = now;
+        self.wake_due(now);
+        let mut report = FanOutReport::default();
+        let mut left = VIEWERS_PER_PASS;
+        while left > 0
+            && let Some(handle) = self.queue.pop_front()
+        {
+            let Some(chat) = self.chats.get_mut(&handle) else {
+                continue;
+            };
+            chat.queued = false;
+            let Some(table) = tables.table(handle) else {
+                continue;
+            };
+            let allowed = left.min(VIEWERS_PER_SLICE);
+            let mut slice = Slice {
+                now,
+                viewers: &mut self.viewers,
+                builder: &mut self.builder,
+                timers: &mut self.timers,
+                report: &mut report,
+                sink: &mut *sink,
+                pacing: self.pacing,
+                left: allowed,
+            };
+            let more = chat.work(table, &mut slice);
+            // A chat with nothing to do costs as much as a viewer.
+            left -= (allowed - slice.left).max(1);
+            if more {
+                chat.queued = true;
+                self.queue.push_back(handle);
+            }
+        }
+        report.more = !self.queue.is_empty();
+        report
+    }
+
+    /// When the next pass has something to do; a moment in the past means at once.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        if self.queue.is_empty() {
+            self.timers.next()
+        } else {
+            Some(self.now)
+        }
+    }
+
+    /// Viewers of a chat.
+    pub fn viewers_of(&self, chat: ChatHandle) -> usize {
+        self.chats.get(&chat).map_or(0, ChatViewers::count)
+    }
+
+    /// Smallest interval that a viewer of the chat wants, milliseconds; `None` without viewers.
+    pub fn interval_ms_min(&self, chat: ChatHandle) -> Option<u32> {
+        self.chats.get(&chat)?.interval_ms_min()
+    }
+
+    /// All viewers.
+    pub fn len(&self) -> usize {
+        self.viewers.len()
+    }
+
+    /// Whether there is no viewer.
+    pub fn is_empty(&self) -> bool {
+        self.viewers.is_empty()
+    }
+
+    /// The offset up to which the viewer's transport has taken everything.
+    pub fn cursor_of(&self, id: ViewerId) -> Option<u64> {
+        self.viewer(id).map(|viewer| viewer.cursor)
+    }
+
+    fn viewer(&self, id: ViewerId) -> Option<&Viewer> {
+        let viewer = self.viewers.get(id.index as usize)?;
+        (viewer.generation == id.generation).then_some(viewer)
+    }
+
+    fn viewer_mut(&mut self, id: ViewerId) -> Option<&mut Viewer> {
+        let viewer = self.viewers.get_mut(id.index as usize)?;
+        (viewer.generation == id.generation).then_some(viewer)
+    }
+
+    /// The next pass looks at this viewer by itself.
+    fn make_able(&mut self, id: ViewerId) {
+        let handle = ChatHandle(self.viewers[id.index as usize].chat);
+        if let Some(chat) = self.chats.get_mut(&handle) {
+            chat.take(&mut self.viewers, id.index);
+            chat.put(&mut self.viewers, id.index, Place::Able);
+        }
+        self.mark_changed(handle);
+    }
+
+    fn wake_due(&mut self, now: Timestamp) {
+        while let Some((due, wake)) = self.timers.pop(now) {
+            match wake {
+                Wake::Chat(handle) => {
+                    let handle = ChatHandle(handle);
+                    if let Some(chat) = self.chats.get_mut(&handle)
+                        && chat.woken(due)
+                    {
+                        self.mark_changed(handle);
+                    }
+                }
+                Wake::Viewer(id) => {
+                    if self.viewer(id).is_some_and(|v| v.place == Place::Waiting) {
+                        self.make_able(id);
+                    }
+                }
+            }
+        }
+    }
+}
