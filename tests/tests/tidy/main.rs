@@ -14,8 +14,13 @@ use crate::tree::{SourceFile, Tree};
 /// Lines of a Rust file. One main type per file stays far below it; above it a file has two jobs.
 const FILE_LINES_MAX: usize = 800;
 
-/// The only files that may say `unsafe`: the mapped segments and the reuseport filter.
-const UNSAFE_FILES: &[&str] = &["log/src/mapping.rs", "server/src/edge/steering.rs"];
+/// The only files that may say `unsafe`: the mapped segments, the one call that starts their
+/// write-back, and the reuseport filter.
+const UNSAFE_FILES: &[&str] = &[
+    "log/src/mapping.rs",
+    "log/src/storage_disk.rs",
+    "server/src/edge/steering.rs",
+];
 
 /// Marks that say "not finished". Split, so that this file does not hold them itself.
 const LEFTOVERS: &[&str] = &[
@@ -47,7 +52,10 @@ fn each_file(tree: &Tree, find: impl Fn(&SourceFile) -> Option<String>) -> Vec<S
 fn every_file_says_what_it_is() {
     let breaches = each_file(&Tree::read(), |file| {
         let first = file.text.lines().find(|line| !line.trim().is_empty());
-        let documented = first.is_some_and(|line| line.starts_with("//!"));
+        // A crate may open with its README instead.
+        let opens =
+            |line: &str| line.starts_with("//!") || line.starts_with("#![doc = include_str!");
+        let documented = first.is_some_and(opens);
         (!documented).then(|| "does not open with `//!`: what it is and why".to_owned())
     });
     report(
