@@ -31,6 +31,9 @@ pub mod websocket;
 pub mod peer;
 pub mod table;
 
+pub mod quic;
+pub mod quic_crowd;
+
 pub mod gpx;
 
 pub mod cli;

@@ -1,5 +1,6 @@
 //! A child process that dies with its value and says what it wrote when the test fails.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -82,6 +83,16 @@ impl Process {
             }
         }
         command.stdin(Stdio::null());
+        Self::spawn(name, command)
+    }
+
+    /// Starts any program whose stdin stays open; [`Self::say`] writes to it.
+    pub fn start_talking(name: &str, mut command: Command) -> Self {
+        command.stdin(Stdio::piped());
+        Self::spawn(name, command)
+    }
+
+    fn spawn(name: &str, mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command
             .spawn()
@@ -95,6 +106,16 @@ impl Process {
             stderr,
             expected_end: false,
         }
+    }
+
+    /// Writes a line to its stdin.
+    ///
+    /// # Panics
+    /// If it was not started with [`Self::start_talking`], or has ended.
+    pub fn say(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("started talking");
+        let said = stdin.write_all(format!("{line}\n").as_bytes());
+        said.unwrap_or_else(|e| panic!("{}: cannot say {line}: {e}", self.name));
     }
 
     /// Its process id.

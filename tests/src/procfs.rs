@@ -68,20 +68,19 @@ pub fn tcp_queued(port: u16) -> Queued {
     queued
 }
 
-/// Pages that all TCP and all UDP sockets of the machine use, in bytes.
-pub fn socket_memory_bytes() -> u64 {
-    let text = fs::read_to_string("/proc/net/sockstat").expect("the kernel's socket figures");
-    let pages: u64 = text
-        .lines()
-        .filter(|line| line.starts_with("TCP:") || line.starts_with("UDP:"))
-        .filter_map(|line| {
-            line.split(" mem ")
-                .nth(1)?
-                .split(' ')
-                .next()?
-                .parse::<u64>()
-                .ok()
-        })
-        .sum();
-    pages * rustix::param::page_size() as u64
+/// Bytes that wait in the kernel in the UDP sockets of one local port, both directions.
+pub fn udp_queued(port: u16) -> u64 {
+    let text = fs::read_to_string("/proc/net/udp").expect("the kernel's socket table");
+    let own = |line: &&str| local_port(line) == Some(port);
+    let queues = |line: &str| line.split_whitespace().nth(4).map(str::to_owned);
+    let found = text.lines().skip(1).filter(own).filter_map(queues);
+    let bytes = |text: &str| u64::from_str_radix(text, 16).unwrap_or(0);
+    found
+        .map(|pair| pair.split(':').map(bytes).sum::<u64>())
+        .sum()
+}
+
+fn local_port(line: &str) -> Option<u16> {
+    let address = line.split_whitespace().nth(1)?;
+    u16::from_str_radix(address.rsplit(':').next()?, 16).ok()
 }

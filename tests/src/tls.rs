@@ -48,8 +48,11 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// A client configuration that offers HTTP/1.1 and believes every certificate.
-pub fn any_certificate() -> Arc<ClientConfig> {
+/// A client configuration that offers this protocol and believes every certificate.
+///
+/// # Panics
+/// If the crypto provider lacks the default versions of TLS: a fault of the build.
+pub fn any_certificate(alpn: &[u8]) -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -58,6 +61,6 @@ pub fn any_certificate() -> Arc<ClientConfig> {
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     Arc::new(config)
 }

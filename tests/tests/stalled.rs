@@ -12,6 +12,7 @@ use skein_tests::fleet::Fleet;
 use skein_tests::on_one_and_two_shards;
 use skein_tests::peer::Peer;
 use skein_tests::procfs::{self, Queued};
+use skein_tests::quic_crowd::Crowd;
 use skein_tests::server::Server;
 use skein_tests::skip;
 use skein_tests::table::{Applied, Table};
@@ -19,7 +20,10 @@ use skein_tests::wait::PATIENCE;
 use skein_tests::websocket::Options;
 use skein_wire::request::Delivery;
 
-on_one_and_two_shards!(websocket_viewers_that_stop_reading);
+on_one_and_two_shards!(
+    websocket_viewers_that_stop_reading,
+    quic_viewers_that_are_frozen
+);
 
 /// Held for the length of a test.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -73,6 +77,7 @@ impl Scale {
 struct Look {
     user: u64,
     kernel: Queued,
+    udp: u64,
 }
 
 impl Look {
@@ -80,11 +85,12 @@ impl Look {
         Self {
             user: procfs::anonymous_bytes(server.process.id()),
             kernel: procfs::tcp_queued(server.ready.http.port()),
+            udp: procfs::udp_queued(server.ready.quic.port()),
         }
     }
 
     fn kernel_bytes(self) -> u64 {
-        self.kernel.send_bytes + self.kernel.receive_bytes
+        self.kernel.send_bytes + self.kernel.receive_bytes + self.udp
     }
 }
 
@@ -121,23 +127,77 @@ fn websocket_viewers_that_stop_reading(cores: Cores) {
     let mut fleet = running.stop();
     fleet.settle();
     let count = scale.viewers as u64;
-    eprintln!("---- {count} stalled viewers: {first:?}, then {second:?}");
-    let user = second.user.saturating_sub(first.user);
-    assert!(
-        user < USER_BYTES_MAX * count + ALLOCATOR_NOISE_BYTES,
-        "the server grew by {user} bytes for {count} viewers"
-    );
-    let kernel = second.kernel_bytes().saturating_sub(first.kernel_bytes());
-    assert!(
-        kernel < KERNEL_BYTES_MAX * count,
-        "the kernel holds {kernel} bytes more"
-    );
+    assert_constant(first, second, count);
 
     let head = head(&server, &fleet);
     let held = second.kernel_bytes() / count;
     for viewer in &mut viewers {
         goes_on(viewer, &fleet, head, held);
     }
+}
+
+/// The second look costs no more than the first one.
+fn assert_constant(first: Look, second: Look, viewers: u64) {
+    eprintln!("---- {viewers} stalled viewers: {first:?}, then {second:?}");
+    let user = second.user.saturating_sub(first.user);
+    assert!(
+        user < USER_BYTES_MAX * viewers + ALLOCATOR_NOISE_BYTES,
+        "the server grew by {user} bytes for {viewers} viewers"
+    );
+    let kernel = second.kernel_bytes().saturating_sub(first.kernel_bytes());
+    assert!(
+        kernel < KERNEL_BYTES_MAX * viewers,
+        "the kernel holds {kernel} bytes more"
+    );
+}
+
+/// Batches that a frozen QUIC viewer may find waiting: what the kernel's and the connection's
+/// buffers held, then the newest, then what a repaired loss brings again.
+const QUIC_BATCHES_MAX: u64 = 40;
+
+fn quic_viewers_that_are_frozen(cores: Cores) {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let scale = Scale::now();
+    let server = Server::start(cores);
+    let mut fleet = Fleet::start(&server, "crowd", scale.sessions);
+    fleet.publish();
+    fleet.settle();
+    server
+        .put_member("crowd", "viewer", &["watch"])
+        .expect_success("a viewer");
+    let token = server.token("viewer");
+    let program = env!("CARGO_BIN_EXE_quic_viewers");
+    let mut crowd = Crowd::start(&server, program, "crowd", &token, scale.viewers);
+    let sessions = scale.sessions as u64;
+    crowd.wait_for(sessions, 1, PATIENCE);
+
+    crowd.report();
+    crowd.process.freeze();
+    let running = fleet.run(STEP);
+    let began = Instant::now();
+    sleep_until(began + scale.first_look);
+    let first = Look::take(&server);
+    sleep_until(began + scale.second_look);
+    let second = Look::take(&server);
+    let mut fleet = running.stop();
+    fleet.settle();
+    assert_constant(first, second, scale.viewers as u64);
+
+    crowd.process.thaw();
+    let newest = fleet.members().next().expect("sessions").counter;
+    let report = crowd.wait_for(sessions, newest, PATIENCE);
+    let head = head(&server, &fleet);
+    assert_eq!(
+        (report.cursor_min, report.cursor_max),
+        (head, head),
+        "all of them at the head"
+    );
+    assert!(
+        report.batches_max <= QUIC_BATCHES_MAX,
+        "{report:?} after the sleep"
+    );
 }
 
 fn sleep_until(end: Instant) {

@@ -55,7 +55,10 @@ fn configuration_that_cannot_be_is_refused() {
     let path = folder.path().join("skein.toml");
     let file = path.display().to_string();
     let cases = [
-        ("dev = \"perhaps\"", &["dev"][..]),
+        (
+            "[log]\nsync_interval_ms = \"often\"",
+            &["sync_interval_ms"][..],
+        ),
         ("[shards]\npartitions = 0", &["shards.partitions"][..]),
         ("not toml at all", &["toml"][..]),
     ];
@@ -95,7 +98,6 @@ fn usage_errors_have_their_own_exit_code() {
         &["serve", "--no-such-flag"][..],
         &["fly"][..],
         &["watch"][..],
-        &["serve", "--cores", "x"][..],
         &["token", "--user", "ana", "--ttl", "soon"][..],
     ] {
         let ended = process::run(arguments);
