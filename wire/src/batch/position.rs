@@ -66,3 +66,46 @@ pub(crate) fn read_server_time(input: &mut &[u8], header: &BatchHeader) -> Resul
     let time_ms = read_time(input, header)?;
     u64::try_from(time_ms).map_err(|_| malformed("a server time is out of range"))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::batch::position::{self, NARROW_E6_MAX};
+    use crate::point::Position;
+
+    fn at(lat_e6: i32, lon_e6: i32) -> Position {
+        Position { lat_e6, lon_e6 }
+    }
+
+    /// Bytes that a position takes; it must come back.
+    fn bytes(anchor: Position, place: Position) -> usize {
+        let wide = position::is_wide(anchor, place);
+        let mut out = Vec::new();
+        position::put(&mut out, anchor, place, wide);
+        let read = position::read(&mut out.as_slice(), anchor, wide);
+        assert_eq!(read, Ok(place), "{anchor:?} {place:?}");
+        out.len()
+    }
+
+    #[test]
+    fn nothing_is_clipped_at_the_reach_of_the_narrow_form() {
+        let anchor = at(10, -10);
+        for sign in [-1, 1] {
+            for (by, size) in [(NARROW_E6_MAX, 6), (NARROW_E6_MAX + 1, 8)] {
+                assert_eq!(bytes(anchor, at(10 + sign * by, -10)), size);
+                assert_eq!(bytes(anchor, at(10, -10 + sign * by)), size);
+            }
+        }
+    }
+
+    #[test]
+    fn poles_and_the_antimeridian_need_no_special_case() {
+        let east = at(0, 179_999_999);
+        assert_eq!(bytes(east, at(0, 180_000_000)), 6);
+        assert_eq!(bytes(east, at(0, -179_999_999)), 8);
+        assert_eq!(bytes(at(89_000_000, 0), at(90_000_000, 180_000_000)), 8);
+        assert_eq!(
+            bytes(at(-90_000_000, -180_000_000), at(90_000_000, 180_000_000)),
+            8
+        );
+    }
+}

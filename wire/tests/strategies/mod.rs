@@ -336,10 +336,11 @@ fn watch_update() -> impl Strategy<Value = Update> {
 /// Times of the generated batches are around this one, or anywhere.
 const NOW_MS: u64 = 1_750_000_000_000;
 
-/// Anchor of the generated batches: near the border where narrow positions end.
+/// Anchor of the generated batches: near a pole and the antimeridian, but with both borders of the
+/// narrow form on the globe.
 const ANCHOR: Position = Position {
-    lat_e6: 85_000_000,
-    lon_e6: 175_000_000,
+    lat_e6: 81_000_000,
+    lon_e6: -171_000_000,
 };
 
 /// A batch's header.
