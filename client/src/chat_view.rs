@@ -1,0 +1,317 @@
+//! A viewer's table of one chat (or of one cell of it): the apply rule.
+//!
+//! A batch applies if and only if its epoch is the viewer's and `from <= cursor < to`; then the
+//! cursor is `to`. One that ends at or before the cursor is old. One that begins beyond it shows a
+//! gap, which is reported. One from 0 replaces the set of sessions, but a session present before
+//! and after keeps the point with the greater counter.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use skein_wire::batch::{Batch, BatchHeader, Entry};
+use skein_wire::error::WireError;
+use skein_wire::ids::{Cell, ChatHandle, ChatName, Cursor, SessionId};
+use skein_wire::request::CursorReport;
+use skein_wire::update::SessionState;
+
+use crate::change::{Change, Event, Subject};
+use crate::pages::Pages;
+use crate::row::{Context, Row};
+
+/// Changes of one batch before they get their cursors.
+type Events = Vec<(Option<Arc<Subject>>, Event)>;
+
+/// What a viewer knows of a chat.
+#[derive(Debug)]
+pub struct ChatView {
+    chat: ChatName,
+    cell: Cell,
+    log: u64,
+    epoch: u32,
+    offset: u64,
+    rows: BTreeMap<u32, Row>,
+    /// There is an offset that is known to exist and is not here yet, in this epoch or later.
+    wanted: Option<(u32, u64)>,
+    /// Nothing but a full batch helps, and one is expected.
+    full_wanted: bool,
+    /// A cursor was taken up without its table: the next full batch only says who is there.
+    adopting: bool,
+    /// Whether a full batch would repeat what the viewer has been told.
+    has_history: bool,
+    pages: Pages,
+}
+
+impl ChatView {
+    /// A viewer that has nothing, or (from another process) everything up to a cursor.
+    pub(crate) fn new(chat: ChatName, cell: Cell, cursor: Option<Cursor>) -> Self {
+        let cursor = cursor.unwrap_or_default();
+        Self {
+            chat,
+            cell,
+            log: cursor.log,
+            epoch: cursor.epoch,
+            offset: cursor.offset,
+            rows: BTreeMap::new(),
+            wanted: None,
+            full_wanted: false,
+            adopting: cursor.offset > 0,
+            has_history: cursor.offset > 0,
+            pages: Pages::default(),
+        }
+    }
+
+    /// Everything up to here has been applied.
+    pub fn cursor(&self) -> Cursor {
+        Cursor {
+            log: self.log,
+            epoch: self.epoch,
+            offset: self.offset,
+        }
+    }
+
+    /// The sessions, ended ones too until the server has forgotten them, by slot.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values()
+    }
+
+    /// Whether the viewer knows that it misses something.
+    pub fn is_behind(&self) -> bool {
+        self.full_wanted || self.adopting || self.wanted.is_some()
+    }
+
+    /// Whether what is missing is known to exist; a full batch of an empty chat may never come.
+    pub(crate) fn misses_known_offset(&self) -> bool {
+        self.wanted.is_some() || self.adopting
+    }
+
+    /// The server has accepted the watch.
+    pub(crate) fn bind(&mut self, log: u64, epoch: u32, from: u64) {
+        if from == 0 {
+            // Whatever was here is shown until the full batch replaces it.
+            self.adopting = false;
+            self.full_wanted = true;
+        }
+        self.log = log;
+        self.epoch = epoch;
+        self.offset = from;
+        self.wanted = None;
+        self.pages.clear();
+    }
+
+    /// The connection is gone, and with it what was on its way.
+    pub(crate) fn unbind(&mut self) {
+        self.pages.clear();
+        self.wanted = None;
+        self.full_wanted = false;
+    }
+
+    /// "The newest offset is `to`."
+    pub(crate) fn head(&mut self, epoch: u32, to: u64) {
+        if epoch > self.epoch || (epoch == self.epoch && to > self.offset) {
+            self.want(epoch, to);
+        }
+    }
+
+    /// What the viewer has, for a complaint or a keep-alive.
+    pub(crate) fn report(&self, chat: ChatHandle) -> CursorReport {
+        CursorReport {
+            chat,
+            cell: self.cell,
+            epoch: self.epoch,
+            offset: if self.adopting || self.full_wanted {
+                0
+            } else {
+                self.offset
+            },
+        }
+    }
+
+    /// Applies a batch or a page of one, if the rule says so.
+    ///
+    /// # Errors
+    /// Pages that contradict each other: the server's fault.
+    pub(crate) fn apply(
+        &mut self,
+        batch: Batch,
+        changes: &mut impl Extend<Change>,
+    ) -> Result<(), WireError> {
+        let Some(batch) = self.pages.take(batch)? else {
+            return Ok(());
+        };
+        if batch.header.from == 0 {
+            if self.full_applies(&batch.header) {
+                self.apply_full(batch, changes);
+            }
+        } else if self.change_applies(&batch.header) {
+            self.apply_change(batch, changes);
+        }
+        Ok(())
+    }
+
+    fn full_applies(&self, header: &BatchHeader) -> bool {
+        header.epoch > self.epoch
+            || (header.epoch == self.epoch
+                && (header.to > self.offset
+                    || self.offset == 0
+                    || self.adopting
+                    || self.full_wanted))
+    }
+
+    fn change_applies(&mut self, header: &BatchHeader) -> bool {
+        if header.epoch < self.epoch {
+            return false;
+        }
+        if header.epoch > self.epoch || header.from > self.offset || self.adopting {
+            self.head(header.epoch, header.to);
+            return false;
+        }
+        header.to > self.offset
+    }
+
+    fn apply_full(&mut self, batch: Batch, changes: &mut impl Extend<Change>) {
+        let before = self.cursor();
+        let context = context(&batch.header);
+        if std::mem::take(&mut self.adopting) && batch.header.epoch == self.epoch {
+            self.rows = adopted(&batch.entries, context);
+            if batch.header.to > self.offset {
+                self.want(self.epoch, batch.header.to);
+            }
+            return;
+        }
+        let mut events = Events::new();
+        if std::mem::replace(&mut self.has_history, true) {
+            events.push((None, Event::Resync));
+        }
+        let mut known: HashMap<SessionId, Row> = std::mem::take(&mut self.rows)
+            .into_values()
+            .map(|row| (row.subject().session, row))
+            .collect();
+        for entry in &batch.entries {
+            if let Some(row) = replaced(entry, context, &mut known, &mut events) {
+                self.rows.insert(entry.slot.0, row);
+            }
+        }
+        let gone = known
+            .into_values()
+            .filter(|row| !row.state().state.is_ended());
+        events.extend(gone.map(|row| (Some(row.subject().clone()), ended_unseen())));
+        self.full_wanted = false;
+        self.advance(&batch.header);
+        self.emit(before, events, changes);
+    }
+
+    fn apply_change(&mut self, batch: Batch, changes: &mut impl Extend<Change>) {
+        let before = self.cursor();
+        let context = context(&batch.header);
+        let mut events = Events::new();
+        for entry in &batch.entries {
+            self.apply_entry(entry, context, &mut events);
+        }
+        self.has_history = true;
+        self.advance(&batch.header);
+        self.emit(before, events, changes);
+    }
+
+    fn apply_entry(&mut self, entry: &Entry, context: Context, events: &mut Events) {
+        let slot = entry.slot.0;
+        let held = self.rows.get(&slot).map(|row| row.subject().session);
+        let described = entry
+            .descriptor
+            .as_ref()
+            .filter(|new| held != Some(new.session));
+        if let Some(descriptor) = described {
+            let row = Row::new(descriptor, context);
+            events.push((Some(row.subject().clone()), row.started()));
+            if let Some(old) = self.rows.insert(slot, row)
+                && !old.state().state.is_ended()
+            {
+                events.push((Some(old.subject().clone()), ended_unseen()));
+            }
+        }
+        let Some(row) = self.rows.get_mut(&slot) else {
+            // A shared batch may tell of an end that was before this viewer's time. Anything else is
+            // the server's mistake, which everything anew mends.
+            let ended = entry.state.is_some_and(|mark| mark.state.is_ended());
+            self.full_wanted |= !ended;
+            return;
+        };
+        apply_to(row, entry, context, events);
+        if row.state().state == SessionState::Moved {
+            self.rows.remove(&slot);
+        }
+    }
+
+    fn advance(&mut self, header: &BatchHeader) {
+        (self.epoch, self.offset) = (header.epoch, header.to);
+        let healed = |wanted: (u32, u64)| wanted <= (header.epoch, header.to);
+        if self.wanted.is_some_and(healed) {
+            self.wanted = None;
+        }
+    }
+
+    fn want(&mut self, epoch: u32, to: u64) {
+        self.wanted = self.wanted.max(Some((epoch, to)));
+    }
+
+    /// All changes but the last carry the cursor from before the batch: who stops in between and
+    /// starts again gets some of them twice and none too few.
+    fn emit(&self, before: Cursor, events: Events, changes: &mut impl Extend<Change>) {
+        let after = self.cursor();
+        let last = events.len().saturating_sub(1);
+        let numbered = events.into_iter().enumerate();
+        changes.extend(numbered.map(|(index, (subject, event))| Change {
+            chat: self.chat.clone(),
+            subject,
+            cursor: if index == last { after } else { before },
+            event,
+        }));
+    }
+}
+
+fn context(header: &BatchHeader) -> Context {
+    Context {
+        delivery: header.delivery,
+        full: header.from == 0,
+        server_time_ms: header.server_time_ms,
+    }
+}
+
+fn ended_unseen() -> Event {
+    Event::Ended {
+        why: None,
+        at_ms: None,
+    }
+}
+
+fn adopted(entries: &[Entry], context: Context) -> BTreeMap<u32, Row> {
+    let row = |entry: &Entry| {
+        let mut row = Row::new(entry.descriptor.as_ref()?, context);
+        row.adopt(entry);
+        Some((entry.slot.0, row))
+    };
+    entries.iter().filter_map(row).collect()
+}
+
+/// The row of an entry of a full batch: the known one of that session, or a new one.
+fn replaced(
+    entry: &Entry,
+    context: Context,
+    known: &mut HashMap<SessionId, Row>,
+    events: &mut Events,
+) -> Option<Row> {
+    let descriptor = entry.descriptor.as_ref()?;
+    let mut row = known.remove(&descriptor.session).unwrap_or_else(|| {
+        let row = Row::new(descriptor, context);
+        events.push((Some(row.subject().clone()), row.started()));
+        row
+    });
+    apply_to(&mut row, entry, context, events);
+    Some(row)
+}
+
+fn apply_to(row: &mut Row, entry: &Entry, context: Context, events: &mut Events) {
+    let mut own = Vec::new();
+    row.apply(entry, context, &mut own);
+    let subject = row.subject();
+    events.extend(own.into_iter().map(|event| (Some(subject.clone()), event)));
+}

@@ -1,0 +1,69 @@
+//! Errors of the client: whose fault, and what now.
+
+use std::io;
+
+use skein_wire::error::{Code, WireError};
+
+/// Why a viewer or sender ended, or could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server's address is not well-formed: the caller's fault.
+    #[error("{0}")]
+    Url(String),
+    /// The trust settings cannot be used: the caller's fault.
+    #[error("{0}")]
+    Trust(String),
+    /// The server refuses; the text says what to do next.
+    #[error("the server refuses ({code}): {text}")]
+    Refused {
+        /// Why.
+        code: Code,
+        /// What to do next.
+        text: String,
+    },
+    /// The server's bytes are not frames of this protocol: the server's fault.
+    #[error("the server does not speak this protocol ({0}); is it a skein server of this version?")]
+    Protocol(WireError),
+    /// No connection; trying again may help.
+    #[error("no connection to the server: {0}")]
+    Io(#[from] io::Error),
+    /// The server closed the connection; trying again may help.
+    #[error("the server closed the connection ({code}): {text}")]
+    Closed {
+        /// Why.
+        code: Code,
+        /// What to do next.
+        text: String,
+        /// When to come back, milliseconds.
+        retry_after_ms: u64,
+    },
+}
+
+impl ClientError {
+    /// Whether a new attempt may succeed without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Url(_) | Self::Trust(_) | Self::Protocol(_) => false,
+            Self::Refused { code, .. } | Self::Closed { code, .. } => is_transient(*code),
+            Self::Io(_) => true,
+        }
+    }
+}
+
+/// Whether the server may decide otherwise later, with nothing changed on this side.
+pub fn is_transient(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Ok
+            | Code::GoingAway
+            | Code::IdleViewer
+            | Code::Deadline
+            | Code::Busy
+            | Code::NotDurable
+            | Code::Recovering
+            | Code::NotAppliedEverywhere
+            | Code::RateLimited
+            | Code::Internal
+            | Code::MembershipRevoked
+    )
+}

@@ -1,0 +1,551 @@
+//! A viewer without I/O: frames and time in, requests and changes out.
+//!
+//! It keeps one cursor per watch and cell, applies batches by the rule of `docs/PROTOCOL.md`,
+//! complains about gaps (and only then), and notices a server that has gone silent. Being offline
+//! is a matter of the connection ([`ViewerState::is_connected`]) and never changes a session's
+//! state, which is the server's judgement.
+//!
+//! ```
+//! use skein_client::viewer_state::{ViewerState, WatchOptions};
+//! use skein_wire::ids::ChatName;
+//! use skein_wire::request::Request;
+//! use skein_wire::update::{Update, Welcome};
+//!
+//! let mut viewer = ViewerState::new();
+//! viewer.watch(WatchOptions::new(ChatName::new("geese")?));
+//! let welcome = Welcome {
+//!     version: 1, log: 7, server_time_ms: 1_000, frame_bytes_max: 4096,
+//!     duration_s_max: 28_800, keep_alive_ms: 10_000, stale_after_ms: 30_000,
+//! };
+//! viewer.handle(0, &Update::Welcome(welcome))?;
+//! assert!(matches!(viewer.poll_request(), Some(Request::Watch(_))));
+//! # Ok::<(), skein_wire::error::WireError>(())
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use skein_wire::batch::Batch;
+use skein_wire::error::{Code, WireError};
+use skein_wire::ids::{Cell, ChatHandle, ChatName, Cursor, RequestNumber, SessionId};
+use skein_wire::request::{Delivery, Request, Unwatch, Watch};
+use skein_wire::update::{Goodbye, Head, Refused, Update, WatchEnded, Watching, Welcome};
+
+use crate::change::{Change, Event};
+use crate::chat_view::ChatView;
+use crate::error::is_transient;
+use crate::keep_alive::KeepAlive;
+use crate::limits::{
+    COMPLAINT_MS_MAX, COMPLAINT_MS_MIN, EARLY_BATCHES_MAX, EARLY_BYTES_MAX, FULL_BATCH_MS_MAX,
+    RETRY_REFUSED_MS,
+};
+use crate::server_clock::ServerClock;
+
+/// What to watch, and how.
+#[derive(Clone, Debug)]
+pub struct WatchOptions {
+    /// Which chat.
+    pub chat: ChatName,
+    /// Only this session of it.
+    pub session: Option<SessionId>,
+    /// Only these cells; empty = the whole chat.
+    pub cells: Vec<Cell>,
+    /// Newest only, or everything.
+    pub delivery: Delivery,
+    /// Points of each session's trail wanted in the first batch.
+    pub trail: u8,
+    /// Shortest wanted time between two batches in milliseconds; 0 = as they come.
+    pub interval_ms: u32,
+    /// What was seen before, by this or another process.
+    pub cursor: Option<Cursor>,
+}
+
+impl WatchOptions {
+    /// The whole chat, newest points only, from nothing.
+    pub fn new(chat: ChatName) -> Self {
+        Self {
+            chat,
+            session: None,
+            cells: Vec::new(),
+            delivery: Delivery::Latest,
+            trail: 0,
+            interval_ms: 0,
+            cursor: None,
+        }
+    }
+}
+
+/// A watch of a [`ViewerState`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatchId(u32);
+
+/// All watches of one viewer, over one connection after the other.
+#[derive(Debug, Default)]
+pub struct ViewerState {
+    watches: BTreeMap<WatchId, WatchState>,
+    watch_next: u32,
+    request_last: u32,
+    connection: Option<Connection>,
+    goodbye: Option<Goodbye>,
+    clock: ServerClock,
+    early: VecDeque<(Batch, usize)>,
+    requests: VecDeque<Request>,
+    changes: VecDeque<Change>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    log: u64,
+    keep_alive: KeepAlive,
+}
+
+#[derive(Debug)]
+struct WatchState {
+    options: WatchOptions,
+    views: BTreeMap<Cell, ChatView>,
+    phase: Phase,
+    complaint: Complaint,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Not asked for on this connection.
+    Idle,
+    Asked(RequestNumber),
+    Watching(ChatHandle),
+    /// Refused for now; ask again then.
+    Later(u64),
+}
+
+/// When the viewer may complain about a watch: at most once per round trip, less often the longer
+/// it does not help.
+#[derive(Clone, Copy, Debug, Default)]
+struct Complaint {
+    count: u32,
+    next_at_ms: u64,
+}
+
+impl ViewerState {
+    /// A viewer without watches.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Watches a chat from now on, on this and on all later connections.
+    pub fn watch(&mut self, options: WatchOptions) -> WatchId {
+        let id = WatchId(self.watch_next);
+        self.watch_next += 1;
+        self.watches.insert(id, WatchState::new(options));
+        if self.connection.is_some() {
+            self.ask(id);
+        }
+        id
+    }
+
+    /// Stops watching; nothing of it follows.
+    pub fn unwatch(&mut self, id: WatchId) {
+        let Some(watch) = self.watches.remove(&id) else {
+            return;
+        };
+        if let Phase::Watching(chat) = watch.phase
+            && self.connection.is_some()
+        {
+            let request = self.next_request();
+            self.requests
+                .push_back(Request::Unwatch(Unwatch { request, chat }));
+        }
+    }
+
+    /// Takes a frame from the server. A `Welcome` begins a connection.
+    ///
+    /// # Errors
+    /// Bytes that break the protocol: the server's fault. Give the connection up.
+    pub fn handle(&mut self, now_ms: u64, update: &Update) -> Result<(), WireError> {
+        if let Some(connection) = &mut self.connection {
+            connection.keep_alive.heard(now_ms);
+        }
+        match update {
+            Update::Welcome(welcome) => self.handle_welcome(now_ms, welcome),
+            Update::Watching(watching) => self.handle_watching(now_ms, watching)?,
+            Update::Batch(body) => self.handle_batch(now_ms, body)?,
+            Update::Head(head) => self.handle_head(now_ms, head),
+            Update::Pong(pong) => {
+                self.clock.observe(now_ms, pong.server_time_ms);
+                if let Some(connection) = &mut self.connection {
+                    connection.keep_alive.pong(now_ms, pong);
+                }
+            }
+            Update::Refused(refused) => self.handle_refused(now_ms, refused),
+            Update::WatchEnded(ended) => self.handle_watch_ended(ended),
+            Update::Goodbye(goodbye) => self.goodbye = Some(goodbye.clone()),
+            // Answers to `Unwatch` and the sender's half.
+            Update::Done(_)
+            | Update::Shared(_)
+            | Update::Accepted(_)
+            | Update::Demand(_)
+            | Update::ShareEnded(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The connection is gone. Cursors and tables stay.
+    pub fn handle_disconnected(&mut self) {
+        self.connection = None;
+        self.requests.clear();
+        self.early.clear();
+        for watch in self.watches.values_mut() {
+            watch.phase = Phase::Idle;
+            watch.complaint = Complaint::default();
+            watch.views.values_mut().for_each(ChatView::unbind);
+        }
+    }
+
+    /// The next request to send.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.requests.pop_front()
+    }
+
+    /// The next change to show.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called, in the time of the other calls.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        let connection = self.connection.as_ref()?;
+        let watches = self.watches.values().filter_map(WatchState::timeout_ms);
+        watches.chain([connection.keep_alive.timeout_ms()]).min()
+    }
+
+    /// Time has passed: complaints, keep-alives, postponed watches.
+    pub fn handle_timeout(&mut self, now_ms: u64) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        if connection.keep_alive.is_due(now_ms) {
+            self.requests.push_back(connection.keep_alive.ask(now_ms));
+            let reports = self.watches.values().flat_map(WatchState::reports);
+            self.requests.extend(reports);
+        }
+        let postponed =
+            |watch: &WatchState| matches!(watch.phase, Phase::Later(at) if at <= now_ms);
+        for id in self.ids(postponed) {
+            self.ask(id);
+        }
+        for id in self.ids(WatchState::is_behind) {
+            self.complain(now_ms, id);
+        }
+    }
+
+    /// Whether a connection is up. If not, *this viewer* is offline: what it shows is old, and says
+    /// nothing about the senders.
+    pub fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Whether the server has not answered for so long that the connection is to be given up.
+    pub fn is_server_silent(&self, now_ms: u64) -> bool {
+        let silent = |connection: &Connection| connection.keep_alive.is_dead(now_ms);
+        self.connection.as_ref().is_some_and(silent)
+    }
+
+    /// The server's farewell on this connection, once.
+    pub fn take_goodbye(&mut self) -> Option<Goodbye> {
+        self.goodbye.take()
+    }
+
+    /// The server's clock, for ages.
+    pub fn clock(&self) -> &ServerClock {
+        &self.clock
+    }
+
+    /// Whether a watch is still on (not refused, ended or given up).
+    pub fn is_watching(&self, id: WatchId) -> bool {
+        self.watches.contains_key(&id)
+    }
+
+    /// What is known of a watch: one view, or one per cell.
+    pub fn views(&self, id: WatchId) -> impl Iterator<Item = &ChatView> {
+        self.watches
+            .get(&id)
+            .into_iter()
+            .flat_map(|watch| watch.views.values())
+    }
+
+    fn handle_welcome(&mut self, now_ms: u64, welcome: &Welcome) {
+        self.handle_disconnected();
+        self.goodbye = None;
+        self.clock.observe(now_ms, welcome.server_time_ms);
+        let mut keep_alive = KeepAlive::new(now_ms);
+        keep_alive.set_interval(welcome.keep_alive_ms);
+        for id in self.ids(|_| true) {
+            self.ask(id);
+        }
+        // Behind the watches: its answer tells the round trip.
+        self.requests.push_back(keep_alive.ask(now_ms));
+        self.connection = Some(Connection {
+            log: welcome.log,
+            keep_alive,
+        });
+    }
+
+    fn handle_watching(&mut self, now_ms: u64, watching: &Watching) -> Result<(), WireError> {
+        let Some(log) = self.connection.as_ref().map(|connection| connection.log) else {
+            return Ok(());
+        };
+        let asked = Phase::Asked(watching.request);
+        let Some(watch) = self.watches.values_mut().find(|watch| watch.phase == asked) else {
+            return Ok(());
+        };
+        watch.phase = Phase::Watching(watching.chat);
+        for view in watch.views.values_mut() {
+            view.bind(log, watching.epoch, watching.from);
+        }
+        let (own, others) = std::mem::take(&mut self.early)
+            .into_iter()
+            .partition(|(batch, _)| batch.header.chat == watching.chat);
+        self.early = others;
+        for (batch, _) in own {
+            self.apply(now_ms, batch)?;
+        }
+        // A view that took up a cursor without its table needs to know who is there, now.
+        for id in self.ids(WatchState::is_behind) {
+            self.complain(now_ms, id);
+        }
+        Ok(())
+    }
+
+    fn handle_batch(&mut self, now_ms: u64, body: &Bytes) -> Result<(), WireError> {
+        let batch = Batch::decode(body)?;
+        self.clock.observe(now_ms, batch.header.server_time_ms);
+        if self.watching(batch.header.chat).is_some() {
+            return self.apply(now_ms, batch);
+        }
+        // It has overtaken its `Watching`, or its watch is over.
+        if self
+            .ids(|watch| matches!(watch.phase, Phase::Asked(_)))
+            .is_empty()
+        {
+            return Ok(());
+        }
+        self.early.push_back((batch, body.len()));
+        let mut bytes: usize = self.early.iter().map(|(_, bytes)| bytes).sum();
+        while self.early.len() > EARLY_BATCHES_MAX || bytes > EARLY_BYTES_MAX {
+            let Some((_, dropped)) = self.early.pop_front() else {
+                break;
+            };
+            bytes -= dropped;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, now_ms: u64, batch: Batch) -> Result<(), WireError> {
+        let cell = batch.header.cell;
+        // Two watches of one chat (two sessions of it) share its handle and its batches.
+        for id in self.watching_all(batch.header.chat) {
+            let Some(watch) = self.watches.get_mut(&id) else {
+                continue;
+            };
+            let Some(view) = watch.views.get_mut(&cell) else {
+                continue;
+            };
+            view.apply(batch.clone(), &mut self.changes)?;
+            if view.is_behind() {
+                self.complain(now_ms, id);
+            } else {
+                watch.complaint = Complaint::default();
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_head(&mut self, now_ms: u64, head: &Head) {
+        for id in self.watching_all(head.chat) {
+            let watch = self.watches.get_mut(&id);
+            if let Some(view) = watch.and_then(|watch| watch.views.get_mut(&head.cell)) {
+                view.head(head.epoch, head.to);
+            }
+            self.complain(now_ms, id);
+        }
+    }
+
+    fn handle_refused(&mut self, now_ms: u64, refused: &Refused) {
+        let asked = Phase::Asked(refused.request);
+        let Some(&id) = self.ids(|watch| watch.phase == asked).first() else {
+            return;
+        };
+        match self.watches.get_mut(&id) {
+            Some(watch) if is_transient(refused.code) => {
+                watch.phase = Phase::Later(now_ms + RETRY_REFUSED_MS);
+            }
+            _ => self.end(id, refused.code, refused.text.clone()),
+        }
+    }
+
+    fn handle_watch_ended(&mut self, ended: &WatchEnded) {
+        for id in self.watching_all(ended.chat) {
+            self.end(id, ended.code, ended.code.text().to_owned());
+        }
+    }
+
+    fn end(&mut self, id: WatchId, code: Code, text: String) {
+        let Some(watch) = self.watches.remove(&id) else {
+            return;
+        };
+        self.changes.push_back(Change {
+            cursor: watch.cursor().unwrap_or_default(),
+            chat: watch.options.chat,
+            subject: None,
+            event: Event::WatchEnded { code, text },
+        });
+    }
+
+    fn ask(&mut self, id: WatchId) {
+        let request = self.next_request();
+        let Some(watch) = self.watches.get_mut(&id) else {
+            return;
+        };
+        watch.phase = Phase::Asked(request);
+        let options = &watch.options;
+        self.requests.push_back(Request::Watch(Watch {
+            request,
+            chat: options.chat.clone(),
+            session: options.session,
+            cells: options.cells.clone(),
+            cursor: watch.cursor().filter(|cursor| cursor.offset > 0),
+            delivery: options.delivery,
+            trail: options.trail,
+            interval_ms: options.interval_ms,
+        }));
+    }
+
+    /// Reports the cursors of a watch that misses something, if it may by now.
+    fn complain(&mut self, now_ms: u64, id: WatchId) {
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        let round_trip = connection.keep_alive.round_trip_ms();
+        let Some(watch) = self.watches.get_mut(&id) else {
+            return;
+        };
+        if watch.is_behind()
+            && watch
+                .complaint
+                .is_due(now_ms, watch.misses_known_offset(), round_trip)
+        {
+            let behind: Vec<Request> = watch.reports_behind().collect();
+            self.requests.extend(behind);
+        }
+    }
+
+    fn next_request(&mut self) -> RequestNumber {
+        // 0 means the connection itself.
+        self.request_last = self.request_last.checked_add(1).unwrap_or(1);
+        RequestNumber(self.request_last)
+    }
+
+    fn ids(&self, wanted: impl Fn(&WatchState) -> bool) -> Vec<WatchId> {
+        let wanted = self.watches.iter().filter(|(_, watch)| wanted(watch));
+        wanted.map(|(id, _)| *id).collect()
+    }
+
+    fn watching(&self, chat: ChatHandle) -> Option<WatchId> {
+        let phase = Phase::Watching(chat);
+        let mut watches = self.watches.iter();
+        watches
+            .find(|(_, watch)| watch.phase == phase)
+            .map(|(id, _)| *id)
+    }
+
+    fn watching_all(&self, chat: ChatHandle) -> Vec<WatchId> {
+        self.ids(|watch| watch.phase == Phase::Watching(chat))
+    }
+}
+
+impl WatchState {
+    fn new(options: WatchOptions) -> Self {
+        let whole = [Cell(0)];
+        let cells = match options.cells.as_slice() {
+            [] => &whole[..],
+            cells => cells,
+        };
+        let view = |cell: &Cell| {
+            let view = ChatView::new(options.chat.clone(), *cell, options.cursor);
+            (*cell, view)
+        };
+        let views = cells.iter().map(view).collect();
+        Self {
+            options,
+            views,
+            phase: Phase::Idle,
+            complaint: Complaint::default(),
+        }
+    }
+
+    /// What all cells have.
+    fn cursor(&self) -> Option<Cursor> {
+        let cursors = self.views.values().map(ChatView::cursor);
+        cursors.min_by_key(|cursor| cursor.offset)
+    }
+
+    fn is_behind(&self) -> bool {
+        matches!(self.phase, Phase::Watching(_)) && self.views.values().any(ChatView::is_behind)
+    }
+
+    fn misses_known_offset(&self) -> bool {
+        self.views.values().any(ChatView::misses_known_offset)
+    }
+
+    fn timeout_ms(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Later(at) => Some(at),
+            Phase::Watching(_) => self.is_behind().then_some(self.complaint.next_at_ms),
+            Phase::Idle | Phase::Asked(_) => None,
+        }
+    }
+
+    /// The cursors of all cells.
+    fn reports(&self) -> impl Iterator<Item = Request> {
+        self.reports_if(|_| true)
+    }
+
+    fn reports_behind(&self) -> impl Iterator<Item = Request> {
+        self.reports_if(ChatView::is_behind)
+    }
+
+    fn reports_if(&self, wanted: fn(&ChatView) -> bool) -> impl Iterator<Item = Request> {
+        let chat = match self.phase {
+            Phase::Watching(chat) => Some(chat),
+            _ => None,
+        };
+        let views = self.views.values().filter(move |view| wanted(view));
+        chat.into_iter().flat_map(move |chat| {
+            let report = move |view: &ChatView| Request::Cursor(view.report(chat));
+            views.clone().map(report)
+        })
+    }
+}
+
+impl Complaint {
+    /// Whether to complain now; if so, the next one comes later.
+    fn is_due(&mut self, now_ms: u64, known: bool, round_trip_ms: u64) -> bool {
+        let pause = round_trip_ms.max(COMPLAINT_MS_MIN) << self.count.min(10);
+        let pause_max = if known {
+            COMPLAINT_MS_MAX
+        } else {
+            FULL_BATCH_MS_MAX
+        };
+        if self.count == 0 && !known {
+            // A full batch was promised: give it time to come.
+            (self.count, self.next_at_ms) = (1, now_ms + pause.max(COMPLAINT_MS_MAX));
+            return false;
+        }
+        if now_ms < self.next_at_ms && self.count > 0 {
+            return false;
+        }
+        self.count = self.count.saturating_add(1);
+        // A long round trip is never cut short.
+        self.next_at_ms = now_ms + pause.min(pause_max.max(round_trip_ms));
+        true
+    }
+}
