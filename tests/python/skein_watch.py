@@ -118,7 +118,7 @@ class Viewer:
     def __init__(self, chat, emit):
         self.chat, self.emit = chat, emit
         self.log = self.handle = self.epoch = self.cursor = 0
-        self.rows, self.pages, self.seen_full, self.gap = {}, {}, False, False
+        self.rows, self.pages, self.seen_full, self.gap, self.keep_alive_s = {}, {}, False, False, SILENCE_S / 3
 
     def watching(self, r):
         r.varint()  # our request number
@@ -221,8 +221,10 @@ class Viewer:
         """One frame, kind and body."""
         kind, r = body[0], Reader(body[1:])
         if kind == WELCOME:
-            r.varint()
+            r.varint()  # the version
             self.log = r.le(8)
+            _now, _frame_max, _duration_max, keep_alive_ms, _stale = (r.varint() for _ in range(5))
+            self.keep_alive_s = keep_alive_ms / 1000
         elif kind in (WATCHING, BATCH, HEAD):
             {WATCHING: self.watching, BATCH: self.batch, HEAD: self.head}[kind](r)
         elif kind in (REFUSED, GOODBYE, WATCH_ENDED):
@@ -309,7 +311,7 @@ def watch(args, viewer):
         report = frame(0x0C, b"".join(map(varint, (viewer.handle, 0, viewer.epoch, viewer.cursor))))
         if now - heard > SILENCE_S:
             sys.exit("offline: the server is silent")
-        if now - asked > SILENCE_S / 3:
+        if now - asked > viewer.keep_alive_s:
             ws.send(frame(0x0D, bytes(8)) + (report if viewer.handle else b""))
             asked = now
         if viewer.gap and now - reported > 0.2:
