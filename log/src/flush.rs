@@ -11,19 +11,19 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::SyncError;
-use crate::partition::{FlushState, LostRange, Partition};
+use crate::partition::{LostRange, Partition};
 use crate::position::Offset;
 use crate::segment::Segment;
 use crate::shared::{Counters, Shared};
 
 /// Makes everything appended so far durable and returns the durable mark.
 pub(crate) fn flush(shared: &Shared, partition: &Partition) -> Result<Offset, SyncError> {
-    let mut state = partition.flush.lock().expect("flush");
+    let _flushing = partition.flush.lock().expect("flush");
     let target = partition.appended();
     let durable = partition.durable();
     let mut segments = partition.segments();
     segments.retain(|segment| segment.end() > durable + 1);
-    report_losses(shared, partition, &segments, &mut state, target);
+    report_losses(shared, partition, &segments, target);
     if let Some(from) = partition.poisoned_from() {
         let source = io::Error::other("a sync failed before and is not repeated");
         return Err(failed(partition, "its file".to_owned(), from, source));
@@ -34,7 +34,7 @@ pub(crate) fn flush(shared: &Shared, partition: &Partition) -> Result<Offset, Sy
         Err((file, source)) => {
             Counters::add(&shared.counters.sync_failures, 1);
             partition.poison(durable + 1);
-            report_losses(shared, partition, &segments, &mut state, target);
+            report_losses(shared, partition, &segments, target);
             return Err(failed(partition, file, durable + 1, source));
         }
     };
@@ -98,21 +98,27 @@ fn report_losses(
     shared: &Shared,
     partition: &Partition,
     segments: &[Arc<Segment>],
-    state: &mut FlushState,
     target: Offset,
 ) {
+    for range in partition.take_untold_losses() {
+        tell_loss(shared, partition, range);
+    }
     for segment in segments {
         let Some(lost_from) = segment.lost_from() else {
             continue;
         };
+        let end = segment.end().min(target + 1);
         let range = LostRange {
-            from: lost_from.max(state.loss_reported),
-            end: segment.end().min(target + 1),
+            from: lost_from.max(segment.loss_reported(end)),
+            end,
         };
         if range.from < range.end {
-            state.loss_reported = range.end;
-            partition.note_lost(range);
-            shared.tell_lost(partition.id, range);
+            tell_loss(shared, partition, range);
         }
     }
+}
+
+fn tell_loss(shared: &Shared, partition: &Partition, range: LostRange) {
+    partition.note_lost(range);
+    shared.tell_lost(partition.id, range);
 }

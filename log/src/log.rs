@@ -279,11 +279,11 @@ impl Log {
             .into());
         }
         let unused = partition.with_segments(|segments| {
-            let last_is_empty = segments.last().is_some_and(|last| last.is_empty());
-            if last_is_empty { segments.pop() } else { None }
+            let last_is_unused = segments.last().is_some_and(|last| last.is_unused());
+            if last_is_unused { segments.pop() } else { None }
         });
         if let Some(unused) = unused {
-            self.close_unused(partition, unused)?;
+            self.shared.discard(unused);
         }
         for segment in partition.segments() {
             segment.seal();
@@ -292,6 +292,11 @@ impl Log {
                 continue;
             };
             let is_good = segment.lost_from().is_none() && !file.is_gone();
+            if is_good {
+                self.shared
+                    .name_segment(partition, &segment)
+                    .map_err(refused(&format!("naming {}", file.name())))?;
+            }
             if is_good && (file.footer() == FooterState::Written || start.tail_unsynced) {
                 file.handle
                     .sync()
@@ -300,23 +305,6 @@ impl Log {
             }
         }
         self.persist_epoch(partition, start)
-    }
-
-    /// A segment that got no record is not kept; where it is the only one that knows how far
-    /// offsets went, the state file takes over.
-    fn close_unused(
-        &self,
-        partition: &Partition,
-        unused: Arc<crate::segment::Segment>,
-    ) -> Result<(), CloseError> {
-        let covers_gap = unused.header.base_offset < unused.first_offset;
-        let is_only = partition.with_segments(|segments| segments.is_empty());
-        if covers_gap || is_only {
-            crate::writer::raise_floor(&self.shared, partition, unused.first_offset)
-                .map_err(refused("writing a state file"))?;
-        }
-        self.shared.discard(unused);
-        Ok(())
     }
 
     /// A partition whose writer never began still has to leave the epoch of the crash before.

@@ -33,13 +33,6 @@ pub(crate) struct LostRange {
     pub end: Offset,
 }
 
-/// Progress of syncing, held while syncing.
-#[derive(Debug, Default)]
-pub(crate) struct FlushState {
-    /// Losses below were told to the listeners.
-    pub loss_reported: Offset,
-}
-
 /// One partition.
 #[derive(Debug)]
 pub(crate) struct Partition {
@@ -48,7 +41,7 @@ pub(crate) struct Partition {
     durable: CachePadded<AtomicU64>,
     segments: Mutex<Vec<Arc<Segment>>>,
     /// Held while syncing: the janitor and `sync_now` never sync at the same time.
-    pub flush: Mutex<FlushState>,
+    pub flush: Mutex<()>,
     /// The state file's content; held while it is written.
     pub state: Mutex<PartitionState>,
     /// First offset that a failed sync left behind; 0: none, or the writer has moved on.
@@ -64,6 +57,8 @@ pub(crate) struct Partition {
     checkpoint_wanted: Mutex<Option<Checkpoint>>,
     floor: AtomicU64,
     lost: Mutex<Vec<LostRange>>,
+    /// Losses of segments that are gone before anybody was told.
+    losses_untold: Mutex<Vec<LostRange>>,
     /// Append time (ms) of the newest record; the next one is not earlier.
     pub last_time: AtomicU64,
     pub sequence: AtomicU64,
@@ -93,7 +88,7 @@ impl Partition {
             appended: CachePadded::new(AtomicU64::new(start.next_offset - 1)),
             durable: CachePadded::new(AtomicU64::new(start.durable)),
             segments: Mutex::new(start.segments),
-            flush: Mutex::new(FlushState::default()),
+            flush: Mutex::new(()),
             floor: AtomicU64::new(start.state.floor),
             state: Mutex::new(start.state),
             poisoned_from: AtomicU64::new(0),
@@ -105,6 +100,7 @@ impl Partition {
             checkpoint_begin: AtomicU64::new(checkpoint),
             checkpoint_wanted: Mutex::new(None),
             lost: Mutex::new(Vec::new()),
+            losses_untold: Mutex::new(Vec::new()),
             last_time: AtomicU64::new(start.last_time),
             sequence: AtomicU64::new(start.sequence),
             next_segment_bytes: AtomicU64::new(start.next_segment_bytes),
@@ -219,17 +215,37 @@ impl Partition {
     /// Remembers a range that will not become durable.
     pub(crate) fn note_lost(&self, range: LostRange) {
         let mut lost = self.lost.lock().expect("lost ranges");
-        match lost.last_mut() {
-            Some(last) if last.end >= range.from => {
-                last.from = last.from.min(range.from);
-                last.end = last.end.max(range.end);
+        let mut merged = range;
+        lost.retain(|other| {
+            let apart = other.end < merged.from || merged.end < other.from;
+            if !apart {
+                merged.from = merged.from.min(other.from);
+                merged.end = merged.end.max(other.end);
             }
-            _ => lost.push(range),
-        }
+            apart
+        });
+        let index = lost.partition_point(|other| other.from < merged.from);
+        lost.insert(index, merged);
         if lost.len() > LOST_RANGES_MAX {
             let second = lost.remove(1);
             lost[0].end = second.end;
         }
+    }
+
+    /// Keeps what was lost in a segment that leaves for whoever tells the listeners next.
+    pub(crate) fn leave_loss(&self, segment: &Segment) {
+        let end = segment.end();
+        let from = segment.first_offset.max(segment.loss_reported(end));
+        if from < end {
+            self.losses_untold
+                .lock()
+                .expect("losses")
+                .push(LostRange { from, end });
+        }
+    }
+
+    pub(crate) fn take_untold_losses(&self) -> Vec<LostRange> {
+        std::mem::take(&mut *self.losses_untold.lock().expect("losses"))
     }
 
     /// What is known about a record. Offsets that were never given out are pending.

@@ -463,15 +463,22 @@ impl Draft {
             return false;
         };
         let end = footer.last_offset.saturating_add(1);
-        let fits = limit.is_none_or(|limit| end >= limit);
+        let base = self.header.base_offset;
+        let fits = end >= base && limit.is_none_or(|limit| end >= limit);
         let positions = SEGMENT_HEADER_BYTES..=reserved_from;
-        if !fits || end <= self.header.base_offset || !positions.contains(&footer.end_position) {
+        if !fits || !positions.contains(&footer.end_position) {
             return false;
+        }
+        self.first_time = footer.first_time;
+        self.last_time = footer.last_time;
+        self.entries = footer.entries;
+        if end == base {
+            self.end = base;
+            return footer.end_position == SEGMENT_HEADER_BYTES;
         }
         let generation = self.header.generation;
         let first = check_batch(bytes, SEGMENT_HEADER_BYTES, reserved_from, generation);
-        let Some(first) = first.filter(|first| first.header.base_offset == self.header.base_offset)
-        else {
+        let Some(first) = first.filter(|first| first.header.base_offset == base) else {
             return false;
         };
         self.first_record = Some(match first.header.kind {
@@ -484,9 +491,6 @@ impl Draft {
             first: self.header.base_offset,
             end,
         }];
-        self.first_time = footer.first_time;
-        self.last_time = footer.last_time;
-        self.entries = footer.entries;
         self.clip(limit);
         true
     }

@@ -120,6 +120,8 @@ pub(crate) struct Segment {
     end: AtomicU64,
     limit: AtomicU64,
     lost_from: AtomicU64,
+    /// Losses below were told to the listeners.
+    loss_reported: AtomicU64,
     first_time: AtomicU64,
     last_time: AtomicU64,
     sealed: AtomicBool,
@@ -169,6 +171,7 @@ impl Segment {
             end: AtomicU64::new(start.end),
             limit: AtomicU64::new(NONE),
             lost_from: AtomicU64::new(lost_from),
+            loss_reported: AtomicU64::new(0),
             first_time: AtomicU64::new(start.first_time),
             last_time: AtomicU64::new(start.last_time),
             sealed: AtomicBool::new(false),
@@ -217,8 +220,20 @@ impl Segment {
             .fetch_min(from.max(self.first_offset), Ordering::AcqRel);
     }
 
+    /// Notes that losses up to `end` are told now; returns up to where they were before.
+    pub(crate) fn loss_reported(&self, end: Offset) -> Offset {
+        self.loss_reported.fetch_max(end, Ordering::AcqRel)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.end() <= self.first_offset
+    }
+
+    /// Nothing is lost without it: no record, no gap that it explains, no name that says that
+    /// records of earlier files count no more.
+    pub(crate) fn is_unused(&self) -> bool {
+        let is_named = self.file.as_ref().is_some_and(SegmentFile::is_named);
+        self.is_empty() && self.header.base_offset == self.first_offset && !is_named
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
@@ -256,7 +271,7 @@ impl Segment {
             return;
         };
         let fits = self.mapping.len() == self.header.capacity;
-        if !fits || self.is_empty() || file.is_gone() || file.footer() != FooterState::None {
+        if !fits || file.is_gone() || file.footer() != FooterState::None {
             return;
         }
         let footer = Footer {

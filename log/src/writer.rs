@@ -484,7 +484,7 @@ impl Writer {
         let segment = Arc::clone(&active.segment);
         let unused = self.active.replace(active).and_then(|old| {
             old.segment.seal();
-            old.segment.is_empty().then_some(old.segment)
+            old.segment.is_unused().then_some(old.segment)
         });
         self.partition.with_segments(|segments| {
             if let Some(unused) = &unused {
@@ -544,6 +544,7 @@ impl Writer {
             surplus
         });
         for segment in surplus {
+            self.partition.leave_loss(&segment);
             self.shared.discard(segment);
         }
     }
@@ -637,10 +638,9 @@ impl Writer {
         });
         self.hole_from = self.hole_from.filter(|from| *from < self.next_offset);
         let partition = Arc::clone(&self.partition);
-        let mut flushing = partition.flush.lock().expect("flush");
+        let _flushing = partition.flush.lock().expect("flush");
         match self.make_cut(now_ms) {
             Ok(active) => {
-                flushing.loss_reported = flushing.loss_reported.min(offset + 1);
                 self.adopt_cut(active, offset);
                 Ok(())
             }
