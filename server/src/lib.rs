@@ -6,6 +6,8 @@ pub mod limits;
 pub mod access;
 pub mod config;
 pub mod edge;
+
+pub mod control;
 pub mod http;
 
 pub mod app;

@@ -25,7 +25,6 @@ pub mod points;
 pub mod positions;
 pub mod sessions;
 
-
 pub mod public;
 
 pub mod listener;

@@ -1,0 +1,272 @@
+//! Commands and checkpoints as bytes: the only importer of bincode.
+//!
+//! ```text
+//!  0          1          2
+//!  +----------+----------+--------------------------------------------+
+//!  | format 1 | schema 1 | bincode 1: fixed-size integers, little end |
+//!  +----------+----------+--------------------------------------------+
+//! ```
+//!
+//! Format 1 is what bincode 1.3.3 and wincode both write; another codec would be format 2. Every
+//! call has a limit, trailing bytes are refused, and bytes come from records whose length and
+//! checksum the log has checked. Decoding is total: any bytes give a value or an error.
+
+use bincode::Options as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use skein_engine::command::Command;
+use skein_engine::control_state::ControlState;
+
+use crate::control::limits::{COMMAND_BYTES_MAX, STATE_BYTES_MAX};
+
+/// How the bytes behind the first two are written.
+pub const FORMAT: u8 = 1;
+
+/// Which fields they have. Grows when [`Command`] or [`ControlState`] changes.
+pub const SCHEMA: u8 = 1;
+
+/// Why bytes are no value, or a value has no bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// Fewer than two bytes.
+    #[error("the record is empty")]
+    Empty,
+    /// Written by a newer program.
+    #[error("format {format} schema {schema} is not known here; use a newer program")]
+    Unknown {
+        /// First byte.
+        format: u8,
+        /// Second byte.
+        schema: u8,
+    },
+    /// Not a value of this type, or bytes behind it.
+    #[error("the record does not hold what it should")]
+    Malformed,
+    /// Larger than any value may be.
+    #[error("larger than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// A command as the payload of a record.
+///
+/// # Errors
+/// When it is larger than any proper command.
+///
+/// ```
+/// use skein_engine::command::Command;
+/// use skein_server::control::codec::{decode_command, encode_command};
+/// let command = Command::RemoveMember { chat: "hike".into(), user: "ana".into() };
+/// let bytes = encode_command(&command).unwrap();
+/// assert_eq!(decode_command(&bytes), Ok(command));
+/// ```
+pub fn encode_command(command: &Command) -> Result<Vec<u8>, CodecError> {
+    encode(command, COMMAND_BYTES_MAX)
+}
+
+/// A command from the payload of a record.
+///
+/// # Errors
+/// When the bytes are no command.
+pub fn decode_command(bytes: &[u8]) -> Result<Command, CodecError> {
+    decode(bytes, COMMAND_BYTES_MAX)
+}
+
+/// A control state as the content of a checkpoint.
+///
+/// # Errors
+/// When it is larger than a checkpoint may be.
+pub fn encode_state(state: &ControlState) -> Result<Vec<u8>, CodecError> {
+    encode(state, STATE_BYTES_MAX)
+}
+
+/// A control state from the content of a checkpoint.
+///
+/// # Errors
+/// When the bytes are no control state.
+pub fn decode_state(bytes: &[u8]) -> Result<ControlState, CodecError> {
+    decode(bytes, STATE_BYTES_MAX)
+}
+
+fn options(bytes_max: usize) -> impl bincode::Options {
+    bincode::DefaultOptions::new()
+        .with_fixint_encoding()
+        .with_little_endian()
+        .with_limit(bytes_max as u64)
+        .reject_trailing_bytes()
+}
+
+fn encode<T: Serialize>(value: &T, bytes_max: usize) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = vec![FORMAT, SCHEMA];
+    options(bytes_max)
+        .serialize_into(&mut bytes, value)
+        .map_err(|_| CodecError::TooLarge(bytes_max))?;
+    Ok(bytes)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8], bytes_max: usize) -> Result<T, CodecError> {
+    let [format, schema, body @ ..] = bytes else {
+        return Err(CodecError::Empty);
+    };
+    if (*format, *schema) != (FORMAT, SCHEMA) {
+        let (format, schema) = (*format, *schema);
+        return Err(CodecError::Unknown { format, schema });
+    }
+    if body.len() > bytes_max {
+        return Err(CodecError::TooLarge(bytes_max));
+    }
+    options(bytes_max)
+        .deserialize(body)
+        .map_err(|_| CodecError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use skein_engine::command::Command;
+    use skein_engine::control_state::ControlState;
+
+    use crate::control::codec::{
+        CodecError, decode_command, decode_state, encode_command, encode_state,
+    };
+
+    /// One of each, with its golden form: what is on a disk must be read for ever.
+    fn golden() -> Vec<(Command, &'static str)> {
+        let chat = || "c".to_owned();
+        let user = || "u".to_owned();
+        vec![
+            (
+                Command::PutMember {
+                    chat: chat(),
+                    user: user(),
+                    rights: 3,
+                },
+                "0101 00000000 0100000000000000 63 0100000000000000 75 03",
+            ),
+            (
+                Command::RemoveMember {
+                    chat: chat(),
+                    user: user(),
+                },
+                "0101 01000000 0100000000000000 63 0100000000000000 75",
+            ),
+            (
+                Command::StartSession {
+                    chat: chat(),
+                    session: 7,
+                    user: user(),
+                    started_at_ms: 1,
+                    expires_at_ms: 2,
+                    duration_s: 3,
+                    idempotency_key: "k".to_owned(),
+                    sealed: true,
+                },
+                "0101 02000000 0100000000000000 63 0700000000000000 0100000000000000 75 \
+                 0100000000000000 0200000000000000 03000000 0100000000000000 6b 01",
+            ),
+            (
+                Command::ExtendSession {
+                    chat: chat(),
+                    session: 7,
+                    expires_at_ms: 9,
+                },
+                "0101 03000000 0100000000000000 63 0700000000000000 0900000000000000",
+            ),
+            (
+                Command::EndSession {
+                    chat: chat(),
+                    session: 7,
+                    state: 4,
+                    at_ms: 9,
+                },
+                "0101 04000000 0100000000000000 63 0700000000000000 04 0900000000000000",
+            ),
+        ]
+    }
+
+    fn unhex(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let byte =
+            |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        digits.chunks(2).map(byte).collect()
+    }
+
+    #[test]
+    fn commands_have_the_golden_bytes() {
+        for (command, hex) in golden() {
+            assert_eq!(encode_command(&command).unwrap(), unhex(hex), "{command:?}");
+            assert_eq!(decode_command(&unhex(hex)), Ok(command));
+        }
+    }
+
+    #[test]
+    fn a_state_survives_its_bytes() {
+        let mut state = ControlState::default();
+        for (index, (command, _)) in golden().into_iter().take(3).enumerate() {
+            state.apply(index as u64 + 1, &command);
+        }
+        let bytes = encode_state(&state).unwrap();
+        assert_eq!(decode_state(&bytes).as_ref(), Ok(&state));
+        for cut in 0..bytes.len() {
+            assert!(decode_state(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn foreign_and_broken_bytes_are_refused() {
+        let good = unhex(golden()[0].1);
+        let changed = |index: usize, byte: u8| {
+            let mut bytes = good.clone();
+            bytes[index] = byte;
+            bytes
+        };
+        let longer = [good.as_slice(), &[0]].concat();
+        // A name that claims 2^64 - 1 bytes must not be allocated.
+        let huge = [&good[..6], &[0xff; 8]].concat();
+        for (bytes, expect) in [
+            (vec![], CodecError::Empty),
+            (vec![1], CodecError::Empty),
+            (
+                changed(0, 2),
+                CodecError::Unknown {
+                    format: 2,
+                    schema: 1,
+                },
+            ),
+            (
+                changed(1, 9),
+                CodecError::Unknown {
+                    format: 1,
+                    schema: 9,
+                },
+            ),
+            (changed(2, 77), CodecError::Malformed),
+            (longer, CodecError::Malformed),
+            (huge, CodecError::Malformed),
+            (good[..good.len() - 1].to_vec(), CodecError::Malformed),
+            (vec![1; 5_000], CodecError::TooLarge(1_024)),
+        ] {
+            assert_eq!(decode_command(&bytes), Err(expect), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_beyond_its_limit_is_refused() {
+        let command = Command::RemoveMember {
+            chat: "c".repeat(2_000),
+            user: String::new(),
+        };
+        assert_eq!(encode_command(&command), Err(CodecError::TooLarge(1_024)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_a_value_or_an_error(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let _ = decode_command(&bytes);
+            bytes.splice(0..0, [1, 1]);
+            let _ = decode_command(&bytes);
+            let _ = decode_state(&bytes);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Every bound of the control log, with its unit and its reason, in one list.
+
+use crate::limits::LimitLine;
+
+macro_rules! limits {
+    ($($name:ident: $type:ty = $value:expr, $unit:literal, $reason:literal;)*) => {
+        $(
+            #[doc = concat!("In ", $unit, ": ", $reason)]
+            pub const $name: $type = $value;
+        )*
+
+        /// The bounds of the control log, in the order of this file.
+        pub fn control_limits() -> Vec<LimitLine> {
+            vec![$(LimitLine {
+                name: stringify!($name),
+                value: $name as u64,
+                unit: $unit,
+                reason: $reason,
+            },)*]
+        }
+    };
+}
+
+limits! {
+    COMMAND_BYTES_MAX: usize = 1_024, "bytes",
+        "of an encoded command: three names at their longest and a few numbers are half of it";
+    STATE_BYTES_MAX: usize = 1 << 30, "bytes",
+        "of an encoded control state; a million sessions are about 100 MB";
+    CHECKPOINT_CHUNK_BYTES: usize = 32 * 1024, "bytes",
+        "of a checkpoint in one record, whose payload is less than 64 KiB";
+    CHECKPOINT_CHUNKS_PER_STEP: usize = 8, "chunks",
+        "of a checkpoint written between two group commits, so that commands do not wait for it";
+    CHECKPOINT_AFTER_BYTES: u64 = 1024 * 1024, "bytes",
+        "of commands after which a new checkpoint begins: a restart replays about this much";
+    PROPOSALS_WAITING_MAX: usize = 4_096, "commands",
+        "that wait for a group commit; more are refused and retried by their shard";
+    GROUP_COMMANDS_MAX: usize = 512, "commands",
+        "made durable by one sync, so that the first of them does not wait for an endless queue";
+    CONTROL_SEGMENT_BYTES: u64 = 2 * 1024 * 1024, "bytes",
+        "of a control log's file: small, so that old ones can go; two groups fit";
+    CONTROL_RETENTION_BYTES: u64 = 16 * 1024 * 1024, "bytes",
+        "of control log kept for event streams that were away";
+    CONTROL_DISK_RESERVE_BYTES: u64 = 8 * 1024 * 1024, "bytes",
+        "of the disk left free: less than the event log leaves, so that promises fail last";
+    FLUSH_RETRY_MS: u64 = 100, "milliseconds",
+        "between two tries of a checkpoint while the control log cannot be made durable";
+}
+
+const _: () = assert!(CHECKPOINT_CHUNK_BYTES < skein_log::PAYLOAD_BYTES_MAX);
+const _: () = assert!(COMMAND_BYTES_MAX < skein_log::PAYLOAD_BYTES_MAX);
+// A group, a void and the log's own bytes fit into one batch, which is at most half a segment.
+const _: () = assert!(
+    GROUP_COMMANDS_MAX * (COMMAND_BYTES_MAX + 2 + 32) + 1024 <= CONTROL_SEGMENT_BYTES as usize / 2
+);
+const _: () = assert!(
+    CHECKPOINT_CHUNKS_PER_STEP * (CHECKPOINT_CHUNK_BYTES + 32)
+        <= CONTROL_SEGMENT_BYTES as usize / 2
+);
