@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use skein_wire::batch::{Batch, Entry};
+use skein_wire::batch::{Batch, BatchHeader, Descriptor, Entry, NewestPoint};
 use skein_wire::ids::{Counter, SessionId, Slot, UserName};
 use skein_wire::point::{Payload, Position};
+use skein_wire::request::Delivery;
 use skein_wire::update::SessionState;
 
 /// One point as it was seen.
@@ -28,14 +29,36 @@ pub struct Row {
     pub session: SessionId,
     /// Whose.
     pub user: UserName,
-    /// The newest counter.
+    /// The counter of the point that is shown.
     pub counter: u64,
     /// Its state.
     pub state: SessionState,
     /// Every point that was handed out, in that order.
     pub points: Vec<Seen>,
-    /// Points that the server said it no longer had.
-    pub skipped: u64,
+    /// Points that are lost to this viewer, as the server's `skipped` tells (`every` only).
+    pub lost: u64,
+    /// Its newest counter as the batches say it; low bytes are widened from here.
+    base: u64,
+    /// Counters below this were there before the viewer was; `None` before the first point.
+    floor: Option<u64>,
+    /// Points that the session has had, as far as this viewer knows.
+    had: u64,
+}
+
+impl Row {
+    fn new(descriptor: &Descriptor) -> Self {
+        Self {
+            session: descriptor.session,
+            user: descriptor.user.clone(),
+            counter: 0,
+            state: SessionState::Live,
+            points: Vec::new(),
+            lost: 0,
+            base: 0,
+            floor: None,
+            had: 0,
+        }
+    }
 }
 
 /// What became of a batch.
@@ -78,7 +101,8 @@ impl Table {
     pub fn apply(&mut self, batch: Batch) -> Applied {
         let header = &batch.header;
         let newer = header.epoch > self.epoch;
-        if header.epoch < self.epoch || (!newer && header.to <= self.cursor) {
+        let first = header.from == 0 && self.cursor == 0;
+        if header.epoch < self.epoch || (!newer && !first && header.to <= self.cursor) {
             return Applied::Old;
         }
         let fits = header.from == 0 || (!newer && header.from <= self.cursor);
@@ -111,37 +135,45 @@ impl Table {
         };
         let mut known: BTreeMap<SessionId, Row> =
             before.into_values().map(|row| (row.session, row)).collect();
-        for entry in pages.iter().flat_map(|page| &page.entries) {
-            self.take(entry, &mut known);
+        for page in pages {
+            for entry in &page.entries {
+                self.take(entry, &page.header, &mut known);
+            }
         }
         self.gone.extend(known.into_values());
         self.epoch = header.epoch;
         self.cursor = header.to;
     }
 
-    fn take(&mut self, entry: &Entry, known: &mut BTreeMap<SessionId, Row>) {
+    fn take(&mut self, entry: &Entry, header: &BatchHeader, known: &mut BTreeMap<SessionId, Row>) {
         if let Some(descriptor) = &entry.descriptor {
             let same = self.rows.get(&entry.slot).map(|row| row.session);
             if same != Some(descriptor.session) {
-                let row = known.remove(&descriptor.session).unwrap_or(Row {
-                    session: descriptor.session,
-                    user: descriptor.user.clone(),
-                    counter: 0,
-                    state: SessionState::Live,
-                    points: Vec::new(),
-                    skipped: 0,
-                });
+                let row = known.remove(&descriptor.session);
+                let row = row.unwrap_or_else(|| Row::new(descriptor));
                 self.gone.extend(self.rows.insert(entry.slot, row));
             }
         }
-        let row = self.rows.get_mut(&entry.slot);
-        let row = row.unwrap_or_else(|| panic!("slot {} has no descriptor", entry.slot));
-        row.skipped += entry.skipped;
-        take_points(row, entry);
-        if let Some(mark) = entry.state {
-            row.state = mark.state;
-        } else if entry.point.is_some() {
-            row.state = SessionState::Live;
+        let ends = entry.state.is_some_and(|mark| mark.state.is_ended());
+        let Some(row) = self.rows.get_mut(&entry.slot) else {
+            // A shared batch may repeat the end of a session that this viewer never saw.
+            assert!(ends, "slot {} has no descriptor", entry.slot);
+            return;
+        };
+        if row.state.is_ended() {
+            // It may repeat what this viewer saw before the end, too.
+            return;
+        }
+        if let Some(descriptor) = &entry.descriptor {
+            row.base = descriptor.counter.0;
+        }
+        if let Some(newest) = &entry.point {
+            take_points(row, entry, newest, header);
+        }
+        match entry.state {
+            Some(mark) => row.state = mark.state,
+            None if entry.point.is_some() || header.from == 0 => row.state = SessionState::Live,
+            None => {}
         }
     }
 
@@ -162,40 +194,68 @@ impl Table {
     }
 }
 
+/// How far below the shown counter a late point may lie.
+const WINDOW: u64 = 1_024;
+
 /// Hands out the points of an entry that this row does not have yet, oldest first.
-fn take_points(row: &mut Row, entry: &Entry) {
-    let Some(newest) = &entry.point else {
-        return;
-    };
+fn take_points(row: &mut Row, entry: &Entry, newest: &NewestPoint, header: &BatchHeader) {
     let exact = entry
         .descriptor
         .as_ref()
         .map(|descriptor| descriptor.counter);
     let counter = exact
-        .unwrap_or_else(|| newest.counter.widen(Counter(row.counter)))
+        .unwrap_or_else(|| newest.counter.widen(Counter(row.base)))
         .0;
-    for earlier in &entry.earlier {
-        let seen = Seen {
+    row.base = counter;
+    let mut listed: Vec<Seen> = entry
+        .earlier
+        .iter()
+        .map(|earlier| Seen {
             counter: counter.saturating_sub(earlier.behind),
             captured_at_ms: earlier.captured_at_ms,
             position: position(&earlier.payload),
-        };
-        if !row
+        })
+        .collect();
+    listed.push(Seen {
+        counter,
+        captured_at_ms: newest.captured_at_ms,
+        position: position(&newest.payload),
+    });
+    let full = header.from == 0;
+    let first = row.floor.is_none();
+    let oldest = if full { listed[0].counter } else { 0 };
+    let floor = *row.floor.get_or_insert(oldest);
+    let every = header.delivery == Delivery::Every;
+    let least = if every {
+        floor.max((row.counter + 1).saturating_sub(WINDOW))
+    } else {
+        row.counter + 1
+    };
+    let count = listed.len() as u64;
+    let mut new = 0;
+    for seen in listed {
+        let known = row
             .points
             .iter()
             .rev()
-            .any(|point| point.counter == seen.counter)
-        {
+            .any(|point| point.counter == seen.counter);
+        if seen.counter >= least && !known {
+            new += 1;
+            row.counter = row.counter.max(seen.counter);
             row.points.push(seen);
         }
     }
-    if counter > row.counter {
-        row.counter = counter;
-        row.points.push(Seen {
-            counter,
-            captured_at_ms: newest.captured_at_ms,
-            position: position(&newest.payload),
-        });
+    if !every {
+        return;
+    }
+    if entry.skipped == 0 && !full {
+        row.had += new;
+    } else {
+        let all = entry.skipped + count;
+        if !(first && full) {
+            row.lost += all.saturating_sub(row.had + new);
+        }
+        row.had = all;
     }
 }
 

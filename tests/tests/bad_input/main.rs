@@ -45,19 +45,24 @@ impl Bystanders {
         self.fleet.publish();
         let (fleet, viewer, table) = (&self.fleet, &mut self.viewer, &mut self.table);
         wait::until(&format!("bystanders go on after {after}"), PATIENCE, || {
-            let complete = fleet.members().all(|member| {
+            let newest = fleet.members().all(|member| {
                 let row = table.session(member.session);
-                row.is_some_and(|row| row.points.len() as u64 + row.skipped == member.counter)
+                row.is_some_and(|row| row.counter == member.counter)
             });
-            if !complete {
+            if !newest {
                 table.apply(viewer.batch(PATIENCE).expect("a batch"));
             }
-            complete
+            newest
         });
-        let skipped: u64 = table.rows().map(|row| row.skipped).sum();
-        assert!(
-            skipped <= 3,
-            "only what came before the watch may be skipped: {skipped}"
-        );
+        for row in table.rows() {
+            assert_eq!(row.lost, 0, "{row:?}");
+            for pair in row.points.windows(2) {
+                assert_eq!(
+                    pair[0].counter + 1,
+                    pair[1].counter,
+                    "each point, in order: {row:?}"
+                );
+            }
+        }
     }
 }
