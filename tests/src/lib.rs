@@ -17,6 +17,7 @@ pub mod binary;
 pub mod lines;
 pub mod process;
 
+pub mod events;
 pub mod http;
 pub mod metrics;
 pub mod procfs;

@@ -268,10 +268,14 @@ fn position(payload: &Payload) -> Option<Position> {
 
 #[cfg(test)]
 mod tests {
-    use skein_wire::batch::{Batch, BatchHeader};
-    use skein_wire::ids::{Cell, ChatHandle};
-    use skein_wire::point::Position;
+    use skein_wire::batch::{
+        Batch, BatchHeader, Descriptor, EarlierPoint, Entry, NewestPoint, Page, StateMark,
+        WireCounter,
+    };
+    use skein_wire::ids::{Cell, ChatHandle, Counter, SessionId, Slot, UserName};
+    use skein_wire::point::{Fix, Payload, Position};
     use skein_wire::request::Delivery;
+    use skein_wire::update::SessionState;
 
     use crate::table::{Applied, Table};
 
@@ -292,6 +296,61 @@ mod tests {
         }
     }
 
+    fn descriptor(session: u64, counter: u64) -> Descriptor {
+        Descriptor {
+            session: SessionId(session),
+            user: UserName::new("ana").unwrap(),
+            started_at_ms: 0,
+            expires_at_ms: 1,
+            counter: Counter(counter),
+            sealed: false,
+        }
+    }
+
+    /// A point with this low byte, after earlier ones that lie so far behind.
+    fn entry(slot: u32, low: u8, behind: &[u64], skipped: u64) -> Entry {
+        let payload = Payload::Fix(Fix::default());
+        let earlier = |behind: &u64| EarlierPoint {
+            behind: *behind,
+            captured_at_ms: 0,
+            payload: payload.clone(),
+        };
+        Entry {
+            slot: Slot(slot),
+            descriptor: None,
+            point: Some(NewestPoint {
+                counter: WireCounter::Low(low),
+                captured_at_ms: 0,
+                payload: payload.clone(),
+            }),
+            earlier: behind.iter().map(earlier).collect(),
+            skipped,
+            state: None,
+        }
+    }
+
+    fn with(mut batch: Batch, entries: Vec<Entry>) -> Batch {
+        batch.entries = entries;
+        batch
+    }
+
+    /// A table with session 7 in slot 0, whose newest point is number 250.
+    fn begun() -> Table {
+        let mut table = Table::default();
+        let mut first = entry(0, 250, &[], 249);
+        first.descriptor = Some(descriptor(7, 250));
+        assert_eq!(
+            table.apply(with(batch(1, 0, 10), vec![first])),
+            Applied::Yes
+        );
+        table
+    }
+
+    fn counters(table: &Table, session: u64) -> Vec<u64> {
+        let row = table.session(SessionId(session)).unwrap();
+        row.points.iter().map(|point| point.counter).collect()
+    }
+
     #[test]
     fn the_apply_rule_holds() {
         let mut table = Table::at(3, 10);
@@ -310,5 +369,76 @@ mod tests {
             assert_eq!(table.apply(batch), expected, "{header:?}");
         }
         assert_eq!((table.epoch, table.cursor), (4, 3));
+    }
+
+    #[test]
+    fn counters_are_widened_and_repetition_is_known() {
+        let mut table = begun();
+        // 251 to 260, then a batch for a slower viewer that repeats 259 and 260.
+        table.apply(with(batch(1, 10, 20), vec![entry(0, 4, &[2, 1], 0)]));
+        table.apply(with(batch(1, 15, 21), vec![entry(0, 5, &[2, 1], 0)]));
+        assert_eq!(counters(&table, 7), [250, 258, 259, 260, 261]);
+        assert_eq!(table.session(SessionId(7)).unwrap().lost, 0);
+    }
+
+    #[test]
+    fn what_is_lost_is_counted_exactly() {
+        let mut table = begun();
+        // 300 points in all, of which this batch lists two: 250 were there, 48 are lost.
+        table.apply(with(batch(1, 10, 60), vec![entry(0, 44, &[1], 298)]));
+        assert_eq!(table.session(SessionId(7)).unwrap().lost, 48);
+        assert_eq!(counters(&table, 7), [250, 299, 300]);
+    }
+
+    #[test]
+    fn an_ended_session_stays_ended_until_its_slot_is_given_away() {
+        let mut table = begun();
+        let mut end = entry(0, 251, &[], 0);
+        end.state = Some(StateMark {
+            state: SessionState::Stopped,
+            at_ms: 5,
+        });
+        table.apply(with(batch(1, 10, 11), vec![end]));
+        table.apply(with(batch(1, 9, 12), vec![entry(0, 252, &[], 0)]));
+        assert_eq!(counters(&table, 7), [250, 251]);
+        assert_eq!(table.live().count(), 0);
+        let mut next = entry(0, 1, &[], 0);
+        next.descriptor = Some(descriptor(8, 1));
+        table.apply(with(batch(1, 12, 13), vec![next]));
+        assert_eq!((counters(&table, 8), table.live().count()), (vec![1], 1));
+        assert_eq!(counters(&table, 7), [250, 251], "nothing seen is forgotten");
+    }
+
+    #[test]
+    fn a_full_batch_replaces_the_set_and_keeps_the_greater_counter() {
+        let mut table = begun();
+        let mut older = entry(3, 240, &[], 239);
+        older.descriptor = Some(descriptor(7, 240));
+        table.apply(with(batch(2, 0, 4), vec![older]));
+        assert_eq!(counters(&table, 7), [250]);
+        assert_eq!(table.session(SessionId(7)).unwrap().counter, 250);
+        table.apply(batch(3, 0, 1));
+        assert_eq!(table.rows().count(), 0);
+    }
+
+    #[test]
+    fn pages_count_when_the_last_is_in() {
+        let mut table = Table::default();
+        let page = |snapshot, index, session| {
+            let mut part = entry(index, 1, &[], 0);
+            part.descriptor = Some(descriptor(session, 1));
+            let mut page = with(batch(1, 0, 9), vec![part]);
+            page.header.page = Some(Page {
+                snapshot,
+                index,
+                total: 2,
+            });
+            page
+        };
+        assert_eq!(table.apply(page(1, 0, 1)), Applied::Page);
+        assert_eq!(table.apply(page(2, 1, 2)), Applied::Page);
+        assert_eq!(table.cursor, 0);
+        assert_eq!(table.apply(page(2, 0, 3)), Applied::Yes);
+        assert_eq!((table.cursor, table.rows().count()), (9, 2));
     }
 }
