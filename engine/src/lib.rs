@@ -34,6 +34,24 @@ pub mod output;
 pub mod rights;
 pub mod stats;
 
+// What a shard is made of.
+mod audience;
+mod binding;
+mod caller;
+mod chat;
+mod chats;
+mod checkpoint_writer;
+mod connection;
 mod counter_window;
+mod obligation;
+mod outbox;
+mod owner;
+mod partition;
+pub mod peer_message;
+mod random;
 mod rate;
+mod session;
+mod timer;
 mod wheel;
+
+pub mod shard;

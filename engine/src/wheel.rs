@@ -18,7 +18,6 @@ const LEVELS: usize = 11;
 #[derive(Debug)]
 pub struct Wheel<T> {
     now: u64,
-    len: usize,
     /// A bit per slot that holds something.
     filled: [u64; LEVELS],
     slots: Vec<Vec<(u64, T)>>,
@@ -31,21 +30,10 @@ impl<T> Wheel<T> {
     pub fn new(now: Timestamp) -> Self {
         Self {
             now: now.0,
-            len: 0,
             filled: [0; LEVELS],
             slots: (0..LEVELS * SLOTS).map(|_| Vec::new()).collect(),
             due: VecDeque::new(),
         }
-    }
-
-    /// Timers that have not been handed out.
-    pub fn len(&self) -> usize {
-        self.len + self.due.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Sets a timer. One in the past fires at the next [`Self::pop_due`].
@@ -53,7 +41,6 @@ impl<T> Wheel<T> {
         if at.0 <= self.now {
             self.due.push_back(what);
         } else {
-            self.len += 1;
             self.place(at.0, what);
         }
     }
@@ -102,7 +89,6 @@ impl<T> Wheel<T> {
         let timers = std::mem::take(&mut self.slots[level * SLOTS + slot]);
         for (at, what) in timers {
             if at <= self.now {
-                self.len -= 1;
                 self.due.push_back(what);
             } else {
                 self.place(at, what);
@@ -181,8 +167,7 @@ mod tests {
         let mut wheel = Wheel::new(Timestamp(1_700_000_000_000));
         wheel.set(Timestamp(1_700_000_000_000 + 8 * 3_600_000), ());
         let mut wakes = 0;
-        while !wheel.is_empty() {
-            let next = wheel.next_due().expect("a timer is set");
+        while let Some(next) = wheel.next_due() {
             wheel.pop_due(next);
             wakes += 1;
         }

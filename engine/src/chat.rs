@@ -1,0 +1,126 @@
+//! A chat as one shard holds it: the followed table and members, and the role of the shard.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use skein_wire::ids::{ChatHandle, ChatName, UserName};
+
+use crate::audience::Audience;
+use crate::ids::{PartitionId, ShardId};
+use crate::owner::Owner;
+use crate::rights::Rights;
+use crate::table::Table;
+use crate::time::Timestamp;
+
+/// One chat. Table and members change only by following the log, on owner and mirror alike.
+#[derive(Debug)]
+pub(crate) struct Chat {
+    pub name: ChatName,
+    pub handle: ChatHandle,
+    pub partition: PartitionId,
+    pub table: Table,
+    pub members: HashMap<UserName, Rights, RandomState>,
+    /// Viewers on this shard.
+    pub audience: Audience,
+    /// Demand as it was last told, and when.
+    pub demand_told_ms: u32,
+    pub demand_told_at: Timestamp,
+    pub role: Role,
+}
+
+/// What the shard is to the chat.
+#[derive(Debug)]
+pub(crate) enum Role {
+    Owner(Box<Owner>),
+    Mirror(Mirror),
+}
+
+/// State of a chat that another shard owns.
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    pub owner: ShardId,
+    /// While a stretch of the log is being read again: it ends here, and what the partition brings
+    /// meanwhile waits for the next stretch.
+    pub rereading_upto: Option<u64>,
+    /// Since when it has had no viewer.
+    pub idle_since: Timestamp,
+}
+
+impl Chat {
+    /// Rights as the log says them.
+    pub fn rights_followed(&self, user: &UserName) -> Rights {
+        self.members.get(user).copied().unwrap_or(Rights::NONE)
+    }
+
+    /// Rights for what is asked now. The owner knows of restrictions that are on their way.
+    pub fn rights(&self, user: &UserName) -> Rights {
+        let followed = self.rights_followed(user);
+        match &self.role {
+            Role::Owner(owner) => owner.rights(user, followed),
+            Role::Mirror(_) => followed,
+        }
+    }
+
+    /// The owner's half, where this shard owns the chat.
+    pub fn owner(&self) -> Option<&Owner> {
+        match &self.role {
+            Role::Owner(owner) => Some(owner),
+            Role::Mirror(_) => None,
+        }
+    }
+
+    /// The owner's half, where this shard owns the chat.
+    pub fn owner_mut(&mut self) -> Option<&mut Owner> {
+        match &mut self.role {
+            Role::Owner(owner) => Some(owner),
+            Role::Mirror(_) => None,
+        }
+    }
+
+    /// Whether a shard that does not own it follows it.
+    pub fn is_mirror(&self) -> bool {
+        matches!(self.role, Role::Mirror(_))
+    }
+
+    /// Whether a stretch of its records is being read again.
+    pub fn is_rereading(&self) -> bool {
+        matches!(&self.role, Role::Mirror(mirror) if mirror.rereading_upto.is_some())
+    }
+
+    /// What senders should be told: the shortest wanted interval of all viewers.
+    pub fn demand_ms(&self) -> u32 {
+        let own = self.audience.demand_ms();
+        match &self.role {
+            Role::Owner(owner) => owner
+                .mirrors
+                .iter()
+                .map(|mirror| mirror.demand_ms)
+                .chain([own])
+                .filter(|demand| *demand != 0)
+                .min()
+                .unwrap_or(0),
+            Role::Mirror(_) => own,
+        }
+    }
+
+    /// The members in order of their names.
+    pub fn members_sorted(&self) -> Arc<Vec<(UserName, Rights)>> {
+        let mut members: Vec<_> = self
+            .members
+            .iter()
+            .map(|(user, rights)| (user.clone(), *rights))
+            .collect();
+        members.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Arc::new(members)
+    }
+
+    /// Bytes that it holds, an estimate.
+    pub fn bytes(&self) -> usize {
+        /// A name on the heap, its place in the map.
+        const MEMBER_BYTES: usize = 64;
+        self.table.bytes()
+            + self.members.len() * MEMBER_BYTES
+            + self.owner().map_or(0, Owner::bytes)
+    }
+}

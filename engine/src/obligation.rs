@@ -1,0 +1,98 @@
+//! A command on its way to being a promise, and what waits for it.
+//!
+//! Permissive commands act when they are committed; a refusal ends them. Restrictive ones have
+//! acted already; they are proposed again until they are committed. Each keeps the place in which
+//! it was received, so that an old removal never undoes a newer membership.
+
+use skein_wire::ids::{ChatHandle, SessionId, UserName};
+
+use crate::caller::Caller;
+use crate::command::Command;
+use crate::ids::{ProposalId, ShardId};
+use crate::rights::Rights;
+use crate::time::Timestamp;
+
+/// A command and its state.
+#[derive(Debug)]
+pub(crate) struct Obligation {
+    pub command: Command,
+    /// The chat; `None` while it has no handle yet.
+    pub chat: Option<ChatHandle>,
+    pub purpose: Purpose,
+    /// Who waits.
+    pub callers: Vec<Caller>,
+    /// Its proposal, while one is on its way.
+    pub in_flight: Option<ProposalId>,
+}
+
+/// What the command is for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    Start { session: SessionId },
+    Extend { session: SessionId },
+    End { session: SessionId, user: UserName },
+    Member(MemberChange),
+}
+
+/// Progress of a change of rights.
+#[derive(Debug)]
+pub(crate) struct MemberChange {
+    pub user: UserName,
+    pub rights: Rights,
+    /// It takes a right away, and did so when it was received.
+    pub restricts: bool,
+    /// It also gives a right, which waits for the commit.
+    pub grants: bool,
+    pub committed: bool,
+    /// Rights in the row whose coming back from the log is awaited.
+    pub row_awaited: Option<Rights>,
+    /// Shards that have not yet followed past the row.
+    pub fences: Vec<ShardId>,
+    /// Until when they may.
+    pub fence_until: Timestamp,
+    /// Sessions that it ended.
+    pub ended: Vec<SessionId>,
+}
+
+impl MemberChange {
+    /// Whether every shard has applied it.
+    pub fn is_applied(&self) -> bool {
+        self.row_awaited.is_none() && self.fences.is_empty()
+    }
+}
+
+impl Obligation {
+    /// Whether it has acted before its commit, so that a refusal does not end it.
+    pub fn is_restrictive(&self) -> bool {
+        match &self.purpose {
+            Purpose::End { .. } => true,
+            Purpose::Member(change) => change.restricts,
+            Purpose::Start { .. } | Purpose::Extend { .. } => false,
+        }
+    }
+
+    /// The change of this user's rights, if it is one.
+    pub fn change_of(&self, user: &UserName) -> Option<&MemberChange> {
+        match &self.purpose {
+            Purpose::Member(change) if change.user == *user => Some(change),
+            _ => None,
+        }
+    }
+}
+
+impl MemberChange {
+    /// A change that has not acted yet in any way.
+    pub fn granting(user: UserName, rights: Rights) -> Self {
+        Self {
+            user,
+            rights,
+            restricts: false,
+            grants: true,
+            committed: false,
+            row_awaited: None,
+            fences: Vec::new(),
+            fence_until: Timestamp::NEVER,
+            ended: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What shards say to each other. The server carries messages over bounded rings and does not look
+//! inside; per pair of shards they arrive in the order in which they were sent.
+
+use std::sync::Arc;
+
+use skein_wire::error::WireError;
+use skein_wire::ids::{ChatHandle, ChatName, Counter, SessionId, UserName};
+use skein_wire::point::Point;
+use skein_wire::update::{SessionState, Verdict};
+
+use crate::caller::Caller;
+use crate::ids::{ConnectionId, PartitionId};
+use crate::rights::Rights;
+use crate::table::Table;
+
+/// A message from one shard to another.
+#[derive(Debug)]
+pub struct PeerMessage(pub(crate) Message);
+
+/// A session of a chat on behalf of a user, as every verb of a sender names it. The owner checks
+/// that the three belong together each time.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub chat: ChatHandle,
+    pub session: SessionId,
+    pub user: UserName,
+}
+
+/// A live point that may be replaced by a newer one while it waits.
+#[derive(Debug)]
+pub(crate) struct LivePoint {
+    pub connection: ConnectionId,
+    pub target: Target,
+    pub durable: bool,
+    pub point: Point,
+}
+
+/// Several points of one upload.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    pub connection: ConnectionId,
+    pub target: Target,
+    pub historical: bool,
+    pub durable: bool,
+    pub points: Vec<Point>,
+}
+
+/// A wish for a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Start {
+    pub chat: ChatName,
+    pub user: UserName,
+    pub duration_s: u32,
+    pub idempotency_key: String,
+    pub sealed: bool,
+}
+
+/// A chat as the owner sees it, for a shard that begins to mirror it.
+#[derive(Debug)]
+pub(crate) struct Image {
+    pub name: ChatName,
+    pub chat: ChatHandle,
+    pub partition: PartitionId,
+    pub epochs: Vec<(u32, u64)>,
+    /// Everything of the chat up to this offset is in it.
+    pub as_of: u64,
+    pub table: Arc<Table>,
+    pub members: Arc<Vec<(UserName, Rights)>>,
+}
+
+/// A session as it is answered to a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub chat: ChatHandle,
+    pub session: SessionId,
+    pub counter_last: Counter,
+    pub expires_at_ms: u64,
+    /// What senders of the chat are told about demand; `None` = as before.
+    pub demand_ms: Option<u32>,
+}
+
+/// The outcome of a sender's request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    Shared(Bound),
+    Done { durable: bool },
+}
+
+#[derive(Debug)]
+pub(crate) enum Message {
+    // To the owner of a chat.
+    Start {
+        caller: Caller,
+        start: Start,
+    },
+    Resume {
+        caller: Caller,
+        chat: ChatName,
+        session: SessionId,
+        user: UserName,
+    },
+    Extend {
+        caller: Caller,
+        target: Target,
+        duration_s: u32,
+    },
+    Stop {
+        caller: Caller,
+        target: Target,
+    },
+    Point(LivePoint),
+    Upload(Upload),
+    Heartbeat {
+        connection: ConnectionId,
+        target: Target,
+        counter: Counter,
+    },
+    Unbind {
+        connection: ConnectionId,
+        chat: ChatHandle,
+        session: SessionId,
+    },
+    /// "One of mine wants to watch this chat."
+    WatchAsk {
+        chat: ChatName,
+        user: UserName,
+    },
+    MirrorDropped {
+        chat: ChatHandle,
+    },
+    /// What the sender's viewers of the chat want; 0 = it has none.
+    MirrorDemand {
+        chat: ChatHandle,
+        interval_ms: u32,
+    },
+    FenceDone {
+        fence: u64,
+    },
+
+    // To the shard that holds a connection or mirrors a chat.
+    Answer {
+        caller: Caller,
+        answer: Result<Answer, WireError>,
+    },
+    Accepted {
+        connection: ConnectionId,
+        session: SessionId,
+        counter: Counter,
+        durable: Counter,
+        verdicts: Vec<Verdict>,
+    },
+    ShareEnded {
+        connection: ConnectionId,
+        session: SessionId,
+        state: SessionState,
+    },
+    Demand {
+        connection: ConnectionId,
+        session: SessionId,
+        interval_ms: u32,
+    },
+    Image(Box<Image>),
+    WatchRefused {
+        chat: ChatName,
+        user: UserName,
+    },
+    /// "Tell me when you have followed this chat past this offset."
+    Fence {
+        fence: u64,
+        chat: ChatHandle,
+        partition: PartitionId,
+        offset: u64,
+    },
+}
+
+impl Message {
+    /// The session that a sender's message is about.
+    pub fn session_to_owner(&self) -> Option<SessionId> {
+        match self {
+            Self::Extend { target, .. }
+            | Self::Stop { target, .. }
+            | Self::Heartbeat { target, .. } => Some(target.session),
+            Self::Point(point) => Some(point.target.session),
+            Self::Upload(upload) => Some(upload.target.session),
+            Self::Resume { session, .. } | Self::Unbind { session, .. } => Some(*session),
+            _ => None,
+        }
+    }
+}
+
+// Messages cross threads.
+const _: fn() = || {
+    fn assert_send<T: Send>() {}
+    assert_send::<PeerMessage>();
+};

@@ -1,0 +1,187 @@
+//! Checkpoints: the state of a partition's chats as records of the partition, written in slices, so
+//! that a restart reads from there and the log before it can be dropped.
+//!
+//! A slice is written only when every record that was asked to be appended has come back: then the
+//! tables hold everything before the slice, and what comes after a row's record comes after it in the
+//! log too.
+
+use skein_wire::ids::{ChatHandle, Slot};
+
+use crate::checkpoint_writer::{CheckpointWriter, Stage};
+use crate::ids::PartitionId;
+use crate::journal::Entry;
+use crate::limits::CHECKPOINT_SLICE_BYTES;
+use crate::output::Output;
+use crate::record::RawRecord;
+use crate::row::Row;
+use crate::shard::Shard;
+
+/// Bytes that the log adds to a record, for the size of a slice.
+const RECORD_PREFIX_BYTES: usize = 16;
+
+impl Shard {
+    /// Begins a checkpoint of a partition that this shard owns, unless one is being written. Its
+    /// slices are appended one per pass; [`Output::Checkpointed`] tells when it is whole in the log.
+    pub fn begin_checkpoint(&mut self, partition: PartitionId) {
+        let number = self.random.next_u64();
+        let chats = self.chats.handles(|chat| chat.partition == partition);
+        let is_serving = self.is_serving;
+        if let Some(state) = self.partition(partition)
+            && state.is_owned
+            && state.checkpoint.is_none()
+            && is_serving
+        {
+            state.checkpoint = Some(CheckpointWriter::new(number, chats));
+        }
+    }
+
+    pub(super) fn is_checkpointing(&self) -> bool {
+        self.partitions.iter().any(|it| it.checkpoint.is_some())
+    }
+
+    pub(super) fn write_checkpoints(&mut self) {
+        for index in 0..self.partitions.len() {
+            let partition = PartitionId(index as u16);
+            let state = &mut self.partitions[index];
+            if state.outstanding > 0 {
+                continue;
+            }
+            if let Some(mut writer) = state.checkpoint.take() {
+                self.write_slice(partition, &mut writer);
+                if !matches!(writer.stage, Stage::Done) {
+                    self.partitions[index].checkpoint = Some(writer);
+                }
+            }
+        }
+    }
+
+    fn write_slice(&mut self, partition: PartitionId, writer: &mut CheckpointWriter) {
+        let as_of = self.partitions[usize::from(partition.0)].followed;
+        let mut left = CHECKPOINT_SLICE_BYTES;
+        while left > 0 && !matches!(writer.stage, Stage::Done) {
+            let written = self.write_step(partition, as_of, writer);
+            left = left.saturating_sub(written);
+        }
+    }
+
+    /// Writes one record, or goes on to the next stage; returns the bytes written.
+    fn write_step(
+        &mut self,
+        partition: PartitionId,
+        as_of: u64,
+        writer: &mut CheckpointWriter,
+    ) -> usize {
+        let number = writer.number;
+        let no_chat = ChatHandle(0);
+        match &mut writer.stage {
+            Stage::Begin => {
+                writer.stage = Stage::Chat;
+                self.write(partition, no_chat, &Entry::CheckpointBegin { number })
+            }
+            Stage::Chat => {
+                let Some(chat) = writer.chats.pop_front() else {
+                    writer.stage = Stage::End;
+                    return 0;
+                };
+                writer.stage = Stage::Rows(chat, Slot(0));
+                self.write_horizon(partition, chat, as_of)
+            }
+            Stage::Rows(chat, next) => {
+                let chat = *chat;
+                let Some(known) = self.chats.get(chat) else {
+                    writer.stage = Stage::Chat;
+                    return 0;
+                };
+                let Some(row) = known.table.rows_from(*next).next() else {
+                    writer.stage = Stage::Members(chat, known.members_sorted(), 0);
+                    return self.write_horizon(partition, chat, as_of);
+                };
+                *next = Slot(row.slot().0 + 1);
+                let entry = self.row_entry(chat, row, as_of);
+                self.write(partition, chat, &entry)
+            }
+            Stage::Members(chat, members, next) => {
+                let chat = *chat;
+                let Some((user, _)) = members.get(*next) else {
+                    writer.stage = Stage::Chat;
+                    return 0;
+                };
+                *next += 1;
+                let user = user.clone();
+                // As they are now: what changed meanwhile has records before this one.
+                let rights = self.chats.get(chat).map(|it| it.rights_followed(&user));
+                match rights.filter(|rights| !rights.is_none()) {
+                    Some(rights) => {
+                        let rights = rights.bits();
+                        self.write(partition, chat, &Entry::CheckpointMember { user, rights })
+                    }
+                    None => 0,
+                }
+            }
+            Stage::End => {
+                writer.stage = Stage::Done;
+                self.write(partition, no_chat, &Entry::CheckpointEnd { number })
+            }
+            Stage::Done => 0,
+        }
+    }
+
+    fn row_entry(&self, chat: ChatHandle, row: &Row, as_of: u64) -> Entry {
+        let session = row.session();
+        let mut admission = Vec::new();
+        let owner = self.chats.get(chat).and_then(|chat| chat.owner());
+        if let Some(live) = owner.and_then(|owner| owner.sessions.get(&session)) {
+            live.window.encode(&mut admission);
+        }
+        let row = Box::new(row.record(as_of, admission));
+        Entry::CheckpointRow { session, row }
+    }
+
+    fn write_horizon(&mut self, partition: PartitionId, chat: ChatHandle, as_of: u64) -> usize {
+        let Some(horizon) = self.chats.get(chat).map(|chat| chat.table.horizon()) else {
+            return 0;
+        };
+        self.write(partition, chat, &Entry::CheckpointChat { horizon, as_of })
+    }
+
+    fn write(&mut self, partition: PartitionId, chat: ChatHandle, entry: &Entry) -> usize {
+        let record = entry.encode(chat);
+        let bytes = record.payload.as_slice().len() + RECORD_PREFIX_BYTES;
+        self.partitions[usize::from(partition.0)].outstanding += 1;
+        self.emit(Output::Append { partition, record });
+        bytes
+    }
+
+    /// A record of a checkpoint came back.
+    pub(super) fn checkpoint_followed(
+        &mut self,
+        partition: PartitionId,
+        offset: u64,
+        record: &RawRecord<'_>,
+    ) {
+        let Ok(entry) = Entry::decode(record) else {
+            self.stats.records_strange += 1;
+            return;
+        };
+        let Some(state) = self.partition(partition) else {
+            return;
+        };
+        match entry {
+            Entry::CheckpointBegin { number } => state.checkpoint_begun = Some((offset, number)),
+            Entry::CheckpointEnd { number } => {
+                if let Some((begin, _)) = state
+                    .checkpoint_begun
+                    .take_if(|(_, begun)| *begun == number)
+                {
+                    self.stats.checkpoints += 1;
+                    self.emit(Output::Checkpointed {
+                        partition,
+                        begin,
+                        end: offset,
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Connections: who comes, what they ask, when they go.
+
+use std::borrow::Cow;
+
+use skein_wire::error::{Code, WireError};
+use skein_wire::ids::{RequestNumber, ShareNumber};
+use skein_wire::limits::{CLIENT_FRAME_BYTES_MAX, VERSION};
+use skein_wire::request::Request;
+use skein_wire::update::{Pong, Update, Welcome};
+
+use crate::connection::Connection;
+use crate::identity::Identity;
+use crate::ids::ConnectionId;
+use crate::limits::{KEEP_ALIVE_MS, REQUESTS_WAITING_PER_CONNECTION_MAX};
+use crate::output::Output;
+use crate::peer_message::Message;
+use crate::shard::Shard;
+use crate::time::Timestamp;
+use crate::timer::Timer;
+
+impl Shard {
+    /// A peer has said a valid `Hello`. It is welcomed. An id that is in use already is a fault of
+    /// the caller; the old connection gives way.
+    pub fn handle_connected(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        identity: Identity,
+    ) {
+        self.tick(now);
+        if self.connections.contains_key(&connection) {
+            self.forget_connection(now, connection);
+        }
+        let expires_at = Timestamp(identity.expires_at_ms);
+        let known = self.users.entry(identity.user.clone()).or_default();
+        known.insert(connection);
+        self.connections
+            .insert(connection, Connection::new(identity.user, expires_at));
+        self.stats.connections = self.connections.len() as u64;
+        self.wheel.set(expires_at, Timer::Token(connection));
+        let limits = &self.config.limits;
+        let welcome = Welcome {
+            version: VERSION,
+            log: self.config.log_id,
+            server_time_ms: now.0,
+            frame_bytes_max: CLIENT_FRAME_BYTES_MAX as u32,
+            duration_s_max: limits.duration_s_max,
+            keep_alive_ms: KEEP_ALIVE_MS,
+            stale_after_ms: u32::try_from(limits.stale_after_ms).unwrap_or(u32::MAX),
+        };
+        self.frame(connection, Update::Welcome(welcome));
+        self.settle(now);
+    }
+
+    /// A connection showed a new valid token. It must be of the same user.
+    pub fn handle_identity(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        identity: Identity,
+    ) {
+        self.tick(now);
+        let Some(known) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        if known.user == identity.user {
+            known.expires_at = Timestamp(identity.expires_at_ms);
+            self.wheel
+                .set(Timestamp(identity.expires_at_ms), Timer::Token(connection));
+        } else {
+            let text = "a connection keeps its user; open another one for another user";
+            self.close(now, connection, WireError::new(Code::BadToken, text));
+        }
+        self.settle(now);
+    }
+
+    /// A connection is gone. One that is not known (any more) is ignored.
+    pub fn handle_disconnected(&mut self, now: Timestamp, connection: ConnectionId) {
+        self.tick(now);
+        self.forget_connection(now, connection);
+        self.settle(now);
+    }
+
+    /// A frame of a connection. `Hello` and `Auth` are the transport's business: here they are out
+    /// of order and end the connection.
+    pub fn handle_frame(&mut self, now: Timestamp, connection: ConnectionId, request: Request) {
+        self.tick(now);
+        if !self.connections.contains_key(&connection) {
+            return;
+        }
+        match request {
+            Request::Hello(_) | Request::Auth(_) => {
+                self.close(now, connection, WireError::of(Code::OutOfOrder));
+            }
+            Request::Point(point) => self.share_point(connection, point),
+            Request::Points(points) => self.share_points(connection, points),
+            Request::Heartbeat(heartbeat) => self.share_heartbeat(connection, heartbeat),
+            Request::Cursor(report) => self.complain(connection, report),
+            Request::Ping(number) => {
+                let pong = Pong {
+                    number,
+                    server_time_ms: now.0,
+                };
+                self.frame(connection, Update::Pong(pong));
+            }
+            Request::Unwatch(unwatch) => self.unwatch(now, connection, unwatch),
+            Request::ShareStart(start) => {
+                if self.may_ask(now, connection, start.request) {
+                    self.share_start(connection, start);
+                }
+            }
+            Request::ShareResume(resume) => {
+                if self.may_ask(now, connection, resume.request) {
+                    self.share_resume(connection, resume);
+                }
+            }
+            Request::ShareExtend(extend) => {
+                if self.may_ask(now, connection, extend.request) {
+                    self.share_extend(connection, extend);
+                }
+            }
+            Request::ShareStop(stop) => {
+                if self.may_ask(now, connection, stop.request) {
+                    self.share_stop(connection, stop);
+                }
+            }
+            Request::Watch(watch) => {
+                if self.may_ask(now, connection, watch.request) {
+                    self.watch(now, connection, watch);
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Whether a request is within the connection's bounds; otherwise it is refused.
+    fn may_ask(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        request: RequestNumber,
+    ) -> bool {
+        let Some(known) = self.connections.get_mut(&connection) else {
+            return false;
+        };
+        let error = if !self.is_serving {
+            WireError::of(Code::Recovering)
+        } else if !known.rate.take(now, self.request_rate) {
+            WireError::new(Code::RateLimited, "too many requests; send fewer")
+        } else if known.waiting + known.asking >= REQUESTS_WAITING_PER_CONNECTION_MAX {
+            WireError::new(
+                Code::LimitReached,
+                "too many requests wait for an answer; wait for one first",
+            )
+        } else {
+            return true;
+        };
+        self.refuse(connection, request, error);
+        false
+    }
+
+    /// Ends a connection.
+    pub(super) fn close(&mut self, now: Timestamp, connection: ConnectionId, error: WireError) {
+        self.stats.count_refused(error.code);
+        self.forget_connection(now, connection);
+        let text: Cow<'static, str> = error.text;
+        self.emit(Output::Close {
+            connection,
+            code: error.code,
+            retry_after_ms: 0,
+            text,
+        });
+    }
+
+    fn forget_connection(&mut self, now: Timestamp, connection: ConnectionId) {
+        let Some(gone) = self.connections.remove(&connection) else {
+            return;
+        };
+        if let Some(known) = self.users.get_mut(&gone.user) {
+            known.remove(&connection);
+            if known.is_empty() {
+                self.users.remove(&gone.user);
+            }
+        }
+        for (chat, watch) in gone.watches {
+            self.end_viewer(now, chat, watch);
+        }
+        for share in gone.shares.into_values() {
+            let unbind = Message::Unbind {
+                connection,
+                chat: share.chat,
+                session: share.session,
+            };
+            self.post(share.owner, unbind);
+        }
+        self.stop_asking(connection);
+        self.stats.connections = self.connections.len() as u64;
+    }
+
+    /// A token's time may be over.
+    pub(super) fn token_over(&mut self, now: Timestamp, connection: ConnectionId) {
+        let Some(known) = self.connections.get(&connection) else {
+            return;
+        };
+        if known.expires_at <= now {
+            self.close(now, connection, WireError::of(Code::TokenExpired));
+        }
+    }
+
+    /// A share number that names nothing: never given is a fault, given once is an end that crossed
+    /// the frame.
+    pub(super) fn share_is_over(&self, connection: ConnectionId, share: ShareNumber) -> bool {
+        self.connections
+            .get(&connection)
+            .is_some_and(|known| known.was_given(share))
+    }
+}

@@ -1,0 +1,102 @@
+//! Messages between shards, those to itself included.
+
+use crate::caller::Caller;
+use crate::ids::ShardId;
+use crate::peer_message::{Message, PeerMessage};
+use crate::shard::Shard;
+use crate::time::Timestamp;
+
+impl Shard {
+    /// A message of another shard.
+    pub fn handle_peer(&mut self, now: Timestamp, from: ShardId, message: PeerMessage) {
+        self.tick(now);
+        self.receive(now, from, message.0);
+        self.settle(now);
+    }
+
+    /// The next message to another shard. Taken only while its ring has room; what stays here is
+    /// conflated.
+    pub fn poll_peer(&mut self, to: ShardId) -> Option<PeerMessage> {
+        self.outboxes.get_mut(usize::from(to.0))?.pop()
+    }
+
+    /// Whether a message to another shard waits.
+    pub fn has_peer_messages(&self, to: ShardId) -> bool {
+        let outbox = self.outboxes.get(usize::from(to.0));
+        outbox.is_some_and(|outbox| !outbox.is_empty())
+    }
+
+    pub(super) fn receive(&mut self, now: Timestamp, from: ShardId, message: Message) {
+        match message {
+            Message::Start { caller, start } => self.start(now, caller, start),
+            Message::Resume {
+                caller,
+                chat,
+                session,
+                user,
+            } => self.resume(now, caller, &chat, session, &user),
+            Message::Extend {
+                caller,
+                target,
+                duration_s,
+            } => self.extend(now, caller, &target, duration_s),
+            Message::Stop { caller, target } => self.stop(now, caller, &target),
+            Message::Point(point) => self.take_point(now, from, point),
+            Message::Upload(upload) => self.take_upload(now, from, upload),
+            Message::Heartbeat {
+                connection,
+                target,
+                counter,
+            } => self.take_heartbeat(now, (from, connection), &target, counter),
+            Message::Unbind {
+                connection,
+                chat,
+                session,
+            } => {
+                if let Some(session) = self.chats.session_mut(chat, session) {
+                    session.unbind(from, connection);
+                }
+            }
+            Message::WatchAsk { chat, user } => self.image_asked(from, chat, user),
+            Message::MirrorDropped { chat } => self.mirror_dropped(now, from, chat),
+            Message::MirrorDemand { chat, interval_ms } => {
+                self.mirror_demands(now, from, chat, interval_ms);
+            }
+            Message::FenceDone { fence } => self.fence_done(fence, from),
+            Message::Answer { caller, answer } => self.answered(from, caller, answer),
+            Message::Accepted {
+                connection,
+                session,
+                counter,
+                durable,
+                verdicts,
+            } => self.accepted(connection, session, (counter, durable), verdicts),
+            Message::ShareEnded {
+                connection,
+                session,
+                state,
+            } => self.share_ended(connection, session, state),
+            Message::Demand {
+                connection,
+                session,
+                interval_ms,
+            } => self.demanded(connection, session, interval_ms),
+            Message::Image(image) => self.image_came(now, from, *image),
+            Message::WatchRefused { chat, user } => self.image_refused(&chat, &user),
+            Message::Fence {
+                fence,
+                chat,
+                partition,
+                offset,
+            } => self.fence_asked(from, fence, (partition, chat, offset)),
+        }
+    }
+
+    /// The shard to which a caller's answer goes, if the caller is a connection.
+    pub(super) fn shard_of(caller: &Caller) -> Option<ShardId> {
+        match caller {
+            Caller::Connection { shard, .. } => Some(*shard),
+            Caller::Api(_) => None,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The clock of a shard: when it has to be called, and what it does then.
+
+use skein_wire::ids::ChatHandle;
+
+use crate::limits::KEYS_SWEEP_MS;
+use crate::shard::Shard;
+use crate::time::Timestamp;
+use crate::timer::Timer;
+
+impl Shard {
+    /// When [`Self::handle_timeout`] or [`Self::fan_out`] has something to do, if nothing else
+    /// comes; a moment in the past means at once.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let checkpoint = self.is_checkpointing().then_some(self.now);
+        [
+            self.wheel.next_due(),
+            self.fan_out.poll_timeout(),
+            checkpoint,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Ends a pass: a slice of a checkpoint, and every timer whose time has come.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.tick(now);
+        // Before the timers: the slice needs everything that was appended to have come back.
+        self.write_checkpoints();
+        while let Some(timer) = self.wheel.pop_due(now) {
+            self.fire(now, timer);
+            self.settle(now);
+        }
+        self.drop_images();
+        self.watch_memory(now);
+    }
+
+    fn fire(&mut self, now: Timestamp, timer: Timer) {
+        match timer {
+            Timer::Life { chat, session, at } => self.life_due(now, chat, session, at),
+            Timer::Ack { chat, session, at } => self.ack_due(now, chat, session, at),
+            Timer::Token(connection) => self.token_over(now, connection),
+            Timer::MirrorIdle(chat) => self.mirror_idle(now, chat),
+            Timer::Demand(chat) => self.demand_changed(now, chat),
+            Timer::FenceOver(order) => self.fence_over(now, order),
+            Timer::Retry(order) => self.retry(now, order),
+            Timer::Tombstones(chat) => self.forget_ended(now, chat),
+            Timer::Keys(chat) => self.sweep_keys(now, chat),
+        }
+    }
+
+    fn forget_ended(&mut self, now: Timestamp, chat: ChatHandle) {
+        if let Some(known) = self.chats.get_mut(chat) {
+            known.table.forget_old(now);
+            self.forget_later(chat);
+        }
+    }
+
+    pub(super) fn sweep_keys_later(&mut self, now: Timestamp, chat: ChatHandle) {
+        self.wheel
+            .set(now.plus_ms(KEYS_SWEEP_MS), Timer::Keys(chat));
+    }
+
+    fn sweep_keys(&mut self, now: Timestamp, chat: ChatHandle) {
+        let owner = self.chats.owner_mut(chat);
+        if owner.is_some_and(|owner| owner.sweep_keys(now)) {
+            self.sweep_keys_later(now, chat);
+        }
+    }
+}

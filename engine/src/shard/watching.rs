@@ -1,0 +1,210 @@
+//! Viewers on this shard: watch, unwatch, complaints, revocation, and the pass that serves them.
+
+use skein_wire::error::{Code, WireError};
+use skein_wire::ids::{ChatHandle, RequestNumber, UserName};
+use skein_wire::limits::TRAIL_POINTS_MAX;
+use skein_wire::request::{CursorReport, Unwatch, Watch};
+use skein_wire::update::{Done, Update, WatchEnded, Watching};
+
+use crate::audience::step_of;
+use crate::batch_builder::Scope;
+use crate::connection::WatchState;
+use crate::cursor::{CursorContext, resume_offset};
+use crate::fan_out::{FanOutReport, WatchSpec};
+use crate::ids::{ConnectionId, ViewerId};
+use crate::output::Output;
+use crate::rights::Rights;
+use crate::shard::Shard;
+use crate::sink::Sink;
+use crate::time::Timestamp;
+
+impl Shard {
+    /// The transport of a connection can take more.
+    pub fn handle_writable(&mut self, connection: ConnectionId) {
+        if let Some(known) = self.connections.get(&connection) {
+            for watch in known.watches.values() {
+                self.fan_out.writable(watch.viewer);
+            }
+        }
+    }
+
+    /// A stream that carried a batch has arrived whole.
+    pub fn handle_stream_done(&mut self, connection: ConnectionId, viewer: ViewerId) {
+        let known = self.connections.get(&connection);
+        let is_its =
+            known.is_some_and(|known| known.watches.values().any(|watch| watch.viewer == viewer));
+        if is_its {
+            self.fan_out.stream_done(viewer);
+        }
+    }
+
+    /// Serves a bounded number of viewers. Outputs are drained before, so that each has been told
+    /// of its watch.
+    pub fn fan_out<S: Sink + ?Sized>(&mut self, now: Timestamp, sink: &mut S) -> FanOutReport {
+        self.fan_out.pass(now, &self.chats, sink)
+    }
+
+    pub(super) fn watch(&mut self, now: Timestamp, connection: ConnectionId, watch: Watch) {
+        let request = watch.request;
+        if let Err(error) = self.try_watch(now, connection, watch) {
+            self.refuse(connection, request, error);
+        }
+    }
+
+    fn try_watch(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        watch: Watch,
+    ) -> Result<(), WireError> {
+        check_fields(&watch)?;
+        let Some(known) = self.connections.get(&connection) else {
+            return Ok(());
+        };
+        let user = known.user.clone();
+        let chat = self.chats.named(&watch.chat);
+        let again = chat.is_some_and(|chat| known.watches.contains_key(&chat));
+        let watches = known.watches.len() + known.asking;
+        if !again && watches >= self.config.limits.watches_per_connection_max {
+            return Err(WireError::of(Code::LimitReached));
+        }
+        match chat {
+            Some(chat) => {
+                self.check_right(chat, &user, Rights::WATCH)?;
+                self.register(now, connection, chat, &watch)
+            }
+            None if self.owner_of_name(&watch.chat) == self.config.shard => Err(Self::not_found()),
+            None => {
+                self.ask_image(connection, user, watch);
+                Ok(())
+            }
+        }
+    }
+
+    /// A watch that is allowed begins, in place of an older one of the same chat.
+    fn register(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        chat: ChatHandle,
+        watch: &Watch,
+    ) -> Result<(), WireError> {
+        let known = self.chats.get(chat).ok_or(Self::not_found())?;
+        if let Some(session) = watch.session
+            && known.table.row(session).is_none()
+        {
+            return Err(Self::not_found());
+        }
+        let state = &self.partitions[usize::from(known.partition.0)];
+        let context = CursorContext {
+            log: self.config.log_id,
+            epochs: &state.epochs,
+            offset_max: state.followed,
+            horizon: known.table.horizon(),
+        };
+        let spec = WatchSpec {
+            connection,
+            chat,
+            scope: Scope {
+                delivery: watch.delivery,
+                session: watch.session,
+            },
+            from: resume_offset(watch.cursor, &context),
+            trail: watch.trail,
+            interval_ms: watch.interval_ms,
+        };
+        let watching = Watching {
+            request: watch.request,
+            chat,
+            epoch: known.table.epoch(),
+            horizon: known.table.horizon(),
+            from: spec.from,
+        };
+        let viewer = self.fan_out.register(&spec, &known.table);
+        self.frame(connection, Update::Watching(watching));
+        let step = step_of(watch.interval_ms);
+        if let Some(known) = self.chats.get_mut(chat) {
+            known.audience.add(step);
+        }
+        let begun = WatchState { viewer, step };
+        let connections = self.connections.get_mut(&connection);
+        let before = connections.and_then(|known| known.watches.insert(chat, begun));
+        if let Some(before) = before {
+            self.end_viewer(now, chat, before);
+        }
+        self.stats.viewers = self.fan_out.len() as u64;
+        self.demand_changed(now, chat);
+        Ok(())
+    }
+
+    pub(super) fn unwatch(&mut self, now: Timestamp, connection: ConnectionId, asked: Unwatch) {
+        let known = self.connections.get_mut(&connection);
+        let watch = known.and_then(|known| known.watches.remove(&asked.chat));
+        let Some(watch) = watch else {
+            self.refuse(connection, asked.request, WireError::of(Code::UnknownWatch));
+            return;
+        };
+        self.end_viewer(now, asked.chat, watch);
+        let done = Done {
+            request: asked.request,
+            durable: true,
+        };
+        self.frame(connection, Update::Done(done));
+    }
+
+    /// A viewer is no more.
+    pub(super) fn end_viewer(&mut self, now: Timestamp, chat: ChatHandle, watch: WatchState) {
+        self.fan_out.remove(watch.viewer);
+        self.stats.viewers = self.fan_out.len() as u64;
+        if let Some(known) = self.chats.get_mut(chat) {
+            known.audience.remove(watch.step);
+        }
+        self.idle_from(now, chat);
+        self.demand_changed(now, chat);
+    }
+
+    /// A user lost the right to watch: every watch of theirs ends, and what is half-written is not
+    /// completed.
+    pub(super) fn revoke_watches(&mut self, now: Timestamp, chat: ChatHandle, user: &UserName) {
+        let connections = self.users.get(user).cloned().unwrap_or_default();
+        for connection in connections {
+            let known = self.connections.get_mut(&connection);
+            let Some(watch) = known.and_then(|known| known.watches.remove(&chat)) else {
+                continue;
+            };
+            self.end_viewer(now, chat, watch);
+            let viewer = watch.viewer;
+            self.emit(Output::Purge { connection, viewer });
+            let ended = WatchEnded {
+                chat,
+                code: Code::MembershipRevoked,
+            };
+            self.frame(connection, Update::WatchEnded(ended));
+        }
+    }
+
+    /// A viewer says what it has.
+    pub(super) fn complain(&mut self, connection: ConnectionId, report: CursorReport) {
+        let known = self.connections.get(&connection);
+        let watch = known.and_then(|known| known.watches.get(&report.chat));
+        let (Some(watch), Some(chat)) = (watch, self.chats.get(report.chat)) else {
+            let error = WireError::of(Code::UnknownWatch);
+            self.refuse(connection, RequestNumber(0), error);
+            return;
+        };
+        self.fan_out
+            .complain(watch.viewer, report.epoch, report.offset, &chat.table);
+    }
+}
+
+fn check_fields(watch: &Watch) -> Result<(), WireError> {
+    if !watch.cells.is_empty() {
+        let text = "this server has no cells; watch the whole chat";
+        return Err(WireError::new(Code::BadRequest, text));
+    }
+    if usize::from(watch.trail) > TRAIL_POINTS_MAX {
+        let text = "a trail has at most 32 points";
+        return Err(WireError::new(Code::BadRequest, text));
+    }
+    Ok(())
+}

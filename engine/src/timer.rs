@@ -1,0 +1,37 @@
+//! What a timer of a shard is for. When one fires, its subject is looked up and may have moved on.
+
+use skein_wire::ids::{ChatHandle, SessionId};
+
+use crate::ids::ConnectionId;
+use crate::time::Timestamp;
+
+/// One timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// A session may have expired or grown stale. Counts only if it is the newest one set.
+    Life {
+        chat: ChatHandle,
+        session: SessionId,
+        at: Timestamp,
+    },
+    /// A session's senders are to be told. Counts only if it is the newest one set.
+    Ack {
+        chat: ChatHandle,
+        session: SessionId,
+        at: Timestamp,
+    },
+    /// A token's time may be over.
+    Token(ConnectionId),
+    /// A mirror may have been without viewers for long enough.
+    MirrorIdle(ChatHandle),
+    /// A change of demand may be told.
+    Demand(ChatHandle),
+    /// The time that shards have to apply a change of rights is over.
+    FenceOver(u64),
+    /// A restrictive command is proposed again.
+    Retry(u64),
+    /// Ended rows may be old enough to be forgotten.
+    Tombstones(ChatHandle),
+    /// Idempotency keys may be over.
+    Keys(ChatHandle),
+}
