@@ -12,6 +12,7 @@ pub mod deadlines;
 pub mod handoff;
 pub mod slots;
 
+pub mod bad_input;
 pub mod greeting;
 
 pub mod websocket_frame;

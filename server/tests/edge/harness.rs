@@ -1,0 +1,248 @@
+//! An edge on a thread of its own, driven like a shard drives it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use skein_engine::ids::{ConnectionId, ViewerId};
+use skein_server::access::Access;
+use skein_server::access::signer::TokenSigner;
+use skein_server::access::verifier::TOKEN_KEY_FILE;
+use skein_server::clock::Clock;
+use skein_server::edge::bind::{self, Addresses, ShardSockets};
+use skein_server::edge::bridge::HttpBridge;
+use skein_server::edge::certificate::{CERTIFICATE_FILE, CertificateStore};
+use skein_server::edge::edge::{Edge, EdgeConfig};
+use skein_server::edge::event::Event;
+use skein_server::edge::origins::Origins;
+use skein_server::edge::quic_keys::QuicKeys;
+use skein_server::edge::tls::Tls;
+use skein_wire::frame::encode_request;
+use skein_wire::ids::UserName;
+use skein_wire::limits::VERSION;
+use skein_wire::request::{Hello, Request, Token};
+use tempfile::TempDir;
+use tokio::sync::mpsc as tokio_mpsc;
+
+/// Longest wait for anything; only a failing test waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+type Command = Box<dyn FnOnce(&mut Edge) + Send>;
+
+/// Edges of one server; each has a thread.
+pub struct TestEdge {
+    pub addresses: Addresses,
+    pub events: Receiver<(u16, Event)>,
+    pub clock: Clock,
+    signer: TokenSigner,
+    dir: Arc<TempDir>,
+    commands: Vec<tokio_mpsc::UnboundedSender<Command>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl TestEdge {
+    /// One shard on free ports.
+    pub fn start() -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), free(), 1)
+    }
+
+    /// Several shards in a given directory, on given ports.
+    pub fn start_in(dir: Arc<TempDir>, addresses: Addresses, shards: u16) -> Self {
+        let access = Arc::new(Access::open(dir.path(), true).unwrap());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let certificates = CertificateStore::open_or_create(dir.path(), provider).unwrap();
+        let tls = Tls::new(&certificates).unwrap();
+        let keys = QuicKeys::open_or_create(dir.path()).unwrap();
+        let (http, requests) = HttpBridge::channel();
+        let clock = Clock::start();
+        let config = EdgeConfig {
+            access,
+            clock,
+            origins: Origins::default(),
+            http,
+            tls: None,
+            quic: None,
+            shards,
+        };
+        let config = config.with_tls(tls, keys);
+        let bound = bind::bind(&addresses, shards).unwrap();
+        let (send_event, events) = mpsc::channel();
+        let mut edge = Self {
+            addresses: bound.addresses,
+            events,
+            clock,
+            signer: TokenSigner::open(&dir.path().join(TOKEN_KEY_FILE)).unwrap(),
+            dir,
+            commands: Vec::new(),
+            threads: Vec::new(),
+        };
+        edge.threads.push(std::thread::spawn(|| answer(requests)));
+        for (shard, sockets) in (0..).zip(bound.shards) {
+            let (send_command, commands) = tokio_mpsc::unbounded_channel();
+            let (config, send_event) = (config.clone(), send_event.clone());
+            edge.commands.push(send_command);
+            edge.threads.push(std::thread::spawn(move || {
+                drive(&config, shard, sockets, commands, &send_event);
+            }));
+        }
+        edge
+    }
+
+    /// Stops all threads without a goodbye; the directory stays for a successor.
+    pub fn kill(mut self) -> Arc<TempDir> {
+        self.commands.clear();
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+        self.dir
+    }
+
+    /// Does something on the thread of shard 0.
+    pub fn with<R: Send + 'static>(&self, act: impl FnOnce(&mut Edge) -> R + Send + 'static) -> R {
+        let (send, receive) = mpsc::channel();
+        let command = Box::new(move |edge: &mut Edge| send.send(act(edge)).unwrap());
+        self.commands[0].send(command).ok().expect("the shard runs");
+        receive.recv_timeout(PATIENCE).expect("the shard answers")
+    }
+
+    /// The next event.
+    pub fn event(&self) -> Event {
+        self.shard_event().1
+    }
+
+    /// The next event and the shard it happened on.
+    pub fn shard_event(&self) -> (u16, Event) {
+        self.events.recv_timeout(PATIENCE).expect("an event")
+    }
+
+    /// The next event, which is a connection of `ana`.
+    pub fn connected(&self) -> ConnectionId {
+        match self.event() {
+            Event::Connected {
+                connection,
+                identity,
+            } => {
+                assert_eq!(identity.user, UserName::new("ana").unwrap());
+                connection
+            }
+            other => panic!("expected a connection, got {other:?}"),
+        }
+    }
+
+    /// A token for `ana`.
+    pub fn token(&self) -> String {
+        let user = UserName::new("ana").unwrap();
+        self.signer.mint(&user, 3_600, self.clock.now_ms()).unwrap()
+    }
+
+    /// A whole `Hello` frame of `ana`.
+    pub fn hello(&self) -> Vec<u8> {
+        frame(&Request::Hello(Hello {
+            version: VERSION,
+            token: Token(self.token()),
+            client: "edge tests".to_owned(),
+        }))
+    }
+
+    pub fn http(&self) -> SocketAddr {
+        self.addresses.http.unwrap()
+    }
+
+    pub fn https(&self) -> SocketAddr {
+        self.addresses.https.unwrap()
+    }
+
+    pub fn quic(&self) -> SocketAddr {
+        self.addresses.quic.unwrap()
+    }
+
+    pub fn certificate(&self) -> Vec<u8> {
+        read(&self.dir.path().join(CERTIFICATE_FILE))
+    }
+}
+
+/// Everything on loopback, ports to be found.
+pub fn free() -> Addresses {
+    let any = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    Addresses {
+        http: any,
+        https: any,
+        quic: any,
+    }
+}
+
+/// A whole frame.
+pub fn frame(request: &Request) -> Vec<u8> {
+    let mut frame = Vec::new();
+    encode_request(request, &mut frame);
+    frame
+}
+
+/// A viewer's number.
+pub fn viewer(index: u32) -> ViewerId {
+    ViewerId {
+        index,
+        generation: 1,
+    }
+}
+
+/// A frame with `len` bytes in all, that a client skips, filled with `fill`.
+pub fn filler(len: usize, fill: u8) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let head = skein_wire::varint::len(len as u64);
+    skein_wire::varint::put(&mut frame, (len - head) as u64);
+    frame.push(0xff);
+    frame.resize(len, fill);
+    frame
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+fn drive(
+    config: &EdgeConfig,
+    shard: u16,
+    sockets: ShardSockets,
+    mut commands: tokio_mpsc::UnboundedReceiver<Command>,
+    send_event: &mpsc::Sender<(u16, Event)>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(Default::default())
+        .unwrap();
+    runtime.block_on(async {
+        let mut edge = Edge::new(config, shard, sockets).unwrap();
+        let mut events = Vec::new();
+        loop {
+            tokio::select! {
+                () = edge.ready() => {}
+                command = commands.recv() => match command {
+                    Some(command) => command(&mut edge),
+                    None => break,
+                }
+            }
+            edge.poll_events(&mut events);
+            for event in events.drain(..) {
+                // The test may be over already.
+                let _ = send_event.send((shard, event));
+            }
+        }
+    });
+}
+
+/// An HTTP service that repeats what it is asked.
+fn answer(mut requests: tokio_mpsc::Receiver<skein_server::edge::bridge::BridgedRequest>) {
+    while let Some((request, reply)) = requests.blocking_recv() {
+        let text = format!("{} {}", request.method(), request.uri().path());
+        let body = Full::new(Bytes::from(text))
+            .map_err(|never| match never {})
+            .boxed_unsync();
+        let _ = reply.send(http::Response::new(body));
+    }
+}

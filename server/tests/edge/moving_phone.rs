@@ -1,0 +1,49 @@
+//! A phone changes its network, a server is restarted: connections live on, or die at once.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use skein_server::edge::event::Event;
+use skein_wire::request::Request;
+
+use crate::harness::{TestEdge, frame, free};
+use crate::quic_client::QuicClient;
+
+#[test]
+fn a_connection_survives_a_new_address_whatever_shard_holds_it() {
+    let edge = TestEdge::start_in(Arc::new(tempfile::tempdir().unwrap()), free(), 2);
+    let mut shards = Vec::new();
+    for number in 0..8 {
+        let mut client = QuicClient::open(&edge);
+        client.write(&edge.hello());
+        let (shard, event) = edge.shard_event();
+        assert!(matches!(event, Event::Connected { .. }), "{event:?}");
+        let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        client.wait(async { client.endpoint.rebind(socket).unwrap() });
+        client.write(&frame(&Request::Ping(number)));
+        let (shard_after, event) = edge.shard_event();
+        assert_eq!(shard_after, shard);
+        assert!(
+            matches!(event, Event::Frame { request: Request::Ping(n), .. } if n == number),
+            "{event:?}"
+        );
+        shards.push(shard);
+        client.connection.close(0u32.into(), b"");
+        assert!(matches!(edge.event(), Event::Disconnected { .. }));
+    }
+}
+
+#[test]
+fn a_restarted_server_answers_the_connections_it_has_lost() {
+    let edge = TestEdge::start();
+    let mut client = QuicClient::open(&edge);
+    client.write(&edge.hello());
+    edge.connected();
+    let addresses = edge.addresses;
+    let dir = edge.kill();
+    let edge = TestEdge::start_in(dir, addresses, 1);
+    client.write(&frame(&Request::Ping(1)));
+    let closed = client.wait(client.connection.closed());
+    assert_eq!(closed, quinn::ConnectionError::Reset);
+    assert!(edge.events.try_recv().is_err());
+}
