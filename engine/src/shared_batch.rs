@@ -59,6 +59,23 @@ impl SharedBatch {
         }
     }
 
+    /// A batch of frames that are encoded already: for whoever tests or measures a transport
+    /// without a chat behind it.
+    ///
+    /// ```
+    /// use skein_engine::shared_batch::SharedBatch;
+    /// use skein_wire::ids::ChatHandle;
+    ///
+    /// let batch = SharedBatch::from_frames(ChatHandle(1), 0, 9, 1, &[1, 0xff]);
+    /// assert_eq!(&batch.websocket()[..], [0x82, 2, 1, 0xff]);
+    /// assert_eq!(&batch.frames()[..], [1, 0xff]);
+    /// ```
+    pub fn from_frames(chat: ChatHandle, from: u64, to: u64, pages: u32, frames: &[u8]) -> Self {
+        let mut buffer = vec![0; WEBSOCKET_HEADER_BYTES_MAX];
+        buffer.extend_from_slice(frames);
+        Self::finish(chat, from, to, pages, buffer)
+    }
+
     /// Which chat.
     pub fn chat(&self) -> ChatHandle {
         self.chat

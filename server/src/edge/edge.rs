@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skein_engine::ids::{ConnectionId, ViewerId};
+use skein_engine::shared_batch::SharedBatch;
+use skein_engine::sink::{Offer, Sink};
 use skein_wire::error::Code;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -28,7 +30,7 @@ use crate::edge::quic::Quic;
 use crate::edge::quic_config::QuicConfig;
 use crate::edge::quic_connection::Offered;
 use crate::edge::quic_keys::QuicKeys;
-use crate::edge::seam::{Offer, SharedBatch, Sink};
+
 use crate::edge::slots::{Transport, transport_of};
 use crate::edge::stats::EdgeStats;
 use crate::edge::tls::Tls;

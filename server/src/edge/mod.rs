@@ -5,7 +5,6 @@
 
 pub mod error;
 pub mod event;
-pub mod seam;
 pub mod stats;
 
 pub mod deadlines;

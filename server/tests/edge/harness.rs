@@ -106,7 +106,7 @@ impl TestEdge {
     pub fn with<R: Send + 'static>(&self, act: impl FnOnce(&mut Edge) -> R + Send + 'static) -> R {
         let (send, receive) = mpsc::channel();
         let command = Box::new(move |edge: &mut Edge| send.send(act(edge)).unwrap());
-        self.commands[0].send(command).ok().expect("the shard runs");
+        assert!(self.commands[0].send(command).is_ok(), "the shard runs");
         receive.recv_timeout(PATIENCE).expect("the shard answers")
     }
 

@@ -1,8 +1,9 @@
 //! How batches reach a QUIC viewer: a datagram, a stream, or not now.
 
 use skein_engine::ids::ConnectionId;
+use skein_engine::shared_batch::SharedBatch;
+use skein_engine::sink::{Offer, Sink};
 use skein_server::edge::event::Event;
-use skein_server::edge::seam::{Offer, SharedBatch, Sink};
 use skein_wire::error::Code;
 use skein_wire::ids::{ChatHandle, Counter, ShareNumber};
 use skein_wire::request::{Heartbeat, Request};
@@ -11,7 +12,7 @@ use crate::harness::{TestEdge, filler, frame, viewer};
 use crate::quic_client::QuicClient;
 
 fn batch(len: usize, fill: u8) -> SharedBatch {
-    SharedBatch::new(ChatHandle(1), &filler(len, fill))
+    SharedBatch::from_frames(ChatHandle(1), 0, 1, 1, &filler(len, fill))
 }
 
 fn offer(edge: &TestEdge, connection: ConnectionId, index: u32, len: usize) -> Offer {

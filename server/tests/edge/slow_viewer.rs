@@ -1,8 +1,9 @@
 //! A viewer that does not read costs one half-written batch, and catches up when it reads again.
 
 use skein_engine::ids::ConnectionId;
+use skein_engine::shared_batch::SharedBatch;
+use skein_engine::sink::{Offer, Sink};
 use skein_server::edge::event::Event;
-use skein_server::edge::seam::{Offer, SharedBatch, Sink};
 use skein_wire::ids::ChatHandle;
 
 use crate::harness::{TestEdge, filler, viewer};
@@ -15,12 +16,12 @@ const BATCH_BYTES: usize = 8_192;
 const HELD_BYTES_MAX: usize = 160 * 1024;
 
 fn offer(edge: &TestEdge, connection: ConnectionId, len: usize, fill: u8) -> Offer {
-    let batch = SharedBatch::new(ChatHandle(1), &filler(len, fill));
+    let batch = SharedBatch::from_frames(ChatHandle(1), 0, 1, 1, &filler(len, fill));
     edge.with(move |edge| edge.offer(connection, viewer(0), &batch))
 }
 
 fn stall(edge: &TestEdge) -> (WebSocketClient<std::net::TcpStream>, ConnectionId, usize) {
-    let mut client = WebSocketClient::open_with_buffer(edge.http(), 4_096);
+    let mut client = WebSocketClient::open_with_buffer(edge.http(), 16 * 1024);
     client.message(&edge.hello());
     let connection = edge.connected();
     let mut taken = 0;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
+use skein_engine::shared_batch::SharedBatch;
+use skein_engine::sink::{Offer, Sink};
 use skein_server::edge::event::Event;
-use skein_server::edge::seam::{Offer, SharedBatch, Sink};
 use skein_wire::ids::ChatHandle;
 use skein_wire::request::Request;
 use socket2::SockRef;
@@ -17,7 +18,7 @@ use crate::websocket_client::{Message, WebSocketClient};
 
 type Client = WebSocketClient<StreamOwned<ClientConnection, TcpStream>>;
 
-fn open(edge: &TestEdge) -> Client {
+fn open(edge: &TestEdge, receive_buffer: usize) -> Client {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(&edge.certificate()).unwrap())
@@ -31,7 +32,9 @@ fn open(edge: &TestEdge) -> Client {
     let name = ServerName::try_from("localhost").unwrap();
     let tls = ClientConnection::new(Arc::new(config), name).unwrap();
     let stream = TcpStream::connect(edge.https()).unwrap();
-    SockRef::from(&stream).set_recv_buffer_size(4_096).unwrap();
+    SockRef::from(&stream)
+        .set_recv_buffer_size(receive_buffer)
+        .unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     WebSocketClient::upgrade(StreamOwned::new(tls, stream))
 }
@@ -39,7 +42,7 @@ fn open(edge: &TestEdge) -> Client {
 #[test]
 fn frames_and_batches_pass_through_tls() {
     let edge = TestEdge::start();
-    let mut client = open(&edge);
+    let mut client = open(&edge, 256 * 1024);
     client.message(&edge.hello());
     let connection = edge.connected();
     client.message(&frame(&Request::Ping(4)));
@@ -51,7 +54,7 @@ fn frames_and_batches_pass_through_tls() {
             request
         }
     );
-    let batch = SharedBatch::new(ChatHandle(1), &filler(300_000, 5));
+    let batch = SharedBatch::from_frames(ChatHandle(1), 0, 1, 1, &filler(300_000, 5));
     let offer = edge.with(move |edge| edge.offer(connection, viewer(0), &batch));
     assert_eq!(offer, Offer::Sent);
     assert_eq!(client.read(), Message::Binary(filler(300_000, 5)));
@@ -60,10 +63,10 @@ fn frames_and_batches_pass_through_tls() {
 #[test]
 fn a_stalled_viewer_over_tls_holds_one_batch() {
     let edge = TestEdge::start();
-    let mut client = open(&edge);
+    let mut client = open(&edge, 16 * 1024);
     client.message(&edge.hello());
     let connection = edge.connected();
-    let batch = SharedBatch::new(ChatHandle(1), &filler(8_192, 1));
+    let batch = SharedBatch::from_frames(ChatHandle(1), 0, 1, 1, &filler(8_192, 1));
     let mut taken = 0;
     loop {
         let batch = batch.clone();
@@ -86,7 +89,7 @@ fn plain_bytes_on_the_tls_port_harm_nobody() {
     let edge = TestEdge::start();
     let mut stream = TcpStream::connect(edge.https()).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    let mut client = open(&edge);
+    let mut client = open(&edge, 256 * 1024);
     client.message(&edge.hello());
     edge.connected();
     while edge.with(|edge| edge.stats().tls_failed) == 0 {
