@@ -4,7 +4,6 @@
 //! recovery report.
 
 use std::io;
-use std::path::PathBuf;
 
 use crate::position::{Offset, PartitionId};
 
@@ -264,10 +263,10 @@ pub enum TruncateError {
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// There is no log here.
-    #[error("{} holds no skein log", directory.display())]
+    #[error("{directory} holds no skein log")]
     NoLog {
         /// The directory.
-        directory: PathBuf,
+        directory: String,
     },
     /// The directory can't be read as a log.
     #[error(transparent)]
@@ -280,4 +279,7 @@ pub enum InspectError {
         /// Partitions there are.
         partitions: u16,
     },
+    /// Something about the records. The tail can go on behind it.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }

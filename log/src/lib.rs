@@ -35,6 +35,7 @@ mod error;
 mod flush;
 mod header;
 mod index;
+mod inspect;
 mod janitor;
 mod layout;
 mod limits;
@@ -63,6 +64,9 @@ pub use crate::batch::Batch;
 pub use crate::error::{
     AppendError, CloseError, InspectError, OpenError, OptionsError, ReadError, SyncError,
     TruncateError,
+};
+pub use crate::inspect::{
+    DirectoryStat, FileBatch, Inspector, PartitionStat, SegmentStat, Tail, VerifyReport,
 };
 pub use crate::janitor::{Janitor, JanitorThread, WorkReport};
 pub use crate::limits::{BATCH_RECORDS_MAX, FORMAT_VERSION, PAYLOAD_BYTES_MAX};

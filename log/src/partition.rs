@@ -237,10 +237,11 @@ impl Partition {
         let end = segment.end();
         let from = segment.first_offset.max(segment.loss_reported(end));
         if from < end {
-            self.losses_untold
-                .lock()
-                .expect("losses")
-                .push(LostRange { from, end });
+            let mut untold = self.losses_untold.lock().expect("losses");
+            match untold.last_mut() {
+                Some(last) if last.end == from => last.end = end,
+                _ => untold.push(LostRange { from, end }),
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, BatchKind, decode_gap};
 use crate::error::ReadError;
-use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::limits::{ALIGNMENT, SEGMENT_HEADER_BYTES};
 use crate::partition::{Durability, Partition};
 use crate::position::{EpochStart, OFFSET_FIRST, Offset, PartitionId};
 use crate::segment::{BatchPlace, Segment};
@@ -297,24 +297,29 @@ impl Reader {
         }
     }
 
-    /// Stands behind a damaged batch: at the next one where its length can be trusted, else at the
-    /// next index entry, else at the next segment.
+    /// Stands behind a damaged batch: at the next one of this segment that is right, else at the
+    /// next segment.
     fn pass_damage(&mut self) {
         let Some(segment) = self.segment.take() else {
             return;
         };
         let mut position = self.position.max(SEGMENT_HEADER_BYTES);
-        while let Some(place) = segment.batch_at(position) {
-            let behind = place.header.base_offset > self.next;
-            if behind && self.end_of(&segment, &place).is_some() {
-                return self.seek(place.header.base_offset);
+        while position < segment.mapping.published() {
+            position += ALIGNMENT;
+            let place = segment.batch_at(position).filter(|place| {
+                let header = &place.header;
+                header.generation == segment.header.generation && header.base_offset > self.next
+            });
+            if let Some(place) = place
+                && self.end_of(&segment, &place).is_some()
+            {
+                // Stays there: looking the offset up would walk over the damage again.
+                self.next = place.header.base_offset;
+                self.position = position;
+                self.segment = Some(segment);
+                return;
             }
-            position += place.header.bytes;
         }
-        let entries = segment.index.entries();
-        match entries.iter().find(|entry| entry.offset > self.next) {
-            Some(entry) => self.seek(entry.offset),
-            None => self.seek(segment.end().max(self.next + 1)),
-        }
+        self.seek(segment.end().max(self.next + 1));
     }
 }
