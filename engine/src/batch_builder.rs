@@ -44,9 +44,10 @@ impl Scope {
     pub fn head(&self, table: &Table) -> u64 {
         match self.session {
             None => table.head(self.delivery),
+            // A row that is gone last changed at or before the horizon.
             Some(session) => table
                 .row(session)
-                .map_or(0, |row| row.changed(self.delivery)),
+                .map_or(table.horizon(), |row| row.changed(self.delivery)),
         }
     }
 }
@@ -235,13 +236,15 @@ fn changed_entry<'r>(row: &'r Row, spec: &BatchSpec) -> (EntryRef<'r>, Earlier<'
     };
     let lost = every && has_point && !row.trail().is_complete_since(from);
     let listed = earlier.len() as u64 + 1;
+    // A point makes a session live to its viewers unless a state stands beside it.
+    let not_live = row.state().state != SessionState::Live;
     let entry = EntryRef {
         slot: row.slot(),
         descriptor: (row.descriptor_offset() > from).then_some(row.descriptor()),
         point: row.newest().filter(|_| has_point),
         counter_whole: !row.counter_low_suffices(from),
         skipped: if lost { row.points_total() - listed } else { 0 },
-        state: (row.state_offset() > from).then_some(row.state()),
+        state: Some(row.state()).filter(|_| row.state_offset() > from || (has_point && not_live)),
     };
     (entry, earlier)
 }

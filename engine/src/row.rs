@@ -219,14 +219,23 @@ impl Row {
         self.point_offset <= from || newest - known.min(newest) < COUNTER_LOW_SPAN
     }
 
-    /// A live point. Only a greater counter moves the row.
-    pub fn point(&mut self, offset: u64, point: &Point, trail_points: usize) -> RowChange {
+    /// A live point, appended at `time_ms`. Only a greater counter moves the row.
+    pub fn point(
+        &mut self,
+        offset: u64,
+        time_ms: u64,
+        point: &Point,
+        trail_points: usize,
+    ) -> RowChange {
         if self.is_ended() || point.counter <= self.descriptor.counter {
             return RowChange::default();
         }
         let woken = self.state.state != SessionState::Live;
         if woken {
-            self.state.state = SessionState::Live;
+            self.state = StateMark {
+                state: SessionState::Live,
+                at_ms: time_ms,
+            };
             self.state_offset = offset;
         }
         if let Some(before) = self.newest.replace(point.clone()) {

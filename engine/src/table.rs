@@ -448,7 +448,7 @@ impl Table {
             .expect("a mapped slot has a row");
         let before = row.bytes();
         let change = match entry {
-            Entry::Point { point, .. } => row.point(offset, point, trail_points),
+            Entry::Point { point, .. } => row.point(offset, time_ms, point, trail_points),
             Entry::HistoricalPoint { point, .. } => row.historical(offset, point, trail_points),
             Entry::Heartbeat { .. } => row.enter(offset, SessionState::Stationary, time_ms),
             Entry::State { state, at_ms, .. } | Entry::Ended { state, at_ms, .. } => {
