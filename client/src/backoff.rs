@@ -66,7 +66,7 @@ mod tests {
     fn pauses_double_up_to_a_ceiling_and_are_spread() {
         let mut greatest = [0; 12];
         for seed in 0..200 {
-            let mut backoff = Backoff::new(seed * 0x9e37_79b9_7f4a_7c15);
+            let mut backoff = Backoff::new(0x9e37_79b9_7f4a_7c15u64.wrapping_mul(seed));
             for slot in &mut greatest {
                 *slot = backoff.next_ms().max(*slot);
             }

@@ -11,7 +11,10 @@ use crate::limits::{KEEP_ALIVE_MS_DEFAULT, PONG_MS_MAX, ROUND_TRIP_MS_GUESS};
 pub(crate) struct KeepAlive {
     interval_ms: u64,
     heard_at_ms: u64,
+    /// When the newest question was sent, while its answer is not here.
     asked_at_ms: Option<u64>,
+    /// When the first question since the server was last heard was sent.
+    unanswered_since_ms: Option<u64>,
     number: u64,
     round_trip_ms: Option<u64>,
 }
@@ -23,6 +26,7 @@ impl KeepAlive {
             interval_ms: KEEP_ALIVE_MS_DEFAULT,
             heard_at_ms: now_ms,
             asked_at_ms: None,
+            unanswered_since_ms: None,
             number: 0,
             round_trip_ms: None,
         }
@@ -33,8 +37,9 @@ impl KeepAlive {
         self.interval_ms = u64::from(interval_ms).clamp(100, KEEP_ALIVE_MS_DEFAULT);
     }
 
-    /// Anything came.
+    /// Anything came: the server lives, even if it is not the answer.
     pub fn heard(&mut self, now_ms: u64) {
+        self.unanswered_since_ms = None;
         self.heard_at_ms = self.heard_at_ms.max(now_ms);
     }
 
@@ -53,23 +58,24 @@ impl KeepAlive {
     pub fn ask(&mut self, now_ms: u64) -> Request {
         self.number += 1;
         self.asked_at_ms = Some(now_ms);
+        self.unanswered_since_ms.get_or_insert(now_ms);
         Request::Ping(self.number)
     }
 
     /// Whether it is time to ask.
     pub fn is_due(&self, now_ms: u64) -> bool {
-        self.unanswered_since().is_none() && now_ms >= self.heard_at_ms + self.interval_ms
+        self.unanswered_since_ms.is_none() && now_ms >= self.heard_at_ms + self.interval_ms
     }
 
     /// Whether the server is to be taken for dead.
     pub fn is_dead(&self, now_ms: u64) -> bool {
-        self.unanswered_since()
+        self.unanswered_since_ms
             .is_some_and(|asked| now_ms >= asked + PONG_MS_MAX)
     }
 
     /// When [`Self::is_due`] or [`Self::is_dead`] may become true.
     pub fn timeout_ms(&self) -> u64 {
-        match self.unanswered_since() {
+        match self.unanswered_since_ms {
             Some(asked) => asked + PONG_MS_MAX,
             None => self.heard_at_ms + self.interval_ms,
         }
@@ -78,11 +84,6 @@ impl KeepAlive {
     /// Milliseconds of a round trip, as measured or guessed.
     pub fn round_trip_ms(&self) -> u64 {
         self.round_trip_ms.unwrap_or(ROUND_TRIP_MS_GUESS)
-    }
-
-    /// Anything heard after a question shows that the server lives, even if not its answer.
-    fn unanswered_since(&self) -> Option<u64> {
-        self.asked_at_ms.filter(|asked| self.heard_at_ms <= *asked)
     }
 }
 
@@ -102,6 +103,11 @@ mod tests {
         assert!(!keep_alive.is_dead(15_999));
         assert!(keep_alive.is_dead(16_000));
         assert_eq!(keep_alive.timeout_ms(), 16_000);
+        keep_alive.ask(15_000);
+        assert!(
+            keep_alive.is_dead(16_000),
+            "asking again is no sign of life"
+        );
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! The peer's half: sans-IO viewer and sender state, async API over QUIC and WebSocket.
+//!
+//! [`viewer::Viewer`] and [`sender::Sender`] are what an application uses;
+//! [`viewer_state::ViewerState`] and [`sender_state::SenderState`] are what they do, without a
+//! socket, a clock or a thread, so that simulations and load generators run the same code.
 
 pub mod error;
 pub mod limits;
 
 pub mod backoff;
 mod keep_alive;
+mod seed;
 pub mod server_clock;
 
 pub mod change;
@@ -15,6 +20,18 @@ mod seen_counters;
 
 pub mod chat_view;
 
+pub mod sender_state;
 pub mod viewer_state;
 
-pub mod sender_state;
+pub mod clock;
+pub mod server_url;
+pub mod trust;
+
+pub mod transport;
+mod transport_quic;
+mod transport_websocket;
+
+pub mod connect;
+
+pub mod sender;
+pub mod viewer;

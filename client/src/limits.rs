@@ -84,6 +84,9 @@ pub const BACKOFF_MS_MAX: u64 = 15_000;
 /// Milliseconds that a connection may take until it is welcome.
 pub const CONNECT_MS_MAX: u64 = 10_000;
 
+/// Milliseconds that a stop may take before the application is told that it is not confirmed.
+pub const STOP_MS_MAX: u64 = 15_000;
+
 /// Milliseconds of silence after which QUIC gives a connection up. A phone comes back from a tunnel
 /// on the same connection.
 pub const QUIC_IDLE_MS: u64 = 90_000;
@@ -113,11 +116,12 @@ pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Frames read from a connection that wait for their reader; then reading pauses.
 pub const INBOX_FRAMES: usize = 256;
 
-/// Changes and events that wait for the application.
-pub const EVENTS_WAITING: usize = 1_024;
+/// Writes that wait for the network: several seconds of a busy sender. More means that the server
+/// takes nothing.
+pub const OUTBOX_WRITES: usize = 1_024;
 
-/// Orders of the application that wait for the task of a sender.
-pub const COMMANDS_WAITING: usize = 256;
+/// Events of a sender that wait for the application; then further verdicts are only counted.
+pub const EVENTS_WAITING: usize = 65_536;
 
 const _: () = assert!(
     HEARTBEAT_MS <= 20_000,

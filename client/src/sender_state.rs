@@ -34,8 +34,8 @@ use skein_wire::update::{
 use crate::error::is_transient;
 use crate::keep_alive::KeepAlive;
 use crate::limits::{
-    ACKNOWLEDGEMENT_MS, BACKLOG_POINTS_MAX, HEARTBEAT_MS, RETRY_REFUSED_MS, SETTLE_MS,
-    UNACKNOWLEDGED_MAX, UPLOAD_BYTES, UPLOAD_INTERVAL_MS, UPLOAD_POINTS,
+    ACKNOWLEDGEMENT_MS, BACKLOG_POINTS_MAX, EVENTS_WAITING, HEARTBEAT_MS, RETRY_REFUSED_MS,
+    SETTLE_MS, UNACKNOWLEDGED_MAX, UPLOAD_BYTES, UPLOAD_INTERVAL_MS, UPLOAD_POINTS,
 };
 
 /// What to share, where.
@@ -93,7 +93,8 @@ pub enum SenderEvent {
         /// Server time of its end, milliseconds since 1970.
         expires_at_ms: u64,
     },
-    /// What became of a point; once for each.
+    /// What became of a point; once for each (an application that does not listen finds them in the
+    /// tally).
     Verdict {
         /// Which.
         counter: Counter,
@@ -740,10 +741,12 @@ impl SenderState {
             PointVerdict::Refused(_) => &mut self.tally.refused,
             PointVerdict::Unknown => &mut self.tally.unknown,
         } += 1;
-        self.events.push_back(SenderEvent::Verdict {
-            counter: Counter(counter),
-            verdict,
-        });
+        if self.events.len() < EVENTS_WAITING {
+            self.events.push_back(SenderEvent::Verdict {
+                counter: Counter(counter),
+                verdict,
+            });
+        }
     }
 
     fn settle_all(&mut self, verdict: PointVerdict) {

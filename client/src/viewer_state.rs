@@ -264,6 +264,11 @@ impl ViewerState {
         self.watches.contains_key(&id)
     }
 
+    /// Whether any watch is on.
+    pub fn has_watches(&self) -> bool {
+        !self.watches.is_empty()
+    }
+
     /// What is known of a watch: one view, or one per cell.
     pub fn views(&self, id: WatchId) -> impl Iterator<Item = &ChatView> {
         self.watches
