@@ -1,6 +1,7 @@
 //! The server: pinned shards, QUIC, WebSocket, HTTP, control log, command line.
 
 pub mod clock;
+pub mod health;
 pub mod limits;
 
 pub mod access;

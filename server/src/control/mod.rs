@@ -20,3 +20,8 @@ pub mod recovery;
 pub mod voids;
 
 pub mod core;
+
+pub mod stats;
+
+pub mod feed;
+pub mod thread;

@@ -4,9 +4,9 @@
 //! the same machine could be made to call it. Requests with an `Origin`, or for a host that is
 //! not this machine by name or number, are refused.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
 use http::request::Parts;
 use skein_engine::request::Actor;
@@ -14,21 +14,23 @@ use skein_wire::error::Code;
 
 use crate::access::Access;
 use crate::access::control_token::ControlToken;
+use crate::edge::bridge::PeerAddress;
 use crate::http::error::ApiError;
 use crate::http::state::{ApiState, Callers};
-
-/// The address of the peer, put into a request's extensions by the listener.
-#[derive(Clone, Copy, Debug)]
-pub struct PeerAddress(pub SocketAddr);
 
 /// The caller, once let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller(pub Actor);
 
-impl FromRequestParts<ApiState> for Caller {
+impl<S> FromRequestParts<S> for Caller
+where
+    S: Send + Sync,
+    ApiState: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let state = ApiState::from_ref(state);
         match &state.callers {
             Callers::Users(access) => user(parts, access, state.clock.now_ms()),
             Callers::Operators(token) => operator(parts, token),

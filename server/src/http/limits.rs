@@ -42,8 +42,6 @@ limits! {
         "pause of accepting when the process has no descriptors left";
     EVENT_STREAMS_MAX: usize = 64, "streams",
         "of events open at once, each a reader of the control log";
-    EVENTS_PER_READ_MAX: usize = 256, "events",
-        "read from the control log before other work has its turn";
     EVENT_KEEP_ALIVE_S: u64 = 15, "seconds",
         "after which a quiet event stream sends a comment, so that proxies keep it open";
     SHUTDOWN_GRACE_MS: u64 = 2_000, "milliseconds",

@@ -12,10 +12,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabelSet, EncodeMetric, LabelSetEncoder,
-};
-use prometheus_client::encoding::{EncodeLabel, MetricEncoder};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
@@ -103,11 +100,19 @@ impl MetricRow {
     }
 }
 
-/// A table of metrics with a row for each shard, or one row without a label.
+/// Metrics and their numbers.
 #[derive(Debug)]
 struct Table {
     metrics: &'static [Metric],
-    rows: Vec<(Option<u16>, Arc<MetricRow>)>,
+    rows: Rows,
+}
+
+#[derive(Debug)]
+enum Rows {
+    /// The process has one, without a label.
+    Once(Arc<MetricRow>),
+    /// Each shard has one.
+    PerShard(Vec<Arc<MetricRow>>),
 }
 
 /// All metrics of the process.
@@ -130,21 +135,21 @@ impl MetricsBoard {
     /// Adds metrics that every shard has; gives each shard's row.
     pub fn per_shard(&mut self, metrics: &'static [Metric], shards: u16) -> Vec<Arc<MetricRow>> {
         let rows: Vec<_> = (0..shards)
-            .map(|shard| (Some(shard), Arc::new(MetricRow::new(metrics.len()))))
+            .map(|_| Arc::new(MetricRow::new(metrics.len())))
             .collect();
-        let handles = rows.iter().map(|(_, row)| row.clone()).collect();
-        self.tables.push(Arc::new(Table { metrics, rows }));
-        handles
+        self.add(metrics, Rows::PerShard(rows.clone()));
+        rows
     }
 
     /// Adds metrics that the process has once.
     pub fn once(&mut self, metrics: &'static [Metric]) -> Arc<MetricRow> {
         let row = Arc::new(MetricRow::new(metrics.len()));
-        self.tables.push(Arc::new(Table {
-            metrics,
-            rows: vec![(None, row.clone())],
-        }));
+        self.add(metrics, Rows::Once(row.clone()));
         row
+    }
+
+    fn add(&mut self, metrics: &'static [Metric], rows: Rows) {
+        self.tables.push(Arc::new(Table { metrics, rows }));
     }
 
     /// Everything as OpenMetrics text.
@@ -170,9 +175,14 @@ impl Collector for Table {
                 MetricKind::Gauge => ConstGauge::<i64>::default().metric_type(),
             };
             let mut family = encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
-            for (shard, row) in &self.rows {
-                let labels = ShardLabel(*shard);
-                put(metric.kind, row.get(index), family.encode_family(&labels)?)?;
+            match &self.rows {
+                Rows::Once(row) => put(metric.kind, row.get(index), family)?,
+                Rows::PerShard(rows) => {
+                    for (shard, row) in rows.iter().enumerate() {
+                        let labels = [("shard", shard)];
+                        put(metric.kind, row.get(index), family.encode_family(&labels)?)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -184,19 +194,6 @@ fn put(kind: MetricKind, number: u64, encoder: MetricEncoder<'_>) -> fmt::Result
         MetricKind::Counter => ConstCounter::new(number).encode(encoder),
         MetricKind::Gauge => {
             ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX)).encode(encoder)
-        }
-    }
-}
-
-/// `shard="0"`, or nothing.
-#[derive(Debug)]
-struct ShardLabel(Option<u16>);
-
-impl EncodeLabelSet for ShardLabel {
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        match self.0 {
-            Some(shard) => ("shard", shard).encode(encoder.encode_label()),
-            None => Ok(()),
         }
     }
 }
@@ -230,7 +227,7 @@ mod tests {
         let text = board.text().unwrap();
         for line in [
             "# TYPE skein_sends counter",
-            "# HELP skein_viewers Viewers now.",
+            "# HELP skein_viewers Viewers now",
             "skein_sends_total{shard=\"0\"} 3",
             "skein_sends_total{shard=\"1\"} 4",
             "skein_viewers{shard=\"0\"} 1",

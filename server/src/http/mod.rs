@@ -8,7 +8,6 @@ pub mod error;
 pub mod limits;
 
 pub mod gateway;
-pub mod health;
 pub mod metrics;
 
 pub mod state;
@@ -20,6 +19,8 @@ pub mod names;
 pub mod point_json;
 pub mod session_json;
 
+pub mod event_json;
+pub mod health;
 pub mod members;
 pub mod points;
 pub mod positions;
@@ -27,4 +28,9 @@ pub mod sessions;
 
 pub mod public;
 
+pub mod bridge;
 pub mod listener;
+
+pub mod events;
+
+pub mod control;

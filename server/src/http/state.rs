@@ -8,8 +8,8 @@ use tokio::sync::Semaphore;
 use crate::access::Access;
 use crate::access::control_token::ControlToken;
 use crate::clock::Clock;
+use crate::health::Health;
 use crate::http::gateway::ShardGateway;
-use crate::http::health::Health;
 use crate::http::limits::REQUESTS_MAX;
 
 /// How callers of an API are told apart.

@@ -1,0 +1,41 @@
+//! The control API: members, sessions of everybody, events, metrics. On a listener of its own.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, put};
+
+use crate::http::events::{self, EventsState};
+use crate::http::metrics::{self, MetricsBoard};
+use crate::http::public::{bounded, no_such_path, session_routes, wrong_method};
+use crate::http::state::ApiState;
+use crate::http::{health, members, positions};
+
+/// The control routes. Health and metrics ask for no token: they say nothing of anybody.
+pub fn router(state: ApiState, events: EventsState, board: Arc<MetricsBoard>) -> Router {
+    Router::new()
+        .merge(session_routes())
+        .route("/v1/chats/{chat}/positions", get(positions::get))
+        .route("/v1/chats/{chat}/members", get(members::list))
+        .route(
+            "/v1/chats/{chat}/members/{user}",
+            put(members::put).delete(members::remove),
+        )
+        .route("/v1/health", get(health::get))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(state.clone(), bounded))
+        .with_state(state)
+        // Streams of events are bounded by themselves; scrapes must work when all else is full.
+        .merge(
+            Router::new()
+                .route("/v1/events", get(events::get))
+                .with_state(events),
+        )
+        .merge(
+            Router::new()
+                .route("/metrics", get(metrics::get))
+                .with_state(board),
+        )
+}

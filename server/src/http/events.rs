@@ -1,0 +1,142 @@
+//! `GET /v1/events?after=INDEX`: what happened in chats, as server-sent events, resumable.
+//!
+//! An event's id is its index in the control log, so a caller goes on where it was, also with the
+//! `Last-Event-ID` that browsers' event sources send. Everything in the stream is durable. An event may come twice after a
+//! retry; the same index never means two things. When what was asked for is no longer kept, a
+//! `resync` event says so: read the lists again, then go on.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRef, Query, State};
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use serde::Deserialize;
+use skein_wire::error::Code;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::control::feed::{EventCursor, EventFeed, FeedItem};
+use crate::http::caller::Caller;
+use crate::http::error::ApiError;
+use crate::http::event_json::{EventJson, resync_json};
+use crate::http::limits::{EVENT_KEEP_ALIVE_S, EVENT_STREAMS_MAX};
+use crate::http::listener::stopped;
+use crate::http::state::ApiState;
+
+/// What the streams share.
+#[derive(Clone, Debug)]
+pub struct EventsState {
+    api: ApiState,
+    feed: EventFeed,
+    places: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+impl EventsState {
+    /// Streams from this feed until `stop` is true.
+    pub fn new(api: ApiState, feed: EventFeed, stop: watch::Receiver<bool>) -> Self {
+        Self {
+            api,
+            feed,
+            places: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+            stop,
+        }
+    }
+}
+
+impl FromRef<EventsState> for ApiState {
+    fn from_ref(events: &EventsState) -> Self {
+        events.api.clone()
+    }
+}
+
+/// The query.
+#[derive(Debug, Deserialize)]
+pub struct EventsQuery {
+    /// Go on behind this index; absent = from now on.
+    after: Option<u64>,
+}
+
+/// Answers with the stream.
+///
+/// # Errors
+/// `busy` when too many streams are open; `bad_request` when `after` is not a number.
+pub async fn get(
+    State(events): State<EventsState>,
+    Caller(_operator): Caller,
+    query: Result<Query<EventsQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Query(query) = query.map_err(|_| {
+        ApiError::new(
+            Code::BadRequest,
+            "`after` is the index of an event, a number",
+        )
+    })?;
+    let place = events
+        .places
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| ApiError::of(Code::Busy))?;
+    let after = last_event_id(&headers).or(query.after);
+    let cursor = events.feed.open(after);
+    let keep_alive = KeepAlive::new().interval(Duration::from_secs(EVENT_KEEP_ALIVE_S));
+    Ok(Sse::new(stream_of(cursor, place, events.stop))
+        .keep_alive(keep_alive)
+        .into_response())
+}
+
+fn last_event_id(headers: &HeaderMap) -> Option<u64> {
+    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
+}
+
+struct Streaming {
+    cursor: EventCursor,
+    ready: std::vec::IntoIter<FeedItem>,
+    stop: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+}
+
+fn stream_of(
+    cursor: EventCursor,
+    place: OwnedSemaphorePermit,
+    stop: watch::Receiver<bool>,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    let start = Streaming {
+        cursor,
+        ready: Vec::new().into_iter(),
+        stop,
+        _place: place,
+    };
+    stream::unfold(start, |mut streaming| async move {
+        loop {
+            if let Some(item) = streaming.ready.next() {
+                return Some((Ok(to_event(&item)), streaming));
+            }
+            let more = tokio::select! {
+                more = streaming.cursor.next() => more?,
+                () = stopped(&mut streaming.stop) => return None,
+            };
+            streaming.ready = more.into_iter();
+        }
+    })
+}
+
+fn to_event(item: &FeedItem) -> Event {
+    match item {
+        FeedItem::Resync { first_index } => Event::default()
+            .event("resync")
+            .data(resync_json(*first_index).to_string()),
+        FeedItem::Command { index, command, .. } => {
+            let json = EventJson::new(*index, command);
+            Event::default()
+                .id(index.to_string())
+                .event(json.kind())
+                .data(json.to_string())
+        }
+    }
+}
