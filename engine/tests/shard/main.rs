@@ -1,0 +1,13 @@
+//! Scenarios for the shard: two of them, a naive log in memory, a naive transport. Everything that a
+//! server does around a shard is done here in the plainest way, with a clock that jumps from timer to
+//! timer.
+
+mod bounds;
+mod membership;
+mod negative;
+mod restart;
+mod rig;
+mod sending;
+mod sessions;
+mod viewer;
+mod watching;

@@ -1,0 +1,220 @@
+//! Rights: what is taken away acts at once and everywhere, what is given when it is durable.
+
+use skein_engine::request::{ChatReply, ChatRequest};
+use skein_wire::error::Code;
+use skein_wire::update::{SessionState, Update};
+
+use crate::rig::{Control, Rig, chat};
+use crate::viewer::Saw;
+
+#[test]
+fn a_removed_member_is_seen_no_more_and_sees_no_more() {
+    for shards in [1, 2] {
+        let mut rig = Rig::new(shards).with_members();
+        let (owner, other) = rig.owner_and_other();
+        let sender = rig.connect(other, "ana");
+        let shared = rig.share(sender, "");
+        let lost = [rig.connect(owner, "ana"), rig.connect(other, "ana")];
+        let kept = [rig.connect(owner, "bob"), rig.connect(other, "bob")];
+        for viewer in lost.into_iter().chain(kept) {
+            rig.watch(viewer);
+        }
+        rig.send_point(sender, shared.share, 1);
+        let reply = rig.remove_member("ana");
+        assert_eq!(reply, Some(Ok(ChatReply::Done { durable: true })));
+        for counter in 2..=5 {
+            rig.send_point(sender, shared.share, counter);
+        }
+        for viewer in kept {
+            let seen = rig.viewer(viewer);
+            assert_eq!(seen.counters(shared.session), [1]);
+            assert_eq!(
+                seen.saw.last(),
+                Some(&Saw::State(shared.session, SessionState::Revoked))
+            );
+        }
+        for viewer in lost {
+            let frames = rig.take_frames(viewer);
+            let ended = frames.iter().any(|update| {
+                matches!(update, Update::WatchEnded(it) if it.code == Code::MembershipRevoked)
+            });
+            assert!(ended, "{frames:?}");
+            assert!(rig.purged.iter().any(|(peer, _)| *peer == viewer));
+            rig.send(viewer, Rig::watch_frame(None, Default::default()));
+            assert_eq!(rig.take_refusal(viewer), Some(Code::NotFound));
+        }
+        rig.send(sender, Rig::share_start("", 900));
+        assert_eq!(rig.take_refusal(sender), Some(Code::NotFound));
+        let last = rig.events.last().map(String::as_str);
+        assert_eq!(last, Some("MemberRemoved"));
+    }
+}
+
+#[test]
+fn a_point_on_its_way_does_not_pass_a_revocation() {
+    let mut rig = Rig::new(2).with_members();
+    let (_, other) = rig.owner_and_other();
+    let sender = rig.connect(other, "ana");
+    let shared = rig.share(sender, "");
+    let viewer = rig.connect(other, "bob");
+    rig.watch(viewer);
+    rig.rings_are_full = true;
+    rig.send_only(sender, Rig::point_frame(shared.share, 1));
+    rig.remove_member("ana");
+    rig.rings_are_full = false;
+    rig.settle();
+    assert_eq!(rig.viewer(viewer).counters(shared.session), []);
+    let frames = rig.take_frames(sender);
+    let ended = frames.iter().any(
+        |update| matches!(update, Update::ShareEnded(it) if it.state == SessionState::Revoked),
+    );
+    assert!(ended, "{frames:?}");
+}
+
+#[test]
+fn a_shard_that_does_not_apply_a_revocation_is_named() {
+    let mut rig = Rig::new(2).with_members();
+    let (_, other) = rig.owner_and_other();
+    let viewer = rig.connect(other, "bob");
+    rig.watch(viewer);
+    rig.rings_are_full = true;
+    let (id, reply) = rig.ask(ChatRequest::RemoveMember {
+        chat: chat(),
+        user: crate::rig::user("ana"),
+    });
+    assert_eq!(reply, None, "not applied everywhere yet");
+    rig.advance(1_000);
+    let Some(Err(error)) = rig.replies.get(&id) else {
+        panic!("no refusal");
+    };
+    assert_eq!(error.code, Code::NotAppliedEverywhere);
+    assert!(error.text.contains(&format!("shard {other}")), "{error}");
+    rig.rings_are_full = false;
+    rig.settle();
+    let again = rig.remove_member("ana");
+    assert_eq!(again, Some(Ok(ChatReply::Done { durable: true })));
+}
+
+#[test]
+fn rights_taken_apart_act_apart() {
+    let mut rig = Rig::new(2).with_members();
+    let (_, other) = rig.owner_and_other();
+    let sender = rig.connect(other, "ana");
+    let shared = rig.share(sender, "");
+    let viewer = rig.connect(other, "ana");
+    rig.watch(viewer);
+    rig.put_member("ana", 2);
+    assert_eq!(
+        rig.viewer(viewer).states(shared.session),
+        [SessionState::Revoked],
+        "without the right to share the session is over, and its user sees it"
+    );
+    rig.put_member("ana", 1);
+    let frames = rig.take_frames(viewer);
+    let ended = frames.iter().any(|it| matches!(it, Update::WatchEnded(_)));
+    assert!(ended, "{frames:?}");
+    rig.share(sender, "");
+    let Some(Ok(ChatReply::Members(members))) = rig.ask(ChatRequest::Members { chat: chat() }).1
+    else {
+        panic!("no members");
+    };
+    let bits: Vec<(&str, u8)> = members.iter().map(|it| (it.0.as_str(), it.1)).collect();
+    assert_eq!(bits, [("ana", 1), ("bob", 3)]);
+}
+
+#[test]
+fn a_right_that_is_not_durable_is_not_given() {
+    let mut rig = Rig::new(1);
+    rig.control = Control::Reject;
+    let Some(Err(error)) = rig.put_member("ana", 3) else {
+        panic!("no refusal");
+    };
+    assert_eq!(error.code, Code::NotDurable);
+    rig.control = Control::Hold;
+    assert_eq!(rig.put_member("ana", 3), None);
+    let peer = rig.connect(0, "ana");
+    rig.send(peer, Rig::share_start("", 900));
+    assert_eq!(rig.take_refusal(peer), Some(Code::NotFound));
+    rig.control = Control::Commit;
+    rig.work_control();
+    rig.settle();
+    rig.share(peer, "");
+}
+
+#[test]
+fn a_removal_that_is_not_durable_acts_and_is_repeated() {
+    let mut rig = Rig::new(2).with_members();
+    let (_, other) = rig.owner_and_other();
+    let viewer = rig.connect(other, "ana");
+    rig.watch(viewer);
+    rig.control = Control::Reject;
+    let reply = rig.remove_member("ana");
+    assert_eq!(reply, Some(Ok(ChatReply::Done { durable: false })));
+    let frames = rig.take_frames(viewer);
+    assert!(frames.iter().any(|it| matches!(it, Update::WatchEnded(_))));
+    rig.control = Control::Commit;
+    rig.advance(1_000);
+    let members = &rig.control_state.chat("harbour").unwrap().members;
+    assert!(!members.contains_key("ana"));
+}
+
+#[test]
+fn an_old_removal_does_not_undo_a_newer_membership() {
+    let mut rig = Rig::new(1).with_members();
+    rig.control = Control::Reject;
+    rig.remove_member("ana");
+    rig.control = Control::Hold;
+    assert_eq!(rig.put_member("ana", 3), None);
+    // The removal would be tried again now; the newer grant is on its way.
+    rig.advance(3_000);
+    rig.control = Control::Commit;
+    rig.work_control();
+    rig.settle();
+    rig.advance(10_000);
+    let members = &rig.control_state.chat("harbour").unwrap().members;
+    assert_eq!(members.get("ana"), Some(&3));
+    let peer = rig.connect(0, "ana");
+    rig.share(peer, "");
+}
+
+#[test]
+fn a_grant_on_its_way_does_not_pass_a_newer_removal() {
+    let mut rig = Rig::new(1).with_members();
+    rig.control = Control::Hold;
+    rig.put_member("eve", 3);
+    rig.remove_member("eve");
+    rig.control = Control::Commit;
+    rig.work_control();
+    rig.settle();
+    let peer = rig.connect(0, "eve");
+    rig.send(peer, Rig::watch_frame(None, Default::default()));
+    assert_eq!(rig.take_refusal(peer), Some(Code::NotFound));
+    assert!(
+        !rig.control_state
+            .chat("harbour")
+            .unwrap()
+            .members
+            .contains_key("eve")
+    );
+}
+
+#[test]
+fn a_start_that_was_promised_after_a_removal_does_not_act() {
+    let mut rig = Rig::new(1).with_members();
+    let sender = rig.connect(0, "ana");
+    rig.control = Control::Hold;
+    rig.send(sender, Rig::share_start("", 900));
+    rig.remove_member("ana");
+    rig.control = Control::Commit;
+    rig.work_control();
+    rig.settle();
+    assert_eq!(rig.take_refusal(sender), Some(Code::NotFound));
+    assert_eq!(rig.live_sessions(), []);
+    assert!(
+        rig.control_state
+            .chat("harbour")
+            .unwrap()
+            .sessions
+            .is_empty()
+    );
+}

@@ -1,0 +1,270 @@
+//! Every verb, asked by those who must not: another's session, another chat, a guessed id, a session
+//! that is over, a right that is gone. Absent and forbidden look the same.
+
+use skein_engine::request::{Actor, ChatReply, ChatRequest, PointsRequest, StartRequest};
+use skein_wire::error::Code;
+use skein_wire::ids::{ChatName, RequestNumber, SessionId, ShareNumber};
+use skein_wire::request::{
+    Heartbeat, Request, ShareExtend, ShareResume, ShareStop, Unwatch, Watch,
+};
+
+use crate::rig::{Rig, chat, point, user};
+
+fn other_chat() -> ChatName {
+    ChatName::new("elsewhere").unwrap()
+}
+
+fn code(reply: Option<Result<ChatReply, skein_wire::error::WireError>>) -> Option<Code> {
+    reply.map(|reply| reply.err().map_or(Code::Ok, |error| error.code))
+}
+
+/// Every request of the API about a session.
+fn about_session(name: &ChatName, session: SessionId, actor: &Actor) -> Vec<ChatRequest> {
+    vec![
+        ChatRequest::Extend {
+            chat: name.clone(),
+            session,
+            actor: actor.clone(),
+            duration_s: 60,
+        },
+        ChatRequest::Points(PointsRequest {
+            chat: name.clone(),
+            session,
+            actor: actor.clone(),
+            historical: false,
+            durable: false,
+            points: vec![point(1_000)],
+        }),
+        ChatRequest::Stop {
+            chat: name.clone(),
+            session,
+            actor: actor.clone(),
+        },
+    ]
+}
+
+#[test]
+fn api_verbs_find_nothing_that_is_not_theirs() {
+    let mut rig = Rig::new(2).with_members();
+    let sender = rig.connect(0, "ana");
+    let session = rig.share(sender, "").session;
+    let cases = [
+        (chat(), session, "bob"),
+        (chat(), session, "eve"),
+        (chat(), SessionId(99), "ana"),
+        (other_chat(), session, "ana"),
+    ];
+    for (name, session, who) in cases {
+        let actor = Actor::User(user(who));
+        for request in about_session(&name, session, &actor) {
+            let text = format!("{request:?}");
+            assert_eq!(code(rig.ask(request).1), Some(Code::NotFound), "{text}");
+        }
+    }
+    assert_eq!(rig.live_sessions(), [session]);
+}
+
+#[test]
+fn api_verbs_of_a_chat_find_nothing_for_strangers() {
+    let mut rig = Rig::new(2).with_members();
+    for (name, who) in [(chat(), "eve"), (other_chat(), "ana")] {
+        let actor = Actor::User(user(who));
+        let start = |actor: &Actor| {
+            ChatRequest::Start(StartRequest {
+                chat: name.clone(),
+                actor: actor.clone(),
+                user: user(who),
+                duration_s: 60,
+                idempotency_key: String::new(),
+                sealed: false,
+            })
+        };
+        let requests = [
+            start(&actor),
+            start(&Actor::Control),
+            ChatRequest::Positions {
+                chat: name.clone(),
+                actor: actor.clone(),
+            },
+            ChatRequest::Sessions {
+                chat: name.clone(),
+                actor: actor.clone(),
+            },
+        ];
+        for request in requests {
+            let text = format!("{request:?}");
+            assert_eq!(code(rig.ask(request).1), Some(Code::NotFound), "{text}");
+        }
+    }
+    let members = ChatRequest::Members { chat: other_chat() };
+    assert_eq!(code(rig.ask(members).1), Some(Code::NotFound));
+    let for_another = ChatRequest::Start(StartRequest {
+        chat: chat(),
+        actor: Actor::User(user("ana")),
+        user: user("bob"),
+        duration_s: 60,
+        idempotency_key: String::new(),
+        sealed: false,
+    });
+    assert_eq!(code(rig.ask(for_another).1), Some(Code::NotFound));
+}
+
+#[test]
+fn ended_sessions_take_nothing_more() {
+    let mut rig = Rig::new(2).with_members();
+    let sender = rig.connect(0, "ana");
+    let session = rig.share(sender, "").session;
+    rig.advance(900_000);
+    let actor = Actor::User(user("ana"));
+    let codes: Vec<_> = about_session(&chat(), session, &actor)
+        .into_iter()
+        .map(|request| code(rig.ask(request).1))
+        .collect();
+    let ended = Some(Code::SessionEnded);
+    assert_eq!(codes, [ended, ended, Some(Code::Ok)], "a stop is met");
+}
+
+#[test]
+fn frames_about_what_a_connection_does_not_have_are_refused() {
+    let mut rig = Rig::new(2).with_members();
+    let (_, other) = rig.owner_and_other();
+    let sender = rig.connect(other, "ana");
+    let session = rig.share(sender, "").session;
+    let stranger = rig.connect(other, "bob");
+    let request = RequestNumber(5);
+    let share = ShareNumber(1);
+    let cases = [
+        (Rig::point_frame(share, 1), Code::UnknownShare),
+        (Rig::history_frame(share, &[1]), Code::UnknownShare),
+        (
+            Request::Heartbeat(Heartbeat {
+                share,
+                counter: Default::default(),
+            }),
+            Code::UnknownShare,
+        ),
+        (
+            Request::ShareExtend(ShareExtend {
+                request,
+                share,
+                duration_s: 60,
+            }),
+            Code::UnknownShare,
+        ),
+        (
+            Request::ShareStop(ShareStop { request, share }),
+            Code::UnknownShare,
+        ),
+        (
+            Request::ShareResume(ShareResume {
+                request,
+                chat: chat(),
+                session,
+            }),
+            Code::NotFound,
+        ),
+        (
+            Request::ShareResume(ShareResume {
+                request,
+                chat: other_chat(),
+                session,
+            }),
+            Code::NotFound,
+        ),
+        (
+            Request::Unwatch(Unwatch {
+                request,
+                chat: skein_wire::ids::ChatHandle(1),
+            }),
+            Code::UnknownWatch,
+        ),
+        (
+            Request::Cursor(skein_wire::request::CursorReport {
+                chat: skein_wire::ids::ChatHandle(1),
+                cell: Default::default(),
+                epoch: 1,
+                offset: 1,
+            }),
+            Code::UnknownWatch,
+        ),
+        (Rig::share_start("", 0), Code::BadDuration),
+        (Rig::share_start("", 24 * 3_600 + 1), Code::BadDuration),
+    ];
+    for (frame, expected) in cases {
+        let text = format!("{frame:?}");
+        rig.send(stranger, frame);
+        assert_eq!(rig.take_refusal(stranger), Some(expected), "{text}");
+    }
+    assert_eq!(rig.live_sessions(), [session]);
+}
+
+#[test]
+fn absent_and_forbidden_chats_look_the_same_to_a_viewer() {
+    let mut rig = Rig::new(2).with_members();
+    for shard in 0..2 {
+        let eve = rig.connect(shard, "eve");
+        let Request::Watch(watch) = Rig::watch_frame(None, Default::default()) else {
+            unreachable!();
+        };
+        let elsewhere = Request::Watch(Watch {
+            chat: other_chat(),
+            ..watch.clone()
+        });
+        let mut answers = Vec::new();
+        for frame in [Request::Watch(watch), elsewhere] {
+            rig.send(eve, frame);
+            answers.push(format!("{:?}", rig.take_frames(eve).last()));
+        }
+        assert!(answers[0].contains("NotFound"), "{answers:?}");
+        assert_eq!(answers[0], answers[1]);
+    }
+}
+
+#[test]
+fn a_member_that_waits_beside_a_stranger_is_served() {
+    let mut rig = Rig::new(2).with_members();
+    let (_, other) = rig.owner_and_other();
+    let eve = rig.connect(other, "eve");
+    let bob = rig.connect(other, "bob");
+    rig.send_only(eve, Rig::watch_frame(None, Default::default()));
+    rig.watch(bob);
+    assert_eq!(rig.take_refusal(eve), Some(Code::NotFound));
+}
+
+#[test]
+fn another_user_on_the_same_connection_ends_it() {
+    let mut rig = Rig::new(1).with_members();
+    let peer = rig.connect(0, "ana");
+    let identity = skein_engine::identity::Identity {
+        user: user("bob"),
+        expires_at_ms: u64::MAX,
+    };
+    let connection = skein_engine::ids::ConnectionId(peer.number);
+    rig.shards[0].handle_identity(rig.now, connection, identity);
+    rig.settle();
+    assert_eq!(rig.closed.get(&peer), Some(&Code::BadToken));
+    rig.send(peer, Request::Ping(1));
+    let frames = rig.take_frames(peer);
+    assert!(
+        !frames
+            .iter()
+            .any(|it| matches!(it, skein_wire::update::Update::Pong(_)))
+    );
+}
+
+#[test]
+fn an_expired_token_ends_the_connection_unless_it_was_renewed() {
+    let mut rig = Rig::new(1).with_members();
+    let day_ms = 24 * 3_600_000;
+    let (gone, kept) = (rig.connect(0, "ana"), rig.connect(0, "bob"));
+    rig.advance(day_ms - 1);
+    let identity = skein_engine::identity::Identity {
+        user: user("bob"),
+        expires_at_ms: rig.now.0 + day_ms,
+    };
+    let connection = skein_engine::ids::ConnectionId(kept.number);
+    rig.shards[0].handle_identity(rig.now, connection, identity);
+    rig.advance(1);
+    assert_eq!(rig.closed.get(&gone), Some(&Code::TokenExpired));
+    assert_eq!(rig.closed.get(&kept), None);
+}

@@ -1,0 +1,744 @@
+//! Shards, log, control log and transports in one place, driven step by step.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use skein_engine::command::Command;
+use skein_engine::control_state::ControlState;
+use skein_engine::identity::Identity;
+use skein_engine::ids::{ConnectionId, PartitionId, ProposalId, RequestId, ShardId, ViewerId};
+use skein_engine::limits::Limits;
+use skein_engine::output::Output;
+use skein_engine::placement::{owner_of, partition_of};
+use skein_engine::record::OwnedRecord;
+use skein_engine::request::{Actor, ChatReply, ChatRequest, ChatResult, StartRequest};
+use skein_engine::shard::{Shard, ShardConfig};
+use skein_engine::shared_batch::SharedBatch;
+use skein_engine::sink::{Offer, Sink};
+use skein_engine::time::Timestamp;
+use skein_wire::batch::Batch;
+use skein_wire::error::Code;
+use skein_wire::frame::decode_update;
+use skein_wire::ids::{
+    ChatHandle, ChatName, Counter, Cursor, RequestNumber, SessionId, ShareNumber, UserName,
+};
+use skein_wire::limits::SERVER_FRAME_BYTES_MAX;
+use skein_wire::point::{Fix, Payload, Point, Position};
+use skein_wire::request::{Delivery, Request, SharePoint, SharePoints, ShareStart, Watch};
+use skein_wire::splitter::split_first_shared;
+use skein_wire::update::{Accepted, Shared, Update, Watching};
+
+use crate::viewer::Viewer;
+
+/// Identity of the log.
+pub const LOG: u64 = 7;
+
+/// Passes after which a rig that has not come to rest is taken to be running in circles.
+const PASSES_MAX: usize = 10_000;
+
+/// A connection: its shard and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Peer {
+    pub shard: u16,
+    pub number: u64,
+}
+
+/// What the control log does with proposals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    Commit,
+    Reject,
+    Hold,
+}
+
+struct Stored {
+    epoch: u32,
+    time_ms: u64,
+    record: OwnedRecord,
+}
+
+/// Everything around the shards.
+pub struct Rig {
+    pub shards: Vec<Shard>,
+    pub now: Timestamp,
+    pub control: Control,
+    /// Messages between shards are not delivered while this is set.
+    pub rings_are_full: bool,
+    /// What is appended is not durable while this is set.
+    pub holds_durable: bool,
+    pub limits: Limits,
+    pub control_state: ControlState,
+    pub closed: BTreeMap<Peer, Code>,
+    pub events: Vec<String>,
+    pub checkpoints: BTreeMap<PartitionId, u64>,
+    pub replies: BTreeMap<RequestId, ChatResult>,
+    pub purged: Vec<(Peer, ViewerId)>,
+    pub outputs: usize,
+    partitions: u16,
+    logs: Vec<Vec<Stored>>,
+    epochs: Vec<Vec<(u32, u64)>>,
+    /// Next offset of every partition that a shard follows.
+    positions: BTreeMap<(u16, u16), u64>,
+    durable_told: Vec<u64>,
+    held: VecDeque<(u16, ProposalId, Command)>,
+    frames: BTreeMap<Peer, Vec<Update>>,
+    viewers: BTreeMap<Peer, Viewer>,
+    /// Connections whose transport takes nothing.
+    pub stalled: Vec<Peer>,
+    connections: u64,
+    requests: u64,
+    starts: u64,
+}
+
+struct NaiveSink<'a> {
+    shard: u16,
+    stalled: &'a [Peer],
+    taken: Vec<(Peer, Bytes)>,
+}
+
+impl Sink for NaiveSink<'_> {
+    fn offer(&mut self, connection: ConnectionId, _: ViewerId, batch: &SharedBatch) -> Offer {
+        let peer = Peer {
+            shard: self.shard,
+            number: connection.0,
+        };
+        if self.stalled.contains(&peer) {
+            return Offer::Full;
+        }
+        self.taken.push((peer, batch.frames()));
+        Offer::Sent
+    }
+
+    fn offer_head(&mut self, _: ConnectionId, _: &Bytes) {}
+}
+
+/// Names and values that scenarios use all the time.
+pub fn chat() -> ChatName {
+    ChatName::new("harbour").unwrap()
+}
+
+pub fn user(name: &str) -> UserName {
+    UserName::new(name).unwrap()
+}
+
+pub fn point(counter: u64) -> Point {
+    Point {
+        counter: Counter(counter),
+        captured_at_ms: 1_700_000_000_000 + counter as i64,
+        payload: Payload::Fix(Fix {
+            position: Position {
+                lat_e6: 45_000_000 + counter as i32,
+                lon_e6: 13_000_000,
+            },
+            ..Fix::default()
+        }),
+    }
+}
+
+impl Rig {
+    /// Fresh shards on a fresh log.
+    pub fn new(shards: u16) -> Self {
+        Self::with_limits(shards, Limits::default())
+    }
+
+    pub fn with_limits(shards: u16, limits: Limits) -> Self {
+        let partitions = 4;
+        let mut rig = Self {
+            shards: Vec::new(),
+            now: Timestamp(1_700_000_000_000),
+            control: Control::Commit,
+            rings_are_full: false,
+            holds_durable: false,
+            limits,
+            control_state: ControlState::default(),
+            closed: BTreeMap::new(),
+            events: Vec::new(),
+            checkpoints: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            purged: Vec::new(),
+            outputs: 0,
+            partitions,
+            logs: (0..partitions).map(|_| Vec::new()).collect(),
+            epochs: (0..partitions).map(|_| Vec::new()).collect(),
+            positions: BTreeMap::new(),
+            durable_told: vec![0; usize::from(partitions)],
+            held: VecDeque::new(),
+            frames: BTreeMap::new(),
+            viewers: BTreeMap::new(),
+            stalled: Vec::new(),
+            connections: 0,
+            requests: 0,
+            starts: 0,
+        };
+        rig.start(shards);
+        rig
+    }
+
+    /// Ends the process and starts another one on the same logs. The last `lost` records of every
+    /// partition are gone.
+    pub fn restart(&mut self, lost: usize) {
+        let shards = self.shards.len() as u16;
+        for log in &mut self.logs {
+            log.truncate(log.len() - lost.min(log.len()));
+        }
+        self.start(shards);
+    }
+
+    fn start(&mut self, shards: u16) {
+        self.starts += 1;
+        self.frames.clear();
+        self.viewers.clear();
+        self.stalled.clear();
+        self.held.clear();
+        self.positions.clear();
+        self.shards = (0..shards)
+            .map(|shard| self.recovered(shard, shards))
+            .collect();
+        self.settle();
+    }
+
+    fn recovered(&mut self, shard: u16, shards: u16) -> Shard {
+        let config = ShardConfig {
+            shard: ShardId(shard),
+            shards,
+            partitions: self.partitions,
+            log_id: LOG,
+            limits: self.limits.clone(),
+            seed: self.starts * 1_000 + u64::from(shard),
+        };
+        let mut recovered = Shard::new(config, self.now);
+        let owned: Vec<u16> = (0..self.partitions)
+            .filter(|number| owner_of(PartitionId(*number), shards) == ShardId(shard))
+            .collect();
+        for number in &owned {
+            let index = usize::from(*number);
+            let next = self.logs[index].len() as u64 + 1;
+            self.epochs[index].push((self.starts as u32, next));
+            recovered.open_partition(PartitionId(*number), &self.epochs[index], next);
+            self.positions.insert((shard, *number), next);
+        }
+        for (name, control) in self.control_state.chats() {
+            recovered.restore_chat(name, control);
+        }
+        for number in owned {
+            let partition = PartitionId(number);
+            let from = self.checkpoints.get(&partition).copied().unwrap_or(1);
+            for (offset, stored) in self.stored(number, from) {
+                recovered.replay(partition, offset, stored.time_ms, stored.record.as_raw());
+            }
+        }
+        recovered.finish_recovery(self.now);
+        recovered
+    }
+
+    fn stored(&self, partition: u16, from: u64) -> impl Iterator<Item = (u64, &Stored)> {
+        (1..)
+            .zip(&self.logs[usize::from(partition)])
+            .skip(from.saturating_sub(1) as usize)
+    }
+
+    /// Runs passes until nobody has anything to do at this moment.
+    pub fn settle(&mut self) {
+        for _ in 0..PASSES_MAX {
+            let before = self.outputs;
+            let mut busy = false;
+            for shard in 0..self.shards.len() as u16 {
+                busy |= self.pass(shard);
+            }
+            let due = self.shards.iter().filter_map(Shard::poll_timeout).min();
+            busy |= due.is_some_and(|due| due <= self.now);
+            if !busy && before == self.outputs {
+                return;
+            }
+        }
+        panic!("the shards do not come to rest");
+    }
+
+    /// Lets time go on, from timer to timer.
+    pub fn advance(&mut self, ms: u64) {
+        let end = self.now.plus_ms(ms);
+        loop {
+            let due = self.shards.iter().filter_map(Shard::poll_timeout).min();
+            match due.filter(|due| *due <= end) {
+                Some(due) => self.now = self.now.max(due),
+                None => break,
+            }
+            self.settle();
+        }
+        self.now = end;
+        self.settle();
+    }
+
+    /// One round of one shard, in the order in which a server does it. True if a message was moved
+    /// or a record followed.
+    fn pass(&mut self, number: u16) -> bool {
+        let mut busy = self.carry(number);
+        self.drain(number);
+        busy |= self.follow(number);
+        self.drain(number);
+        self.tell_durable(number);
+        let mut sink = NaiveSink {
+            shard: number,
+            stalled: &self.stalled,
+            taken: Vec::new(),
+        };
+        let shard = &mut self.shards[usize::from(number)];
+        shard.fan_out(self.now, &mut sink);
+        let taken = sink.taken;
+        for (peer, frames) in taken {
+            self.take_batch(peer, frames);
+        }
+        self.shards[usize::from(number)].handle_timeout(self.now);
+        self.drain(number);
+        busy
+    }
+
+    fn carry(&mut self, from: u16) -> bool {
+        let mut busy = false;
+        for to in 0..self.shards.len() as u16 {
+            while !self.rings_are_full
+                && let Some(message) = self.shards[usize::from(from)].poll_peer(ShardId(to))
+            {
+                busy = true;
+                self.shards[usize::from(to)].handle_peer(self.now, ShardId(from), message);
+            }
+        }
+        busy
+    }
+
+    fn drain(&mut self, number: u16) {
+        let mut appends: BTreeMap<u16, Vec<OwnedRecord>> = BTreeMap::new();
+        while let Some(output) = self.shards[usize::from(number)].poll_output() {
+            self.outputs += 1;
+            match output {
+                Output::Append { partition, record } => {
+                    let shards = self.shards.len() as u16;
+                    let owner = owner_of(partition, shards);
+                    assert_eq!(owner, ShardId(number), "only the owner appends");
+                    appends.entry(partition.0).or_default().push(record);
+                }
+                other => self.carry_out(number, other),
+            }
+        }
+        for (partition, mut records) in appends {
+            // As a server does: runs of one chat, each in its own order.
+            records.sort_by_key(|record| record.key);
+            let epoch = self.starts as u32;
+            let time_ms = self.now.0;
+            let log = &mut self.logs[usize::from(partition)];
+            log.extend(records.into_iter().map(|record| Stored {
+                epoch,
+                time_ms,
+                record,
+            }));
+        }
+    }
+
+    fn carry_out(&mut self, number: u16, output: Output) {
+        let peer = |connection: ConnectionId| Peer {
+            shard: number,
+            number: connection.0,
+        };
+        match output {
+            Output::Frame { connection, update } => {
+                if let Update::Watching(watching) = &update
+                    && let Some(viewer) = self.viewers.get_mut(&peer(connection))
+                {
+                    viewer.epoch = watching.epoch;
+                    viewer.cursor = watching.from;
+                }
+                self.frames
+                    .entry(peer(connection))
+                    .or_default()
+                    .push(update);
+            }
+            Output::Close {
+                connection, code, ..
+            } => {
+                self.closed.insert(peer(connection), code);
+            }
+            Output::Purge { connection, viewer } => self.purged.push((peer(connection), viewer)),
+            Output::Reply { request, reply } => {
+                let before = self.replies.insert(request, reply);
+                assert!(before.is_none(), "a request is answered once");
+            }
+            Output::Follow { partition, from } => {
+                self.positions.insert((number, partition.0), from);
+            }
+            Output::Unfollow { partition } => {
+                self.positions.remove(&(number, partition.0));
+            }
+            Output::Reread {
+                partition,
+                key,
+                after,
+                upto,
+            } => self.reread(number, partition, key, after, upto),
+            Output::Propose { proposal, command } => {
+                self.held.push_back((number, proposal, command));
+                self.work_control();
+            }
+            Output::Checkpointed {
+                partition, begin, ..
+            } => {
+                self.checkpoints.insert(partition, begin);
+            }
+            Output::Event { event, .. } => {
+                self.events.push(format!("{:?}", event.what));
+            }
+            Output::Wake { .. } | Output::Sync { .. } => {}
+            Output::Append { .. } => unreachable!("collected before"),
+        }
+    }
+
+    /// Works off what was proposed, as `control` says.
+    pub fn work_control(&mut self) {
+        while self.control != Control::Hold
+            && let Some((shard, proposal, command)) = self.held.pop_front()
+        {
+            let now = self.now;
+            let shard = &mut self.shards[usize::from(shard)];
+            if self.control == Control::Reject {
+                shard.handle_rejected(now, proposal, Code::NotDurable);
+                continue;
+            }
+            let index = self.control_state.applied_index() + 1;
+            let applied = self.control_state.apply(index, &command);
+            shard.handle_committed(now, index, Some(proposal), &command, applied.handle);
+        }
+    }
+
+    fn reread(
+        &mut self,
+        number: u16,
+        partition: PartitionId,
+        key: ChatHandle,
+        after: u64,
+        upto: u64,
+    ) {
+        let records: Vec<(u64, u64, OwnedRecord)> = self
+            .stored(partition.0, after + 1)
+            .take_while(|(offset, _)| *offset <= upto)
+            .filter(|(_, stored)| stored.record.key == key.0)
+            .map(|(offset, stored)| (offset, stored.time_ms, stored.record.clone()))
+            .collect();
+        let now = self.now;
+        let shard = &mut self.shards[usize::from(number)];
+        for (offset, time_ms, record) in records {
+            shard.follow_reread(now, partition, offset, time_ms, record.as_raw());
+        }
+        shard.handle_reread_done(now, partition, key, upto);
+    }
+
+    fn follow(&mut self, number: u16) -> bool {
+        let mut busy = false;
+        for ((_, partition), position) in self
+            .positions
+            .iter_mut()
+            .filter(|((shard, _), _)| *shard == number)
+        {
+            let log = &self.logs[usize::from(*partition)];
+            while let Some(stored) = log.get(*position as usize - 1) {
+                busy = true;
+                self.shards[usize::from(number)].follow(
+                    self.now,
+                    PartitionId(*partition),
+                    stored.epoch,
+                    *position,
+                    stored.time_ms,
+                    stored.record.as_raw(),
+                );
+                *position += 1;
+            }
+        }
+        busy
+    }
+
+    fn tell_durable(&mut self, number: u16) {
+        if self.holds_durable {
+            return;
+        }
+        let shards = self.shards.len() as u16;
+        for partition in 0..self.partitions {
+            let id = PartitionId(partition);
+            let head = self.logs[usize::from(partition)].len() as u64;
+            let told = &mut self.durable_told[usize::from(partition)];
+            if owner_of(id, shards) == ShardId(number) && *told != head {
+                *told = head;
+                self.shards[usize::from(number)].handle_durable(id, head);
+            }
+        }
+    }
+
+    fn take_batch(&mut self, peer: Peer, mut frames: Bytes) {
+        self.outputs += 1;
+        while let Some(frame) =
+            split_first_shared(&mut frames, SERVER_FRAME_BYTES_MAX).expect("whole frames")
+        {
+            let update = decode_update(frame).expect("a good frame");
+            let Some(Update::Batch(body)) = update else {
+                panic!("a batch, not {update:?}");
+            };
+            let batch = Batch::decode(&body).expect("a good batch");
+            let handle = batch.header.chat;
+            let known = self.frames_of(peer).iter().any(
+                |update| matches!(update, Update::Watching(watching) if watching.chat == handle),
+            );
+            assert!(known, "a watch is answered before its first batch");
+            let viewer = self.viewers.get_mut(&peer).expect("a viewer");
+            viewer.apply(&batch);
+        }
+    }
+
+    // What scenarios do.
+
+    /// The shard that owns the chat, and one that does not (the same where there is one only).
+    pub fn owner_and_other(&self) -> (u16, u16) {
+        let shards = self.shards.len() as u16;
+        let owner = owner_of(partition_of(&chat(), self.partitions), shards).0;
+        (owner, (owner + 1) % shards)
+    }
+
+    pub fn partition(&self) -> PartitionId {
+        partition_of(&chat(), self.partitions)
+    }
+
+    /// A new connection.
+    pub fn connect(&mut self, shard: u16, name: &str) -> Peer {
+        self.connections += 1;
+        let number = self.connections;
+        let identity = Identity {
+            user: user(name),
+            expires_at_ms: self.now.0 + 24 * 3_600_000,
+        };
+        self.shards[usize::from(shard)].handle_connected(self.now, ConnectionId(number), identity);
+        self.settle();
+        Peer { shard, number }
+    }
+
+    pub fn disconnect(&mut self, peer: Peer) {
+        self.shards[usize::from(peer.shard)]
+            .handle_disconnected(self.now, ConnectionId(peer.number));
+        self.settle();
+    }
+
+    /// Sends a frame and lets everything settle.
+    pub fn send(&mut self, peer: Peer, request: Request) {
+        self.send_only(peer, request);
+        self.settle();
+    }
+
+    /// Sends a frame and nothing more.
+    pub fn send_only(&mut self, peer: Peer, request: Request) {
+        let connection = ConnectionId(peer.number);
+        self.shards[usize::from(peer.shard)].handle_frame(self.now, connection, request);
+    }
+
+    /// The frames that a connection got and nobody looked at yet.
+    pub fn take_frames(&mut self, peer: Peer) -> Vec<Update> {
+        let frames = self.frames.entry(peer).or_default();
+        let is_kept = |update: &Update| matches!(update, Update::Watching(_));
+        let taken = frames.iter().filter(|it| !is_kept(it)).cloned().collect();
+        frames.retain(is_kept);
+        taken
+    }
+
+    fn frames_of(&self, peer: Peer) -> &[Update] {
+        self.frames.get(&peer).map_or(&[], Vec::as_slice)
+    }
+
+    /// A request of the API; its reply, or `None` while there is none.
+    pub fn ask(&mut self, request: ChatRequest) -> (RequestId, Option<ChatResult>) {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        let shards = self.shards.len() as u16;
+        let owner = owner_of(partition_of(request.chat(), self.partitions), shards);
+        self.shards[usize::from(owner.0)].handle_request(self.now, id, request);
+        self.settle();
+        (id, self.replies.get(&id).cloned())
+    }
+
+    pub fn put_member(&mut self, name: &str, rights: u8) -> Option<ChatResult> {
+        self.ask(ChatRequest::PutMember {
+            chat: chat(),
+            user: user(name),
+            rights,
+        })
+        .1
+    }
+
+    pub fn remove_member(&mut self, name: &str) -> Option<ChatResult> {
+        self.ask(ChatRequest::RemoveMember {
+            chat: chat(),
+            user: user(name),
+        })
+        .1
+    }
+
+    /// Members of the chat: ana and bob may do everything, eve is none.
+    pub fn with_members(mut self) -> Self {
+        for name in ["ana", "bob"] {
+            let reply = self.put_member(name, 3);
+            assert_eq!(reply, Some(Ok(ChatReply::Done { durable: true })));
+        }
+        self
+    }
+
+    pub fn start_request(name: &str, key: &str) -> ChatRequest {
+        ChatRequest::Start(StartRequest {
+            chat: chat(),
+            actor: Actor::User(user(name)),
+            user: user(name),
+            duration_s: 900,
+            idempotency_key: key.to_owned(),
+            sealed: false,
+        })
+    }
+
+    /// Starts a session and returns how it is bound.
+    pub fn share(&mut self, peer: Peer, key: &str) -> Shared {
+        self.send(peer, Self::share_start(key, 900));
+        let frames = self.take_frames(peer);
+        let shared = frames.iter().find_map(|update| match update {
+            Update::Shared(shared) => Some(*shared),
+            _ => None,
+        });
+        shared.unwrap_or_else(|| panic!("no session but {frames:?}"))
+    }
+
+    pub fn share_start(key: &str, duration_s: u32) -> Request {
+        Request::ShareStart(ShareStart {
+            request: RequestNumber(1),
+            chat: chat(),
+            duration_s,
+            idempotency_key: key.to_owned(),
+            sealed: false,
+        })
+    }
+
+    pub fn send_point(&mut self, peer: Peer, share: ShareNumber, counter: u64) {
+        self.send(peer, Self::point_frame(share, counter));
+    }
+
+    pub fn point_frame(share: ShareNumber, counter: u64) -> Request {
+        Request::Point(SharePoint {
+            share,
+            durable: false,
+            point: point(counter),
+        })
+    }
+
+    pub fn history_frame(share: ShareNumber, counters: &[u64]) -> Request {
+        Request::Points(SharePoints {
+            share,
+            historical: true,
+            durable: false,
+            points: counters.iter().map(|counter| point(*counter)).collect(),
+        })
+    }
+
+    pub fn watch_frame(cursor: Option<Cursor>, delivery: Delivery) -> Request {
+        Request::Watch(Watch {
+            request: RequestNumber(2),
+            chat: chat(),
+            session: None,
+            cells: Vec::new(),
+            cursor,
+            delivery,
+            trail: 0,
+            interval_ms: 0,
+        })
+    }
+
+    /// Begins to watch; what was refused panics.
+    pub fn watch(&mut self, peer: Peer) -> Watching {
+        self.watch_from(peer, None, Delivery::Every)
+    }
+
+    pub fn watch_from(
+        &mut self,
+        peer: Peer,
+        cursor: Option<Cursor>,
+        delivery: Delivery,
+    ) -> Watching {
+        self.watch_as(peer, Viewer::default(), cursor, delivery)
+    }
+
+    /// Goes on with what a viewer has, on a new connection.
+    pub fn watch_again(&mut self, peer: Peer, viewer: &Viewer) -> Watching {
+        let cursor = Cursor {
+            log: LOG,
+            epoch: viewer.epoch,
+            offset: viewer.cursor,
+        };
+        self.watch_as(peer, viewer.come_back(), Some(cursor), Delivery::Every)
+    }
+
+    fn watch_as(
+        &mut self,
+        peer: Peer,
+        viewer: Viewer,
+        cursor: Option<Cursor>,
+        delivery: Delivery,
+    ) -> Watching {
+        self.viewers.insert(peer, viewer);
+        self.send(peer, Self::watch_frame(cursor, delivery));
+        let watching = self.frames_of(peer).iter().find_map(|update| match update {
+            Update::Watching(watching) => Some(*watching),
+            _ => None,
+        });
+        watching.unwrap_or_else(|| panic!("no watch but {:?}", self.frames_of(peer)))
+    }
+
+    /// Prepares for batches of a watch that the scenario asks for itself.
+    pub fn expect_viewer(&mut self, peer: Peer) {
+        self.viewers.insert(peer, Viewer::default());
+    }
+
+    /// One round of every shard, no more.
+    pub fn one_pass_each(&mut self) {
+        for shard in 0..self.shards.len() as u16 {
+            self.pass(shard);
+        }
+    }
+
+    pub fn viewer(&self, peer: Peer) -> &Viewer {
+        &self.viewers[&peer]
+    }
+
+    /// Acknowledgements among the frames that a connection got.
+    pub fn take_accepted(&mut self, peer: Peer) -> Vec<Accepted> {
+        self.take_frames(peer)
+            .into_iter()
+            .filter_map(|update| match update {
+                Update::Accepted(accepted) => Some(accepted),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The code with which the last request of a connection was refused.
+    pub fn take_refusal(&mut self, peer: Peer) -> Option<Code> {
+        self.take_frames(peer)
+            .into_iter()
+            .rev()
+            .find_map(|update| match update {
+                Update::Refused(refused) => Some(refused.code),
+                _ => None,
+            })
+    }
+
+    /// Live sessions as the API lists them.
+    pub fn live_sessions(&mut self) -> Vec<SessionId> {
+        let asked = ChatRequest::Sessions {
+            chat: chat(),
+            actor: Actor::Control,
+        };
+        match self.ask(asked).1 {
+            Some(Ok(ChatReply::Sessions(sessions))) => {
+                sessions.into_iter().map(|info| info.session).collect()
+            }
+            other => panic!("no sessions but {other:?}"),
+        }
+    }
+}
