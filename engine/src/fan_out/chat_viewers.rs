@@ -16,7 +16,7 @@ use crate::fan_out::batch_cache::BatchCache;
 use crate::fan_out::heads::Heads;
 use crate::fan_out::machine::FanOutReport;
 use crate::fan_out::pacing::{Pacer, Pacing};
-use crate::fan_out::scope_viewers::ScopeViewers;
+use crate::fan_out::scope_viewers::{HeadRound, ScopeViewers};
 use crate::fan_out::timers::{Timers, Wake};
 use crate::fan_out::viewer::{Place, Viewer};
 use crate::fan_out::walk::Walk;
@@ -401,7 +401,7 @@ impl ChatViewers {
             let to = scope.scope.head(table);
             if scope.heads.due <= slice.now && to > self.heads.current() {
                 // The next walk comes first.
-                scope.heads.due = quiet;
+                scope.heads.restart(quiet);
             } else if scope.heads.due <= slice.now {
                 let head = Head {
                     chat: self.chat,
@@ -476,24 +476,29 @@ fn swap_remove(list: &mut Vec<u32>, viewers: &mut Slab<Viewer>, position: usize)
 /// Goes on with a round of heads: downwards, so that a viewer that leaves makes a passed one move.
 fn tell_head<S: Sink + ?Sized>(scope: &mut ScopeViewers, head: Head, slice: &mut Slice<'_, S>) {
     let last = scope.heads.is_last();
-    let mut frame = Vec::new();
-    encode_update(&Update::Head(head), &mut frame);
-    let frame = Bytes::from(frame);
     let len = scope.ready.len();
-    let mut next = scope.heads.next.map_or(len, |next| next.min(len));
-    while next > 0 && slice.left > 0 {
-        next -= 1;
+    let round = scope.heads.round.get_or_insert_with(|| HeadRound {
+        next: len,
+        frame: frame_of(head),
+    });
+    round.next = round.next.min(len);
+    while round.next > 0 && slice.left > 0 {
+        round.next -= 1;
         slice.left -= 1;
-        let viewer = &mut slice.viewers[scope.ready[next] as usize];
+        let viewer = &mut slice.viewers[scope.ready[round.next] as usize];
         if viewer.datagram {
-            slice.sink.offer_head(viewer.connection, &frame);
+            slice.sink.offer_head(viewer.connection, &round.frame);
             slice.report.heads += 1;
             viewer.datagram = !last;
         }
     }
-    if next == 0 {
+    if round.next == 0 {
         scope.heads.finish_round(slice.now);
-    } else {
-        scope.heads.next = Some(next);
     }
+}
+
+fn frame_of(head: Head) -> Bytes {
+    let mut frame = Vec::new();
+    encode_update(&Update::Head(head), &mut frame);
+    Bytes::from(frame)
 }

@@ -1,5 +1,7 @@
 //! The viewers of a chat that watch the same rows in the same way, and so share batches.
 
+use bytes::Bytes;
+
 use crate::batch_builder::Scope;
 use crate::time::Timestamp;
 
@@ -31,14 +33,14 @@ impl ScopeViewers {
 }
 
 /// Tells the head of a quiet chat to viewers that got datagrams.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HeadRounds {
     /// When the next round begins.
     pub(crate) due: Timestamp,
     /// Rounds done since the last datagram.
     done: usize,
-    /// The place below this one is next, while a round goes on.
-    pub(crate) next: Option<usize>,
+    /// The round that goes on.
+    pub(crate) round: Option<HeadRound>,
 }
 
 impl Default for HeadRounds {
@@ -46,7 +48,7 @@ impl Default for HeadRounds {
         Self {
             due: Timestamp::NEVER,
             done: 0,
-            next: None,
+            round: None,
         }
     }
 }
@@ -72,10 +74,18 @@ impl HeadRounds {
 
     /// A round is done.
     pub(crate) fn finish_round(&mut self, now: Timestamp) {
-        self.next = None;
+        self.round = None;
         self.due = HEAD_GAPS_MS
             .get(self.done)
             .map_or(Timestamp::NEVER, |gap| now.plus_ms(*gap));
         self.done += 1;
     }
+}
+
+/// One round: the same frame for everybody.
+#[derive(Clone, Debug)]
+pub(crate) struct HeadRound {
+    /// The place below this one is next.
+    pub(crate) next: usize,
+    pub(crate) frame: Bytes,
 }

@@ -1,0 +1,635 @@
+//! Scenarios of the fan-out, each named by what could go wrong.
+
+mod support;
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use skein_engine::batch_builder::Scope;
+use skein_engine::fan_out::{
+    BATCHES_PER_SCOPE_MAX, FanOut, FanOutReport, Pacing, VIEWER_BYTES_MAX, WatchSpec,
+};
+use skein_engine::ids::{ConnectionId, ViewerId};
+use skein_engine::journal::{Entry, Started};
+use skein_engine::shared_batch::SharedBatch;
+use skein_engine::sink::{Offer, Sink};
+use skein_engine::table::{Table, TableLimits, Tables};
+use skein_engine::time::Timestamp;
+use skein_wire::ids::{ChatHandle, Counter, SessionId, UserName};
+use skein_wire::limits::SERVER_FRAME_BYTES_MAX;
+use skein_wire::point::{Fix, Payload, Point, Position};
+use skein_wire::request::Delivery;
+use skein_wire::update::SessionState;
+use support::{Known, Viewer};
+
+const CHAT: ChatHandle = ChatHandle(1);
+const OTHER: ChatHandle = ChatHandle(2);
+const EPOCH: u32 = 1;
+
+/// A shard's tables and fan-out, and the one partition they follow.
+struct Rig {
+    tables: HashMap<ChatHandle, Table>,
+    fan_out: FanOut,
+    sink: Recorder,
+    now: Timestamp,
+    offset: u64,
+}
+
+struct TableMap<'a>(&'a HashMap<ChatHandle, Table>);
+
+impl Tables for TableMap<'_> {
+    fn table(&self, chat: ChatHandle) -> Option<&Table> {
+        self.0.get(&chat)
+    }
+}
+
+/// Takes everything in the way it is told to, and remembers what.
+#[derive(Default)]
+struct Recorder {
+    offer: Option<Offer>,
+    offers: Vec<(ConnectionId, ViewerId, SharedBatch)>,
+    heads: Vec<(ConnectionId, Bytes)>,
+}
+
+impl Sink for Recorder {
+    fn offer(&mut self, connection: ConnectionId, viewer: ViewerId, batch: &SharedBatch) -> Offer {
+        self.offers.push((connection, viewer, batch.clone()));
+        self.offer.unwrap_or(Offer::Sent)
+    }
+
+    fn offer_head(&mut self, connection: ConnectionId, frame: &Bytes) {
+        self.heads.push((connection, frame.clone()));
+    }
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self {
+            tables: HashMap::new(),
+            fan_out: FanOut::new(Pacing::default(), 1),
+            sink: Recorder::default(),
+            now: Timestamp(1_000_000),
+            offset: 0,
+        }
+    }
+
+    /// A chat with so many sessions, each with a point.
+    fn with_sessions(count: u64) -> Self {
+        let mut rig = Self::new();
+        for session in 0..count {
+            rig.start(CHAT, session);
+            rig.point(CHAT, session, 1);
+        }
+        rig
+    }
+
+    fn record(&mut self, chat: ChatHandle, entry: &Entry) {
+        self.offset += 1;
+        let table = self
+            .tables
+            .entry(chat)
+            .or_insert_with(|| Table::new(EPOCH, 1, TableLimits::default()));
+        if table.apply(self.offset, self.now.0, entry).any() {
+            self.fan_out.mark_changed(chat);
+        }
+    }
+
+    fn start(&mut self, chat: ChatHandle, session: u64) {
+        let fresh = || Table::new(EPOCH, 1, TableLimits::default());
+        let table = self.tables.entry(chat).or_insert_with(fresh);
+        let started = Started {
+            slot: table.reserve_slot().unwrap(),
+            user: UserName::new(&format!("user-{session}")).unwrap(),
+            started_at_ms: self.now.0,
+            expires_at_ms: self.now.0 + 900_000,
+            sealed: false,
+        };
+        let session = SessionId(session);
+        self.record(chat, &Entry::Started { session, started });
+    }
+
+    fn point(&mut self, chat: ChatHandle, session: u64, counter: u64) {
+        let point = Point {
+            counter: Counter(counter),
+            captured_at_ms: self.now.0 as i64,
+            payload: Payload::Fix(Fix {
+                position: Position {
+                    lat_e6: 45_000_000 + session as i32,
+                    lon_e6: 13_000_000 + counter as i32,
+                },
+                ..Fix::default()
+            }),
+        };
+        let session = SessionId(session);
+        self.record(chat, &Entry::Point { session, point });
+    }
+
+    fn watch(&mut self, chat: ChatHandle, connection: u64) -> ViewerId {
+        self.watch_from(chat, connection, 0)
+    }
+
+    fn watch_from(&mut self, chat: ChatHandle, connection: u64, from: u64) -> ViewerId {
+        let spec = WatchSpec {
+            from,
+            ..spec(chat, connection)
+        };
+        self.fan_out.register(&spec, &self.tables[&chat])
+    }
+
+    fn pass(&mut self) -> FanOutReport {
+        let tables = TableMap(&self.tables);
+        self.fan_out.pass(self.now, &tables, &mut self.sink)
+    }
+
+    /// Passes until there is nothing more to do at once.
+    fn pass_all(&mut self) -> Vec<(ConnectionId, ViewerId, SharedBatch)> {
+        self.sink.offers.clear();
+        while self.pass().more {}
+        std::mem::take(&mut self.sink.offers)
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.now = self.now.plus_ms(ms);
+    }
+
+    fn timeout_ms(&self) -> Option<u64> {
+        self.fan_out
+            .poll_timeout()
+            .map(|due| due.since_ms(self.now))
+    }
+}
+
+fn spec(chat: ChatHandle, connection: u64) -> WatchSpec {
+    WatchSpec {
+        connection: ConnectionId(connection),
+        chat,
+        scope: Scope {
+            delivery: Delivery::Latest,
+            session: None,
+        },
+        from: 0,
+        trail: 0,
+        interval_ms: 0,
+    }
+}
+
+#[test]
+fn viewers_at_the_same_cursor_share_the_same_bytes() {
+    let mut rig = Rig::with_sessions(10);
+    for connection in 0..100 {
+        rig.watch(CHAT, connection);
+    }
+    for round in 2..5 {
+        let offers = rig.pass_all();
+        assert_eq!(offers.len(), 100);
+        let distinct: HashSet<*const u8> = offers
+            .iter()
+            .map(|(_, _, batch)| batch.websocket().as_ptr())
+            .collect();
+        assert_eq!(distinct.len(), 1);
+        rig.wait(1_000);
+        rig.point(CHAT, 3, round);
+    }
+}
+
+#[test]
+fn a_full_batch_has_every_live_session_once_and_no_ended_one() {
+    let mut rig = Rig::with_sessions(10);
+    let session = SessionId(4);
+    rig.record(
+        CHAT,
+        &Entry::Ended {
+            session,
+            state: SessionState::Stopped,
+            at_ms: 1,
+        },
+    );
+    rig.watch(CHAT, 1);
+    let offers = rig.pass_all();
+    assert_eq!(offers.len(), 1);
+    assert_eq!(offers[0].2.from(), 0);
+    let mut viewer = Viewer::new(CHAT, EPOCH, 0);
+    viewer.receive(offers[0].2.frames());
+    assert_eq!(viewer.sessions.len(), 9);
+    assert!(!viewer.sessions.contains_key(&session));
+    assert!(viewer.sessions.values().all(|known| known.shown.is_some()));
+    let named = |(id, known): (&SessionId, &Known)| known.user.as_str() == format!("user-{}", id.0);
+    assert!(viewer.sessions.iter().all(named));
+}
+
+#[test]
+fn however_far_apart_viewers_are_few_batches_are_built() {
+    let mut rig = Rig::with_sessions(50);
+    // Many walks, so that there are many cursors.
+    rig.watch(CHAT, 0);
+    for round in 2..200 {
+        rig.point(CHAT, round % 50, round);
+        rig.wait(10);
+        rig.pass_all();
+    }
+    for cursor in 0..rig.offset {
+        rig.watch_from(CHAT, 1 + cursor, cursor);
+    }
+    rig.point(CHAT, 7, 1_000);
+    rig.wait(1_000);
+    let mut built = 0;
+    loop {
+        let report = rig.pass();
+        built += report.batches as usize;
+        if !report.more {
+            break;
+        }
+    }
+    assert!(built > 2, "{built} batches");
+    assert!(built <= BATCHES_PER_SCOPE_MAX, "{built} batches");
+}
+
+#[test]
+fn a_quiet_chats_change_goes_out_at_once_and_the_next_one_waits_for_the_floor() {
+    let mut rig = Rig::with_sessions(1_000);
+    for connection in 0..1_000 {
+        rig.watch(CHAT, connection);
+    }
+    rig.pass_all();
+    rig.wait(10_000);
+    rig.point(CHAT, 1, 2);
+    assert_eq!(rig.timeout_ms(), Some(0));
+    assert_eq!(rig.pass_all().len(), 1_000);
+    // 1,000 viewers of 1,000 rows: about a tenth of a second.
+    rig.point(CHAT, 1, 3);
+    assert_eq!(rig.pass_all().len(), 0);
+    let floor_ms = rig.timeout_ms().unwrap();
+    assert!((50..200).contains(&floor_ms), "{floor_ms}");
+    rig.wait(floor_ms - 1);
+    assert_eq!(rig.pass_all().len(), 0);
+    rig.wait(1);
+    assert_eq!(rig.pass_all().len(), 1_000);
+}
+
+#[test]
+fn an_idle_shard_asks_for_no_wake_up() {
+    let mut rig = Rig::with_sessions(100);
+    for connection in 0..100 {
+        rig.watch(CHAT, connection);
+    }
+    rig.pass_all();
+    // Batches kept for joiners are given back, and then nothing is left to do.
+    let mut wake_ups = 0;
+    while let Some(due) = rig.fan_out.poll_timeout() {
+        rig.now = rig.now.max(due);
+        assert_eq!(rig.pass_all().len(), 0);
+        wake_ups += 1;
+        assert!(wake_ups < 3, "still asking at {}", rig.now);
+    }
+}
+
+#[test]
+fn a_very_large_chat_does_not_delay_another() {
+    let mut rig = Rig::with_sessions(1);
+    for connection in 0..20_000 {
+        rig.watch(CHAT, connection);
+    }
+    rig.start(OTHER, 900);
+    rig.pass_all();
+    rig.watch(OTHER, 50_000);
+    rig.pass_all();
+    rig.wait(10_000);
+    rig.point(CHAT, 0, 2);
+    rig.point(OTHER, 900, 1);
+    rig.sink.offers.clear();
+    let report = rig.pass();
+    assert!(report.more);
+    assert!(
+        report.sent <= 2_000,
+        "a bounded share of work: {}",
+        report.sent
+    );
+    let other = rig
+        .sink
+        .offers
+        .iter()
+        .any(|(connection, ..)| *connection == ConnectionId(50_000));
+    assert!(other, "the small chat had its turn in the first pass");
+    // And everybody of the large one is served in the end, each once.
+    let mut served: Vec<ConnectionId> = rig.sink.offers.iter().map(|(it, ..)| *it).collect();
+    served.extend(rig.pass_all().iter().map(|(connection, ..)| *connection));
+    served.sort_unstable();
+    assert_eq!(served.len(), 20_001);
+    served.dedup();
+    assert_eq!(served.len(), 20_001);
+}
+
+#[test]
+fn walks_begin_at_another_viewer_each_time() {
+    let mut rig = Rig::with_sessions(1);
+    for connection in 0..10 {
+        rig.watch(CHAT, connection);
+    }
+    rig.pass_all();
+    let mut first = HashSet::new();
+    for counter in 2..12 {
+        rig.wait(100);
+        rig.point(CHAT, 0, counter);
+        first.insert(rig.pass_all()[0].0);
+    }
+    assert!(first.len() > 4, "{first:?}");
+}
+
+#[test]
+fn a_full_viewer_costs_nothing_and_then_gets_one_conflated_batch() {
+    let mut rig = Rig::with_sessions(20);
+    let slow = rig.watch(CHAT, 1);
+    rig.pass_all();
+    rig.sink.offer = Some(Offer::Full);
+    rig.wait(100);
+    rig.point(CHAT, 0, 2);
+    assert_eq!(rig.pass_all().len(), 1);
+    let bytes = rig.tables[&CHAT].bytes();
+    for counter in 3..500 {
+        rig.wait(100);
+        for session in 0..20 {
+            rig.point(CHAT, session, counter);
+        }
+        assert_eq!(
+            rig.pass_all().len(),
+            0,
+            "nothing is offered to a full viewer"
+        );
+    }
+    // Trails are bounded; nothing else may have grown.
+    let trails: usize = rig.tables[&CHAT]
+        .rows()
+        .map(|row| row.trail().bytes())
+        .sum();
+    assert!(rig.tables[&CHAT].bytes() <= bytes + trails);
+    rig.sink.offer = None;
+    rig.fan_out.writable(slow);
+    let offers = rig.pass_all();
+    assert_eq!(offers.len(), 1);
+    assert_eq!(offers[0].2.to(), rig.offset);
+    assert_eq!(rig.fan_out.cursor_of(slow), Some(rig.offset));
+    let mut viewer = Viewer::new(CHAT, EPOCH, offers[0].2.from());
+    viewer.cursor = offers[0].2.from();
+    // Every session's newest point, once.
+    let batch = decode(&offers[0].2);
+    assert_eq!(batch.entries.len(), 20);
+    assert!(batch.entries.iter().all(|entry| entry.earlier.is_empty()));
+}
+
+#[test]
+fn nothing_follows_an_open_stream() {
+    let mut rig = Rig::with_sessions(3);
+    let viewer = rig.watch(CHAT, 1);
+    rig.sink.offer = Some(Offer::Streaming);
+    assert_eq!(rig.pass_all().len(), 1);
+    assert_eq!(rig.fan_out.cursor_of(viewer), Some(0));
+    let to = rig.offset;
+    rig.wait(1_000);
+    rig.point(CHAT, 0, 2);
+    assert_eq!(rig.pass_all().len(), 0);
+    // A complaint is about what is on its way.
+    let table = &rig.tables[&CHAT];
+    rig.fan_out.complain(viewer, EPOCH, 0, table);
+    rig.fan_out.writable(viewer);
+    assert_eq!(rig.pass_all().len(), 0);
+    rig.sink.offer = None;
+    rig.fan_out.stream_done(viewer);
+    assert_eq!(rig.fan_out.cursor_of(viewer), Some(to));
+    let offers = rig.pass_all();
+    assert_eq!(offers.len(), 1);
+    assert!(offers[0].2.from() > 0 && offers[0].2.from() <= to);
+    assert_eq!(offers[0].2.to(), rig.offset);
+}
+
+#[test]
+fn the_head_is_told_three_times_after_datagrams_and_never_again() {
+    let mut rig = Rig::with_sessions(2);
+    rig.watch(CHAT, 1);
+    rig.sink.offer = Some(Offer::Datagram);
+    rig.pass_all();
+    rig.wait(400);
+    rig.point(CHAT, 0, 2);
+    rig.pass_all();
+    let mut told = Vec::new();
+    let last = rig.now;
+    while let Some(due) = rig.fan_out.poll_timeout() {
+        rig.now = rig.now.max(due);
+        rig.pass_all();
+        told.extend(rig.sink.heads.drain(..).map(|_| rig.now.since_ms(last)));
+    }
+    assert_eq!(told, [500, 1_000, 2_500]);
+    // The frame says where the viewer should be.
+    rig.point(CHAT, 0, 3);
+    rig.pass_all();
+    rig.wait(500);
+    rig.pass_all();
+    let mut viewer = Viewer::new(CHAT, EPOCH, rig.offset);
+    viewer.receive(rig.sink.heads[0].1.clone());
+    assert!(!viewer.gap, "the head is what the last batch brought");
+    viewer.cursor -= 1;
+    viewer.receive(rig.sink.heads[0].1.clone());
+    assert!(viewer.gap);
+}
+
+#[test]
+fn viewers_on_ordered_transports_are_told_no_heads() {
+    let mut rig = Rig::with_sessions(2);
+    rig.watch(CHAT, 1);
+    rig.pass_all();
+    for _ in 0..10 {
+        rig.wait(1_000);
+        rig.pass_all();
+    }
+    assert!(rig.sink.heads.is_empty());
+}
+
+#[test]
+fn a_complaint_lowers_the_cursor_and_nonsense_begins_anew() {
+    let mut rig = Rig::with_sessions(3);
+    let viewer = rig.watch(CHAT, 1);
+    rig.sink.offer = Some(Offer::Datagram);
+    rig.pass_all();
+    let first = rig.offset;
+    rig.wait(1_000);
+    rig.point(CHAT, 0, 2);
+    rig.pass_all();
+    let complain = |rig: &mut Rig, epoch, offset| {
+        let table = &rig.tables[&CHAT];
+        rig.fan_out.complain(viewer, epoch, offset, table);
+        rig.fan_out.cursor_of(viewer).unwrap()
+    };
+    // It never moves forward.
+    let head = rig.offset;
+    assert_eq!(complain(&mut rig, EPOCH, head), head);
+    assert_eq!(rig.pass_all().len(), 0);
+    // It lost the last one.
+    assert_eq!(complain(&mut rig, EPOCH, first), first);
+    let offers = rig.pass_all();
+    assert_eq!(offers.len(), 1);
+    assert!(offers[0].2.from() <= first && offers[0].2.from() > 0);
+    // The future, another epoch: everything.
+    assert_eq!(complain(&mut rig, EPOCH, head + 1), 0);
+    assert_eq!(rig.pass_all()[0].2.from(), 0);
+    assert_eq!(complain(&mut rig, EPOCH + 1, first), 0);
+    assert_eq!(rig.pass_all()[0].2.from(), 0);
+}
+
+#[test]
+fn a_wanted_interval_is_kept() {
+    let mut rig = Rig::with_sessions(1);
+    let spec = WatchSpec {
+        interval_ms: 1_000,
+        ..spec(CHAT, 1)
+    };
+    rig.fan_out.register(&spec, &rig.tables[&CHAT]);
+    assert_eq!(rig.fan_out.interval_ms_min(CHAT), Some(1_000));
+    rig.pass_all();
+    let mut at = Vec::new();
+    let begin = rig.now;
+    for counter in 2..50 {
+        rig.wait(100);
+        rig.point(CHAT, 0, counter);
+        if !rig.pass_all().is_empty() {
+            at.push(rig.now.since_ms(begin));
+        }
+    }
+    assert_eq!(at, [1_000, 2_000, 3_000, 4_000]);
+}
+
+#[test]
+fn a_viewer_that_left_is_served_no_more_and_its_id_is_dead() {
+    let mut rig = Rig::with_sessions(1);
+    let gone = rig.watch(CHAT, 1);
+    rig.pass_all();
+    rig.fan_out.remove(gone);
+    assert_eq!(rig.fan_out.viewers_of(CHAT), 0);
+    let newcomer = rig.watch(CHAT, 2);
+    assert_eq!(gone.index, newcomer.index);
+    rig.fan_out.stream_done(gone);
+    rig.fan_out.writable(gone);
+    rig.fan_out.remove(gone);
+    assert_eq!(rig.fan_out.viewers_of(CHAT), 1);
+    let offers = rig.pass_all();
+    assert_eq!(offers.len(), 1);
+    assert_eq!(offers[0].0, ConnectionId(2));
+}
+
+#[test]
+fn a_new_epoch_begins_anew_for_everybody() {
+    let mut rig = Rig::with_sessions(2);
+    for connection in 0..3 {
+        rig.watch(CHAT, connection);
+    }
+    rig.pass_all();
+    rig.wait(1_000);
+    rig.tables.get_mut(&CHAT).unwrap().set_epoch(EPOCH + 1);
+    rig.point(CHAT, 0, 2);
+    let offers = rig.pass_all();
+    assert_eq!(offers.len(), 3);
+    assert!(offers.iter().all(|(_, _, batch)| batch.from() == 0));
+    assert_eq!(decode(&offers[0].2).header.epoch, EPOCH + 1);
+}
+
+#[test]
+fn a_batch_larger_than_a_frame_comes_in_pages() {
+    let mut rig = Rig::with_sessions(5_000);
+    rig.watch(CHAT, 1);
+    let offers = rig.pass_all();
+    let batch = &offers[0].2;
+    assert!(batch.pages() > 2);
+    assert!(batch.frames_len() > 2 * SERVER_FRAME_BYTES_MAX);
+    let mut viewer = Viewer::new(CHAT, EPOCH, 0);
+    viewer.receive(batch.frames());
+    assert_eq!(viewer.applied, 1);
+    assert_eq!(viewer.sessions.len(), 5_000);
+    assert_eq!(viewer.cursor, rig.offset);
+}
+
+#[test]
+fn a_joiner_gets_the_trail_it_asked_for() {
+    let mut rig = Rig::with_sessions(1);
+    for counter in 2..=20 {
+        rig.point(CHAT, 0, counter);
+    }
+    for (trail, delivery) in [(3, Delivery::Latest), (5, Delivery::Every)] {
+        let scope = Scope {
+            delivery,
+            session: None,
+        };
+        let spec = WatchSpec {
+            trail,
+            scope,
+            ..spec(CHAT, 1)
+        };
+        rig.fan_out.register(&spec, &rig.tables[&CHAT]);
+        let offers = rig.pass_all();
+        let batch = decode(&offers[0].2);
+        assert_eq!(batch.entries.len(), 1);
+        assert_eq!(batch.entries[0].earlier.len(), usize::from(trail));
+        // The next one is a change like any other.
+        rig.wait(1_000);
+        rig.point(CHAT, 0, 20 + u64::from(trail));
+        let offers = rig.pass_all();
+        let last = decode(&offers.last().unwrap().2);
+        assert!(last.entries[0].earlier.len() <= 1);
+        rig.wait(1_000);
+    }
+}
+
+#[test]
+fn a_viewer_of_one_session_hears_of_no_other() {
+    let mut rig = Rig::with_sessions(3);
+    let scope = Scope {
+        delivery: Delivery::Latest,
+        session: Some(SessionId(1)),
+    };
+    let spec = WatchSpec {
+        scope,
+        ..spec(CHAT, 1)
+    };
+    rig.fan_out.register(&spec, &rig.tables[&CHAT]);
+    assert_eq!(decode(&rig.pass_all()[0].2).entries.len(), 1);
+    rig.wait(1_000);
+    rig.point(CHAT, 0, 2);
+    assert_eq!(rig.pass_all().len(), 0);
+    rig.point(CHAT, 1, 2);
+    assert_eq!(decode(&rig.pass_all()[0].2).entries.len(), 1);
+}
+
+#[test]
+fn a_flood_of_joiners_is_served_from_one_encoding() {
+    let mut rig = Rig::with_sessions(1_000);
+    for connection in 0..200 {
+        rig.watch(CHAT, connection);
+    }
+    rig.pass_all();
+    rig.wait(10_000);
+    rig.point(CHAT, 0, 2);
+    rig.pass_all();
+    // Points go on while they join, within one floor interval.
+    let mut built = 0;
+    for connection in 0..50 {
+        rig.point(CHAT, connection, 3);
+        rig.watch(CHAT, 1_000 + connection);
+        built += rig.pass().batches;
+    }
+    assert_eq!(built, 1);
+}
+
+#[test]
+fn a_viewer_is_a_cache_line() {
+    assert_eq!(VIEWER_BYTES_MAX, 64);
+}
+
+fn decode(batch: &SharedBatch) -> skein_wire::batch::Batch {
+    let mut frames = batch.frames();
+    let frame = skein_wire::splitter::split_first_shared(&mut frames, SERVER_FRAME_BYTES_MAX)
+        .unwrap()
+        .unwrap();
+    match skein_wire::frame::decode_update(frame).unwrap() {
+        Some(skein_wire::update::Update::Batch(body)) => {
+            skein_wire::batch::Batch::decode(&body).unwrap()
+        }
+        other => panic!("{other:?}"),
+    }
+}
