@@ -1,5 +1,7 @@
 //! A viewer that does not read costs one half-written batch, and catches up when it reads again.
 
+use std::time::Duration;
+
 use skein_engine::ids::ConnectionId;
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
@@ -15,6 +17,9 @@ const BATCH_BYTES: usize = 8_192;
 /// for, doubled, and the batch that is half written.
 const HELD_BYTES_MAX: usize = 160 * 1024;
 
+/// A viewer that has taken nothing for so long is stalled: longer than an acknowledgement waits.
+const SETTLED: Duration = Duration::from_millis(300);
+
 fn offer(edge: &TestEdge, connection: ConnectionId, len: usize, fill: u8) -> Offer {
     let batch = SharedBatch::from_frames(ChatHandle(1), 0, 1, 1, &filler(len, fill));
     edge.with(move |edge| edge.offer(connection, viewer(0), &batch))
@@ -25,14 +30,19 @@ fn stall(edge: &TestEdge) -> (WebSocketClient<std::net::TcpStream>, ConnectionId
     client.message(&edge.hello());
     let connection = edge.connected();
     let mut taken = 0;
-    while offer(edge, connection, BATCH_BYTES, taken as u8) == Offer::Sent {
-        taken += 1;
-        assert!(
-            taken * BATCH_BYTES < HELD_BYTES_MAX,
-            "stale bytes pile up below us"
-        );
+    loop {
+        if offer(edge, connection, BATCH_BYTES, taken as u8) == Offer::Sent {
+            taken += 1;
+            let held = taken * BATCH_BYTES;
+            assert!(held < HELD_BYTES_MAX, "stale bytes pile up below us");
+            continue;
+        }
+        // The kernel of the other end may still take some of it.
+        match edge.events.recv_timeout(SETTLED) {
+            Ok((_, event)) => assert_eq!(event, Event::Writable { connection }),
+            Err(_) => return (client, connection, taken),
+        }
     }
-    (client, connection, taken)
 }
 
 #[test]
