@@ -4,7 +4,8 @@
 //! [`Edge::poll_events`], and hands out frames and batches. Which transport a connection uses
 //! does not matter to it, except through what an offer answers.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,11 +133,20 @@ impl Edge {
     }
 
     /// Waits until [`Edge::poll_events`] may find something. A dropped wait loses nothing.
+    ///
+    /// The shard's other tasks, QUIC's among them, run meanwhile, at least once even when there
+    /// is something at once: a flood on one transport does not starve the other.
     pub async fn ready(&mut self) {
-        tokio::select! {
-            () = self.websockets.ready() => {}
-            () = ready_quic(self.quic.as_ref()) => {}
-            () = sleep_until(self.clock, self.next_deadline_ms()) => {}
+        let mut waited = false;
+        let mut something = pin!(self.something());
+        poll_fn(|cx| {
+            let polled = something.as_mut().poll(cx);
+            waited |= polled.is_pending();
+            polled
+        })
+        .await;
+        if !waited {
+            tokio::task::yield_now().await;
         }
     }
 
@@ -226,6 +236,14 @@ impl Edge {
         };
         self.http.add_stats(&mut stats);
         stats
+    }
+
+    async fn something(&self) {
+        tokio::select! {
+            () = self.websockets.ready() => {}
+            () = ready_quic(self.quic.as_ref()) => {}
+            () = sleep_until(self.clock, self.next_deadline_ms()) => {}
+        }
     }
 
     fn listen(

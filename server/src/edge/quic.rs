@@ -36,6 +36,8 @@ pub struct Quic {
     shared: Rc<QuicShared>,
     endpoint: Endpoint,
     accepting: JoinHandle<()>,
+    /// The time of the last poll: the clock is read once a pass, not once an offer.
+    now_ms: u64,
 }
 
 impl Quic {
@@ -63,11 +65,13 @@ impl Quic {
             shared,
             endpoint,
             accepting,
+            now_ms: clock.now_ms(),
         })
     }
 
     /// Takes what has happened, up to one share.
     pub fn poll(&mut self, now_ms: u64, events: &mut Vec<Event>) {
+        self.now_ms = now_ms;
         for (id, code) in self.shared.overdue(now_ms) {
             match code {
                 Some(code) => quic_tasks::close(&self.shared, id, code, 0, code.text()),
@@ -92,7 +96,7 @@ impl Quic {
 
     /// Offers the frames of a batch to one viewer.
     pub fn offer(&mut self, id: ConnectionId, viewer: ViewerId, frames: Bytes) -> Offered {
-        let now_ms = self.shared.clock.now_ms();
+        let now_ms = self.now_ms;
         let len = frames.len() as u64;
         let offered = self.shared.with(id, |connection, stats| {
             let offered = connection.offer(viewer, frames, now_ms);

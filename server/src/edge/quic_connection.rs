@@ -185,7 +185,7 @@ impl QuicConnection {
 
     /// Offers the frames of a batch; all or nothing is taken.
     pub fn offer(&mut self, viewer: ViewerId, frames: Bytes, now_ms: u64) -> Offered {
-        if !self.present || self.link.close_reason().is_some() {
+        if !self.present {
             return Offered::Gone;
         }
         if self.streams.iter().any(|batch| batch.viewer == viewer) {

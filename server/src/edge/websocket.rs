@@ -5,6 +5,7 @@
 //! whom to give a turn. Turns are taken in line, one share of bytes each, so that nobody who
 //! talks a lot keeps the others waiting.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::net::TcpStream;
@@ -60,8 +61,8 @@ pub struct WebSockets {
     access: Arc<Access>,
     upgraded: Rc<Handoff<Upgraded>>,
     epoll: AsyncFd<OwnedFd>,
-    /// The kernel may have more events than we took.
-    more: bool,
+    /// The kernel may have events that we have not taken.
+    more: Cell<bool>,
     connections: Slots<WebSocketConnection>,
     /// Those that may have something to read.
     line: VecDeque<ConnectionId>,
@@ -90,7 +91,7 @@ impl WebSockets {
             access,
             upgraded,
             epoll,
-            more: false,
+            more: Cell::new(false),
             connections: Slots::new(Transport::WebSocket),
             line: VecDeque::new(),
             deadlines: Deadlines::new(now_ms),
@@ -116,14 +117,17 @@ impl WebSockets {
     /// Waits until [`WebSockets::poll`] may find something other than a deadline. A dropped wait
     /// loses nothing.
     pub async fn ready(&self) {
-        if self.more || !self.line.is_empty() || !self.outbox.is_empty() {
+        if self.more.get() || !self.line.is_empty() || !self.outbox.is_empty() {
             return;
         }
         tokio::select! {
             () = self.upgraded.filled() => {}
             guard = self.epoll.readable() => match guard {
                 // Cleared before the events are taken: what comes in between is an edge again.
-                Ok(mut guard) => guard.clear_ready(),
+                Ok(mut guard) => {
+                    guard.clear_ready();
+                    self.more.set(true);
+                }
                 Err(error) => tracing::error!(%error, "the runtime is gone"),
             }
         }
@@ -241,8 +245,8 @@ impl WebSockets {
         };
         let spare = rustix::buffer::spare_capacity(&mut kernel_events);
         match epoll::wait(self.epoll.get_ref(), spare, Some(&now)) {
-            Ok(count) => self.more = count == WEBSOCKET_EPOLL_EVENTS_MAX,
-            Err(rustix::io::Errno::INTR) => self.more = true,
+            Ok(count) => self.more.set(count == WEBSOCKET_EPOLL_EVENTS_MAX),
+            Err(rustix::io::Errno::INTR) => self.more.set(true),
             Err(error) => tracing::error!(%error, "epoll_wait failed"),
         }
         let readable = epoll::EventFlags::IN

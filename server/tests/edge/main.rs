@@ -5,6 +5,7 @@ mod quic_client;
 mod websocket_client;
 
 mod bad_input;
+mod crowd;
 mod going_away;
 mod http_beside_websocket;
 mod moving_phone;

@@ -119,7 +119,8 @@ impl QuicClient {
     }
 }
 
-fn config(certificate: &[u8], set: impl FnOnce(&mut TransportConfig)) -> ClientConfig {
+/// A configuration that trusts the certificate.
+pub fn config(certificate: &[u8], set: impl FnOnce(&mut TransportConfig)) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(certificate).unwrap())
