@@ -249,7 +249,8 @@ pub enum TruncateError {
         /// Last record held.
         last: Offset,
     },
-    /// The file system refused something; the log is as it was.
+    /// The file system refused something. The log goes on uncut; after a restart it may be cut or
+    /// not. Try again.
     #[error("{action} failed: {source}")]
     Storage {
         /// What was tried, with the file.

@@ -69,11 +69,11 @@ pub const WRITE_BACK_BYTES: usize = 1 << 20;
 /// Largest size (bytes) of a small file (identity, partition state, clean mark) that is read.
 pub const SMALL_FILE_BYTES_MAX: usize = 1 << 20;
 
-const _: () = assert!(SEGMENT_BYTES_FLOOR % SEGMENT_BYTES_STEP == 0);
+const _: () = assert!(SEGMENT_BYTES_FLOOR.is_multiple_of(SEGMENT_BYTES_STEP));
 const _: () = assert!(SEGMENT_BYTES_CEILING <= u32::MAX as u64);
-const _: () = assert!(SEGMENT_HEADER_BYTES % ALIGNMENT == 0);
-const _: () = assert!(BATCH_HEADER_BYTES % ALIGNMENT == 0);
-const _: () = assert!(RECORD_PREFIX_BYTES % ALIGNMENT == 0);
+const _: () = assert!(SEGMENT_HEADER_BYTES.is_multiple_of(ALIGNMENT));
+const _: () = assert!(BATCH_HEADER_BYTES.is_multiple_of(ALIGNMENT));
+const _: () = assert!(RECORD_PREFIX_BYTES.is_multiple_of(ALIGNMENT));
 // A batch of one largest record fits half of the smallest permitted `segment_bytes_max`.
 const _: () = assert!(
     (SEGMENT_BYTES_MAX_FLOOR / 2) as usize

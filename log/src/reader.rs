@@ -84,22 +84,24 @@ impl Reader {
 
     /// Goes to the first batch appended at `time_ms` or later; to the end if there is none.
     pub fn seek_time(&mut self, time_ms: u64) {
-        let segments = self.partition.segments();
-        // Times don't decrease, so the segments before the wanted one come first.
-        let index =
-            segments.partition_point(|segment| segment.is_empty() || segment.last_time() < time_ms);
-        let Some(segment) = segments.get(index) else {
-            return self.seek(self.partition.appended() + 1);
-        };
-        let hint = segment.index.last_where(|entry| entry.time < time_ms);
-        let mut position = hint.map_or(segment.first_position, |entry| entry.position);
-        while let Some(place) = segment.batch_at(position) {
-            if place.header.append_time >= time_ms && place.header.kind == BatchKind::Data {
-                return self.seek(place.header.base_offset.max(self.partition.first_offset()));
+        for segment in self.partition.segments() {
+            if segment.is_empty() || segment.last_time() < time_ms {
+                continue;
             }
-            position += place.header.bytes;
+            let hint = segment.index.last_where(|entry| entry.time < time_ms);
+            let mut position = hint.map_or(segment.first_position, |entry| entry.position);
+            while let Some(place) = segment.batch_at(position) {
+                let header = &place.header;
+                if header.base_offset >= segment.end() {
+                    break; // Cut off: a later segment has these offsets.
+                }
+                if header.append_time >= time_ms && header.kind == BatchKind::Data {
+                    return self.seek(header.base_offset.max(self.partition.first_offset()));
+                }
+                position += header.bytes;
+            }
         }
-        self.seek(segment.end());
+        self.seek(self.partition.appended() + 1);
     }
 
     /// The offset of the next record to read.

@@ -376,24 +376,25 @@ impl Recovery<'_> {
         while batch_limit(capacity) < SEGMENT_HEADER_BYTES + pieces.len() {
             capacity += step;
         }
-        remove_if_there(self.storage, name)
-            .and_then(|()| self.storage.create(name, capacity, batch_limit(capacity)))
-            .map(|stored| {
-                draft.header = SegmentHeader {
-                    generation,
-                    capacity,
-                    ..draft.header
-                };
-                let mut header = [0; HEADER_BYTES];
-                draft.header.encode(&mut header);
-                stored.mapping.memory().copy_in(0, &header);
-                stored
-                    .mapping
-                    .memory()
-                    .copy_in(SEGMENT_HEADER_BYTES, &pieces);
-                stored
-            })
-            .map_err(OpenError::storage(format!("writing {name}")))
+        let action = || OpenError::storage(format!("writing {name}"));
+        remove_if_there(self.storage, name).map_err(action())?;
+        let stored = self
+            .storage
+            .create(name, capacity, batch_limit(capacity))
+            .map_err(action())?;
+        draft.header = SegmentHeader {
+            generation,
+            capacity,
+            ..draft.header
+        };
+        let mut header = [0; HEADER_BYTES];
+        draft.header.encode(&mut header);
+        stored.mapping.memory().copy_in(0, &header);
+        stored
+            .mapping
+            .memory()
+            .copy_in(SEGMENT_HEADER_BYTES, &pieces);
+        Ok(stored)
     }
 
     fn quarantine(&self, name: &str) -> Result<String, OpenError> {

@@ -236,6 +236,12 @@ impl Segment {
         self.is_empty() && self.header.base_offset == self.first_offset && !is_named
     }
 
+    /// All its offsets are claimed by a later segment.
+    pub(crate) fn is_superseded_by(&self, later: &Segment) -> bool {
+        self.header.sequence < later.header.sequence
+            && self.header.base_offset >= later.header.base_offset
+    }
+
     pub(crate) fn is_sealed(&self) -> bool {
         self.sealed.load(Ordering::Acquire)
     }

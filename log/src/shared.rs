@@ -245,32 +245,34 @@ impl Shared {
         }
     }
 
-    /// Gives the file of a segment its proper name. A segment that begins with a gap replaces
-    /// the names of those whose records the gap takes away.
+    /// Gives the file of a segment its proper name, and takes the names of those files away whose
+    /// records it takes away: what is left of them after a crash must not claim offsets. The
+    /// caller syncs the directory, which makes both durable at once.
     pub(crate) fn name_segment(&self, partition: &Partition, segment: &Segment) -> io::Result<()> {
         let Some(file) = segment.file.as_ref().filter(|file| !file.is_named()) else {
             return Ok(());
         };
         let name = names::segment(partition.id, segment.header.base_offset);
-        for other in partition.segments() {
-            let superseded = other.header.base_offset >= segment.header.base_offset
-                && other.header.sequence < segment.header.sequence;
-            let Some(other) = other
-                .file
-                .as_ref()
-                .filter(|file| superseded && !file.is_gone())
-            else {
-                continue;
-            };
-            other.set_gone();
-            if other.name() != name {
-                remove_if_there(&*self.storage, &other.name())?;
-                self.note_directory_change();
+        let superseded: Vec<Arc<Segment>> = partition
+            .segments()
+            .into_iter()
+            .filter(|other| other.is_superseded_by(segment))
+            .collect();
+        for other in superseded.iter().filter_map(|other| other.file.as_ref()) {
+            if other.name() == name {
+                other.set_gone(); // The rename replaces it.
             }
         }
         self.storage.rename(&file.name(), &name)?;
         self.note_directory_change();
         file.set_named(name);
+        for other in superseded.iter().filter_map(|other| other.file.as_ref()) {
+            if !other.is_gone() {
+                other.set_gone();
+                remove_if_there(&*self.storage, &other.name())?;
+                self.note_directory_change();
+            }
+        }
         Ok(())
     }
 }

@@ -630,10 +630,17 @@ impl Writer {
         // What stays has to be durable. Where that fails, the new file begins with a gap.
         let _ = flush(&self.shared, &self.partition);
         self.note_poison();
-        let before = (self.next_offset, self.epochs.clone(), self.hole_from);
+        let before = (self.next_offset, self.hole_from);
+        let persisted = self
+            .partition
+            .state
+            .lock()
+            .expect("partition state")
+            .epoch();
+        let epoch = self.epoch().max(persisted) + 1;
         self.next_offset = offset + 1;
         self.epochs.push(EpochStart {
-            epoch: self.epoch() + 1,
+            epoch,
             first_offset: offset + 1,
         });
         self.hole_from = self.hole_from.filter(|from| *from < self.next_offset);
@@ -645,19 +652,26 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                (self.next_offset, self.epochs, self.hole_from) = before;
+                self.epochs.pop();
+                (self.next_offset, self.hole_from) = before;
                 Err(error)
             }
         }
     }
 
-    /// Makes the cut durable: the new file first, then the state that relies on it.
+    /// Makes the cut durable. The state goes first: an epoch too many makes cursors invalid and
+    /// harms nothing, an epoch too few would make them wrong.
     fn make_cut(&mut self, now_ms: u64) -> io::Result<Active> {
+        self.persist_cut_epoch()?;
         let (active, _) = self.file_segment(0, now_ms)?;
         let file = active.segment.file.as_ref().expect("made from a file");
         file.handle.sync()?;
         self.shared.name_segment(&self.partition, &active.segment)?;
         self.shared.sync_directory()?;
+        Ok(active)
+    }
+
+    fn persist_cut_epoch(&self) -> io::Result<()> {
         let mut state = self.partition.state.lock().expect("partition state");
         let mut next = state.clone();
         next.push_epoch(*self.epochs.last().expect("just pushed"));
@@ -665,8 +679,7 @@ impl Writer {
         let name = names::state(self.partition.id);
         replace(&*self.shared.storage, &name, &next.encode(self.shared.id))?;
         *state = next;
-        drop(state);
-        Ok(active)
+        Ok(())
     }
 
     fn adopt_cut(&mut self, active: Active, offset: Offset) {

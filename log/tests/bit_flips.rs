@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{append, drain, options, payload};
+use common::{Read, append, drain, options, payload};
 use skein_log::{Inspector, Log, MemoryStorage, PartitionId, RecoveryReport};
 
 const P: PartitionId = PartitionId(0);
@@ -13,7 +13,7 @@ const SEGMENT: &str = "p00000-00000000000000000001.seg";
 
 /// Offsets of the three batches: 1 to 2, 3 to 4, 5 to 6; then a fourth that says that they are
 /// durable.
-fn three_batches() -> (Arc<MemoryStorage>, Vec<(u64, Vec<u8>)>, [usize; 4]) {
+fn three_batches() -> (Arc<MemoryStorage>, Vec<Read>, [usize; 4]) {
     let storage = MemoryStorage::new();
     let (mut log, _) = Log::open(storage.clone(), options(1), 0, 1).expect("open");
     let mut writer = log.take_writer(P).expect("writer");

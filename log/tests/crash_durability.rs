@@ -317,7 +317,7 @@ fn violations(
 
 #[test]
 fn durable_acknowledgements_survive_every_crash() {
-    let found = violations(0..2_000, SyncMode::Honest, Acknowledge::WhenDurable);
+    let found = violations(0..1_500, SyncMode::Honest, Acknowledge::WhenDurable);
     assert!(
         found.is_empty(),
         "{} violations: {:#?}",

@@ -68,8 +68,11 @@ pub fn append_many(writer: &mut skein_log::Writer, count: u64, bytes: usize) {
     }
 }
 
+/// A record as it was read: offset and payload.
+pub type Read = (u64, Vec<u8>);
+
 /// Everything a reader gets from its place on: records, and gaps as (from, next).
-pub fn drain(reader: &mut Reader) -> (Vec<(u64, Vec<u8>)>, Vec<(u64, u64)>) {
+pub fn drain(reader: &mut Reader) -> (Vec<Read>, Vec<(u64, u64)>) {
     let (mut records, mut gaps) = (Vec::new(), Vec::new());
     loop {
         match reader.next_batch() {
@@ -88,7 +91,7 @@ pub fn drain(reader: &mut Reader) -> (Vec<(u64, Vec<u8>)>, Vec<(u64, u64)>) {
 }
 
 /// All records of a partition, which has no gap behind its first record.
-pub fn all(log: &Log, partition: u16) -> Vec<(u64, Vec<u8>)> {
+pub fn all(log: &Log, partition: u16) -> Vec<Read> {
     let mut reader = log.reader(PartitionId(partition));
     reader.set_verify(true);
     reader.seek(reader.first_offset());
