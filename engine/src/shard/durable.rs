@@ -1,5 +1,7 @@
 //! Who asked for durability is told when the log's durable watermark has passed the record.
 
+use std::collections::BTreeMap;
+
 use skein_wire::ids::{ChatHandle, Counter, SessionId};
 
 use crate::ids::PartitionId;
@@ -14,7 +16,8 @@ impl Shard {
             return;
         };
         state.durable = state.durable.max(offset);
-        let mut told: Vec<(ChatHandle, SessionId, Counter)> = Vec::new();
+        // Each session once, and in the same order on every run.
+        let mut told: BTreeMap<(ChatHandle, SessionId), Counter> = BTreeMap::new();
         while let Some(waiter) = self.pop_durable(partition) {
             match waiter {
                 DurableWaiter::Api { request, mut reply } => {
@@ -26,18 +29,16 @@ impl Shard {
                     session,
                     counter,
                 } => {
-                    if let Some(session) = self.chats.session_mut(chat, session) {
-                        session.durable_waits = session.durable_waits.saturating_sub(1);
+                    if let Some(live) = self.chats.session_mut(chat, session) {
+                        live.durable_waits = live.durable_waits.saturating_sub(1);
                     }
-                    match told.iter_mut().find(|it| (it.0, it.1) == (chat, session)) {
-                        Some(known) => known.2 = known.2.max(counter),
-                        None => told.push((chat, session, counter)),
-                    }
+                    let durable = told.entry((chat, session)).or_default();
+                    *durable = counter.max(*durable);
                 }
             }
         }
         let now = self.now;
-        for (chat, session, counter) in told {
+        for ((chat, session), counter) in told {
             self.acknowledge(now, chat, session, now, counter);
         }
         self.settle(now);

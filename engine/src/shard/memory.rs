@@ -12,11 +12,7 @@ impl Shard {
     /// Whether a new session may be taken.
     pub(super) fn has_memory(&mut self, now: Timestamp) -> bool {
         let bytes_max = self.config.limits.memory_bytes_max as u64;
-        if now.since_ms(self.memory_checked_at) >= SUM_INTERVAL_MS
-            || self.stats.memory_bytes > bytes_max
-        {
-            self.keep_within_memory(now);
-        }
+        self.watch_memory(now);
         self.stats.memory_bytes <= bytes_max
     }
 

@@ -28,7 +28,13 @@ impl Shard {
             durable: sent.durable,
         };
         let source = (from, sent.connection);
-        self.take_points(now, source, &sent.target, manner, vec![sent.point]);
+        self.take_points(
+            now,
+            source,
+            &sent.target,
+            manner,
+            std::iter::once(sent.point),
+        );
     }
 
     pub(super) fn take_upload(&mut self, now: Timestamp, from: ShardId, sent: Upload) {
@@ -37,7 +43,8 @@ impl Shard {
             durable: sent.durable,
         };
         let source = (from, sent.connection);
-        self.take_points(now, source, &sent.target, manner, sent.points);
+        let points = sent.points.into_iter();
+        self.take_points(now, source, &sent.target, manner, points);
     }
 
     fn take_points(
@@ -46,10 +53,10 @@ impl Shard {
         source: (ShardId, ConnectionId),
         target: &Target,
         manner: Manner,
-        points: Vec<Point>,
+        points: impl Iterator<Item = Point>,
     ) {
         if let Err(code) = self.check_target(target) {
-            self.refuse_points(source, target, code, &points);
+            self.refuse_points(source, target, code, points);
             return;
         }
         for point in points {
@@ -167,9 +174,9 @@ impl Shard {
         source: (ShardId, ConnectionId),
         target: &Target,
         code: Code,
-        points: &[Point],
+        points: impl Iterator<Item = Point>,
     ) {
-        let verdict = |point: &Point| Verdict {
+        let verdict = |point: Point| Verdict {
             counter: point.counter,
             code,
         };
@@ -179,7 +186,7 @@ impl Shard {
             session: target.session,
             counter: Counter(0),
             durable: Counter(0),
-            verdicts: points.iter().map(verdict).collect(),
+            verdicts: points.map(verdict).collect(),
         };
         self.post(source.0, message);
     }

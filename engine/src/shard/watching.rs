@@ -39,8 +39,10 @@ impl Shard {
     }
 
     /// Serves a bounded number of viewers. Outputs are drained before, so that each has been told
-    /// of its watch.
+    /// of its watch; and after, for the slice of a checkpoint that may have been written: this is the
+    /// moment in a pass when what was appended has come back from the log.
     pub fn fan_out<S: Sink + ?Sized>(&mut self, now: Timestamp, sink: &mut S) -> FanOutReport {
+        self.write_checkpoints();
         self.fan_out.pass(now, &self.chats, sink)
     }
 

@@ -3,6 +3,7 @@
 //! timer.
 
 mod bounds;
+mod chaos;
 mod membership;
 mod negative;
 mod restart;

@@ -63,7 +63,7 @@ fn sessions_members_points_and_admission_survive() {
             let partition = rig.partition();
             rig.shards[usize::from(owner)].begin_checkpoint(partition);
             rig.settle();
-            assert!(rig.checkpoints[&partition] > 1);
+            assert!(rig.checkpoints[&partition].0 > 1);
         }
         rig.send_point(sender, shared.share, 11);
         rig.send(sender, Rig::history_frame(shared.share, &[6]));

@@ -70,7 +70,8 @@ pub struct Rig {
     pub control_state: ControlState,
     pub closed: BTreeMap<Peer, Code>,
     pub events: Vec<String>,
-    pub checkpoints: BTreeMap<PartitionId, u64>,
+    /// Begin and end of the newest checkpoint.
+    pub checkpoints: BTreeMap<PartitionId, (u64, u64)>,
     pub replies: BTreeMap<RequestId, ChatResult>,
     pub purged: Vec<(Peer, ViewerId)>,
     pub outputs: usize,
@@ -82,6 +83,7 @@ pub struct Rig {
     durable_told: Vec<u64>,
     held: VecDeque<(u16, ProposalId, Command)>,
     frames: BTreeMap<Peer, Vec<Update>>,
+    users: BTreeMap<Peer, String>,
     viewers: BTreeMap<Peer, Viewer>,
     /// Connections whose transport takes nothing.
     pub stalled: Vec<Peer>,
@@ -164,6 +166,7 @@ impl Rig {
             durable_told: vec![0; usize::from(partitions)],
             held: VecDeque::new(),
             frames: BTreeMap::new(),
+            users: BTreeMap::new(),
             viewers: BTreeMap::new(),
             stalled: Vec::new(),
             connections: 0,
@@ -182,6 +185,17 @@ impl Rig {
             log.truncate(log.len() - lost.min(log.len()));
         }
         self.start(shards);
+    }
+
+    /// Like [`Self::restart`], in the middle of whatever is going on: what was proposed and not
+    /// committed is gone too. A checkpoint whose end was lost does not count.
+    pub fn crash(&mut self, lost: usize) {
+        self.control = Control::Commit;
+        self.rings_are_full = false;
+        let heads: Vec<u64> = self.logs.iter().map(|log| log.len() as u64).collect();
+        self.checkpoints
+            .retain(|partition, (_, end)| *end + lost as u64 <= heads[usize::from(partition.0)]);
+        self.restart(lost);
     }
 
     fn start(&mut self, shards: u16) {
@@ -222,7 +236,8 @@ impl Rig {
         }
         for number in owned {
             let partition = PartitionId(number);
-            let from = self.checkpoints.get(&partition).copied().unwrap_or(1);
+            let checkpoint = self.checkpoints.get(&partition);
+            let from = checkpoint.map_or(1, |(begin, _)| *begin);
             for (offset, stored) in self.stored(number, from) {
                 recovered.replay(partition, offset, stored.time_ms, stored.record.as_raw());
             }
@@ -379,9 +394,11 @@ impl Rig {
                 self.work_control();
             }
             Output::Checkpointed {
-                partition, begin, ..
+                partition,
+                begin,
+                end,
             } => {
-                self.checkpoints.insert(partition, begin);
+                self.checkpoints.insert(partition, (begin, end));
             }
             Output::Event { event, .. } => {
                 self.events.push(format!("{:?}", event.what));
@@ -513,7 +530,13 @@ impl Rig {
         };
         self.shards[usize::from(shard)].handle_connected(self.now, ConnectionId(number), identity);
         self.settle();
-        Peer { shard, number }
+        let peer = Peer { shard, number };
+        self.users.insert(peer, name.to_owned());
+        peer
+    }
+
+    pub fn user_of(&self, peer: Peer) -> &str {
+        &self.users[&peer]
     }
 
     pub fn disconnect(&mut self, peer: Peer) {
