@@ -3,6 +3,8 @@
 
 use skein_wire::error::Code;
 
+use crate::fan_out::FanOutReport;
+
 /// Refusals are counted by code; codes are small numbers.
 const CODES: usize = 128;
 
@@ -43,6 +45,8 @@ pub struct Stats {
     pub checkpoints: u64,
     /// Times that memory was given back.
     pub give_backs: u64,
+    /// What the passes over the viewers did, summed up; `more` is that of the last one.
+    pub fan_out: FanOutReport,
     /// Connections now.
     pub connections: u64,
     /// Viewers now.
@@ -80,6 +84,7 @@ impl Default for Stats {
             images_sent: 0,
             checkpoints: 0,
             give_backs: 0,
+            fan_out: FanOutReport::default(),
             connections: 0,
             viewers: 0,
             chats_owned: 0,
@@ -98,6 +103,20 @@ impl Stats {
         if let Some(count) = self.refused.get_mut(code as usize) {
             *count += 1;
         }
+    }
+
+    /// Adds what a pass over the viewers did.
+    pub fn count_fan_out(&mut self, report: &FanOutReport) {
+        let sum = &mut self.fan_out;
+        sum.batches += report.batches;
+        sum.batch_bytes += report.batch_bytes;
+        sum.sent += report.sent;
+        sum.datagrams += report.datagrams;
+        sum.streams += report.streams;
+        sum.full += report.full;
+        sum.sent_bytes += report.sent_bytes;
+        sum.heads += report.heads;
+        sum.more = report.more;
     }
 
     /// How often a code was given.

@@ -13,6 +13,7 @@ use crate::chat::{Chat, Role};
 use crate::chat_event::What;
 use crate::command::Command;
 use crate::journal::Entry;
+use crate::limits::DEMAND_INTERVAL_MS;
 use crate::obligation::{MemberChange, Purpose};
 use crate::peer_message::Answer;
 use crate::rights::Rights;
@@ -322,7 +323,7 @@ impl Shard {
             members: HashMap::with_hasher(RandomState::default()),
             audience: Audience::default(),
             demand_told_ms: 0,
-            demand_told_at: Timestamp(now.0.saturating_sub(crate::limits::DEMAND_INTERVAL_MS)),
+            demand_told_at: Timestamp(now.0.saturating_sub(DEMAND_INTERVAL_MS)),
             role: Role::Owner(Box::default()),
         });
     }

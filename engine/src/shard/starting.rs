@@ -3,11 +3,13 @@
 
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, ChatName, SessionId, UserName};
+use skein_wire::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 
 use crate::caller::Caller;
 use crate::command::Command;
 use crate::control_state::KEY_KEPT_MS;
 use crate::journal::{Entry, Started};
+use crate::limits::BINDINGS_PER_SESSION_MAX;
 use crate::obligation::Purpose;
 use crate::owner::{Extending, Key, Starting};
 use crate::peer_message::{Answer, Bound, Message, Start, Target};
@@ -30,6 +32,10 @@ impl Shard {
         let chat = self.chats.named(&start.chat).ok_or(Self::not_found())?;
         self.check_right(chat, &start.user, Rights::SHARE)?;
         self.check_duration(start.duration_s)?;
+        if start.idempotency_key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
+            let text = "an idempotency key has at most 64 bytes";
+            return Err(WireError::new(Code::BadRequest, text));
+        }
         if let Some(session) = self.session_of_key(now, chat, &start)? {
             return self.start_again(now, caller, chat, &start.user, session);
         }
@@ -100,7 +106,7 @@ impl Shard {
     ) -> Result<(), WireError> {
         let owner = self.chats.owner_mut(chat).ok_or(Self::not_found())?;
         if let Some(starting) = owner.starting.get_mut(&session) {
-            if starting.callers.len() >= crate::limits::BINDINGS_PER_SESSION_MAX {
+            if starting.callers.len() >= BINDINGS_PER_SESSION_MAX {
                 return Err(WireError::of(Code::LimitReached));
             }
             starting.callers.push(caller);

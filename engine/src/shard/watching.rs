@@ -43,7 +43,9 @@ impl Shard {
     /// moment in a pass when what was appended has come back from the log.
     pub fn fan_out<S: Sink + ?Sized>(&mut self, now: Timestamp, sink: &mut S) -> FanOutReport {
         self.write_checkpoints();
-        self.fan_out.pass(now, &self.chats, sink)
+        let report = self.fan_out.pass(now, &self.chats, sink);
+        self.stats.count_fan_out(&report);
+        report
     }
 
     pub(super) fn watch(&mut self, now: Timestamp, connection: ConnectionId, watch: Watch) {

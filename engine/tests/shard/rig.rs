@@ -308,7 +308,8 @@ impl Rig {
         busy
     }
 
-    fn carry(&mut self, from: u16) -> bool {
+    /// Moves the messages of a shard to the others.
+    pub fn carry(&mut self, from: u16) -> bool {
         let mut busy = false;
         for to in 0..self.shards.len() as u16 {
             while !self.rings_are_full

@@ -57,7 +57,6 @@ fn a_mirror_that_begins_while_points_come_misses_none() {
 
 #[test]
 fn a_second_chat_of_a_followed_partition_is_read_again_where_it_was_missed() {
-    // One partition only, so that both chats share it.
     let mut rig = Rig::new(2).with_members();
     let (owner, other) = rig.owner_and_other();
     let partition = rig.partition();
@@ -100,8 +99,13 @@ fn a_second_chat_of_a_followed_partition_is_read_again_where_it_was_missed() {
             ..watch
         }),
     );
+    // The owner makes the image; before it arrives, a point is appended and followed.
+    rig.carry(other);
+    rig.rings_are_full = true;
+    rig.send_point(sender, shared.share, 2);
+    rig.rings_are_full = false;
     rig.settle();
-    for counter in 2..=5 {
+    for counter in 3..=5 {
         rig.send_point(sender, shared.share, counter);
     }
     let counters = rig.viewer(viewer).counters(shared.session);
