@@ -26,6 +26,7 @@ use crate::edge::quic_connection::Offered;
 use crate::edge::quic_shared::QuicShared;
 use crate::edge::quic_tasks;
 use crate::edge::stats::TransportStats;
+use crate::edge::steering;
 use crate::limits::{
     EVENTS_PER_POLL_MAX, QUIC_HANDSHAKE_DEADLINE_MS, QUIC_HANDSHAKES_MAX, QUIC_RETRY_FROM,
 };
@@ -53,12 +54,16 @@ impl Quic {
         access: Arc<Access>,
         clock: Clock,
     ) -> Result<Self, EdgeError> {
+        let group = (shards > 1).then(|| socket.try_clone()).transpose()?;
         let endpoint = Endpoint::new(
             config.endpoint(shard, shards),
             Some(config.server()),
             socket,
             Arc::new(TokioRuntime),
         )?;
+        if let Some(Err(error)) = group.as_ref().map(steering::keep_packets_apart) {
+            tracing::warn!(%error, "connections behind one address may lose packets");
+        }
         let shared = QuicShared::new(access, clock);
         let accepting = spawn_local(accept(Rc::clone(&shared), endpoint.clone()));
         Ok(Self {

@@ -51,15 +51,36 @@ pub fn attach(socket: &UdpSocket, shards: u16) -> io::Result<()> {
         len: filter.len() as u16,
         filter: filter.as_mut_ptr(),
     };
-    // SAFETY: the descriptor is open while `socket` lives, and `option` and the instructions it
-    // points to live until the call returns; the kernel copies both.
+    set(
+        socket,
+        libc::SOL_SOCKET,
+        libc::SO_ATTACH_REUSEPORT_CBPF,
+        &option,
+    )
+}
+
+/// Tells the kernel not to join packets before it picks the socket (GRO, which quinn turns on):
+/// those of two connections behind one address would all follow the first one's id. Call after
+/// quinn has the socket.
+///
+/// # Errors
+/// What the kernel says; then connections behind one address may lose packets.
+pub fn keep_packets_apart(socket: &UdpSocket) -> io::Result<()> {
+    let off: libc::c_int = 0;
+    set(socket, libc::SOL_UDP, libc::UDP_GRO, &off)
+}
+
+/// One `setsockopt`. The options above copy what they are given, and what the program points to.
+fn set<T>(socket: &UdpSocket, level: i32, option: i32, value: &T) -> io::Result<()> {
+    // SAFETY: the descriptor is open while `socket` lives; `value`, and for the filter the
+    // instructions that it points to, live until the call returns, and the kernel copies them.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_REUSEPORT_CBPF,
-            (&raw const option).cast(),
-            size_of_val(&option) as libc::socklen_t,
+            level,
+            option,
+            std::ptr::from_ref(value).cast(),
+            size_of_val(value) as libc::socklen_t,
         )
     };
     match result {

@@ -6,6 +6,7 @@ mod websocket_client;
 
 mod bad_input;
 mod crowd;
+mod deadlines;
 mod going_away;
 mod http_beside_websocket;
 mod moving_phone;
