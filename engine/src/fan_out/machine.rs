@@ -10,10 +10,11 @@ use slab::Slab;
 use crate::batch_builder::{BatchBuilder, Scope};
 use crate::fan_out::chat_viewers::{ChatViewers, Slice, id_of};
 use crate::fan_out::pacing::Pacing;
+use crate::fan_out::report::FanOutReport;
 use crate::fan_out::timers::{Timers, Wake};
 use crate::fan_out::viewer::{Place, Viewer};
 use crate::ids::{ConnectionId, ViewerId};
-use crate::sink::{Offer, Sink};
+use crate::sink::Sink;
 use crate::table::{Table, Tables};
 use crate::time::Timestamp;
 
@@ -39,44 +40,6 @@ pub struct WatchSpec {
     pub trail: u8,
     /// Shortest time between two batches, milliseconds; 0 = as they come.
     pub interval_ms: u32,
-}
-
-/// What a pass did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FanOutReport {
-    /// Batches encoded.
-    pub batches: u64,
-    /// Bytes of them.
-    pub batch_bytes: u64,
-    /// Offers that an ordered transport took.
-    pub sent: u64,
-    /// Offers that went as datagrams.
-    pub datagrams: u64,
-    /// Offers that opened a stream.
-    pub streams: u64,
-    /// Offers for which there was no room.
-    pub full: u64,
-    /// Bytes taken by transports.
-    pub sent_bytes: u64,
-    /// `Head` frames handed over.
-    pub heads: u64,
-    /// Whether there is more to do at once: the pass was cut off by its bound.
-    pub more: bool,
-}
-
-impl FanOutReport {
-    pub(crate) fn count(&mut self, offer: Offer, bytes: usize) {
-        match offer {
-            Offer::Sent => self.sent += 1,
-            Offer::Datagram => self.datagrams += 1,
-            Offer::Streaming => self.streams += 1,
-            Offer::Full => self.full += 1,
-            Offer::Gone => {}
-        }
-        if matches!(offer, Offer::Sent | Offer::Datagram | Offer::Streaming) {
-            self.sent_bytes += bytes as u64;
-        }
-    }
 }
 
 /// The viewers of a shard.

@@ -18,12 +18,14 @@ mod chat_viewers;
 mod heads;
 mod machine;
 mod pacing;
+mod report;
 mod scope_viewers;
 mod timers;
 mod viewer;
 mod walk;
 
 pub use heads::BATCHES_PER_SCOPE_MAX;
-pub use machine::{FanOut, FanOutReport, WatchSpec};
+pub use machine::{FanOut, WatchSpec};
 pub use pacing::Pacing;
+pub use report::FanOutReport;
 pub use viewer::VIEWER_BYTES_MAX;
