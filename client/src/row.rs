@@ -35,6 +35,8 @@ pub struct Row {
     said: Counter,
     had: Had,
     seen: SeenCounters,
+    /// Counters below this were there before the viewer was. Shared batches may list them.
+    floor: u64,
 }
 
 /// How many of a session's points a viewer has accounted for.
@@ -67,6 +69,7 @@ impl Row {
             said: Counter(0),
             had: Had::New,
             seen: SeenCounters::new(context.delivery == Delivery::Every),
+            floor: 0,
         }
     }
 
@@ -146,9 +149,16 @@ impl Row {
     fn apply_points(&mut self, entry: &Entry, context: Context, events: &mut Vec<Event>) -> bool {
         let listed = self.listed(entry);
         let listed_count = listed.len() as u64;
+        if let Some(oldest) = listed.first()
+            && context.full
+            && matches!(self.had, Had::New)
+        {
+            self.floor = oldest.counter.0;
+        }
+        let floor = self.floor;
         let new: Vec<ShownPoint> = listed
             .into_iter()
-            .filter(|point| self.seen.insert(point.counter.0))
+            .filter(|point| point.counter.0 >= floor && self.seen.insert(point.counter.0))
             .collect();
         if context.delivery == Delivery::Every {
             let lost = self.account(entry.skipped, listed_count, new.len() as u64, context.full);
