@@ -262,9 +262,14 @@ impl Sender {
         })
     }
 
+    /// Why the server would not go on with the share, once, if it would not.
+    pub fn take_failure(&self) -> Option<ClientError> {
+        self.lock().failed.take()
+    }
+
     /// Why the share ended without a session.
     fn failure(&self) -> ClientError {
-        let failed = self.lock().failed.take();
+        let failed = self.take_failure();
         failed.unwrap_or_else(|| ClientError::Io(io::ErrorKind::ConnectionAborted.into()))
     }
 

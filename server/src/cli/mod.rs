@@ -5,13 +5,23 @@
 
 pub mod api;
 pub mod duration;
+pub mod time_text;
 pub mod trace;
+
+pub mod connect_args;
+pub mod gpx;
+pub mod json_line;
+pub mod pace;
+pub mod report;
+pub mod watch_table;
 
 pub mod demo;
 pub mod member;
 pub mod serve;
 pub mod session;
+pub mod share;
 pub mod token;
+pub mod watch;
 
 use std::process::ExitCode;
 
@@ -39,6 +49,10 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Run the server.
     Serve(serve::ServeArgs),
+    /// Share a recorded track as one live session.
+    Share(share::ShareArgs),
+    /// Watch a chat.
+    Watch(watch::WatchArgs),
     /// Print a token for a user.
     Token(token::TokenArgs),
     /// Add, remove and list the members of a chat.
@@ -62,6 +76,8 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Share(args) => share::run(args),
+        Command::Watch(args) => watch::run(args),
         Command::Token(args) => token::run(args),
         Command::Member(args) => member::run(args),
         Command::Session(args) => session::run(args),

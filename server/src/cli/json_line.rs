@@ -1,0 +1,328 @@
+//! A change as JSON: the stable format of `skein watch`.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use skein_client::change::{Change, Event, ShownPoint};
+use skein_wire::point::{Fix, Payload};
+
+/// One change. Fields that do not apply are left out.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct JsonLine {
+    /// `started`, `point`, `heartbeat`, `stale`, `ended`, `skipped` or `resync`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The chat.
+    pub chat: String,
+    /// The session, 16 hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Its member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Start again from here after this change.
+    pub cursor: String,
+    /// Degrees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lat: Option<f64>,
+    /// Degrees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lon: Option<f64>,
+    /// Device time, milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub captured_at: Option<i64>,
+    /// The sender's count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counter: Option<u64>,
+    /// Metres.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// Degrees clockwise from north.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heading: Option<f64>,
+    /// Metres per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed: Option<f64>,
+    /// Percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub battery: Option<u8>,
+    /// An encrypted point, hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
+    /// True: it lies behind a point that came before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub historical: Option<bool>,
+    /// Server time of the start, milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<u64>,
+    /// Server time of the end, milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// True: the session was known, its end is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extended: Option<bool>,
+    /// Server time of a state, milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
+    /// Why a session ended: `stopped`, `expired`, `revoked`, or `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<&'static str>,
+    /// How many points were skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+}
+
+impl JsonLine {
+    /// The line of a change; `None` for the end of a watch, which is not a change of the chat.
+    pub fn of(change: &Change) -> Option<Self> {
+        let subject = change.subject.as_deref();
+        let line = Self {
+            chat: change.chat.to_string(),
+            session: subject.map(|subject| subject.session.to_string()),
+            user: subject.map(|subject| subject.user.to_string()),
+            cursor: change.cursor.to_string(),
+            ..Self::default()
+        };
+        Some(match &change.event {
+            Event::Started {
+                started_at_ms,
+                expires_at_ms,
+                ..
+            } => Self {
+                kind: "started",
+                started_at: Some(*started_at_ms),
+                expires_at: Some(*expires_at_ms),
+                ..line
+            },
+            Event::Extended { expires_at_ms } => Self {
+                kind: "started",
+                expires_at: Some(*expires_at_ms),
+                extended: Some(true),
+                ..line
+            },
+            Event::Point { point, historical } => Self {
+                kind: "point",
+                historical: historical.then_some(true),
+                ..line.with_point(point)
+            },
+            Event::Heartbeat { at_ms } => Self {
+                kind: "heartbeat",
+                at: Some(*at_ms),
+                ..line
+            },
+            Event::Stale { at_ms } => Self {
+                kind: "stale",
+                at: Some(*at_ms),
+                ..line
+            },
+            Event::Ended { why, at_ms } => Self {
+                kind: "ended",
+                why: Some(why.map_or("unknown", |why| why.name())),
+                at: *at_ms,
+                ..line
+            },
+            Event::Skipped { count } => Self {
+                kind: "skipped",
+                count: Some(*count),
+                ..line
+            },
+            Event::Resync => Self {
+                kind: "resync",
+                ..line
+            },
+            Event::WatchEnded { .. } => return None,
+        })
+    }
+
+    /// The line as a GeoJSON feature: a point, or no geometry where there is none.
+    pub fn to_feature(&self) -> Value {
+        let geometry = match (self.lat, self.lon) {
+            (Some(lat), Some(lon)) => json!({"type": "Point", "coordinates": [lon, lat]}),
+            _ => Value::Null,
+        };
+        let mut properties = serde_json::to_value(self).unwrap_or_default();
+        if let Some(properties) = properties.as_object_mut() {
+            properties.remove("lat");
+            properties.remove("lon");
+        }
+        json!({"type": "Feature", "geometry": geometry, "properties": properties})
+    }
+
+    fn with_point(self, point: &ShownPoint) -> Self {
+        let line = Self {
+            counter: Some(point.counter.0),
+            captured_at: Some(point.captured_at_ms),
+            ..self
+        };
+        match &point.payload {
+            Payload::Fix(fix) => line.with_fix(fix),
+            Payload::Sealed(blob) => Self {
+                sealed: Some(blob.iter().map(|byte| format!("{byte:02x}")).collect()),
+                ..line
+            },
+        }
+    }
+
+    fn with_fix(self, fix: &Fix) -> Self {
+        let hundredths = |value: f64| (value * 100.0).round() / 100.0;
+        Self {
+            lat: Some(fix.position.lat()),
+            lon: Some(fix.position.lon()),
+            accuracy: fix.accuracy.map(|accuracy| hundredths(accuracy.metres())),
+            heading: fix.heading.map(|heading| hundredths(heading.degrees())),
+            speed: fix.speed.map(|speed| hundredths(speed.mps())),
+            battery: fix.battery,
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use skein_client::change::{Change, Event, ShownPoint, Subject};
+    use skein_wire::ids::{ChatName, Counter, Cursor, SessionId, UserName};
+    use skein_wire::point::{Accuracy, Fix, Heading, Payload, Position, Speed};
+    use skein_wire::update::SessionState;
+
+    use crate::cli::json_line::JsonLine;
+
+    fn line(event: Event, with_subject: bool) -> JsonLine {
+        let subject = Subject {
+            session: SessionId(0xa1),
+            user: UserName::new("ana \"b\"").expect("a name"),
+        };
+        let change = Change {
+            chat: ChatName::new("geese").expect("a name"),
+            subject: with_subject.then(|| Arc::new(subject)),
+            cursor: Cursor {
+                log: 0xabc,
+                epoch: 3,
+                offset: 77,
+            },
+            event,
+        };
+        JsonLine::of(&change).expect("a change of the chat")
+    }
+
+    fn check(event: Event, with_subject: bool, expect: &str) {
+        let line = line(event, with_subject);
+        assert_eq!(serde_json::to_string(&line).expect("json"), expect);
+    }
+
+    fn point(payload: Payload) -> ShownPoint {
+        ShownPoint {
+            counter: Counter(9),
+            captured_at_ms: -1,
+            payload,
+        }
+    }
+
+    #[test]
+    fn the_lines_are_the_stable_format() {
+        let position = Position {
+            lat_e6: 45_273_519,
+            lon_e6: -13_000_000,
+        };
+        let fix = Fix {
+            position,
+            ..Fix::default()
+        };
+        let full = Fix {
+            heading: Some(Heading(64)),
+            speed: Speed::from_mps(1.35),
+            accuracy: Accuracy::from_metres(5.0),
+            battery: Some(81),
+            ..fix
+        };
+        let who = r#""chat":"geese","session":"00000000000000a1","user":"ana \"b\"","cursor":"0000000000000abc-3-77""#;
+        let cases = [
+            (
+                Event::Started {
+                    started_at_ms: 1,
+                    expires_at_ms: 2,
+                    sealed: false,
+                },
+                r#"{"type":"started",WHO,"started_at":1,"expires_at":2}"#,
+            ),
+            (
+                Event::Extended { expires_at_ms: 3 },
+                r#"{"type":"started",WHO,"expires_at":3,"extended":true}"#,
+            ),
+            (
+                Event::Point {
+                    point: point(Payload::Fix(fix)),
+                    historical: false,
+                },
+                r#"{"type":"point",WHO,"lat":45.273519,"lon":-13.0,"captured_at":-1,"counter":9}"#,
+            ),
+            (
+                Event::Point {
+                    point: point(Payload::Fix(full)),
+                    historical: true,
+                },
+                r#"{"type":"point",WHO,"lat":45.273519,"lon":-13.0,"captured_at":-1,"counter":9,"accuracy":5.01,"heading":90.0,"speed":1.35,"battery":81,"historical":true}"#,
+            ),
+            (
+                Event::Point {
+                    point: point(Payload::Sealed(vec![0, 255].into())),
+                    historical: false,
+                },
+                r#"{"type":"point",WHO,"captured_at":-1,"counter":9,"sealed":"00ff"}"#,
+            ),
+            (
+                Event::Heartbeat { at_ms: 4 },
+                r#"{"type":"heartbeat",WHO,"at":4}"#,
+            ),
+            (Event::Stale { at_ms: 5 }, r#"{"type":"stale",WHO,"at":5}"#),
+            (
+                Event::Ended {
+                    why: Some(SessionState::Expired),
+                    at_ms: Some(6),
+                },
+                r#"{"type":"ended",WHO,"at":6,"why":"expired"}"#,
+            ),
+            (
+                Event::Ended {
+                    why: None,
+                    at_ms: None,
+                },
+                r#"{"type":"ended",WHO,"why":"unknown"}"#,
+            ),
+            (
+                Event::Skipped { count: 7 },
+                r#"{"type":"skipped",WHO,"count":7}"#,
+            ),
+        ];
+        for (event, expect) in cases {
+            check(event, true, &expect.replace("WHO", who));
+        }
+        check(
+            Event::Resync,
+            false,
+            r#"{"type":"resync","chat":"geese","cursor":"0000000000000abc-3-77"}"#,
+        );
+    }
+
+    #[test]
+    fn a_feature_has_its_place_in_its_geometry_alone() {
+        let position = Position {
+            lat_e6: 1_500_000,
+            lon_e6: 2_250_000,
+        };
+        let payload = Payload::Fix(Fix {
+            position,
+            ..Fix::default()
+        });
+        let event = Event::Point {
+            point: point(payload),
+            historical: false,
+        };
+        let feature = line(event, true).to_feature();
+        assert_eq!(feature["geometry"]["coordinates"][0], 2.25);
+        assert_eq!(feature["properties"]["type"], "point");
+        assert!(feature["properties"].get("lat").is_none());
+        let feature = line(Event::Stale { at_ms: 1 }, true).to_feature();
+        assert!(feature["geometry"].is_null());
+    }
+}

@@ -1,0 +1,284 @@
+//! `skein watch`: shows what happens in a chat.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use skein_client::change::{Change, Event};
+use skein_client::viewer::{Viewer, ViewerEvent};
+use skein_client::viewer_state::{WatchId, WatchOptions};
+use skein_wire::ids::{ChatName, Cursor};
+use skein_wire::limits::TRAIL_POINTS_MAX;
+use skein_wire::request::Delivery;
+use tokio::time::Instant;
+
+use crate::cli::connect_args::ConnectArgs;
+use crate::cli::json_line::JsonLine;
+use crate::cli::{duration, trace, watch_table};
+
+/// Between two drawings of the table: people do not read faster.
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// How changes are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table on a terminal, a line for each change elsewhere.
+    Table,
+    /// A JSON object per line and change.
+    Jsonl,
+    /// A GeoJSON feature per line and change; changes without a place have no geometry.
+    Geojson,
+}
+
+/// Which points are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeliveryArg {
+    /// All, as far as the server still holds them; the others are counted as skipped.
+    Every,
+    /// The newest of each session.
+    Latest,
+}
+
+/// Arguments of `skein watch`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  skein watch --chat hike --token \"$TOKEN\" --server quic://127.0.0.1:4433 --insecure
+  skein watch --chat hike --token \"$TOKEN\" --server ws://127.0.0.1:8080 --format jsonl --for 60
+
+jsonl: one object per change with `type` (started, point, heartbeat, stale, ended, skipped, resync),
+`chat`, `session`, `user` and `cursor`. Points have `lat`, `lon`, `captured_at` (ms), `counter` and,
+where the sender knows them, `accuracy` (m), `heading` (degrees) and `speed` (m/s); `ended` has `why`,
+`skipped` has `count`; a `started` with `extended` says a new end. Start again with --cursor and the
+cursor of the last line: nothing is missed, and nothing but what changed is told.
+
+geojson: one Feature per line and change, with the same fields as `properties`.
+
+Being offline is said on stderr; it says nothing about those who share.")]
+pub struct WatchArgs {
+    /// The chat.
+    #[arg(long)]
+    pub chat: ChatName,
+    /// The server.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// How changes are shown.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Which points are wanted.
+    #[arg(long, value_enum, default_value_t = DeliveryArg::Every)]
+    pub delivery: DeliveryArg,
+    /// Go on from here, as an earlier watch has told.
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<Cursor>,
+    /// Begin with so many earlier points of each session.
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u8).range(0..=TRAIL_POINTS_MAX as i64))]
+    pub trail: u8,
+    /// End after this long; without it, on Ctrl-C.
+    #[arg(long = "for", value_name = "SECS", value_parser = duration::parse)]
+    pub limit: Option<Duration>,
+}
+
+/// Runs `skein watch`.
+///
+/// # Errors
+/// When the server refuses, or the watch ends against the user's will.
+pub fn run(args: WatchArgs) -> anyhow::Result<()> {
+    trace::init("warn");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    match runtime.block_on(watch(&args)) {
+        // Whoever read has read enough.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
+    let end = args.limit.map(|limit| Instant::now() + limit);
+    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+    let connect = Viewer::connect(args.connect.options()?);
+    let viewer = tokio::select! {
+        viewer = connect => viewer,
+        _ = &mut interrupt => return Ok(()),
+        () = sleep_until(end) => return Ok(()),
+    };
+    let mut viewer = viewer.with_context(|| format!("cannot watch {}", args.chat))?;
+    let id = viewer.watch(options(args));
+    let mut screen = Screen::new(args, id);
+    loop {
+        let event = tokio::select! {
+            biased;
+            _ = &mut interrupt => break,
+            () = sleep_until(end) => break,
+            event = viewer.next() => event?,
+            () = sleep_until(screen.redraw_at) => {
+                screen.redraw(&viewer)?;
+                continue;
+            }
+        };
+        match event {
+            Some(ViewerEvent::Change(change)) => screen.show(&change)?,
+            Some(ViewerEvent::Offline { why, retry_ms }) => {
+                let seconds = retry_ms as f64 / 1_000.0;
+                eprintln!("offline: {why}; trying again in {seconds:.1} s");
+            }
+            Some(ViewerEvent::Online) => eprintln!("online again"),
+            None => break,
+        }
+    }
+    if screen.redraw_at.is_some() {
+        screen.redraw(&viewer)?;
+    }
+    viewer.close().await;
+    Ok(())
+}
+
+fn options(args: &WatchArgs) -> WatchOptions {
+    let mut options = WatchOptions::new(args.chat.clone());
+    options.cursor = args.cursor;
+    options.trail = args.trail;
+    options.delivery = match args.delivery {
+        DeliveryArg::Every => Delivery::Every,
+        DeliveryArg::Latest => Delivery::Latest,
+    };
+    options
+}
+
+/// Where changes are shown.
+struct Screen<'a> {
+    args: &'a WatchArgs,
+    id: WatchId,
+    is_terminal: bool,
+    /// When the table is drawn again; `None` where nothing is drawn.
+    redraw_at: Option<Instant>,
+}
+
+impl<'a> Screen<'a> {
+    fn new(args: &'a WatchArgs, id: WatchId) -> Self {
+        let is_terminal = args.format == Format::Table && io::stdout().is_terminal();
+        Self {
+            args,
+            id,
+            is_terminal,
+            redraw_at: is_terminal.then(Instant::now),
+        }
+    }
+
+    fn show(&self, change: &Change) -> anyhow::Result<()> {
+        if let Event::WatchEnded { code, text } = &change.event {
+            bail!("the watch of {} is over ({code}): {text}", change.chat);
+        }
+        let line = match self.args.format {
+            Format::Table if self.is_terminal => return Ok(()),
+            Format::Table => watch_table::describe(change),
+            Format::Jsonl => json(change, serde_json::to_string)?,
+            Format::Geojson => json(change, |line| serde_json::to_string(&line.to_feature()))?,
+        };
+        match line {
+            Some(line) => print(&format!("{line}\n")),
+            None => Ok(()),
+        }
+    }
+
+    fn redraw(&mut self, viewer: &Viewer) -> anyhow::Result<()> {
+        /// Home, and clear to the end.
+        const CLEAR: &str = "\x1b[H\x1b[J";
+        let table = watch_table::draw(viewer, self.id, self.args.chat.as_str());
+        self.redraw_at = Some(Instant::now() + REDRAW);
+        print(&format!("{CLEAR}{table}"))
+    }
+}
+
+fn json(
+    change: &Change,
+    write: impl Fn(&JsonLine) -> serde_json::Result<String>,
+) -> anyhow::Result<Option<String>> {
+    let line = JsonLine::of(change);
+    Ok(line.as_ref().map(write).transpose()?)
+}
+
+/// Prints and flushes: a pipe must not hold changes back.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::watch::{DeliveryArg, Format, WatchArgs};
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: WatchArgs,
+    }
+
+    #[test]
+    fn arguments_are_as_documented() {
+        let cursor = "0000000000000abc-3-77";
+        let cli = Cli::try_parse_from([
+            "watch",
+            "--chat",
+            "c",
+            "--token",
+            "t",
+            "--server",
+            "wss://h",
+            "--format",
+            "geojson",
+            "--delivery",
+            "latest",
+            "--cursor",
+            cursor,
+            "--trail",
+            "32",
+            "--for",
+            "5",
+        ]);
+        let args = cli.expect("the stable interface").args;
+        assert_eq!(
+            (args.format, args.delivery),
+            (Format::Geojson, DeliveryArg::Latest)
+        );
+        assert_eq!(args.cursor.expect("a cursor").to_string(), cursor);
+        let base = ["watch", "--chat", "c", "--token", "t", "--server", "ws://h"];
+        let args = Cli::try_parse_from(base).expect("defaults").args;
+        assert_eq!(
+            (args.format, args.delivery),
+            (Format::Table, DeliveryArg::Every)
+        );
+        for wrong in [
+            ["--trail", "33"],
+            ["--cursor", "7"],
+            ["--for", "soon"],
+            ["--ca", ""],
+        ] {
+            let given = base.iter().chain(&wrong);
+            let insecure = ["--insecure"];
+            assert!(
+                Cli::try_parse_from(given.chain(&insecure)).is_err(),
+                "{wrong:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The sessions of a chat as a table for people.
+
+use std::fmt::Write;
+
+use skein_client::change::{Change, Event};
+use skein_client::row::Row;
+use skein_client::viewer::Viewer;
+use skein_client::viewer_state::WatchId;
+use skein_wire::point::Payload;
+use skein_wire::update::SessionState;
+
+use crate::cli::time_text::clock_text;
+
+/// Rows that are drawn; a terminal shows no more.
+const ROWS_MAX: usize = 50;
+
+/// Columns for a user's name.
+const NAME_COLUMNS: usize = 16;
+
+/// The whole table, ready to be drawn over the one before it.
+pub fn draw(viewer: &Viewer, id: WatchId, chat: &str) -> String {
+    let mut rows: Vec<&Row> = viewer.views(id).flat_map(|view| view.rows()).collect();
+    rows.retain(|row| !row.state().state.is_ended());
+    rows.sort_by(|a, b| a.subject().user.cmp(&b.subject().user));
+    let online = match viewer.is_online() {
+        true => "",
+        false => "  (you are OFFLINE: this is old)",
+    };
+    let time = clock_text(viewer.server_time_ms());
+    let mut text = format!("{chat}: {} sharing, {time} UTC{online}\n", rows.len());
+    let _ = writeln!(
+        text,
+        "{:<NAME_COLUMNS$}  {:<10}  {:>11}  {:>11}  {:>7}  {:>8}  {:>7}",
+        "user", "state", "lat", "lon", "age", "km/h", "points"
+    );
+    for row in rows.iter().take(ROWS_MAX) {
+        let _ = writeln!(text, "{}", line(viewer, row));
+    }
+    if rows.len() > ROWS_MAX {
+        let _ = writeln!(text, "… and {} more", rows.len() - ROWS_MAX);
+    }
+    text
+}
+
+fn line(viewer: &Viewer, row: &Row) -> String {
+    let user = printable(row.subject().user.as_str());
+    let user: String = user.chars().take(NAME_COLUMNS).collect();
+    let state = row.state().state.name();
+    let Some(point) = row.point() else {
+        return format!("{user:<NAME_COLUMNS$}  {state:<10}  no point yet");
+    };
+    let age = viewer.age(point.captured_at_ms, row.started_at_ms());
+    // A device whose clock cannot be right: the age is a bound, not a measure.
+    let mark = if age.clamped { "~" } else { "" };
+    let age = format!("{mark}{}", seconds(age.ms));
+    let (lat, lon, speed) = match &point.payload {
+        Payload::Sealed(_) => ("sealed".to_owned(), String::new(), String::new()),
+        Payload::Fix(fix) => {
+            let kmh = fix.speed.map(|speed| format!("{:.1}", speed.mps() * 3.6));
+            let (lat, lon) = (fix.position.lat(), fix.position.lon());
+            (
+                format!("{lat:.6}"),
+                format!("{lon:.6}"),
+                kmh.unwrap_or_default(),
+            )
+        }
+    };
+    let counter = point.counter;
+    format!(
+        "{user:<NAME_COLUMNS$}  {state:<10}  {lat:>11}  {lon:>11}  {age:>7}  {speed:>8}  {counter:>7}"
+    )
+}
+
+/// One change as a line, for where nothing can be redrawn.
+pub fn describe(change: &Change) -> Option<String> {
+    let who = change.subject.as_ref().map(|subject| {
+        let user = printable(subject.user.as_str());
+        format!("{user} ({})", subject.session)
+    });
+    let who = who.unwrap_or_default();
+    Some(match &change.event {
+        Event::Started { expires_at_ms, .. } => {
+            format!("{who} shares until {} UTC", clock_text(*expires_at_ms))
+        }
+        Event::Extended { expires_at_ms } => {
+            format!("{who} goes on until {} UTC", clock_text(*expires_at_ms))
+        }
+        Event::Point { point, historical } => {
+            let place = match &point.payload {
+                Payload::Fix(fix) => format!("{:.6} {:.6}", fix.position.lat(), fix.position.lon()),
+                Payload::Sealed(blob) => format!("sealed, {} bytes", blob.len()),
+            };
+            let late = if *historical { ", late" } else { "" };
+            format!("{who} point {}: {place}{late}", point.counter)
+        }
+        Event::Heartbeat { .. } => format!("{who} is there and does not move"),
+        Event::Stale { .. } => format!("{who} is silent"),
+        Event::Ended { why, .. } => {
+            let why = why.map_or("nobody knows why", SessionState::name);
+            format!("{who} has ended: {why}")
+        }
+        Event::Skipped { count } => format!("{who}: {count} points skipped"),
+        Event::Resync => "everything anew".to_owned(),
+        Event::WatchEnded { .. } => return None,
+    })
+}
+
+fn seconds(ms: u64) -> String {
+    match ms {
+        0..10_000 => format!("{:.1}s", ms as f64 / 1_000.0),
+        10_000..600_000 => format!("{}s", ms / 1_000),
+        _ => format!("{}m", ms / 60_000),
+    }
+}
+
+/// Names come from other people: nothing of them steers a terminal.
+fn printable(text: &str) -> String {
+    let plain = |c: char| match c {
+        c if c.is_control() => '\u{fffd}',
+        // Marks that turn the direction of text around.
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::watch_table::{printable, seconds};
+
+    #[test]
+    fn names_do_not_steer_the_terminal() {
+        assert_eq!(printable("a\u{202e}b\u{9b}c"), "a\u{fffd}b\u{fffd}c");
+        assert_eq!(printable("Žana 🦢"), "Žana 🦢");
+    }
+
+    #[test]
+    fn ages_stay_short() {
+        let texts = [0, 9_940, 59_999, 3_600_000].map(seconds);
+        assert_eq!(texts, ["0.0s", "9.9s", "59s", "60m"]);
+    }
+}
