@@ -57,6 +57,9 @@ pub const CHECKPOINT_SLICE_BYTES: usize = 64 * 1024;
 /// Milliseconds between two sweeps of a chat's idempotency keys: they live for a day and more.
 pub const KEYS_SWEEP_MS: u64 = 60 * 60 * 1_000;
 
+/// Timers fired in one pass: a few milliseconds of work, when a whole crowd's sessions end at once.
+pub const TIMERS_PER_PASS_MAX: usize = 4_096;
+
 /// Requests per second of one connection that are not points, sustained.
 pub const REQUESTS_PER_SECOND_MAX: u32 = 50;
 

@@ -144,7 +144,7 @@ impl Shard {
         change.committed = true;
         let (user, rights, grants) = (change.user.clone(), change.rights, change.grants);
         let ended = change.ended.clone();
-        self.drop_superseded(order, chat, &user);
+        self.drop_superseded(self.now, order, chat, &user);
         if let Some(owner) = self.chats.owner_mut(chat) {
             owner.unrestrict(order);
             if !owner.changes.contains(&order) {
@@ -180,7 +180,7 @@ impl Shard {
 
     /// Restrictions of the user that were received before a change that is durable now, and are not
     /// durable themselves, must not be tried again: they would undo it.
-    fn drop_superseded(&mut self, order: u64, chat: ChatHandle, user: &UserName) {
+    fn drop_superseded(&mut self, now: Timestamp, order: u64, chat: ChatHandle, user: &UserName) {
         let Some(owner) = self.chats.owner_mut(chat) else {
             return;
         };
@@ -196,13 +196,21 @@ impl Shard {
             .copied()
             .collect();
         for older in superseded {
-            let obligation = self.obligations.remove(&older);
+            let Some(obligation) = self.obligations.remove(&older) else {
+                continue;
+            };
             if let Some(owner) = self.chats.owner_mut(chat) {
                 owner.unrestrict(older);
                 owner.changes.retain(|other| *other != older);
             }
-            for caller in obligation.into_iter().flat_map(|it| it.callers) {
+            for caller in obligation.callers {
                 self.answer(caller, Ok(Answer::Done { durable: false }));
+            }
+            // The sessions that it ended stay ended, and need a promise of their own now.
+            if let Purpose::Member(change) = obligation.purpose {
+                for session in change.ended {
+                    self.promise_end(now, chat, session, change.user.clone(), None);
+                }
             }
         }
     }

@@ -179,8 +179,9 @@ impl Shard {
         let times_ms = (starting.started_at_ms, starting.expires_at_ms);
         let sealed = starting.start.sealed;
         if !known.rights(&user).has(Rights::SHARE) {
-            // Removed meanwhile; the removal's promise ends the session in the control log too.
+            // Removed meanwhile. The removal may yet be superseded, so this end is promised by itself.
             self.start_failed(chat, id, &Self::not_found());
+            self.promise_end(now, chat, id, user, None);
             return;
         }
         let Some(slot) = known.table.reserve_slot() else {

@@ -2,7 +2,7 @@
 
 use skein_wire::ids::ChatHandle;
 
-use crate::limits::KEYS_SWEEP_MS;
+use crate::limits::{KEYS_SWEEP_MS, TIMERS_PER_PASS_MAX};
 use crate::shard::Shard;
 use crate::time::Timestamp;
 use crate::timer::Timer;
@@ -22,10 +22,13 @@ impl Shard {
         .min()
     }
 
-    /// Fires every timer whose time has come. Once in a pass.
+    /// Fires timers whose time has come, up to a bound. Once in a pass.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.tick(now);
-        while let Some(timer) = self.wheel.pop_due(now) {
+        for _ in 0..TIMERS_PER_PASS_MAX {
+            let Some(timer) = self.wheel.pop_due(now) else {
+                break;
+            };
             self.fire(now, timer);
             self.settle(now);
         }

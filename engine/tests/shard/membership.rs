@@ -1,7 +1,9 @@
 //! Rights: what is taken away acts at once and everywhere, what is given when it is durable.
 
+use skein_engine::command::Command;
 use skein_engine::request::{ChatReply, ChatRequest};
 use skein_wire::error::Code;
+use skein_wire::ids::SessionId;
 use skein_wire::update::{SessionState, Update};
 
 use crate::rig::{Control, Rig, chat};
@@ -217,4 +219,64 @@ fn a_start_that_was_promised_after_a_removal_does_not_act() {
             .sessions
             .is_empty()
     );
+}
+
+#[test]
+fn commands_that_this_shard_did_not_propose_act_too() {
+    let mut rig = Rig::new(1).with_members();
+    let sender = rig.connect(0, "ana");
+    let shared = rig.share(sender, "");
+    rig.commit(Command::PutMember {
+        chat: "harbour".into(),
+        user: "eve".into(),
+        rights: 3,
+    });
+    let eve = rig.connect(0, "eve");
+    rig.watch(eve);
+    let session = 77;
+    rig.commit(Command::StartSession {
+        chat: "harbour".into(),
+        session,
+        user: "bob".into(),
+        started_at_ms: rig.now.0,
+        expires_at_ms: rig.now.0 + 60_000,
+        duration_s: 60,
+        idempotency_key: String::new(),
+        sealed: false,
+    });
+    assert!(rig.live_sessions().contains(&SessionId(session)));
+    rig.commit(Command::EndSession {
+        chat: "harbour".into(),
+        session,
+        state: SessionState::Stopped as u8,
+        at_ms: rig.now.0,
+    });
+    assert_eq!(rig.live_sessions(), [shared.session]);
+    for user in ["ana", "eve"] {
+        rig.commit(Command::RemoveMember {
+            chat: "harbour".into(),
+            user: user.into(),
+        });
+    }
+    assert_eq!(rig.live_sessions(), []);
+    let frames = rig.take_frames(eve);
+    assert!(frames.iter().any(|it| matches!(it, Update::WatchEnded(_))));
+}
+
+#[test]
+fn what_a_superseded_removal_ended_stays_ended() {
+    let mut rig = Rig::new(1).with_members();
+    let sender = rig.connect(0, "ana");
+    rig.share(sender, "");
+    rig.control = Control::Hold;
+    rig.send(sender, Rig::share_start("", 900));
+    rig.control = Control::Reject;
+    // The second start was on its way before; it is refused like everything now.
+    rig.remove_member("ana");
+    rig.control = Control::Commit;
+    rig.put_member("ana", 3);
+    rig.advance(5_000);
+    assert_eq!(rig.live_sessions(), []);
+    let promised = &rig.control_state.chat("harbour").unwrap().sessions;
+    assert!(promised.is_empty(), "{promised:?}");
 }

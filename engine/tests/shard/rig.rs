@@ -426,6 +426,17 @@ impl Rig {
         }
     }
 
+    /// A command that comes through the control log without having been proposed by a shard.
+    pub fn commit(&mut self, command: Command) {
+        let index = self.control_state.applied_index() + 1;
+        let handle = self.control_state.apply(index, &command).handle;
+        let now = self.now;
+        for shard in &mut self.shards {
+            shard.handle_committed(now, index, None, &command, handle);
+        }
+        self.settle();
+    }
+
     fn reread(
         &mut self,
         number: u16,
