@@ -13,14 +13,12 @@ use std::time::Duration;
 use crate::error::SyncError;
 use crate::flush::flush;
 use crate::limits::{HOUSEKEEPING_INTERVAL_MS, SPACE_RETRY_MS, WRITE_BACK_BYTES};
-use crate::names;
+use crate::meta::Checkpoint;
 use crate::partition::Partition;
 use crate::position::Offset;
 use crate::retention::{Candidate, aged, droppable, oldest};
 use crate::segment::Segment;
 use crate::shared::{Counters, Shared, remove_if_there};
-use crate::storage::replace;
-use crate::writer::raise_floor;
 
 /// Files of the first size kept ready while some partition has no segment yet.
 const FIRST_SPARES: usize = 2;
@@ -249,12 +247,9 @@ impl Janitor {
         begin: Offset,
         end: Offset,
     ) -> io::Result<()> {
-        let mut state = partition.state.lock().expect("partition state");
-        let mut next = state.clone();
-        next.checkpoint = Some(crate::meta::Checkpoint { begin, end });
-        let name = names::state(partition.id);
-        replace(&*self.shared.storage, &name, &next.encode(self.shared.id))?;
-        *state = next;
+        let checkpoint = Checkpoint { begin, end };
+        self.shared
+            .update_state(partition, |state| state.checkpoint = Some(checkpoint))?;
         partition.set_checkpoint_begin(begin);
         Ok(())
     }
@@ -340,7 +335,7 @@ impl Janitor {
     ) -> bool {
         // The state file says so first: names may come back after a crash in any combination, and
         // a segment without its successor would look like damage.
-        if let Err(error) = raise_floor(&self.shared, partition, segment.end()) {
+        if let Err(error) = self.shared.raise_floor(partition, segment.end()) {
             report
                 .refusals
                 .push(format!("{}: writing its state file: {error}", partition.id));

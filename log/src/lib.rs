@@ -29,36 +29,51 @@
 //!
 //! The format of the files is described byte by byte in `docs/LOG_FORMAT.md`.
 
-mod batch;
-mod directory;
+// The ground floor: bounds, words, errors.
+mod limits;
+mod position;
+
 mod error;
-mod flush;
+mod options;
+mod random;
+
+// Bytes: what lies where in a file.
+mod layout;
+mod record;
+
+mod batch;
 mod header;
 mod index;
-mod inspect;
-mod janitor;
-mod layout;
-mod limits;
-mod log;
-mod mapping;
 mod meta;
 mod names;
-mod options;
-mod partition;
-mod position;
-mod random;
-mod reader;
-mod record;
-mod recovery;
-mod report;
-mod retention;
 mod scan;
-mod segment;
-mod shared;
+
+// Where the bytes live.
+mod mapping;
 mod storage;
+
 mod storage_disk;
 mod storage_memory;
+
+// An open log: what its parts share, and how it came to be.
+mod partition;
+mod segment;
+mod shared;
+
+mod directory;
+mod recovery;
+mod report;
+
+// Its parts, and the whole.
+mod flush;
+mod reader;
 mod writer;
+
+mod janitor;
+mod retention;
+
+mod inspect;
+mod log;
 
 pub use crate::batch::Batch;
 pub use crate::error::{

@@ -309,17 +309,16 @@ impl Log {
 
     /// A partition whose writer never began still has to leave the epoch of the crash before.
     fn persist_epoch(&self, partition: &Partition, start: &WriterStart) -> Result<(), CloseError> {
-        let mut state = partition.state.lock().expect("partition state");
-        let was_used = state.epoch() > 0 || partition.appended() >= OFFSET_FIRST;
+        let state_epoch = partition.state.lock().expect("partition state").epoch();
+        let was_used = state_epoch > 0 || partition.appended() >= OFFSET_FIRST;
         match start.epochs.last() {
-            Some(epoch) if was_used && state.epoch() < epoch.epoch => {
-                let mut next = state.clone();
-                next.push_epoch(*epoch);
-                let name = names::state(partition.id);
-                replace(&*self.shared.storage, &name, &next.encode(self.shared.id))
-                    .map_err(refused(&format!("writing {name}")))?;
-                *state = next;
-                Ok(())
+            Some(epoch) if was_used => {
+                self.shared
+                    .begin_epoch(partition, *epoch)
+                    .map_err(refused(&format!(
+                        "writing the state file of {}",
+                        partition.id
+                    )))
             }
             _ => Ok(()),
         }

@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread::Thread;
 
 use crate::layout::batch_limit;
+use crate::meta::PartitionState;
 use crate::names;
 use crate::options::Options;
 use crate::partition::{LostRange, Partition};
-use crate::position::{LogId, Offset, PartitionId};
+use crate::position::{EpochStart, LogId, Offset, PartitionId};
 use crate::random::Random;
 use crate::segment::Segment;
-use crate::storage::{Storage, StoredFile};
+use crate::storage::{Storage, StoredFile, replace};
 
 /// Told an offset up to which a partition is durable.
 pub type DurableListener = Box<dyn Fn(PartitionId, Offset) + Send + Sync>;
@@ -243,6 +244,42 @@ impl Shared {
         if let Some(thread) = self.janitor.get() {
             thread.unpark();
         }
+    }
+
+    /// Changes the state file of a partition, durably; the state in memory follows only then.
+    pub(crate) fn update_state(
+        &self,
+        partition: &Partition,
+        change: impl FnOnce(&mut PartitionState),
+    ) -> io::Result<()> {
+        let mut state = partition.state.lock().expect("partition state");
+        let mut next = state.clone();
+        change(&mut next);
+        if next != *state {
+            replace(
+                &*self.storage,
+                &names::state(partition.id),
+                &next.encode(self.id),
+            )?;
+            *state = next;
+        }
+        Ok(())
+    }
+
+    /// Makes durable that nothing before `floor` is held.
+    pub(crate) fn raise_floor(&self, partition: &Partition, floor: Offset) -> io::Result<()> {
+        self.update_state(partition, |state| state.floor = state.floor.max(floor))?;
+        partition.set_floor(floor);
+        Ok(())
+    }
+
+    /// Makes an epoch durable, unless it is already.
+    pub(crate) fn begin_epoch(&self, partition: &Partition, start: EpochStart) -> io::Result<()> {
+        self.update_state(partition, |state| {
+            if state.epoch() < start.epoch {
+                state.push_epoch(start);
+            }
+        })
     }
 
     /// Gives the file of a segment its proper name, and takes the names of those files away whose

@@ -23,13 +23,11 @@ use crate::limits::{
 };
 use crate::mapping::{MapWriter, Mapping};
 use crate::meta::Checkpoint;
-use crate::names;
 use crate::partition::{Durability, LostRange, Partition};
 use crate::position::{EpochStart, Offset, PartitionId};
 use crate::record::{Record, encode_record, record_bytes};
 use crate::segment::{Segment, SegmentFile, SegmentStart};
 use crate::shared::{Counters, Shared};
-use crate::storage::replace;
 
 /// The segment being written.
 #[derive(Debug)]
@@ -358,19 +356,10 @@ impl Writer {
     }
 
     fn persist_epoch(&mut self) -> io::Result<()> {
-        let Some(start) = self.epochs.last() else {
-            return Ok(());
-        };
-        let mut state = self.partition.state.lock().expect("partition state");
-        if state.epoch() >= start.epoch {
-            return Ok(());
+        match self.epochs.last() {
+            Some(start) => self.shared.begin_epoch(&self.partition, *start),
+            None => Ok(()),
         }
-        let mut next = state.clone();
-        next.push_epoch(*start);
-        let name = names::state(self.partition.id);
-        replace(&*self.shared.storage, &name, &next.encode(self.shared.id))?;
-        *state = next;
-        Ok(())
     }
 
     /// Moves on to a segment that takes a batch of `bytes`: a prepared one, one made here, or one
@@ -672,14 +661,13 @@ impl Writer {
     }
 
     fn persist_cut_epoch(&self) -> io::Result<()> {
-        let mut state = self.partition.state.lock().expect("partition state");
-        let mut next = state.clone();
-        next.push_epoch(*self.epochs.last().expect("just pushed"));
-        next.checkpoint = next.checkpoint.filter(|span| span.end < self.next_offset);
-        let name = names::state(self.partition.id);
-        replace(&*self.shared.storage, &name, &next.encode(self.shared.id))?;
-        *state = next;
-        Ok(())
+        let start = *self.epochs.last().expect("just pushed");
+        self.shared.update_state(&self.partition, |state| {
+            state.push_epoch(start);
+            state.checkpoint = state
+                .checkpoint
+                .filter(|span| span.end < start.first_offset);
+        })
     }
 
     fn adopt_cut(&mut self, active: Active, offset: Offset) {
@@ -718,12 +706,12 @@ impl Writer {
                 last: self.next_offset - 1,
             });
         }
-        raise_floor(&self.shared, &self.partition, offset).map_err(|source| {
-            TruncateError::Storage {
+        self.shared
+            .raise_floor(&self.partition, offset)
+            .map_err(|source| TruncateError::Storage {
                 action: format!("purging {}", self.partition.id),
                 source,
-            }
-        })
+            })
     }
 }
 
@@ -734,22 +722,4 @@ impl Drop for Writer {
             .store(self.last_time, Ordering::Relaxed);
         self.partition.writer_alive.store(false, Ordering::Release);
     }
-}
-
-/// Makes durable that nothing before `floor` is held.
-pub(crate) fn raise_floor(shared: &Shared, partition: &Partition, floor: Offset) -> io::Result<()> {
-    let mut state = partition.state.lock().expect("partition state");
-    if floor <= state.floor {
-        return Ok(());
-    }
-    let mut next = state.clone();
-    next.floor = floor;
-    replace(
-        &*shared.storage,
-        &names::state(partition.id),
-        &next.encode(shared.id),
-    )?;
-    *state = next;
-    partition.set_floor(floor);
-    Ok(())
 }
