@@ -1,1 +1,29 @@
-//! Criterion benches; each measures its floor in the same run.
+//! What all benches share: pinned blocks of ours and of the floor in turn, their ratio, where it
+//! goes.
+//!
+//! Only ratios within one run count: the same loop varies twofold between runs on shared machines.
+//! So a bench never compares with a number of another day, it measures its *floor* (the least that
+//! any implementation has to do, straight-line code in `floors/`) beside itself, block by block.
+//!
+//! - `cargo bench` measures everything; `SKEIN_BENCH=quick cargo bench` takes about three minutes.
+//! - `cargo bench -- floors` measures the floors alone.
+//! - All ratios go to `target/ratios.json`.
+
+pub mod quantile;
+pub mod utc;
+
+pub mod folders;
+pub mod mode;
+pub mod pin;
+pub mod ratios_file;
+
+pub mod ratio;
+pub mod timed;
+
+pub mod run;
+
+pub mod chat_table;
+pub mod tracks;
+
+#[path = "../floors/mod.rs"]
+pub mod floors;

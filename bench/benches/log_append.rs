@@ -1,0 +1,242 @@
+//! Appending to a partition of the log on disk, beside copying the payload in bulk, and beside
+//! copying it with one checksum per batch.
+//!
+//! Ours is the whole partition: records, batch header, both checksums, index, watermark. Each
+//! block fills a new segment whose pages the janitor has touched ahead, as in the server; what it
+//! takes to make one is not measured here.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Throughput};
+use skein_bench::floors::mapped_file::MappedFile;
+use skein_bench::floors::{memcpy_crc, memcpy_mapped};
+use skein_bench::folders;
+use skein_bench::mode::Effort;
+use skein_bench::ratio::Spec;
+use skein_bench::run::Run;
+use skein_log::{Janitor, Log, Options, PartitionId, Record, Writer};
+use tempfile::TempDir;
+
+/// Bytes of a segment: larger than the caches, as segments are.
+const SEGMENT_BYTES: usize = 64 << 20;
+
+/// Bytes of it that are not filled: header page, footer, and the first batch.
+const SEGMENT_RESERVE_BYTES: usize = 1 << 20;
+
+/// How often a floor goes over the same bytes in a block, so that it lasts about as long as ours.
+const FLOOR_ROUNDS: usize = 4;
+
+/// Bytes that the bulk floor copies at once. Smaller and larger pieces were slower.
+const BULK_BYTES: usize = 1 << 20;
+
+/// Rows of the table: name, bytes of a payload, records of a batch.
+const CASES: &[(&str, usize, usize)] = &[
+    ("log_append_64B_batched", 64, 64),
+    ("log_append_64B_single", 64, 1),
+    ("log_append_64B_batches_of_1024", 64, 1_024),
+    ("log_append_128B_batched", 128, 64),
+];
+
+/// One partition with a touched segment.
+struct Fresh {
+    writer: Writer,
+    // Dropped after the writer, in this order.
+    _janitor: Janitor,
+    log: Log,
+    _folder: TempDir,
+}
+
+impl Fresh {
+    fn new() -> Self {
+        let folder = folders::scratch();
+        let options = Options {
+            partitions: 1,
+            segment_bytes_min: SEGMENT_BYTES as u64,
+            segment_bytes_max: SEGMENT_BYTES as u64,
+            disk_reserve_bytes: 0,
+            pretouch_window_bytes: SEGMENT_BYTES,
+            ..Options::default()
+        };
+        let (mut log, _) = Log::open_dir(folder.path(), options, 0, 1).expect("a log");
+        let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+        let mut janitor = log.take_janitor().expect("taken once");
+        // The first append makes the epoch durable and the file; then its pages are touched.
+        writer.append(0, &[Record::default()]).expect("appended");
+        janitor.work(0);
+        Self {
+            writer,
+            _janitor: janitor,
+            log,
+            _folder: folder,
+        }
+    }
+
+    /// Appends the batch so often.
+    fn append(&mut self, batch: &[Record<'_>], times: usize) -> Duration {
+        let began = Instant::now();
+        for _ in 0..times {
+            black_box(self.writer.append(1, black_box(batch)).expect("appended"));
+        }
+        let took = began.elapsed();
+        assert_eq!(
+            self.log.stats().segments,
+            1,
+            "the block went beyond the touched segment"
+        );
+        took
+    }
+}
+
+/// The records of a batch.
+struct Batch {
+    payload: Vec<u8>,
+    records: usize,
+}
+
+impl Batch {
+    fn new(payload_bytes: usize, records: usize) -> Self {
+        let payload = (0..payload_bytes).map(|index| index as u8).collect();
+        Self { payload, records }
+    }
+
+    fn records(&self) -> Vec<Record<'_>> {
+        let record = |index| Record {
+            kind: 1,
+            flags: 0,
+            key: 7,
+            extension: index as u64,
+            payload: &self.payload,
+        };
+        (0..self.records).map(record).collect()
+    }
+
+    fn payload_bytes(&self) -> usize {
+        self.payload.len() * self.records
+    }
+
+    /// How many fill a segment.
+    fn per_segment(&self) -> usize {
+        let batch = 40 + self.records * Writer::record_bytes(self.payload.len());
+        (SEGMENT_BYTES - SEGMENT_RESERVE_BYTES) / batch
+    }
+}
+
+fn main() {
+    let mut run = Run::start();
+    distributions(&mut run);
+    for (name, payload_bytes, records) in CASES {
+        let batch = Batch::new(*payload_bytes, *records);
+        against_bulk(&mut run, name, &batch);
+    }
+    against_crc(&mut run, &Batch::new(64, 64));
+    run.finish();
+}
+
+/// Payload bytes per second of one filled segment.
+fn ours(batch: &Batch, times: usize) -> f64 {
+    let took = Fresh::new().append(&batch.records(), times);
+    (batch.payload_bytes() * times) as f64 / took.as_secs_f64()
+}
+
+/// Segments filled in a check are small.
+fn times(run: &Run, batch: &Batch) -> usize {
+    match run.effort() {
+        Effort::Check => 10,
+        _ => batch.per_segment(),
+    }
+}
+
+fn against_bulk(run: &mut Run, name: &'static str, batch: &Batch) {
+    if !run.wants(name) {
+        return;
+    }
+    let spec = Spec {
+        name,
+        unit: "B/s",
+        floor_expected: memcpy_mapped::EXPECTED,
+    };
+    let folder = folders::scratch();
+    let mut mapped = MappedFile::create(&folder.path().join("bulk"), SEGMENT_BYTES);
+    let source = vec![7; BULK_BYTES];
+    let times = times(run, batch);
+    let bytes = batch.payload_bytes() * times;
+    run.ratio(
+        &spec,
+        || ours(batch, times),
+        || {
+            mapped.touch();
+            rate_of_floor(bytes, || {
+                memcpy_mapped::copy(&mut mapped, black_box(&source), bytes);
+            })
+        },
+    );
+}
+
+fn against_crc(run: &mut Run, batch: &Batch) {
+    let spec = Spec {
+        name: "log_append_64B_vs_crc_floor",
+        unit: "B/s",
+        floor_expected: memcpy_crc::EXPECTED,
+    };
+    if !run.wants(spec.name) {
+        return;
+    }
+    let folder = folders::scratch();
+    let mut mapped = MappedFile::create(&folder.path().join("crc"), SEGMENT_BYTES);
+    let payload = batch.payload.repeat(batch.records);
+    let times = times(run, batch);
+    let bytes = batch.payload_bytes() * times;
+    run.ratio(
+        &spec,
+        || ours(batch, times),
+        || {
+            mapped.touch();
+            rate_of_floor(bytes, || {
+                memcpy_crc::copy(&mut mapped, black_box(&payload), bytes);
+            })
+        },
+    );
+}
+
+/// Bytes per second of several rounds over as many bytes.
+fn rate_of_floor(bytes: usize, mut round: impl FnMut()) -> f64 {
+    let began = Instant::now();
+    for _ in 0..FLOOR_ROUNDS {
+        round();
+    }
+    (bytes * FLOOR_ROUNDS) as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Both sides by themselves; an iteration fills a segment.
+fn distributions(run: &mut Run) {
+    let check = run.effort() == Effort::Check;
+    let mut group = run.criterion().benchmark_group("log_append");
+    for records in [1, 64, 1_024] {
+        let batch = Batch::new(64, records);
+        let times = if check { 10 } else { batch.per_segment() };
+        let list = batch.records();
+        group.throughput(Throughput::Bytes((batch.payload_bytes() * times) as u64));
+        let id = BenchmarkId::new("64B_segment_in_batches_of", records);
+        group.bench_function(id, |bencher| {
+            let fill = |_| Fresh::new().append(&list, times);
+            bencher.iter_custom(|iterations| (0..iterations).map(fill).sum());
+        });
+    }
+    group.finish();
+
+    let mut group = run.criterion().benchmark_group("floors");
+    let folder = folders::scratch();
+    let mut mapped = MappedFile::create(&folder.path().join("floors"), SEGMENT_BYTES);
+    let source = vec![7; BULK_BYTES];
+    group.throughput(Throughput::Bytes(SEGMENT_BYTES as u64));
+    group.bench_function("memcpy_mapped", |bencher| {
+        bencher.iter(|| memcpy_mapped::copy(&mut mapped, black_box(&source), SEGMENT_BYTES));
+    });
+    let (batch, bytes) = (vec![7; 4_096], SEGMENT_BYTES / 2);
+    group.throughput(Throughput::Bytes(bytes as u64));
+    group.bench_function("memcpy_crc", |bencher| {
+        bencher.iter(|| memcpy_crc::copy(&mut mapped, black_box(&batch), bytes));
+    });
+    group.finish();
+}

@@ -1,0 +1,44 @@
+//! Floor of building a batch: rows of fixed width packed into a buffer, without varints, optional
+//! fields, ranges or checks.
+//!
+//! Expected: 1 to 6 ns a row on an AMD EPYC (Zen 4).
+
+use std::ops::Range;
+
+/// Where the time of a row lies on the machine above, nanoseconds.
+pub const EXPECTED: Range<f64> = 1.0..6.0;
+
+/// Bytes of a packed row.
+pub const ROW_BYTES: usize = 12;
+
+/// What a row of a batch is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlainRow {
+    /// Slots left out since the row before.
+    pub gap: u8,
+    /// Lowest byte of the counter.
+    pub counter: u8,
+    /// Age in milliseconds.
+    pub age_ms: u16,
+    /// From the anchor, millionths of a degree.
+    pub lat_e6: i16,
+    /// From the anchor, millionths of a degree.
+    pub lon_e6: i16,
+    /// Heading, speed, accuracy, battery.
+    pub motion: [u8; 4],
+}
+
+/// Packs all rows.
+pub fn pack(rows: &[PlainRow], out: &mut Vec<u8>) {
+    out.clear();
+    for row in rows {
+        let mut bytes = [0; ROW_BYTES];
+        bytes[0] = row.gap;
+        bytes[1] = row.counter;
+        bytes[2..4].copy_from_slice(&row.age_ms.to_le_bytes());
+        bytes[4..6].copy_from_slice(&row.lat_e6.to_le_bytes());
+        bytes[6..8].copy_from_slice(&row.lon_e6.to_le_bytes());
+        bytes[8..].copy_from_slice(&row.motion);
+        out.extend_from_slice(&bytes);
+    }
+}

@@ -1,0 +1,18 @@
+//! Floor of "what changed since": the changed rows read out of one dense array, newest first, by a
+//! loop that already knows how many they are.
+//!
+//! Expected: 0.3 to 5 ns a changed row on an AMD EPYC (Zen 4), depending on what fits the caches.
+
+use std::ops::Range;
+
+use crate::floors::store_rows::StoredRow;
+
+/// Where the time of a row lies on the machine above, nanoseconds.
+pub const EXPECTED: Range<f64> = 0.3..5.0;
+
+/// Goes over the last `changed` rows; gives something that depends on all of them.
+pub fn sum(rows: &[StoredRow], changed: usize) -> u64 {
+    let changed = &rows[rows.len() - changed..];
+    let parts = |row: &StoredRow| row.offset ^ row.lat_e6 as u64 ^ row.lon_e6 as u64;
+    changed.iter().rev().map(parts).fold(0, u64::wrapping_add)
+}

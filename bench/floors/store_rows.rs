@@ -1,0 +1,39 @@
+//! Floor of applying a point: the session looked up in a hash table of the standard library, its
+//! newest position and offset stored. No trail, no order of changes, no counters, no states.
+//!
+//! Expected: 10 to 60 ns a point with 1,000 sessions on an AMD EPYC (Zen 4).
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Where the time of a point lies on the machine above, nanoseconds.
+pub const EXPECTED: Range<f64> = 10.0..60.0;
+
+/// What is kept of a session.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoredRow {
+    /// Offset of the newest point.
+    pub offset: u64,
+    /// Its counter.
+    pub counter: u64,
+    /// When it was taken, milliseconds since 1970.
+    pub captured_at_ms: i64,
+    /// Where, millionths of a degree.
+    pub lat_e6: i32,
+    /// Where, millionths of a degree.
+    pub lon_e6: i32,
+}
+
+/// Sessions by their numbers.
+pub type Rows = HashMap<u64, StoredRow>;
+
+/// Stores a point; false if the session is unknown.
+pub fn store(rows: &mut Rows, session: u64, point: StoredRow) -> bool {
+    match rows.get_mut(&session) {
+        Some(row) => {
+            *row = point;
+            true
+        }
+        None => false,
+    }
+}

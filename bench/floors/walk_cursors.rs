@@ -1,0 +1,31 @@
+//! Floor of a walk over viewers: an array of 64-byte viewers, each called for by number through a
+//! function that the compiler cannot see into, its cursor moved to the head.
+//!
+//! Expected: 2 to 12 ns a viewer with 100,000 of them on an AMD EPYC (Zen 4).
+
+use std::ops::Range;
+
+/// Where the time of a viewer lies on the machine above, nanoseconds.
+pub const EXPECTED: Range<f64> = 2.0..12.0;
+
+/// A viewer in the least that it can be, as large as a line of the cache.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+pub struct PlainViewer {
+    /// Where its batches go.
+    pub connection: u64,
+    /// Up to where it has everything.
+    pub cursor: u64,
+}
+
+/// Offers everything up to `head` to all who do not have it; gives how many took it.
+pub fn walk(viewers: &mut [PlainViewer], head: u64, offer: &mut dyn FnMut(u64) -> bool) -> u64 {
+    let mut taken = 0;
+    for viewer in viewers {
+        if viewer.cursor < head && offer(viewer.connection) {
+            viewer.cursor = head;
+            taken += 1;
+        }
+    }
+    taken
+}

@@ -1,0 +1,159 @@
+//! How long and what to measure, from the command line and the environment.
+
+use std::env;
+use std::time::Duration;
+
+/// The environment variable that shortens everything when it says `quick`.
+const VARIABLE: &str = "SKEIN_BENCH";
+
+/// Options of criterion that are followed by a value, which is no filter.
+const OPTIONS_WITH_VALUE: &[&str] = &[
+    "--baseline",
+    "--baseline-lenient",
+    "--color",
+    "--confidence-level",
+    "--format",
+    "--load-baseline",
+    "--measurement-time",
+    "--noise-threshold",
+    "--nresamples",
+    "--output-format",
+    "--plotting-backend",
+    "--profile-time",
+    "--sample-size",
+    "--save-baseline",
+    "--significance-level",
+    "--warm-up-time",
+];
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// As much as a figure in the documents needs.
+    Full,
+    /// All benches in about three minutes.
+    Quick,
+    /// Once, to see that it works; nothing is written down.
+    Check,
+}
+
+impl Effort {
+    /// Blocks of each side.
+    pub fn blocks(self) -> usize {
+        match self {
+            Self::Full => 40,
+            Self::Quick => 20,
+            Self::Check => 1,
+        }
+    }
+
+    /// How long a block lasts: long against a timer tick, short against the moods of a shared
+    /// machine, which last for seconds.
+    pub fn block(self) -> Duration {
+        match self {
+            Self::Full => Duration::from_millis(100),
+            Self::Quick => Duration::from_millis(20),
+            Self::Check => Duration::from_micros(100),
+        }
+    }
+
+    /// How long criterion measures one side.
+    pub fn criterion(self) -> Duration {
+        match self {
+            Self::Full => Duration::from_secs(2),
+            Self::Quick => Duration::from_millis(400),
+            Self::Check => Duration::from_millis(1),
+        }
+    }
+
+    /// Its name in `ratios.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Quick => "quick",
+            Self::Check => "check",
+        }
+    }
+}
+
+/// What the command line asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// How much is measured.
+    pub effort: Effort,
+    /// Only what has this in its name.
+    filter: Option<String>,
+    /// Names are listed, nothing is measured.
+    list: bool,
+}
+
+impl Mode {
+    /// What the process was started with. Cargo passes `--bench` when it is to be measured.
+    pub fn of_process() -> Self {
+        let quick = env::var(VARIABLE).is_ok_and(|value| value == "quick");
+        Self::parse(env::args().skip(1), quick)
+    }
+
+    fn parse(arguments: impl Iterator<Item = String>, quick: bool) -> Self {
+        let (mut bench, mut list, mut test, mut filter) = (false, false, false, None);
+        let mut arguments = arguments.peekable();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--bench" => bench = true,
+                "--list" => list = true,
+                "--test" => test = true,
+                option if OPTIONS_WITH_VALUE.contains(&option) => {
+                    arguments.next();
+                }
+                option if option.starts_with('-') => {}
+                _ => filter = filter.or(Some(argument)),
+            }
+        }
+        let effort = match (bench && !test, quick) {
+            (true, false) => Effort::Full,
+            (true, true) => Effort::Quick,
+            (false, _) => Effort::Check,
+        };
+        Self {
+            effort,
+            filter,
+            list,
+        }
+    }
+
+    /// Whether something of this name is to be measured.
+    pub fn wants(&self, name: &str) -> bool {
+        !self.list && self.filter.as_ref().is_none_or(|part| name.contains(part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Effort, Mode};
+
+    fn mode(line: &str, quick: bool) -> Mode {
+        Mode::parse(line.split_whitespace().map(str::to_owned), quick)
+    }
+
+    #[test]
+    fn only_cargo_bench_measures() {
+        for (line, quick, effort) in [
+            ("--bench", false, Effort::Full),
+            ("--bench", true, Effort::Quick),
+            ("", true, Effort::Check),
+            ("--bench --test", false, Effort::Check),
+        ] {
+            assert_eq!(mode(line, quick).effort, effort, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_an_option_is_no_filter() {
+        let all = mode("--bench --sample-size 20 --noplot", false);
+        assert!(all.wants("log_append_64B_batched"));
+        let some = mode("--bench --save-baseline before log_ read", false);
+        assert!(some.wants("log_append_64B_batched"));
+        assert!(!some.wants("wire_build"));
+        assert!(!mode("--bench --list", false).wants("wire_build"));
+    }
+}

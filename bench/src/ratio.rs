@@ -1,0 +1,186 @@
+//! Ours and the floor in turn, block by block, and the ratio of each pair of blocks.
+//!
+//! A block is short against the moods of a shared machine, so both blocks of a pair see the same
+//! mood; who goes first alternates, so that nobody always finds the caches warm. The median of the
+//! ratios is the figure, the middle eight tenths of them are its spread.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::quantile::{median, quantile};
+
+/// A floor this many times off what its file documents is flagged: it measured something else.
+pub const FLOOR_OFF_MAX: f64 = 1.5;
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Name of the ratio.
+    pub name: &'static str,
+    /// Unit of both sides: `B/s`, `ns`, `us`.
+    pub unit: &'static str,
+    /// What the floor's file documents, in that unit.
+    pub floor_expected: Range<f64>,
+}
+
+/// A figure, beside its floor if there is one.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Name of the ratio.
+    pub name: String,
+    /// Unit of `ours` and the floor.
+    pub unit: &'static str,
+    /// Median of our blocks.
+    pub ours: f64,
+    /// The floor measured beside it.
+    pub beside: Option<Beside>,
+}
+
+/// The floor's part of an outcome.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// Median of the floor's blocks.
+    pub floor: f64,
+    /// What its file documents.
+    pub floor_expected: [f64; 2],
+    /// Median of the ratios of blocks, ours by floor.
+    pub ratio: f64,
+    /// 10th and 90th percentile of these ratios.
+    pub spread: [f64; 2],
+    /// Blocks of each side.
+    pub blocks: usize,
+}
+
+impl Beside {
+    /// Whether the floor is so far off its documented range that the ratio says nothing.
+    pub fn is_strange(&self) -> bool {
+        let [low, high] = self.floor_expected;
+        self.floor < low / FLOOR_OFF_MAX || self.floor > high * FLOOR_OFF_MAX
+    }
+}
+
+/// Measures blocks of both sides in turn. Each call of a side measures one block and gives its
+/// value in the unit of `spec`; what it does to prepare is not part of the value.
+pub fn measure(
+    spec: &Spec,
+    blocks: usize,
+    mut ours: impl FnMut() -> f64,
+    mut floor: impl FnMut() -> f64,
+) -> Outcome {
+    // One of each to warm up.
+    ours();
+    floor();
+    let pairs = (0..blocks).map(|index| {
+        if index % 2 == 0 {
+            let ours = ours();
+            (ours, floor())
+        } else {
+            let floor = floor();
+            (ours(), floor)
+        }
+    });
+    let pairs: Vec<(f64, f64)> = pairs.collect();
+    summarise(spec, &pairs)
+}
+
+/// The outcome of pairs of blocks, each (ours, floor).
+pub fn summarise(spec: &Spec, pairs: &[(f64, f64)]) -> Outcome {
+    let mut ours: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
+    let mut floors: Vec<f64> = pairs.iter().map(|pair| pair.1).collect();
+    let mut ratios: Vec<f64> = pairs.iter().map(|pair| pair.0 / pair.1).collect();
+    Outcome {
+        name: spec.name.to_owned(),
+        unit: spec.unit,
+        ours: median(&mut ours),
+        beside: Some(Beside {
+            floor: median(&mut floors),
+            floor_expected: [spec.floor_expected.start, spec.floor_expected.end],
+            ratio: median(&mut ratios),
+            spread: [quantile(&mut ratios, 0.1), quantile(&mut ratios, 0.9)],
+            blocks: pairs.len(),
+        }),
+    }
+}
+
+/// One line for people.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<28} ours {}", self.name, Figure(self.ours, self.unit))?;
+        let Some(beside) = &self.beside else {
+            return Ok(());
+        };
+        let [low, high] = beside.spread;
+        let floor = Figure(beside.floor, self.unit);
+        write!(f, ", floor {floor}, ")?;
+        if beside.is_strange() {
+            let [low, high] = beside.floor_expected;
+            let (low, high) = (Figure(low, self.unit), Figure(high, self.unit));
+            write!(f, "FLAGGED (the floor should be {low} to {high}), ")?;
+        }
+        let (ratio, blocks) = (beside.ratio, beside.blocks);
+        write!(
+            f,
+            "ratio {ratio:.3} ({low:.3} to {high:.3}, {blocks} blocks)"
+        )
+    }
+}
+
+/// A value with as many digits as it deserves.
+struct Figure(f64, &'static str);
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(value, unit) = *self;
+        let (value, prefix) = match value {
+            value if unit.starts_with("ns") || unit.starts_with("us") => (value, ""),
+            value if value >= 1e9 => (value / 1e9, "G"),
+            value if value >= 1e6 => (value / 1e6, "M"),
+            value if value >= 1e3 => (value / 1e3, "k"),
+            value => (value, ""),
+        };
+        match value {
+            value if value < 10.0 => write!(f, "{value:.2} {prefix}{unit}"),
+            value if value < 100.0 => write!(f, "{value:.1} {prefix}{unit}"),
+            value => write!(f, "{value:.0} {prefix}{unit}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Spec, measure, summarise};
+
+    fn spec() -> Spec {
+        Spec {
+            name: "some",
+            unit: "B/s",
+            floor_expected: 9e9..11e9,
+        }
+    }
+
+    #[test]
+    fn the_ratio_is_that_of_neighbours_whatever_the_mood() {
+        // The machine becomes ten times slower half-way; ours is always half of the floor.
+        let mut calls = 0;
+        let mut block = |share: f64| {
+            calls += 1;
+            share * if calls > 42 { 1e9 } else { 1e10 }
+        };
+        let mut pairs = Vec::new();
+        for _ in 0..40 {
+            pairs.push((block(0.5), block(1.0)));
+        }
+        let beside = summarise(&spec(), &pairs).beside.expect("a floor");
+        assert_eq!((beside.ratio, beside.spread), (0.5, [0.5, 0.5]));
+    }
+
+    #[test]
+    fn a_floor_out_of_its_range_is_flagged() {
+        for (floor, strange) in [(10e9, false), (6.1e9, false), (5.9e9, true), (17e9, true)] {
+            let outcome = measure(&spec(), 4, || 1e9, || floor);
+            let beside = outcome.beside.as_ref().expect("a floor");
+            assert_eq!(beside.is_strange(), strange, "{outcome}");
+            assert_eq!(outcome.to_string().contains("FLAGGED"), strange);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `target/ratios.json`: every ratio by its name, the newest of each.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Map, Value, json};
+
+use crate::folders;
+use crate::mode::Effort;
+use crate::ratio::Outcome;
+use crate::utc;
+
+/// Name of the file in the folder of builds.
+const NAME: &str = "ratios.json";
+
+/// Puts outcomes into the file; what it says about others stays.
+///
+/// # Errors
+/// What the file system refused. A file that is no JSON object is replaced.
+pub fn merge(outcomes: &[Outcome], effort: Effort) -> io::Result<()> {
+    merge_into(&folders::target().join(NAME), outcomes, effort)
+}
+
+fn merge_into(path: &Path, outcomes: &[Outcome], effort: Effort) -> io::Result<()> {
+    let mut all = read(path);
+    let (at, commit) = (utc::now(), commit());
+    for outcome in outcomes {
+        let mut entry = fields(outcome);
+        entry.insert("at".to_owned(), json!(at));
+        entry.insert("commit".to_owned(), json!(commit));
+        entry.insert("effort".to_owned(), json!(effort.name()));
+        all.insert(outcome.name.clone(), Value::Object(entry));
+    }
+    let text = serde_json::to_string_pretty(&Value::Object(all)).map_err(io::Error::other)?;
+    // Benches of several packages may run at once: nobody reads half a file.
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    fs::write(&temporary, text + "\n")?;
+    fs::rename(&temporary, path)
+}
+
+fn read(path: &Path) -> Map<String, Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(all)) => all,
+        _ => Map::new(),
+    }
+}
+
+fn fields(outcome: &Outcome) -> Map<String, Value> {
+    let mut entry = Map::new();
+    entry.insert("ours".to_owned(), json!(outcome.ours));
+    entry.insert("unit".to_owned(), json!(outcome.unit));
+    if let Some(beside) = &outcome.beside {
+        entry.insert("floor".to_owned(), json!(beside.floor));
+        entry.insert("floor_expected".to_owned(), json!(beside.floor_expected));
+        entry.insert("ratio".to_owned(), json!(beside.ratio));
+        entry.insert("spread".to_owned(), json!(beside.spread));
+        entry.insert("blocks".to_owned(), json!(beside.blocks));
+        if beside.is_strange() {
+            entry.insert("flagged".to_owned(), json!(true));
+        }
+    }
+    entry
+}
+
+/// The commit that was measured, with a `+` if files differ from it; empty outside a repository.
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let folder = env!("CARGO_MANIFEST_DIR");
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(folder)
+            .args(arguments)
+            .output()
+            .ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return String::new();
+    };
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]);
+    let mark = if changed.is_some_and(|text| !text.is_empty()) {
+        "+"
+    } else {
+        ""
+    };
+    format!("{commit}{mark}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{merge_into, read};
+    use crate::mode::Effort;
+    use crate::ratio::Outcome;
+
+    fn outcome(name: &str, ours: f64) -> Outcome {
+        Outcome {
+            name: name.to_owned(),
+            unit: "B",
+            ours,
+            beside: None,
+        }
+    }
+
+    #[test]
+    fn a_ratio_replaces_its_older_self_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ratios.json");
+        fs::write(&path, "not json").expect("written");
+        merge_into(
+            &path,
+            &[outcome("a", 1.0), outcome("b", 2.0)],
+            Effort::Quick,
+        )
+        .expect("merged");
+        merge_into(&path, &[outcome("b", 3.0)], Effort::Full).expect("merged");
+        let all = read(&path);
+        assert_eq!(all["a"]["ours"], 1.0);
+        assert_eq!(all["b"]["ours"], 3.0);
+        assert_eq!(all["b"]["effort"], "full");
+        assert!(all["a"].get("ratio").is_none());
+    }
+}
