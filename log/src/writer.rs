@@ -29,6 +29,9 @@ use crate::record::{Record, encode_record, record_bytes};
 use crate::segment::{Segment, SegmentFile, SegmentStart};
 use crate::shared::{Counters, Shared};
 
+/// Bytes between two calls for the janitor, at least: a wake costs some microseconds.
+const WAKE_BYTES_MIN: usize = 64 << 10;
+
 /// The segment being written.
 #[derive(Debug)]
 struct Active {
@@ -296,9 +299,12 @@ impl Writer {
     /// Asks for pages ahead of the tail, and for the next segment once half of this one is full.
     fn call_janitor(&mut self) {
         let active = self.active.as_mut().expect("called after a write");
-        let step = (self.shared.options.pretouch_window_bytes / 2).max(64 << 10);
+        let step = (self.shared.options.pretouch_window_bytes / 2).max(WAKE_BYTES_MIN);
+        let half = active.segment.header.capacity / 2;
         active.wake_at = active.position + step;
-        if active.position * 2 > active.segment.header.capacity {
+        if active.position < half {
+            active.wake_at = active.wake_at.min(half);
+        } else if active.segment.file.is_some() {
             let next = self.partition.next_segment_bytes.load(Ordering::Relaxed);
             self.partition.spare_wanted.store(next, Ordering::Release);
         }
@@ -547,8 +553,27 @@ impl Writer {
 
     /// Makes everything appended so far durable, here and now, and returns the durable mark. For
     /// a writer on a thread that may wait; a pinned one uses `request_sync`.
+    ///
+    /// After an error the records it names are not durable and never will be; the next append
+    /// goes to another file if there is one to be had, and can be made durable again.
     pub fn sync_now(&mut self, _now_ms: u64) -> Result<Offset, SyncError> {
+        if self.partition.degraded.load(Ordering::Acquire) {
+            self.ask_for_space();
+        }
         flush(&self.shared, &self.partition)
+    }
+
+    /// Finds out whether the disk takes a file again; the next append moves to it. With a janitor
+    /// that is its work, but a writer that syncs by itself may have none.
+    fn ask_for_space(&self) {
+        let bytes = self.partition.next_segment_bytes.load(Ordering::Relaxed) as usize;
+        if self.shared.spares_of(bytes) == 0 {
+            match self.shared.create_spare(bytes) {
+                Ok(spare) => self.shared.put_spare(spare),
+                Err(_) => return,
+            }
+        }
+        self.partition.spare_ready.store(true, Ordering::Release);
     }
 
     /// Closes a segment that has become old although nothing is appended, so that retention can

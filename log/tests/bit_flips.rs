@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{Read, append, drain, options, payload};
-use skein_log::{Inspector, Log, MemoryStorage, PartitionId, RecoveryReport};
+use skein_log::{Inspector, Log, MemoryStorage, Operation, PartitionId, RecoveryReport, Storage};
 
 const P: PartitionId = PartitionId(0);
 const SEGMENT: &str = "p00000-00000000000000000001.seg";
@@ -82,6 +82,36 @@ fn each_flip_in_a_durable_batch_is_damage_and_costs_that_batch_alone() {
             .expect("stat");
         assert_eq!(stat.quarantined, [corruption[0].quarantine.clone()]);
     }
+}
+
+#[test]
+fn an_interrupted_repair_is_finished_by_the_next_start() {
+    let (base, records, starts) = three_batches();
+    let expected: Vec<_> = records
+        .iter()
+        .filter(|(offset, _)| (offset - 1) / 2 != 1)
+        .cloned()
+        .collect();
+    let mut interrupted = 0;
+    for operation in [Operation::Sync, Operation::SyncDirectory, Operation::Create] {
+        for call in 0..4 {
+            for seed in 0..20 {
+                let storage = base.kill();
+                storage.sync_directory().expect("what is there is durable");
+                storage.flip_bit(SEGMENT, starts[1] + 50, 1);
+                storage.fail_call(operation, call);
+                interrupted += u32::from(Log::open(storage.clone(), options(1), 0, 2).is_err());
+                let (log, _) = recover(&storage.crash(seed));
+                let what = format!("{operation:?} {call} seed {seed}");
+                assert_eq!(
+                    drain(&mut log.reader(P)),
+                    (expected.clone(), vec![(3, 5)]),
+                    "{what}"
+                );
+            }
+        }
+    }
+    assert!(interrupted >= 80, "{interrupted} repairs were interrupted");
 }
 
 #[test]

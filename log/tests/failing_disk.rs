@@ -174,6 +174,19 @@ fn a_full_disk_turns_a_partition_to_memory_and_back() {
 }
 
 #[test]
+fn a_writer_that_syncs_by_itself_needs_no_janitor_to_come_back() {
+    let storage = MemoryStorage::new();
+    let (_log, mut writer) = open(&storage);
+    storage.fail_call(Operation::Create, 0);
+    append_many(&mut writer, 1, 100);
+    assert!(writer.degraded());
+    writer.sync_now(0).expect_err("in memory");
+    append_many(&mut writer, 1, 100);
+    assert_eq!(writer.sync_now(0).expect("on a file"), 2);
+    assert_eq!(writer.durability(1), Durability::Lost);
+}
+
+#[test]
 fn an_epoch_that_can_not_be_written_refuses_the_append_and_loses_nothing() {
     let storage = MemoryStorage::new();
     let (_log, mut writer) = open(&storage);
