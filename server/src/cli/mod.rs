@@ -14,8 +14,10 @@ pub mod json_line;
 pub mod pace;
 pub mod report;
 pub mod watch_table;
+pub mod log_record;
 
 pub mod demo;
+pub mod log;
 pub mod member;
 pub mod serve;
 pub mod session;
@@ -59,6 +61,8 @@ pub enum Command {
     Member(member::MemberArgs),
     /// Start, stop, extend and list the sessions of a chat.
     Session(session::SessionArgs),
+    /// Look into a data directory's logs, while a server runs on it or not.
+    Log(log::LogArgs),
 }
 
 /// Parses the command line and runs it.
@@ -81,6 +85,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Token(args) => token::run(args),
         Command::Member(args) => member::run(args),
         Command::Session(args) => session::run(args),
+        Command::Log(args) => log::run(args),
     }
 }
 

@@ -1,0 +1,262 @@
+//! `skein log`: looks into a data directory's logs, while a server runs on it or not.
+//!
+//! Nothing is locked and nothing is changed. Coordinates stay out of the output unless asked for.
+
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use skein_log::{InspectError, Inspector, OFFSET_FIRST, Offset, PartitionId, PartitionStat};
+
+use crate::cli::log_record;
+
+/// Time between two looks for new records while following.
+const TAIL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Problems that `verify` prints; a damaged disk has more than anybody reads.
+const PROBLEMS_SHOWN_MAX: usize = 100;
+
+/// Arguments of `skein log`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  skein log stat --data-dir skein-data
+  skein log verify --data-dir skein-data
+  skein log dump --data-dir skein-data --partition 3
+  skein log tail --data-dir skein-data --control
+
+A server may be running on the directory. dump and tail print one JSON object a line.")]
+pub struct LogArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do with a log.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Print what the event log and the control log hold.
+    Stat {
+        /// The server's data directory.
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
+    /// Check every byte of both logs; exit code 1 when something is wrong.
+    Verify {
+        /// The server's data directory.
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
+    /// Print the records that are there.
+    Dump(ReadArgs),
+    /// Print records as they come, until interrupted.
+    Tail(ReadArgs),
+}
+
+/// Which records to print, and how.
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    /// The server's data directory.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// The control log instead of the event log.
+    #[arg(long)]
+    pub control: bool,
+    /// Only this partition.
+    #[arg(long, value_name = "P")]
+    pub partition: Option<u16>,
+    /// Begin at this offset; the first one for dump, the next one for tail.
+    #[arg(long, value_name = "OFFSET")]
+    pub from: Option<Offset>,
+    /// Print coordinates; whoever sees the output then sees where people were.
+    #[arg(long)]
+    pub show_positions: bool,
+}
+
+/// Runs `skein log`.
+///
+/// # Errors
+/// When there is no log, or it is damaged.
+pub fn run(args: LogArgs) -> anyhow::Result<()> {
+    let result = match args.verb {
+        Verb::Stat { data_dir } => stat(&data_dir),
+        Verb::Verify { data_dir } => verify(&data_dir),
+        Verb::Dump(args) => read(&args, false),
+        Verb::Tail(args) => read(&args, true),
+    };
+    match result {
+        // `skein log dump | head` is no error.
+        Err(error) if is_closed_pipe(&error) => Ok(()),
+        other => other,
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
+}
+
+/// The two logs of a data directory by name.
+fn logs(data_dir: &Path) -> anyhow::Result<[(&'static str, Inspector); 2]> {
+    Ok([
+        ("log", open(data_dir, false)?),
+        ("control", open(data_dir, true)?),
+    ])
+}
+
+fn open(data_dir: &Path, control: bool) -> anyhow::Result<Inspector> {
+    let path = data_dir.join(if control { "control" } else { "log" });
+    Inspector::open(&path).with_context(|| {
+        format!(
+            "{} is not a skein data directory; name the one of `skein serve`",
+            data_dir.display()
+        )
+    })
+}
+
+fn stat(data_dir: &Path) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    for (name, inspector) in logs(data_dir)? {
+        let stat = inspector.stat()?;
+        let clean = if stat.clean {
+            "closed cleanly"
+        } else {
+            "in use, or not closed cleanly"
+        };
+        writeln!(
+            out,
+            "{name} {}: {} partitions, {clean}",
+            stat.log_id,
+            stat.partitions.len()
+        )?;
+        for partition in stat.partitions.iter().filter(|p| !p.segments.is_empty()) {
+            writeln!(out, "  {}", partition_line(partition))?;
+        }
+        if stat.spare_bytes > 0 {
+            writeln!(out, "  prepared for later: {} bytes", stat.spare_bytes)?;
+        }
+        for file in &stat.quarantined {
+            writeln!(out, "  put aside because it is damaged: {file}")?;
+        }
+    }
+    Ok(())
+}
+
+fn partition_line(stat: &PartitionStat) -> String {
+    let first = stat
+        .segments
+        .first()
+        .map_or(OFFSET_FIRST, |s| s.base_offset)
+        .max(stat.floor);
+    let next = stat
+        .segments
+        .last()
+        .map_or(first, |segment| segment.end_offset);
+    let used: u64 = stat.segments.iter().map(|segment| segment.used_bytes).sum();
+    let files: u64 = stat.segments.iter().map(|segment| segment.bytes).sum();
+    let epoch = stat.epochs.last().map_or(0, |epoch| epoch.epoch);
+    let checkpoint = stat.checkpoint.map_or("none".to_owned(), |(begin, end)| {
+        format!("{begin} to {end}")
+    });
+    format!(
+        "partition {}: offsets {first} to {}, {} segments, {used} of {files} bytes used, epoch \
+         {epoch}, checkpoint {checkpoint}",
+        stat.partition.0,
+        next.saturating_sub(1),
+        stat.segments.len(),
+    )
+}
+
+fn verify(data_dir: &Path) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    let mut problems = 0;
+    for (name, inspector) in logs(data_dir)? {
+        let (mut records, mut bytes) = (0, 0);
+        for partition in (0..inspector.partitions()).map(PartitionId) {
+            let report = inspector.verify(partition)?;
+            records += report.records;
+            bytes += report.bytes;
+            for problem in &report.problems {
+                if problems < PROBLEMS_SHOWN_MAX {
+                    writeln!(out, "{name}: {problem}")?;
+                }
+                problems += 1;
+            }
+        }
+        writeln!(out, "{name}: {records} records, {bytes} bytes checked")?;
+    }
+    if problems > 0 {
+        bail!(
+            "{problems} problems; stop the server, keep a copy of {}, then start it again: what can \
+             be read is kept, damaged files are put aside",
+            data_dir.display()
+        );
+    }
+    writeln!(out, "no problems")?;
+    Ok(())
+}
+
+fn read(args: &ReadArgs, follow: bool) -> anyhow::Result<()> {
+    let inspector = open(&args.data_dir, args.control)?;
+    let partitions: Vec<PartitionId> = match args.partition {
+        Some(partition) => vec![PartitionId(partition)],
+        None => (0..inspector.partitions()).map(PartitionId).collect(),
+    };
+    let ends = if follow {
+        ends(&inspector)?
+    } else {
+        Vec::new()
+    };
+    let mut tails = Vec::new();
+    for partition in partitions {
+        let end = ends
+            .get(usize::from(partition.0))
+            .copied()
+            .unwrap_or(OFFSET_FIRST);
+        tails.push((
+            partition,
+            inspector.tail(partition, args.from.unwrap_or(end))?,
+        ));
+    }
+    let mut out = io::stdout().lock();
+    loop {
+        for (partition, tail) in &mut tails {
+            loop {
+                let batch = match tail.next_batch() {
+                    Ok(Some(batch)) => batch,
+                    Ok(None) => break,
+                    Err(InspectError::Read(problem)) => {
+                        eprintln!("warning: {problem}");
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+                for (offset, record) in batch.records() {
+                    let place = log_record::Place {
+                        partition: partition.0,
+                        offset,
+                        time_ms: batch.append_time(),
+                    };
+                    let line = if args.control {
+                        log_record::control(place, &record)
+                    } else {
+                        log_record::event(place, &record, args.show_positions)
+                    };
+                    writeln!(out, "{line}")?;
+                }
+            }
+        }
+        out.flush()?;
+        if !follow {
+            return Ok(());
+        }
+        std::thread::sleep(TAIL_INTERVAL);
+    }
+}
+
+/// The next offset of every partition.
+fn ends(inspector: &Inspector) -> anyhow::Result<Vec<Offset>> {
+    let end = |stat: &PartitionStat| stat.segments.last().map_or(stat.floor, |s| s.end_offset);
+    Ok(inspector.stat()?.partitions.iter().map(end).collect())
+}
