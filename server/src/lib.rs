@@ -1,5 +1,6 @@
 //! The server: pinned shards, QUIC, WebSocket, HTTP, control log, command line.
 
+pub mod bad_input;
 pub mod clock;
 pub mod health;
 pub mod limits;
@@ -13,3 +14,5 @@ pub mod http;
 
 pub mod app;
 pub mod cli;
+
+pub mod errors_doc;

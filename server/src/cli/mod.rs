@@ -25,6 +25,8 @@ pub mod share;
 pub mod token;
 pub mod watch;
 
+pub mod bad_inputs;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

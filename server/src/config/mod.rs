@@ -10,6 +10,11 @@ pub mod error;
 pub mod keys;
 pub mod settings;
 
+pub mod bad_inputs;
 pub mod check;
+
 pub mod load;
 pub mod print_limits;
+
+#[cfg(test)]
+mod tests;

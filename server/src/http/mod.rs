@@ -34,3 +34,8 @@ pub mod listener;
 pub mod events;
 
 pub mod control;
+
+pub mod bad_inputs;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Command lines that are refused, and what is said.
+
+use crate::bad_input::BadInput;
+
+/// Input: the arguments; `DIR` is an empty directory, `CLOSED` an address where nobody listens.
+/// Code: the exit code.
+pub const BAD_COMMANDS: &[BadInput] = &[
+    BadInput::new("no subcommand", "", "2", "Usage: skein <COMMAND>"),
+    BadInput::new(
+        "a subcommand that is not known",
+        "fly",
+        "2",
+        "unrecognized subcommand 'fly'",
+    ),
+    BadInput::new(
+        "a flag that is not known",
+        "serve --colour red",
+        "2",
+        "unexpected argument '--colour'",
+    ),
+    BadInput::new(
+        "a token for nobody",
+        "token --data-dir DIR",
+        "2",
+        "--user <USER>",
+    ),
+    BadInput::new(
+        "a token with an empty user",
+        "token --data-dir DIR --user=",
+        "2",
+        "1 to 128 bytes",
+    ),
+    BadInput::new(
+        "a token without a key",
+        "token --user ana --data-dir DIR",
+        "1",
+        "`skein serve --dev` makes one",
+    ),
+    BadInput::new(
+        "a duration that is none",
+        "token --user ana --data-dir DIR --ttl soon",
+        "2",
+        "write 90s, 15m, 8h or 1h30m",
+    ),
+    BadInput::new(
+        "a configuration file that is not there",
+        "serve --config DIR/none.toml",
+        "1",
+        "check the path given to --config",
+    ),
+    BadInput::new(
+        "an address that is none",
+        "serve --dev --data-dir DIR --http localhost",
+        "1",
+        "listen.http",
+    ),
+    BadInput::new(
+        "a list of cores that is none",
+        "serve --dev --data-dir DIR --cores x",
+        "1",
+        "write `auto`, `0`, `0-1` or `0,2-3`",
+    ),
+    BadInput::new(
+        "dev mode for others than this machine",
+        "serve --dev --data-dir DIR --quic 0.0.0.0:0",
+        "1",
+        "not a loopback address",
+    ),
+    BadInput::new(
+        "no certificate outside of dev mode",
+        "serve --data-dir DIR",
+        "1",
+        "use --dev for a self-signed one",
+    ),
+    BadInput::new(
+        "a server that is not there",
+        "member list --chat hike --control CLOSED",
+        "1",
+        "is `skein serve` running",
+    ),
+    BadInput::new(
+        "a right that is none",
+        "member add --chat hike --user ana --rights fly",
+        "2",
+        "[possible values: share, watch]",
+    ),
+    BadInput::new(
+        "a session id that is none",
+        "session stop --chat hike --session 7",
+        "2",
+        "16 hexadecimal digits",
+    ),
+    BadInput::new(
+        "a control token file that is not there",
+        "session list --chat hike --control CLOSED --control-token DIR/none",
+        "1",
+        "cannot read the control token file",
+    ),
+    BadInput::new(
+        "a directory without a log",
+        "log stat --data-dir DIR",
+        "1",
+        "is not a skein data directory",
+    ),
+    BadInput::new(
+        "no walkers",
+        "demo --walkers 0",
+        "2",
+        "0 is not in 1..=10000",
+    ),
+];

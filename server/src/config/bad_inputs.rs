@@ -1,0 +1,92 @@
+//! Configuration files that are refused, and what is said.
+
+use crate::bad_input::BadInput;
+
+/// Input: the file's text. Code: the key that the message names.
+pub const BAD_CONFIGS: &[BadInput] = &[
+    BadInput::new("not TOML", "listen = [", "", "is not valid TOML"),
+    BadInput::new(
+        "a misspelt key",
+        "[listen]\nqiuc = \"127.0.0.1:1\"",
+        "listen.qiuc",
+        "did you mean `listen.quic`?",
+    ),
+    BadInput::new(
+        "a key outside of its section",
+        "quic = \"127.0.0.1:1\"",
+        "quic",
+        "did you mean `listen.quic`?",
+    ),
+    BadInput::new(
+        "a section that is not known",
+        "[weather]\nrain = true",
+        "weather",
+        "docs/OPERATIONS.md lists every key",
+    ),
+    BadInput::new(
+        "an address without a port",
+        "[listen]\nhttp = \"localhost\"",
+        "listen.http",
+        "invalid socket address",
+    ),
+    BadInput::new(
+        "a number that is text",
+        "[limits]\nstale_after_ms = \"soon\"",
+        "limits.stale_after_ms",
+        "invalid type: string \"soon\", expected an integer",
+    ),
+    BadInput::new(
+        "a list of cores that is none",
+        "[shards]\ncores = \"1-0\"",
+        "shards.cores",
+        "write `auto`, `0`, `0-1` or `0,2-3`",
+    ),
+    BadInput::new(
+        "no partitions",
+        "dev = true\n[shards]\npartitions = 0",
+        "shards.partitions",
+        "0 is not within 1 to 1024",
+    ),
+    BadInput::new(
+        "a segment that is too small",
+        "dev = true\n[log]\nsegment_bytes_max = 1000",
+        "log.segment_bytes_max",
+        "not within 262144 to 1073741824",
+    ),
+    BadInput::new(
+        "a duration beyond a day",
+        "dev = true\n[limits]\nduration_s_max = 90000",
+        "limits.duration_s_max",
+        "90000 is not within 1 to 86400",
+    ),
+    BadInput::new(
+        "dev mode for others than this machine",
+        "dev = true\n[listen]\ncontrol = \"0.0.0.0:9090\"",
+        "listen.control",
+        "not a loopback address",
+    ),
+    BadInput::new(
+        "one address twice",
+        "dev = true\n[listen]\nhttp = \"127.0.0.1:7000\"\ncontrol = \"127.0.0.1:7000\"",
+        "listen.control",
+        "is also the value of `listen.http`",
+    ),
+    BadInput::new(
+        "a certificate without its key",
+        "dev = true\n[tls]\ncert = \"cert.pem\"",
+        "tls.cert",
+        "set both `tls.cert` and `tls.key`",
+    ),
+    BadInput::new(
+        "no certificate outside of dev mode",
+        "",
+        "tls.cert",
+        "or use --dev for a self-signed one",
+    ),
+    BadInput::new(
+        "no control token outside of dev mode",
+        "[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"",
+        "access.control_token",
+        "set it or --control-token",
+    ),
+];

@@ -1,0 +1,85 @@
+//! `docs/ERRORS.md`: made from the lists that the tests use, so that it cannot be wrong.
+
+use std::fmt::Write as _;
+
+use skein_wire::error::Code;
+
+use crate::bad_input::BadInput;
+use crate::cli::bad_inputs::BAD_COMMANDS;
+use crate::config::bad_inputs::BAD_CONFIGS;
+use crate::http::bad_inputs::{BAD_CONTROL_REQUESTS, BAD_REQUESTS};
+
+const INTRODUCTION: &str = "\
+# What is refused, and what is said
+
+Made from the lists that the tests use; do not edit. Rewrite it with
+`SKEIN_BLESS=1 cargo test -p skein-server --lib errors_doc`.
+
+## Codes
+
+The same codes close connections, refuse requests and name HTTP errors. The names are stable, the texts are not.
+
+| number | name | HTTP | meaning, and what to do |
+|---|---|---|---|
+";
+
+/// The page.
+pub fn page() -> String {
+    let mut page = INTRODUCTION.to_owned();
+    for code in Code::ALL {
+        let (number, name) = (*code as u16, code.name());
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            page,
+            "| {number} | `{name}` | {} | {} |",
+            code.http_status(),
+            code.text()
+        );
+    }
+    table(&mut page, "HTTP API", "code", BAD_REQUESTS);
+    table(&mut page, "Control API", "code", BAD_CONTROL_REQUESTS);
+    table(&mut page, "Configuration", "key", BAD_CONFIGS);
+    table(&mut page, "Command line", "exit code", BAD_COMMANDS);
+    page
+}
+
+fn table(page: &mut String, title: &str, code: &str, list: &[BadInput]) {
+    let _ = writeln!(
+        page,
+        "\n## {title}\n\n| what is wrong | input | {code} | text |\n|---|---|---|---|"
+    );
+    for bad in list {
+        let (what, input, code, text) = (bad.what, cell(bad.input), cell(bad.code), bad.text);
+        let _ = writeln!(
+            page,
+            "| {what} | {input} | {code} | … {} … |",
+            text.replace('|', "\\|")
+        );
+    }
+}
+
+/// Code in a cell; empty stays empty.
+fn cell(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    format!("`{}`", text.replace('\n', " ⏎ ").replace('|', "\\|"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::errors_doc::page;
+
+    #[test]
+    fn the_page_is_what_the_lists_say() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ERRORS.md");
+        if std::env::var_os("SKEIN_BLESS").is_some() {
+            std::fs::write(path, page()).expect("write docs/ERRORS.md");
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            found == page(),
+            "docs/ERRORS.md is not what the lists say; set SKEIN_BLESS=1"
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! HTTP requests that are refused, and what is said.
+
+use crate::bad_input::BadInput;
+
+/// To the public API, with ana's token. Input: method, path and, where there is one, the body.
+pub const BAD_REQUESTS: &[BadInput] = &[
+    BadInput::new(
+        "a path that is not there",
+        "GET /v2/chats",
+        "not_found",
+        "no such path",
+    ),
+    BadInput::new(
+        "a method that the path does not have",
+        "PUT /v1/points",
+        "bad_request",
+        "does not have that method",
+    ),
+    BadInput::new(
+        "a body that is not JSON",
+        "POST /v1/points {",
+        "bad_request",
+        "not JSON",
+    ),
+    BadInput::new(
+        "no body",
+        "POST /v1/chats/hike/sessions",
+        "bad_request",
+        "missing field `duration_s`",
+    ),
+    BadInput::new(
+        "a field that is not known",
+        r#"POST /v1/chats/hike/sessions {"duration_s":60,"colour":"red"}"#,
+        "bad_request",
+        "unknown field `colour`",
+    ),
+    BadInput::new(
+        "a negative duration",
+        r#"POST /v1/chats/hike/sessions {"duration_s":-1}"#,
+        "bad_request",
+        "wrong type or is out of range",
+    ),
+    BadInput::new(
+        "a session for somebody else",
+        r#"POST /v1/chats/hike/sessions {"duration_s":60,"user":"ben"}"#,
+        "not_found",
+        "no right to it",
+    ),
+    BadInput::new(
+        "an empty idempotency key",
+        r#"POST /v1/chats/hike/sessions {"duration_s":60,"idempotency_key":""}"#,
+        "bad_request",
+        "1 to 64 bytes",
+    ),
+    BadInput::new(
+        "a session id that is none",
+        "DELETE /v1/chats/hike/sessions/7",
+        "bad_name",
+        "16 hexadecimal digits",
+    ),
+    BadInput::new(
+        "a chat name with a control character",
+        "GET /v1/chats/a%00b/positions",
+        "bad_name",
+        "no control characters",
+    ),
+    BadInput::new(
+        "a chat name that is not UTF-8",
+        "GET /v1/chats/%ff/positions",
+        "bad_name",
+        "percent-encode",
+    ),
+    BadInput::new(
+        "a latitude out of range",
+        r#"POST /v1/points {"chat":"hike","session":"00000000000000a1","points":[{"counter":1,"captured_at":1,"lat":91,"lon":0}]}"#,
+        "bad_point",
+        "point 0: the coordinates",
+    ),
+    BadInput::new(
+        "a coordinate that is not a number",
+        r#"POST /v1/points {"chat":"hike","session":"00000000000000a1","points":[{"counter":1,"captured_at":1,"lat":NaN,"lon":0}]}"#,
+        "bad_request",
+        "not JSON",
+    ),
+    BadInput::new(
+        "a coordinate beyond any number",
+        r#"POST /v1/points {"chat":"hike","session":"00000000000000a1","points":[{"counter":1,"captured_at":1,"lat":1e999,"lon":0}]}"#,
+        "bad_request",
+        "not JSON",
+    ),
+    BadInput::new(
+        "a receiver without a fix",
+        r#"POST /v1/points {"chat":"hike","session":"00000000000000a1","points":[{"counter":1,"captured_at":1,"lat":0,"lon":0}]}"#,
+        "no_fix",
+        "without accuracy",
+    ),
+    BadInput::new(
+        "a point without a position",
+        r#"POST /v1/points {"chat":"hike","session":"00000000000000a1","points":[{"counter":1,"captured_at":1}]}"#,
+        "bad_request",
+        "either `lat` and `lon`, or `sealed`",
+    ),
+    BadInput::new(
+        "no points",
+        r#"POST /v1/points {"chat":"hike","session":"00000000000000a1","points":[]}"#,
+        "bad_request",
+        "`points` is empty",
+    ),
+    BadInput::new(
+        "the control API's paths on the public listener",
+        r#"PUT /v1/chats/hike/members/ana {"rights":["share"]}"#,
+        "not_found",
+        "no such path",
+    ),
+    BadInput::new(
+        "metrics on the public listener",
+        "GET /metrics",
+        "not_found",
+        "no such path",
+    ),
+];
+
+/// To the control API. Input as above.
+pub const BAD_CONTROL_REQUESTS: &[BadInput] = &[
+    BadInput::new(
+        "a session without its user",
+        r#"POST /v1/chats/hike/sessions {"duration_s":60}"#,
+        "bad_request",
+        "missing field `user`",
+    ),
+    BadInput::new(
+        "a right that is none",
+        r#"PUT /v1/chats/hike/members/ana {"rights":["fly"]}"#,
+        "bad_request",
+        "wrong type or is out of range",
+    ),
+    BadInput::new(
+        "a user name that is too long",
+        "DELETE /v1/chats/hike/members/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "bad_name",
+        "1 to 128 bytes",
+    ),
+    BadInput::new(
+        "an index that is none",
+        "GET /v1/events?after=yesterday",
+        "bad_request",
+        "`after` is the index",
+    ),
+];

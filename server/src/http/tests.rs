@@ -1,0 +1,510 @@
+//! Both APIs against a gateway that answers by rote.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
+use skein_engine::request::{
+    Actor, ChatReply, ChatRequest, ChatResult, PointsReply, PositionInfo, SessionInfo,
+};
+use skein_log::MemoryStorage;
+use skein_wire::error::{Code, WireError};
+use skein_wire::ids::{Counter, Cursor, SessionId, UserName};
+use skein_wire::point::{Fix, Payload, Point, Position};
+use skein_wire::update::{SessionState, Verdict};
+use tokio::sync::{oneshot, watch};
+
+use crate::access::Access;
+use crate::access::control_token::ControlToken;
+use crate::access::signer::TokenSigner;
+use crate::access::verifier::TOKEN_KEY_FILE;
+use crate::bad_input::BadInput;
+use crate::clock::Clock;
+use crate::control::core::{Acknowledge, ControlCore};
+use crate::control::feed::EventFeed;
+use crate::edge::bridge::PeerAddress;
+use crate::health::{Health, Phase};
+use crate::http::bad_inputs::{BAD_CONTROL_REQUESTS, BAD_REQUESTS};
+use crate::http::events::EventsState;
+use crate::http::gateway::ShardGateway;
+use crate::http::metrics::MetricsBoard;
+use crate::http::state::{ApiState, Callers};
+use crate::http::{control, public};
+
+const TOKEN: &str = "0123456789abcdef-control";
+const SESSION: &str = "00000000000000a1";
+
+/// Notes what it is asked and answers each kind of request with one of its kind.
+#[derive(Default)]
+struct Rote {
+    asked: Mutex<Vec<ChatRequest>>,
+    refuse: Mutex<Option<Code>>,
+    not_durable: Mutex<bool>,
+}
+
+impl ShardGateway for Rote {
+    fn request(&self, request: ChatRequest) -> oneshot::Receiver<ChatResult> {
+        let (sender, receiver) = oneshot::channel();
+        let refuse = *self.refuse.lock().unwrap();
+        let durable = !*self.not_durable.lock().unwrap();
+        let result =
+            refuse.map_or_else(|| Ok(answer(&request, durable)), |c| Err(WireError::of(c)));
+        self.asked.lock().unwrap().push(request);
+        let _ = sender.send(result);
+        receiver
+    }
+}
+
+fn session_info(user: &str) -> SessionInfo {
+    SessionInfo {
+        session: SessionId(0xa1),
+        user: UserName::new(user).unwrap(),
+        state: SessionState::Live,
+        started_at_ms: 1,
+        expires_at_ms: 61_001,
+        sealed: false,
+        counter_last: Counter(3),
+    }
+}
+
+fn answer(request: &ChatRequest, durable: bool) -> ChatReply {
+    match request {
+        ChatRequest::Start(start) => ChatReply::Session(session_info(start.user.as_str())),
+        ChatRequest::Extend { .. } => ChatReply::Session(session_info("ana")),
+        ChatRequest::Sessions { .. } => ChatReply::Sessions(vec![session_info("ana")]),
+        ChatRequest::Points(_) => ChatReply::Points(PointsReply {
+            counter_last: Counter(3),
+            accepted: 1,
+            durable,
+            verdicts: vec![Verdict {
+                counter: Counter(2),
+                code: Code::Superseded,
+            }],
+        }),
+        ChatRequest::Positions { .. } => {
+            let position = Position::from_degrees(45.5, 13.25).unwrap();
+            let payload = Payload::Fix(Fix {
+                position,
+                ..Fix::default()
+            });
+            let newest = Some(Point {
+                counter: Counter(3),
+                captured_at_ms: 9,
+                payload,
+            });
+            let session = session_info("ana");
+            ChatReply::Positions {
+                cursor: Cursor {
+                    log: 1,
+                    epoch: 2,
+                    offset: 3,
+                },
+                positions: vec![
+                    PositionInfo {
+                        session: session.clone(),
+                        newest,
+                    },
+                    PositionInfo {
+                        session,
+                        newest: None,
+                    },
+                ],
+            }
+        }
+        ChatRequest::Members { .. } => ChatReply::Members(vec![(UserName::new("ana").unwrap(), 3)]),
+        _ => ChatReply::Done { durable },
+    }
+}
+
+struct Rig {
+    gateway: Arc<Rote>,
+    health: Arc<Health>,
+    router: Router,
+    token: String,
+    runtime: tokio::runtime::Runtime,
+    _dir: tempfile::TempDir,
+    _stop: watch::Sender<bool>,
+}
+
+enum Api {
+    Public,
+    Control,
+    ControlDev,
+}
+
+fn rig(api: &Api) -> Rig {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let clock = Clock::start();
+    let access = Access::open(dir.path(), true).expect("keys");
+    let signer = TokenSigner::open(&dir.path().join(TOKEN_KEY_FILE)).expect("key");
+    let user = UserName::new("ana").unwrap();
+    let user_token = signer.mint(&user, 60, clock.now_ms()).expect("token");
+    let path = dir.path().join("control-token");
+    std::fs::write(&path, TOKEN).expect("write");
+    let callers = match api {
+        Api::Public => Callers::Users(Arc::new(access)),
+        Api::Control => Callers::Operators(Arc::new(ControlToken::read(&path).expect("token"))),
+        Api::ControlDev => Callers::ThisMachine,
+    };
+    let (gateway, health) = (Arc::new(Rote::default()), Arc::new(Health::default()));
+    let state = ApiState::new(gateway.clone(), callers, clock, health.clone());
+    let (stop, stopped) = watch::channel(false);
+    let router = match api {
+        Api::Public => public::router(state),
+        Api::Control | Api::ControlDev => {
+            let open = ControlCore::open(MemoryStorage::new(), Acknowledge::AfterSync, 0, 1);
+            let (core, _) = open.expect("control log");
+            let (_, feed) = EventFeed::new(core.reader(), 0, core.voids());
+            let events = EventsState::new(state.clone(), feed, stopped);
+            control::router(state, events, Arc::new(MetricsBoard::default()))
+        }
+    };
+    let token = match api {
+        Api::Public => user_token,
+        _ => TOKEN.to_owned(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("runtime");
+    Rig {
+        gateway,
+        health,
+        router,
+        token,
+        runtime,
+        _dir: dir,
+        _stop: stop,
+    }
+}
+
+impl Rig {
+    /// `METHOD PATH BODY` with the right token.
+    fn call(&self, input: &str) -> (StatusCode, Value) {
+        self.call_with(input, |request| {
+            request.header("authorization", format!("Bearer {}", self.token))
+        })
+    }
+
+    fn call_with(
+        &self,
+        input: &str,
+        headers: impl FnOnce(http::request::Builder) -> http::request::Builder,
+    ) -> (StatusCode, Value) {
+        let mut parts = input.splitn(3, ' ');
+        let (method, path) = (parts.next().unwrap(), parts.next().unwrap());
+        let body = parts.next().unwrap_or_default().to_owned();
+        let request = headers(Request::builder().method(method).uri(path));
+        let mut request = request.body(Body::from(body)).expect("a request");
+        let peer: SocketAddr = "127.0.0.1:5555".parse().unwrap();
+        request.extensions_mut().insert(PeerAddress(peer));
+        let service = TowerToHyperService::new(self.router.clone());
+        self.runtime.block_on(async {
+            let Ok(response) = hyper::service::Service::call(&service, request).await;
+            let status = response.status();
+            let bytes = response
+                .into_body()
+                .collect()
+                .await
+                .expect("a body")
+                .to_bytes();
+            (
+                status,
+                serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            )
+        })
+    }
+
+    fn asked(&self) -> ChatRequest {
+        self.gateway
+            .asked
+            .lock()
+            .unwrap()
+            .pop()
+            .expect("the gateway was asked")
+    }
+}
+
+fn refuses(rig: &Rig, bad: &BadInput) {
+    let (status, body) = rig.call(bad.input);
+    let code = Code::ALL
+        .iter()
+        .find(|code| code.name() == bad.code)
+        .expect(bad.code);
+    assert_eq!(body["code"], bad.code, "{}: {body}", bad.what);
+    assert!(
+        body["text"].as_str().unwrap().contains(bad.text),
+        "{}: {body}",
+        bad.what
+    );
+    assert!(
+        status.as_u16() == code.http_status() || status == StatusCode::METHOD_NOT_ALLOWED,
+        "{}: {status}",
+        bad.what
+    );
+    assert!(
+        rig.gateway.asked.lock().unwrap().is_empty(),
+        "{}: it reached a shard",
+        bad.what
+    );
+}
+
+#[test]
+fn every_bad_request_is_refused_with_its_code() {
+    let rig = rig(&Api::Public);
+    for bad in BAD_REQUESTS {
+        refuses(&rig, bad);
+    }
+}
+
+#[test]
+fn every_bad_control_request_is_refused_with_its_code() {
+    let rig = rig(&Api::Control);
+    for bad in BAD_CONTROL_REQUESTS {
+        refuses(&rig, bad);
+    }
+}
+
+#[test]
+fn errors_never_repeat_a_coordinate() {
+    let rig = rig(&Api::Public);
+    for point in [
+        r#"{"counter":1,"captured_at":1,"lat":"46.056947","lon":0}"#,
+        r#"{"counter":1,"captured_at":1,"lat":946.056947,"lon":0}"#,
+    ] {
+        let input =
+            format!(r#"POST /v1/points {{"chat":"c","session":"{SESSION}","points":[{point}]}}"#);
+        let (status, body) = rig.call(&input);
+        assert!(status.is_client_error());
+        assert!(!body.to_string().contains("056947"), "{body}");
+    }
+}
+
+#[test]
+fn a_body_beyond_its_limit_is_refused() {
+    let rig = rig(&Api::Public);
+    let (status, body) = rig.call(&format!("POST /v1/points {}", "x".repeat(70_000)));
+    assert_eq!(
+        (status, &body["code"]),
+        (StatusCode::PAYLOAD_TOO_LARGE, &json!("too_large"))
+    );
+    let point = r#"{"counter":1,"captured_at":1,"lat":1,"lon":1}"#;
+    let points = vec![point; 129].join(",");
+    let input =
+        format!(r#"POST /v1/points {{"chat":"c","session":"{SESSION}","points":[{points}]}}"#);
+    assert_eq!(rig.call(&input).0, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[test]
+fn nobody_comes_in_without_a_good_token() {
+    let public = rig(&Api::Public);
+    let control = rig(&Api::Control);
+    let paths = [
+        (&public, "GET /v1/chats/hike/positions"),
+        (&public, "GET /v1/chats/hike/sessions"),
+        (&public, r#"POST /v1/chats/hike/sessions {"duration_s":60}"#),
+        (&public, "DELETE /v1/chats/hike/sessions/00000000000000a1"),
+        (
+            &public,
+            r#"POST /v1/points {"chat":"c","session":"00000000000000a1","points":[]}"#,
+        ),
+        (&control, "GET /v1/chats/hike/members"),
+        (&control, r#"PUT /v1/chats/hike/members/ana {"rights":[]}"#),
+        (&control, "DELETE /v1/chats/hike/members/ana"),
+        (&control, "GET /v1/events"),
+        (&control, "GET /v1/chats/hike/sessions"),
+    ];
+    for (rig, input) in paths {
+        for header in [
+            None,
+            Some("Bearer "),
+            Some("Bearer no.such.token"),
+            Some("Basic YTpi"),
+        ] {
+            let (status, body) = rig.call_with(input, |request| match header {
+                Some(header) => request.header("authorization", header),
+                None => request,
+            });
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{input} {header:?}");
+            assert_eq!(body["code"], "bad_token");
+        }
+    }
+    // A user's token opens nothing on the control API, nor the control token on the public one.
+    let (status, _) = control.call_with("GET /v1/chats/hike/members", |request| {
+        request.header("authorization", format!("Bearer {}", public.token))
+    });
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(public.gateway.asked.lock().unwrap().is_empty());
+    assert!(control.gateway.asked.lock().unwrap().is_empty());
+}
+
+#[test]
+fn dev_mode_listens_to_programs_on_this_machine_and_not_to_web_pages() {
+    let rig = rig(&Api::ControlDev);
+    let status = |host: &str, origin: Option<&str>| {
+        rig.call_with("GET /v1/chats/hike/members", |request| {
+            let request = request.header("host", host);
+            match origin {
+                Some(origin) => request.header("origin", origin),
+                None => request,
+            }
+        })
+        .0
+    };
+    assert_eq!(status("127.0.0.1:9090", None), StatusCode::OK);
+    assert_eq!(status("localhost:9090", None), StatusCode::OK);
+    assert_eq!(
+        status("127.0.0.1:9090", Some("https://evil.example")),
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(status("evil.example:9090", None), StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn a_user_starts_extends_and_stops() {
+    let rig = rig(&Api::Public);
+    let body = r#"{"duration_s":60,"idempotency_key":"k","sealed":true}"#;
+    let (status, answer) = rig.call(&format!("POST /v1/chats/a%2Fb/sessions {body}"));
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(answer["session"], SESSION);
+    assert_eq!(answer["user"], "ana");
+    assert_eq!(answer["expires_at"], 61_001);
+    let ChatRequest::Start(start) = rig.asked() else {
+        panic!("not a start")
+    };
+    assert_eq!(start.chat.as_str(), "a/b");
+    assert_eq!(start.actor, Actor::User(start.user.clone()));
+    assert_eq!((start.duration_s, start.sealed), (60, true));
+    assert_eq!(start.idempotency_key, "k");
+
+    for input in [
+        r#"PATCH /v1/chats/c/sessions/00000000000000a1 {"duration_s":90}"#,
+        r#"POST /v1/chats/c/sessions/00000000000000a1/extend {"duration_s":90}"#,
+    ] {
+        assert_eq!(rig.call(input).0, StatusCode::OK);
+        assert!(matches!(
+            rig.asked(),
+            ChatRequest::Extend { duration_s: 90, .. }
+        ));
+    }
+
+    let stop = "DELETE /v1/chats/c/sessions/00000000000000a1";
+    assert_eq!(rig.call(stop), (StatusCode::OK, json!({ "durable": true })));
+    *rig.gateway.not_durable.lock().unwrap() = true;
+    assert_eq!(
+        rig.call(stop),
+        (StatusCode::ACCEPTED, json!({ "durable": false }))
+    );
+}
+
+#[test]
+fn two_starts_without_a_key_are_two_requests() {
+    let rig = rig(&Api::Public);
+    let key = || {
+        rig.call(r#"POST /v1/chats/c/sessions {"duration_s":60}"#);
+        let ChatRequest::Start(start) = rig.asked() else {
+            panic!("not a start")
+        };
+        start.idempotency_key
+    };
+    let (first, second) = (key(), key());
+    assert!(!first.is_empty() && first != second);
+}
+
+#[test]
+fn points_are_taken_and_their_fate_is_told() {
+    let rig = rig(&Api::Public);
+    let points = r#"[{"counter":2,"captured_at":5,"lat":45.5,"lon":13.25,"accuracy":4.0},{"counter":3,"captured_at":6,"sealed":"AQID"}]"#;
+    let (status, answer) = rig.call(&format!(
+        r#"POST /v1/points {{"chat":"c","session":"{SESSION}","historical":true,"durable":true,"points":{points}}}"#
+    ));
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        answer,
+        json!({
+            "counter_last": 3,
+            "accepted": 1,
+            "durable": true,
+            "verdicts": [{ "counter": 2, "code": "superseded" }],
+        })
+    );
+    let ChatRequest::Points(request) = rig.asked() else {
+        panic!("not points")
+    };
+    assert!(request.historical && request.durable);
+    assert_eq!(request.session, SessionId(0xa1));
+    assert_eq!(request.points.len(), 2);
+}
+
+#[test]
+fn positions_carry_the_cursor_and_one_entry_per_session() {
+    let rig = rig(&Api::Public);
+    let (_, answer) = rig.call("GET /v1/chats/c/positions");
+    assert_eq!(answer["cursor"], "0000000000000001-2-3");
+    let positions = answer["positions"].as_array().unwrap();
+    assert_eq!(positions[0]["point"]["lat"], 45.5);
+    assert_eq!(positions[0]["state"], "live");
+    assert!(positions[1].get("point").is_none());
+    let (_, sessions) = rig.call("GET /v1/chats/c/sessions");
+    assert_eq!(sessions["sessions"][0]["counter_last"], 3);
+}
+
+#[test]
+fn the_operator_manages_members_and_sessions_of_everybody() {
+    let rig = rig(&Api::Control);
+    let put = r#"PUT /v1/chats/c/members/ben {"rights":["watch","share"]}"#;
+    assert_eq!(rig.call(put), (StatusCode::OK, json!({ "durable": true })));
+    assert!(matches!(
+        rig.asked(),
+        ChatRequest::PutMember { rights: 3, .. }
+    ));
+    let (_, members) = rig.call("GET /v1/chats/c/members");
+    assert_eq!(
+        members,
+        json!({ "members": [{ "user": "ana", "rights": ["share", "watch"] }] })
+    );
+    assert_eq!(rig.call("DELETE /v1/chats/c/members/ben").0, StatusCode::OK);
+    assert!(matches!(rig.asked(), ChatRequest::RemoveMember { .. }));
+    let start = r#"POST /v1/chats/c/sessions {"user":"ben","duration_s":60}"#;
+    assert_eq!(rig.call(start).1["user"], "ben");
+    let ChatRequest::Start(start) = rig.asked() else {
+        panic!("not a start")
+    };
+    assert_eq!(start.actor, Actor::Control);
+}
+
+#[test]
+fn what_a_shard_refuses_keeps_its_code() {
+    let rig = rig(&Api::Public);
+    for code in [
+        Code::NotFound,
+        Code::NotDurable,
+        Code::LimitReached,
+        Code::SessionEnded,
+    ] {
+        *rig.gateway.refuse.lock().unwrap() = Some(code);
+        let (status, body) = rig.call("GET /v1/chats/c/positions");
+        assert_eq!(status.as_u16(), code.http_status());
+        assert_eq!(body, json!({ "code": code.name(), "text": code.text() }));
+    }
+}
+
+#[test]
+fn health_says_when_the_server_serves() {
+    let rig = rig(&Api::Public);
+    let health = || rig.call_with("GET /v1/health", |request| request);
+    assert_eq!(health().0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(health().1["status"], "recovering");
+    rig.health.set_phase(Phase::Serving);
+    rig.health.set_control_durable(false);
+    let (status, body) = health();
+    assert_eq!((status, &body["status"]), (StatusCode::OK, &json!("ok")));
+    assert_eq!(body["control_durable"], false);
+    rig.health.set_phase(Phase::Stopping);
+    assert_eq!(health().1["status"], "stopping");
+}
