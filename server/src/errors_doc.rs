@@ -7,6 +7,7 @@ use skein_wire::error::Code;
 use crate::bad_input::BadInput;
 use crate::cli::bad_inputs::BAD_COMMANDS;
 use crate::config::bad_inputs::BAD_CONFIGS;
+use crate::edge::bad_input::BAD_INPUTS;
 use crate::http::bad_inputs::{BAD_CONTROL_REQUESTS, BAD_REQUESTS};
 
 const INTRODUCTION: &str = "\
@@ -36,11 +37,26 @@ pub fn page() -> String {
             code.text()
         );
     }
+    connections(&mut page);
     table(&mut page, "HTTP API", "code", BAD_REQUESTS);
     table(&mut page, "Control API", "code", BAD_CONTROL_REQUESTS);
     table(&mut page, "Configuration", "key", BAD_CONFIGS);
     table(&mut page, "Command line", "exit code", BAD_COMMANDS);
     page
+}
+
+/// What ends a connection: WebSocket is closed with 4000 and the code, QUIC with the code.
+fn connections(page: &mut String) {
+    page.push_str("\n## Connections\n\n| what is wrong | code | text |\n|---|---|---|\n");
+    for bad in BAD_INPUTS {
+        let first = if bad.after_hello {
+            ""
+        } else {
+            " (as the first frame)"
+        };
+        let (input, code, text) = (bad.input, bad.code.name(), bad.text);
+        let _ = writeln!(page, "| {input}{first} | `{code}` | {text} |");
+    }
 }
 
 fn table(page: &mut String, title: &str, code: &str, list: &[BadInput]) {
