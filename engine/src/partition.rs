@@ -16,6 +16,9 @@ pub(crate) struct Partition {
     pub is_followed: bool,
     /// Greatest offset handed in.
     pub followed: u64,
+    /// Ends before this offset may be unknown after a restart: the replay began after it, and no
+    /// checkpoint told of them. `None` before the replay.
+    pub replay_horizon: Option<u64>,
     /// Writers so far: (epoch, first offset).
     pub epochs: Vec<(u32, u64)>,
     /// Chats of it that this shard mirrors.

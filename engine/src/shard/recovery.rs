@@ -12,7 +12,7 @@ use skein_wire::update::SessionState;
 use crate::control_state::ControlChat;
 use crate::counter_window::CounterWindow;
 use crate::ids::PartitionId;
-use crate::journal::{Entry, Started};
+use crate::journal::{Entry, Started, kind};
 use crate::owner::Key;
 use crate::record::RawRecord;
 use crate::rights::Rights;
@@ -112,6 +112,7 @@ impl Shard {
         time_ms: u64,
         record: RawRecord<'_>,
     ) {
+        self.note_replay(partition, offset, &record);
         let chat = ChatHandle(record.key);
         let Some(known) = self.chats.get_mut(chat) else {
             return;
@@ -133,6 +134,25 @@ impl Shard {
                 known.members.remove(user);
             }
             _ => self.replay_admission(chat, &entry),
+        }
+    }
+
+    /// A log whose beginning was dropped knows nothing of earlier ends, unless a whole checkpoint
+    /// tells of them.
+    fn note_replay(&mut self, partition: PartitionId, offset: u64, record: &RawRecord<'_>) {
+        let Some(state) = self.partition(partition) else {
+            return;
+        };
+        state.replay_horizon.get_or_insert(offset - 1);
+        match record.kind {
+            kind::CHECKPOINT_BEGIN => state.checkpoint_begun = Some((offset, record.extension)),
+            kind::CHECKPOINT_END => {
+                let begun = state.checkpoint_begun.take();
+                if begun.is_some_and(|(_, number)| number == record.extension) {
+                    state.replay_horizon = Some(0);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -162,6 +182,10 @@ impl Shard {
     pub fn finish_recovery(&mut self, now: Timestamp) {
         self.tick(now);
         self.is_serving = true;
+        for state in &mut self.partitions {
+            // A checkpoint that the stop cut off stays unfinished.
+            state.checkpoint_begun = None;
+        }
         for chat in self.chats.handles(|chat| chat.owner().is_some()) {
             self.finish_table(chat);
             if let Some(control) = self.recovering.remove(&chat) {
@@ -179,9 +203,11 @@ impl Shard {
         let Some(known) = self.chats.get_mut(chat) else {
             return;
         };
+        let partition = &self.partitions[usize::from(known.partition.0)];
+        let horizon = partition.replay_horizon.unwrap_or(0);
+        known.table.restore_horizon(horizon);
         known.table.finish_restore();
-        let partition = usize::from(known.partition.0);
-        known.table.set_epoch(self.partitions[partition].epoch());
+        known.table.set_epoch(partition.epoch());
     }
 
     fn reconcile_members(&mut self, chat: ChatHandle, control: &ControlChat) {

@@ -131,6 +131,28 @@ fn what_should_have_expired_meanwhile_expires_at_once() {
 }
 
 #[test]
+fn cursors_before_the_beginning_of_a_cut_log_begin_anew() {
+    let mut rig = Rig::new(1).with_members();
+    let sender = rig.connect(0, "ana");
+    let shared = rig.share(sender, "key");
+    let viewer = rig.connect(0, "bob");
+    rig.watch(viewer);
+    let early = rig.viewer(viewer).clone();
+    rig.send_point(sender, shared.share, 1);
+    rig.send_point(sender, shared.share, 2);
+    let late = rig.viewer(viewer).clone();
+    // The first record that is left is the second point, and no checkpoint tells of what was
+    // before.
+    let first = late.cursor;
+    rig.checkpoints.insert(rig.partition(), (first, first));
+    rig.restart(0);
+    let back = rig.connect(0, "bob");
+    assert_eq!(rig.watch_again(back, &early).from, 0);
+    let back = rig.connect(0, "bob");
+    assert_eq!(rig.watch_again(back, &late).from, late.cursor);
+}
+
+#[test]
 fn a_promised_session_whose_row_was_lost_gets_one() {
     let mut rig = Rig::new(1).with_members();
     let sender = rig.connect(0, "ana");
