@@ -195,8 +195,8 @@ class Viewer:
         row["base"] = newest = e["counter"](row["base"])
         points = [(newest - behind, p) for behind, p in e["earlier"]] + [(newest, e["point"])]
         first, full = row["floor"] is None, h["from"] == 0
-        if first or full:
-            row["floor"] = max(row["floor"] or 0, points[0][0] if full else 0)
+        if first:
+            row["floor"] = points[0][0] if full else 0
         oldest = max(row["floor"], row["shown"] - WINDOW + 1 if h["every"] else row["shown"] + 1)
         new = [(n, p) for n, p in points if n >= oldest and n not in row["seen"]]
         total = e["skipped"] + len(points)

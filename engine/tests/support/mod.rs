@@ -21,11 +21,13 @@ pub struct Known {
     pub base: Counter,
     pub shown: Option<(Counter, Payload)>,
     pub seen: BTreeSet<u64>,
-    /// Counters below this were accounted for by the last full batch.
+    /// Counters below this were there before the viewer's first sight in a full batch.
     pub floor: u64,
+    /// Counters below this were accounted for by the last full batch.
+    pub accounted: u64,
     /// Everything up to this offset was there at the first sight in a full batch.
     pub first_sight: u64,
-    /// A point below the floor was listed: it cannot be told whether it was known.
+    /// A point below that was listed later: it cannot be told whether it was counted already.
     pub blurred: bool,
     pub had: u64,
     pub lost: u64,
@@ -154,10 +156,11 @@ impl Viewer {
             known.slot = entry.slot.0;
             known.expires_at_ms = descriptor.expires_at_ms;
             known.base = descriptor.counter;
-            // What came before is accounted for: shared batches that begin before this one may
-            // still list it.
             if let Some((oldest, _)) = listed.first() {
-                known.floor = known.floor.max(*oldest);
+                known.accounted = known.accounted.max(*oldest);
+                if first_sight {
+                    known.floor = *oldest;
+                }
             }
             if first_sight {
                 known.first_sight = batch.header.to;
@@ -236,8 +239,8 @@ impl Known {
             if self.seen.contains(counter) {
                 continue;
             }
+            self.blurred |= *counter < self.accounted;
             if *counter < self.floor {
-                self.blurred = true;
                 continue;
             }
             self.seen.insert(*counter);
@@ -280,6 +283,7 @@ fn fresh(entry: &Entry) -> Known {
         shown: None,
         seen: BTreeSet::new(),
         floor: 0,
+        accounted: 0,
         first_sight: 0,
         blurred: false,
         had: 0,
