@@ -179,9 +179,11 @@ impl ChatView {
             return;
         }
         let mut events = Events::new();
-        if std::mem::replace(&mut self.has_history, true) {
+        if self.has_history {
             events.push((None, Event::Resync));
         }
+        // An empty chat may be told about again and again.
+        self.has_history |= batch.header.to > 0;
         let mut known: HashMap<SessionId, Row> = std::mem::take(&mut self.rows)
             .into_values()
             .map(|row| (row.subject().session, row))

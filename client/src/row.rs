@@ -215,10 +215,11 @@ impl Row {
         if mark == self.state {
             return;
         }
+        let was_live = self.state.state == SessionState::Live;
         self.state = mark;
         let at_ms = mark.at_ms;
         match mark.state {
-            SessionState::Live if moved => {}
+            SessionState::Live if moved || was_live => {}
             SessionState::Live | SessionState::Stationary => {
                 events.push(Event::Heartbeat { at_ms });
             }
