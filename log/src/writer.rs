@@ -4,6 +4,9 @@
 //! makes no system call and allocates nothing, except where a segment is full and no spare is
 //! ready (counted), and at the very first append, which makes the epoch durable.
 
+mod cut;
+mod roll;
+
 use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;
@@ -11,22 +14,17 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::batch::{BatchHeader, BatchKind, encode_gap};
-use crate::error::{AppendError, SyncError, TruncateError};
+use crate::batch::{BatchHeader, BatchKind};
+use crate::error::{AppendError, SyncError};
 use crate::flush::flush;
-use crate::header::SegmentHeader;
-use crate::index::{IndexEntry, SparseIndex};
-use crate::layout::{GAP_BATCH_BYTES, batch_limit, capacity_for, index_entries_max};
-use crate::limits::{
-    BATCH_HEADER_BYTES, BATCH_RECORDS_MAX, MEMORY_SEGMENTS_MAX, PAYLOAD_BYTES_MAX,
-    SEGMENT_HEADER_BYTES,
-};
-use crate::mapping::{MapWriter, Mapping};
+use crate::index::IndexEntry;
+use crate::limits::{BATCH_HEADER_BYTES, BATCH_RECORDS_MAX, PAYLOAD_BYTES_MAX};
+use crate::mapping::MapWriter;
 use crate::meta::Checkpoint;
-use crate::partition::{Durability, LostRange, Partition};
+use crate::partition::{Durability, Partition};
 use crate::position::{EpochStart, Offset, PartitionId};
 use crate::record::{Record, encode_record, record_bytes};
-use crate::segment::{Segment, SegmentFile, SegmentStart};
+use crate::segment::Segment;
 use crate::shared::{Counters, Shared};
 
 /// Bytes between two calls for the janitor, at least: a wake costs some microseconds.
@@ -368,182 +366,6 @@ impl Writer {
         }
     }
 
-    /// Moves on to a segment that takes a batch of `bytes`: a prepared one, one made here, or one
-    /// in memory.
-    fn roll(&mut self, bytes: usize, now_ms: u64) -> Result<(), AppendError> {
-        self.note_poison();
-        match self.file_segment(bytes, now_ms) {
-            Ok((active, capacity)) => {
-                self.install(active);
-                self.leave_hole_behind();
-                self.plan_next(capacity);
-            }
-            Err(_) => {
-                let active =
-                    self.memory_segment(bytes, now_ms)
-                        .map_err(|source| AppendError::NoMemory {
-                            partition: self.partition.id,
-                            source,
-                        })?;
-                self.hole_from.get_or_insert(self.next_offset);
-                self.install(active);
-                self.keep_few_in_memory();
-                self.partition.clear_poison();
-                self.partition.spare_ready.store(false, Ordering::Release);
-                self.partition.degraded.store(true, Ordering::Release);
-                let wanted = self.partition.next_segment_bytes.load(Ordering::Relaxed);
-                self.partition.spare_wanted.store(wanted, Ordering::Release);
-            }
-        }
-        self.shared.wake_janitor();
-        Ok(())
-    }
-
-    /// A failed sync leaves a hole that the next file has to explain.
-    fn note_poison(&mut self) {
-        if let Some(from) = self.partition.poisoned_from() {
-            self.hole_from = Some(self.hole_from.map_or(from, |hole| hole.min(from)));
-        }
-    }
-
-    fn file_segment(&self, bytes: usize, now_ms: u64) -> io::Result<(Active, usize)> {
-        let planned = self.partition.next_segment_bytes.load(Ordering::Relaxed) as usize;
-        let capacity = planned.max(capacity_for(bytes));
-        let spare = match self.shared.take_spare(capacity) {
-            Some(spare) => spare,
-            None => {
-                let spare = self.shared.create_spare(capacity)?;
-                Counters::add(&self.shared.counters.segments_prepared_inline, 1);
-                spare
-            }
-        };
-        let file = SegmentFile::new(spare.stored.handle, spare.name, false);
-        Ok((
-            self.new_segment(spare.stored.mapping, Some(file), self.hole_from, now_ms),
-            capacity,
-        ))
-    }
-
-    fn memory_segment(&self, bytes: usize, now_ms: u64) -> io::Result<Active> {
-        let capacity = (self.shared.options.segment_bytes_min as usize).max(capacity_for(bytes));
-        let mapping = Mapping::anonymous(capacity, batch_limit(capacity))?;
-        Counters::add(&self.shared.counters.segments_in_memory, 1);
-        Ok(self.new_segment(mapping, None, None, now_ms))
-    }
-
-    /// Writes the header, and the gap if there is one, into a blank mapping.
-    fn new_segment(
-        &self,
-        mapping: Mapping,
-        file: Option<SegmentFile>,
-        hole_from: Option<Offset>,
-        now_ms: u64,
-    ) -> Active {
-        let mapping = Arc::new(mapping);
-        let mut map = mapping.writer().expect("a new mapping has no writer");
-        let header = SegmentHeader {
-            partition: self.partition.id,
-            generation: self.shared.generation(),
-            log_id: self.shared.id,
-            base_offset: hole_from.unwrap_or(self.next_offset),
-            sequence: self.partition.sequence.fetch_add(1, Ordering::Relaxed) + 1,
-            created_at: now_ms,
-            capacity: mapping.len(),
-            epoch: self.epoch(),
-        };
-        header.encode(map.fill(0, SEGMENT_HEADER_BYTES));
-        map.publish(SEGMENT_HEADER_BYTES);
-        let mut position = SEGMENT_HEADER_BYTES;
-        if let Some(from) = hole_from.filter(|from| *from < self.next_offset) {
-            let (next, durable) = (self.next_offset, self.partition.durable());
-            let time = now_ms.max(self.last_time);
-            let target = map.fill(position, GAP_BATCH_BYTES);
-            encode_gap(header.generation, from, next, time, durable, target);
-            map.publish_batch(position, GAP_BATCH_BYTES as u32);
-            position += GAP_BATCH_BYTES;
-        }
-        let start = SegmentStart {
-            header,
-            first_offset: self.next_offset,
-            first_position: position,
-            end: self.next_offset,
-            first_time: 0,
-            last_time: 0,
-        };
-        let index = SparseIndex::with_capacity(index_entries_max(mapping.len()));
-        let segment = Arc::new(Segment::new(start, mapping, file, index));
-        self.active(segment, map, position)
-    }
-
-    fn install(&mut self, active: Active) {
-        let segment = Arc::clone(&active.segment);
-        let unused = self.active.replace(active).and_then(|old| {
-            old.segment.seal();
-            old.segment.is_unused().then_some(old.segment)
-        });
-        self.partition.with_segments(|segments| {
-            if let Some(unused) = &unused {
-                segments.retain(|segment| !Arc::ptr_eq(segment, unused));
-            }
-            segments.push(segment);
-        });
-        if let Some(unused) = unused {
-            self.shared.discard(unused);
-        }
-    }
-
-    /// What lies between the hole's start and the new file will never be durable.
-    fn leave_hole_behind(&mut self) {
-        if let Some(from) = self.hole_from.take() {
-            let next = self.next_offset;
-            self.partition.with_segments(|segments| {
-                for segment in segments
-                    .iter()
-                    .filter(|segment| segment.first_offset < next)
-                {
-                    if segment.end() > from {
-                        segment.set_lost_from(from);
-                    }
-                }
-            });
-            if from < next {
-                self.partition.note_lost(LostRange { from, end: next });
-            }
-        }
-        self.partition.clear_poison();
-        self.partition.spare_ready.store(false, Ordering::Release);
-        self.partition.degraded.store(false, Ordering::Release);
-        self.partition.spare_wanted.store(0, Ordering::Release);
-    }
-
-    fn plan_next(&self, capacity: usize) {
-        let max = self.shared.options.segment_bytes_max;
-        let next = (capacity as u64 * 2)
-            .min(max)
-            .max(self.shared.options.segment_bytes_min);
-        self.partition
-            .next_segment_bytes
-            .store(next, Ordering::Relaxed);
-    }
-
-    /// Bounds the memory of a partition without a disk.
-    fn keep_few_in_memory(&self) {
-        let surplus = self.partition.with_segments(|segments| {
-            let is_memory = |segment: &Arc<Segment>| segment.file.is_none();
-            let in_memory = segments.iter().filter(|segment| is_memory(segment)).count();
-            let mut surplus = Vec::new();
-            while in_memory - surplus.len() > MEMORY_SEGMENTS_MAX {
-                let oldest = segments.iter().position(is_memory).expect("counted above");
-                surplus.push(segments.remove(oldest));
-            }
-            surplus
-        });
-        for segment in surplus {
-            self.partition.leave_loss(&segment);
-            self.shared.discard(segment);
-        }
-    }
-
     /// Asks the janitor to make everything appended so far durable as soon as it can. The
     /// listeners of `Log::on_durable` hear of it.
     pub fn request_sync(&self) {
@@ -611,132 +433,6 @@ impl Writer {
     /// Where replay of the newest durable checkpoint starts.
     pub fn checkpoint(&self) -> Option<Offset> {
         self.partition.checkpoint_begin()
-    }
-
-    /// Takes away every record behind `offset` and starts a new epoch there. For replication: the
-    /// new owner's log differs from here on. Durable when it returns; readers that were beyond
-    /// get `Truncated`.
-    pub fn truncate_after(&mut self, now_ms: u64, offset: Offset) -> Result<(), TruncateError> {
-        let first = self.partition.first_offset();
-        if offset + 1 < first || offset >= self.next_offset {
-            return Err(TruncateError::OutOfRange {
-                partition: self.partition.id,
-                offset,
-                first,
-                last: self.next_offset - 1,
-            });
-        }
-        self.cut(now_ms, offset)
-            .map_err(|source| TruncateError::Storage {
-                action: format!("truncating {}", self.partition.id),
-                source,
-            })
-    }
-
-    /// A file that begins at `offset + 1` and was made later is what takes records away: where two
-    /// files claim an offset the later one is right. No byte that a follower may hold is changed.
-    fn cut(&mut self, now_ms: u64, offset: Offset) -> io::Result<()> {
-        self.shared.remove_clean_mark()?;
-        if self.tail_unsynced {
-            self.sync_recovered_tail();
-            self.tail_unsynced = false;
-        }
-        // What stays has to be durable. Where that fails, the new file begins with a gap.
-        let _ = flush(&self.shared, &self.partition);
-        self.note_poison();
-        let before = (self.next_offset, self.hole_from);
-        let persisted = self
-            .partition
-            .state
-            .lock()
-            .expect("partition state")
-            .epoch();
-        let epoch = self.epoch().max(persisted) + 1;
-        self.next_offset = offset + 1;
-        self.epochs.push(EpochStart {
-            epoch,
-            first_offset: offset + 1,
-        });
-        self.hole_from = self.hole_from.filter(|from| *from < self.next_offset);
-        let partition = Arc::clone(&self.partition);
-        let _flushing = partition.flush.lock().expect("flush");
-        match self.make_cut(now_ms) {
-            Ok(active) => {
-                self.adopt_cut(active, offset);
-                Ok(())
-            }
-            Err(error) => {
-                self.epochs.pop();
-                (self.next_offset, self.hole_from) = before;
-                Err(error)
-            }
-        }
-    }
-
-    /// Makes the cut durable. The state goes first: an epoch too many makes cursors invalid and
-    /// harms nothing, an epoch too few would make them wrong.
-    fn make_cut(&mut self, now_ms: u64) -> io::Result<Active> {
-        self.persist_cut_epoch()?;
-        let (active, _) = self.file_segment(0, now_ms)?;
-        let file = active.segment.file.as_ref().expect("made from a file");
-        file.handle.sync()?;
-        self.shared.name_segment(&self.partition, &active.segment)?;
-        self.shared.sync_directory()?;
-        Ok(active)
-    }
-
-    fn persist_cut_epoch(&self) -> io::Result<()> {
-        let start = *self.epochs.last().expect("just pushed");
-        self.shared.update_state(&self.partition, |state| {
-            state.push_epoch(start);
-            state.checkpoint = state
-                .checkpoint
-                .filter(|span| span.end < start.first_offset);
-        })
-    }
-
-    fn adopt_cut(&mut self, active: Active, offset: Offset) {
-        let gone = self.partition.with_segments(|segments| {
-            for segment in segments.iter() {
-                segment.seal();
-                segment.cut(offset + 1);
-            }
-            let stays = |segment: &Arc<Segment>| segment.first_offset <= offset;
-            let (stay, gone) = segments.drain(..).partition(stays);
-            *segments = stay;
-            let gone: Vec<Arc<Segment>> = gone;
-            gone
-        });
-        self.active = None;
-        for segment in gone {
-            self.shared.discard(segment);
-        }
-        self.partition.reset_checkpoint(offset);
-        self.partition
-            .publish_durable(offset.min(self.partition.durable()));
-        self.partition.publish_appended(offset);
-        self.install(active);
-        self.leave_hole_behind();
-        self.begun = true;
-    }
-
-    /// Says that no record before `offset` is needed any more: readers there get a gap, and the
-    /// janitor drops the segments that lie wholly before it. Durable when it returns.
-    pub fn purge_before(&mut self, offset: Offset) -> Result<(), TruncateError> {
-        if offset > self.next_offset {
-            return Err(TruncateError::OutOfRange {
-                partition: self.partition.id,
-                offset,
-                first: self.partition.first_offset(),
-                last: self.next_offset - 1,
-            });
-        }
-        self.shared
-            .raise_floor(&self.partition, offset)
-            .map_err(|source| TruncateError::Storage {
-                action: format!("purging {}", self.partition.id),
-                source,
-            })
     }
 }
 
