@@ -275,9 +275,9 @@ impl Janitor {
             }
         }
         if let Some(bytes_max) = options.retention_bytes {
-            while self.bytes() > bytes_max && self.drop_oldest(report) {}
+            self.drop_oldest(self.bytes().saturating_sub(bytes_max), report);
         }
-        while self.short_of_space() && self.drop_oldest(report) {}
+        self.drop_oldest(self.bytes_short(), report);
     }
 
     fn bytes(&self) -> u64 {
@@ -290,8 +290,8 @@ impl Janitor {
         self.shared.partitions.iter().map(size).sum()
     }
 
-    fn short_of_space(&self) -> bool {
-        let reserve = self.shared.options.disk_reserve_bytes;
+    /// Bytes that the file system lacks for the reserve and for partitions that run in memory.
+    fn bytes_short(&self) -> u64 {
         let wanted = self.shared.partitions.iter().map(|partition| {
             let degraded = partition.degraded.load(Ordering::Acquire);
             if degraded {
@@ -300,30 +300,47 @@ impl Janitor {
                 0
             }
         });
-        let wanted = wanted.max().unwrap_or(0);
-        self.shared
-            .storage
-            .bytes_free()
-            .is_ok_and(|free| free < reserve.saturating_add(wanted))
+        let wanted = self
+            .shared
+            .options
+            .disk_reserve_bytes
+            .saturating_add(wanted.sum());
+        // A file system that does not answer is not known to be short of anything.
+        let free = self.shared.storage.bytes_free().unwrap_or(wanted);
+        wanted.saturating_sub(free)
     }
 
-    fn drop_oldest(&mut self, report: &mut WorkReport) -> bool {
-        let mut candidates = Vec::new();
-        for partition in &self.shared.partitions {
-            let segments = partition.segments();
-            if droppable(partition, &segments, &self.shared.options) > 0 {
-                let segment = Arc::clone(&segments[0]);
-                candidates.push(Candidate {
-                    partition: partition.id,
-                    segment,
-                });
+    /// Drops the oldest segments of all partitions until `bytes` are given back, or none may go.
+    /// Counted here: the file system knows only when the files are removed.
+    fn drop_oldest(&mut self, mut bytes: u64, report: &mut WorkReport) {
+        while bytes > 0 {
+            let candidates = self.candidates();
+            let Some(Candidate { partition, segment }) = oldest(candidates) else {
+                return;
+            };
+            let partition = Arc::clone(&self.shared.partitions[usize::from(partition.0)]);
+            if !self.drop_segment(&partition, &segment, report) {
+                return;
             }
+            bytes = bytes.saturating_sub(segment.mapping.len() as u64);
         }
-        let Some(Candidate { partition, segment }) = oldest(candidates) else {
-            return false;
+    }
+
+    /// The oldest segment of each partition that has one that may go.
+    fn candidates(&self) -> Vec<Candidate> {
+        let candidate = |partition: &Arc<Partition>| {
+            let segments = partition.segments();
+            let may_go = droppable(partition, &segments, &self.shared.options) > 0;
+            may_go.then(|| Candidate {
+                partition: partition.id,
+                segment: Arc::clone(&segments[0]),
+            })
         };
-        let partition = Arc::clone(&self.shared.partitions[usize::from(partition.0)]);
-        self.drop_segment(&partition, &segment, report)
+        self.shared
+            .partitions
+            .iter()
+            .filter_map(candidate)
+            .collect()
     }
 
     /// Takes a segment out of its partition. Its file goes in `let_go`.

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{all, append, append_many, options, payload};
-use skein_log::{Janitor, Log, MemoryStorage, Options, PartitionId, ReadError, Writer};
+use skein_log::{Janitor, Log, MemoryStorage, Options, PartitionId, ReadError, Storage, Writer};
 
 const P: PartitionId = PartitionId(0);
 
@@ -103,6 +103,33 @@ fn bytes_drop_the_oldest_until_it_fits() {
     assert!(log.stats().segment_bytes <= 512 << 10, "{:?}", log.stats());
     assert_eq!(report.segments_dropped as u64, log.stats().segments_dropped);
     assert_eq!(all(&log, 0).last().expect("records").0, 600);
+}
+
+#[test]
+fn a_file_system_below_its_reserve_gets_back_what_it_lacks_and_no_more() {
+    let storage = MemoryStorage::new();
+    let options = Options {
+        retention_age_ms: None,
+        retention_needs_checkpoint: false,
+        disk_reserve_bytes: 100 << 10,
+        ..options(1)
+    };
+    let (log, mut writer, mut janitor) = open(&storage, options);
+    fill(&mut writer);
+    janitor.work(0);
+    let before = log.stats();
+    assert!(before.segments >= 5, "{before:?}");
+    // 36 KiB are lacking: the smallest, oldest segment has more than that.
+    let used: u64 = storage
+        .list()
+        .expect("list")
+        .iter()
+        .map(|entry| entry.bytes)
+        .sum();
+    storage.set_capacity_bytes(Some(used + (64 << 10)));
+    let report = janitor.work(10_000);
+    assert_eq!(report.segments_dropped, 1, "{report:?}");
+    assert_eq!(janitor.work(20_000).segments_dropped, 0, "that was enough");
 }
 
 #[test]
