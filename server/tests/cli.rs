@@ -85,7 +85,9 @@ fn every_bad_command_line_says_what_to_do() {
 #[test]
 fn every_command_has_help_with_examples() {
     assert!(ok(&["--version"]).starts_with("skein "));
-    for command in ["demo", "serve", "share", "watch", "token", "member", "session", "log"] {
+    for command in [
+        "demo", "serve", "share", "watch", "token", "member", "session", "log",
+    ] {
         let help = ok(&[command, "--help"]);
         assert!(help.contains("Examples:"), "{command}: {help}");
         assert!(

@@ -11,10 +11,10 @@ pub mod trace;
 pub mod connect_args;
 pub mod gpx;
 pub mod json_line;
+pub mod log_record;
 pub mod pace;
 pub mod report;
 pub mod watch_table;
-pub mod log_record;
 
 pub mod demo;
 pub mod log;

@@ -7,6 +7,7 @@ use skein_engine::limits as engine;
 use skein_wire::limits as wire;
 
 use crate::config::settings::Config;
+use crate::control::limits::control_limits;
 use crate::http::limits::http_limits;
 use crate::limits::{LimitLine, edge_limits};
 
@@ -20,6 +21,7 @@ pub fn text(config: &Config) -> String {
     section(&mut text, "Protocol (fixed)", &wire_limits());
     section(&mut text, "Connections (fixed)", &edge_limits());
     section(&mut text, "HTTP (fixed)", &http_limits());
+    section(&mut text, "Control log (fixed)", &control_limits());
     section(&mut text, "Chats (fixed)", &engine_limits());
     configured(&mut text, config);
     sums(&mut text, config);
