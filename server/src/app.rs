@@ -1,21 +1,52 @@
 //! Starts and stops the parts of the server.
 
-use std::time::Duration;
+pub mod data_dir;
+pub mod ready;
 
+pub mod http_service;
+pub mod outcomes;
+
+pub mod server;
+
+use std::io::Write;
+
+use anyhow::Context;
+
+use crate::app::server::Server;
 use crate::config::settings::Config;
 
-/// Runs the server until it is told to stop.
+/// Runs the server until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// What stopped it.
-pub fn serve(_config: Config) -> anyhow::Result<()> {
-    anyhow::bail!("the shards are not joined to this binary yet")
+pub fn serve(config: Config) -> anyhow::Result<()> {
+    let server = Server::start(&config)?;
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{}", server.ready().line())?;
+    stdout.flush()?;
+    wait_for_signal()?;
+    tracing::info!("stopping: saying goodbye to all clients");
+    server.stop()?;
+    tracing::info!("stopped; everything is on disk");
+    Ok(())
 }
 
-/// Runs the demo.
+/// Waits for SIGINT or SIGTERM.
 ///
 /// # Errors
-/// What stopped it.
-pub fn demo(_walkers: usize, _duration: Option<Duration>) -> anyhow::Result<()> {
-    anyhow::bail!("the shards are not joined to this binary yet")
+/// When the system does not let this process listen to them.
+pub fn wait_for_signal() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
 }

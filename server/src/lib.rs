@@ -12,6 +12,10 @@ pub mod edge;
 pub mod control;
 pub mod http;
 
+pub mod shard;
+
+pub mod demo;
+
 pub mod app;
 pub mod cli;
 

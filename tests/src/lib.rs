@@ -39,3 +39,5 @@ pub mod gpx;
 
 pub mod cli;
 pub mod fleet;
+
+pub mod sim;

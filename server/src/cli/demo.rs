@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::app;
 use crate::cli::{duration, trace};
+use crate::demo::run;
 
 /// Walkers that one machine shows without becoming the bottleneck of the show.
 const WALKERS_MAX: u64 = 10_000;
@@ -30,5 +30,5 @@ pub struct DemoArgs {
 /// When the server cannot start, or a walker or the viewer fails for good.
 pub fn run(args: DemoArgs) -> anyhow::Result<()> {
     trace::init("warn");
-    app::demo(args.walkers as usize, args.duration)
+    run::run(args.walkers as usize, args.duration)
 }

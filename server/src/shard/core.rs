@@ -1,0 +1,299 @@
+//! The core of a shard: engine and log joined, one pass after the other.
+//!
+//! It knows no clock, thread or socket: inputs and `now` come in, everything else goes out through
+//! [`Ports`]. The server runs it on a pinned thread, the simulation under a seed.
+//!
+//! The one rule: tables change only in [`Core::follow_logs`], from records read back from the log.
+
+use skein_engine::fan_out::FanOutReport;
+use skein_engine::ids::{PartitionId, ShardId};
+use skein_engine::output::Output;
+use skein_engine::record::RawRecord;
+use skein_engine::shard::Shard;
+use skein_engine::time::Timestamp;
+use skein_log::{Batch, ReadError, Reader, RecordRef};
+use skein_wire::ids::ChatHandle;
+
+use crate::shard::appends::Appends;
+use crate::shard::followers::{Follower, Followers};
+use crate::shard::log_writer::LogWriters;
+use crate::shard::ports::Ports;
+
+/// Batches followed of one partition per pass, so that catching up with one partition keeps
+/// nobody else waiting.
+const FOLLOW_BATCHES_PER_PASS: usize = 64;
+
+/// One shard: its engine, the partitions it writes, the partitions it follows.
+#[derive(Debug)]
+pub struct Core {
+    engine: Shard,
+    writers: LogWriters,
+    followers: Followers,
+    readers: Vec<Reader>,
+    appends: Appends,
+    peers: Vec<ShardId>,
+    wakes: Vec<ShardId>,
+}
+
+/// What a pass left to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PassReport {
+    /// Whether there is more to do at once.
+    pub more: bool,
+    /// Records appended.
+    pub appended: u64,
+    /// What the fan-out did.
+    pub fan_out: FanOutReport,
+}
+
+impl Core {
+    /// Joins an engine that has been recovered with its log. `readers` has one reader per partition
+    /// of the log, in order; `followers` stand where the recovery ended.
+    pub fn new(
+        engine: Shard,
+        writers: LogWriters,
+        followers: Followers,
+        readers: Vec<Reader>,
+        peers: Vec<ShardId>,
+    ) -> Self {
+        let appends = Appends::default();
+        Self {
+            engine,
+            writers,
+            followers,
+            readers,
+            appends,
+            peers,
+            wakes: Vec::new(),
+        }
+    }
+
+    /// The engine, to hand it inputs.
+    pub fn engine(&mut self) -> &mut Shard {
+        &mut self.engine
+    }
+
+    /// The engine, to look at it.
+    pub fn engine_ref(&self) -> &Shard {
+        &self.engine
+    }
+
+    /// The partitions that this shard writes.
+    pub fn writers(&self) -> &LogWriters {
+        &self.writers
+    }
+
+    /// One pass over everything that inputs have left in the engine.
+    pub fn pass(&mut self, now: Timestamp, ports: &mut impl Ports) -> PassReport {
+        let mut report = PassReport::default();
+        self.engine.handle_timeout(now);
+        report.appended += self.settle(now, ports);
+        let mut more = self.follow_logs(now);
+        self.report_durable();
+        // Following may have asked for more: acknowledgements, replies, a record of its own.
+        report.appended += self.settle(now, ports);
+        report.fan_out = self.engine.fan_out(now, ports);
+        report.appended += self.settle(now, ports);
+        self.send_to_peers(ports);
+        more |= self.followers.any_behind() || report.fan_out.more;
+        report.more = more;
+        report
+    }
+
+    /// Whether a followed partition has more than was read.
+    pub fn behind(&self) -> bool {
+        self.followers.any_behind()
+    }
+
+    /// When the engine wants to be called again without an input.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.engine.poll_timeout()
+    }
+
+    /// Tells the engine how far its partitions are durable. Call when the janitor has synced.
+    pub fn report_durable(&mut self) {
+        for (partition, durable) in self.writers.durable_moved() {
+            self.engine.handle_durable(partition, durable);
+        }
+    }
+
+    /// Drains the engine's outputs and appends what they ask for.
+    fn settle(&mut self, now: Timestamp, ports: &mut impl Ports) -> u64 {
+        let mut appended = 0;
+        loop {
+            self.drain_outputs(now, ports);
+            if self.appends.is_empty() {
+                break;
+            }
+            appended += self.append(now);
+        }
+        for shard in self.wakes.drain(..) {
+            ports.wake(shard);
+        }
+        appended
+    }
+
+    fn drain_outputs(&mut self, now: Timestamp, ports: &mut impl Ports) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Append { partition, record } => self.appends.push(partition, record),
+                Output::Propose { proposal, command } => ports.propose(proposal, command),
+                Output::Frame { connection, update } => ports.send(connection, &update),
+                Output::Close {
+                    connection,
+                    code,
+                    retry_after_ms,
+                    text,
+                } => {
+                    ports.close(connection, code, retry_after_ms, &text);
+                }
+                Output::Purge { connection, viewer } => ports.purge(connection, viewer),
+                Output::Reply { request, reply } => ports.reply(request, reply),
+                Output::Follow { partition, from } => self.follow(partition, from),
+                Output::Unfollow { partition } => self.followers.remove(partition),
+                Output::Reread {
+                    partition,
+                    key,
+                    after,
+                    upto,
+                } => {
+                    self.reread(now, partition, key, after, upto);
+                }
+                // Peers are woken after the appends of this round are visible.
+                Output::Wake { shard } => self.wakes.push(shard),
+                Output::Sync { partition } => self.writers.request_sync(partition),
+                Output::Checkpointed {
+                    partition,
+                    begin,
+                    end,
+                } => {
+                    self.writers.set_checkpoint(partition, begin, end);
+                }
+                Output::Event { index, event } => ports.event(index, event),
+            }
+        }
+    }
+
+    fn append(&mut self, now: Timestamp) -> u64 {
+        let mut appended = 0;
+        for appends in self.appends.grouped() {
+            let (partition, records) = (appends.partition, appends.records());
+            let taken = self.writers.append(now, partition, records);
+            for _ in taken..records.len() as u64 {
+                self.engine.handle_dropped(partition);
+            }
+            appended += taken;
+        }
+        self.appends.clear();
+        for partition in self.writers.checkpoints_due() {
+            self.engine.begin_checkpoint(partition);
+        }
+        appended
+    }
+
+    /// Follows every partition up to its watermark, within the bound of a pass.
+    /// Returns whether any has more.
+    fn follow_logs(&mut self, now: Timestamp) -> bool {
+        let mut more = false;
+        for follower in self.followers.round() {
+            more |= follow_partition(&mut self.engine, now, follower);
+        }
+        more
+    }
+
+    fn follow(&mut self, partition: PartitionId, from: u64) {
+        let mut reader = self.readers[usize::from(partition.0)].clone();
+        reader.seek(from);
+        self.followers.add(partition, reader);
+    }
+
+    fn reread(
+        &mut self,
+        now: Timestamp,
+        partition: PartitionId,
+        key: ChatHandle,
+        after: u64,
+        upto: u64,
+    ) {
+        let mut reader = self.readers[usize::from(partition.0)].clone();
+        reader.seek(after + 1);
+        while reader.position() <= upto {
+            let Ok(Some(batch)) = reader.next_batch() else {
+                break;
+            };
+            let time_ms = batch.append_time();
+            for (offset, record) in batch.records() {
+                if record.key == key.0 && offset > after && offset <= upto {
+                    self.engine
+                        .follow_reread(now, partition, offset, time_ms, raw(&record));
+                }
+            }
+        }
+        self.engine.handle_reread_done(now, partition, key, upto);
+    }
+
+    fn send_to_peers(&mut self, ports: &mut impl Ports) {
+        for &peer in &self.peers {
+            let mut sent = false;
+            while ports.peer_has_room(peer) {
+                let Some(message) = self.engine.poll_peer(peer) else {
+                    break;
+                };
+                ports.peer_send(peer, message);
+                sent = true;
+            }
+            if sent {
+                ports.wake(peer);
+            }
+        }
+    }
+}
+
+/// Follows one partition for a bounded number of batches. Returns whether it has more.
+fn follow_partition(engine: &mut Shard, now: Timestamp, follower: &mut Follower) -> bool {
+    let Follower {
+        partition,
+        epoch,
+        ref mut reader,
+    } = *follower;
+    for _ in 0..FOLLOW_BATCHES_PER_PASS {
+        match reader.next_batch() {
+            Ok(Some(batch)) => follow_batch(engine, now, partition, epoch, &batch),
+            Ok(None) => return false,
+            // The reader stands behind what is missing; a mirror that missed a change shows the
+            // one after it.
+            Err(error @ (ReadError::Gap { .. } | ReadError::Truncated { .. })) => {
+                tracing::error!(partition = partition.0, %error, "a follower was overtaken");
+            }
+            Err(error) => {
+                tracing::error!(partition = partition.0, %error, "a partition cannot be followed");
+                return false;
+            }
+        }
+    }
+    true
+}
+
+fn follow_batch(
+    engine: &mut Shard,
+    now: Timestamp,
+    partition: PartitionId,
+    epoch: u32,
+    batch: &Batch,
+) {
+    let time_ms = batch.append_time();
+    for (offset, record) in batch.records() {
+        engine.follow(now, partition, epoch, offset, time_ms, raw(&record));
+    }
+}
+
+/// A record of the log as the engine sees it.
+pub fn raw<'a>(record: &RecordRef<'a>) -> RawRecord<'a> {
+    RawRecord {
+        kind: record.kind,
+        flags: record.flags,
+        key: record.key,
+        extension: record.extension,
+        payload: record.payload,
+    }
+}

@@ -1,0 +1,147 @@
+//! What a shard counts, for `GET /metrics`. Copied out of plain counters after a pass, at most a
+//! few times a second; nothing is shared on the hot path.
+
+use skein_engine::stats::Stats;
+
+use crate::edge::stats::{EdgeStats, TransportStats};
+use crate::http::metrics::{Metric, MetricRow};
+
+/// Shortest time between two copies, milliseconds.
+pub const PUBLISH_INTERVAL_MS: u64 = 200;
+
+/// The metrics of a shard, in the order of [`publish`].
+pub static SHARD_METRICS: &[Metric] = &[
+    Metric::gauge("viewers", "Watches now"),
+    Metric::gauge("connections", "Connections after a valid Hello, now"),
+    Metric::gauge(
+        "sessions_live",
+        "Live sessions of chats that this shard owns",
+    ),
+    Metric::gauge("chats_owned", "Chats that this shard owns"),
+    Metric::gauge("chats_mirrored", "Chats that this shard mirrors"),
+    Metric::gauge(
+        "tombstones",
+        "Ended rows that are kept for reconnecting viewers",
+    ),
+    Metric::gauge(
+        "memory_bytes",
+        "Bytes of tables and admission state, an estimate",
+    ),
+    Metric::gauge(
+        "log_degraded",
+        "1 while a partition runs in memory: nothing becomes durable",
+    ),
+    Metric::counter("points_accepted", "Live points appended"),
+    Metric::counter("points_historical", "Historical points appended"),
+    Metric::counter(
+        "points_superseded",
+        "Live points that came after a newer one",
+    ),
+    Metric::counter(
+        "points_conflated",
+        "Live points replaced while a ring was full",
+    ),
+    Metric::counter("heartbeats", "Heartbeats received"),
+    Metric::counter("sessions_started", "Sessions started"),
+    Metric::counter("sessions_stopped", "Sessions ended by their owner"),
+    Metric::counter("sessions_expired", "Sessions ended by their time"),
+    Metric::counter("sessions_revoked", "Sessions ended by loss of membership"),
+    Metric::counter("records_followed", "Records followed from the log"),
+    Metric::counter("records_strange", "Records that did not parse"),
+    Metric::counter("records_lost", "Records that the log did not take"),
+    Metric::counter("proposals", "Commands proposed to the control log"),
+    Metric::counter(
+        "proposals_rejected",
+        "Commands that could not be made durable",
+    ),
+    Metric::counter(
+        "fences_late",
+        "Revocations that a shard had not applied in time",
+    ),
+    Metric::counter("images_sent", "Tables sent to mirroring shards"),
+    Metric::counter("checkpoints", "Checkpoints written into the log"),
+    Metric::counter("give_backs", "Times that memory was given back"),
+    Metric::counter("passes", "Passes of the shard"),
+    Metric::gauge("websocket_connections", "WebSocket connections now"),
+    Metric::counter(
+        "websocket_bytes_out",
+        "Bytes handed to WebSocket connections",
+    ),
+    Metric::counter(
+        "websocket_offers_sent",
+        "Batches taken by WebSocket connections",
+    ),
+    Metric::counter(
+        "websocket_offers_full",
+        "Batches that found a WebSocket connection full",
+    ),
+    Metric::gauge("quic_connections", "QUIC connections now"),
+    Metric::counter("quic_bytes_out", "Bytes handed to QUIC connections"),
+    Metric::counter("quic_offers_datagram", "Batches that went as a datagram"),
+    Metric::counter("quic_offers_stream", "Batches that went as a stream"),
+    Metric::counter(
+        "quic_offers_full",
+        "Batches that found a QUIC connection full",
+    ),
+    Metric::counter(
+        "connections_shed",
+        "Connections turned away for lack of room or descriptors",
+    ),
+    Metric::counter("http_requests", "HTTP requests handed on"),
+];
+
+/// What the loop itself knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoopStats {
+    /// Passes so far.
+    pub passes: u64,
+    /// Records that the log did not take.
+    pub records_lost: u64,
+    /// Whether a partition runs in memory.
+    pub log_degraded: bool,
+}
+
+/// Copies the numbers out.
+pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopStats) {
+    let (websocket, quic): (&TransportStats, &TransportStats) = (&edge.websocket, &edge.quic);
+    row.publish([
+        engine.viewers,
+        engine.connections,
+        engine.sessions_live,
+        engine.chats_owned,
+        engine.chats_mirrored,
+        engine.tombstones,
+        engine.memory_bytes,
+        u64::from(of_loop.log_degraded),
+        engine.points_accepted,
+        engine.points_historical,
+        engine.points_superseded,
+        engine.points_conflated,
+        engine.heartbeats,
+        engine.sessions_started,
+        engine.sessions_stopped,
+        engine.sessions_expired,
+        engine.sessions_revoked,
+        engine.records_followed,
+        engine.records_strange,
+        of_loop.records_lost,
+        engine.proposals,
+        engine.proposals_rejected,
+        engine.fences_late,
+        engine.images_sent,
+        engine.checkpoints,
+        engine.give_backs,
+        of_loop.passes,
+        websocket.connections,
+        websocket.bytes_out,
+        websocket.offers_sent,
+        websocket.offers_full,
+        quic.connections,
+        quic.bytes_out,
+        quic.offers_datagram,
+        quic.offers_sent,
+        quic.offers_full,
+        websocket.shed + quic.shed + edge.http_shed,
+        edge.http_requests,
+    ]);
+}

@@ -1,0 +1,276 @@
+//! A shard's thread: pinned to a core, with a runtime of its own, one pass after the other.
+//!
+//! It sleeps until a socket, another shard, another thread or the engine's next timer wakes it;
+//! there is no ticker.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use skein_engine::ids::ShardId;
+use skein_engine::time::Timestamp;
+
+use crate::clock::Clock;
+use crate::edge::event::Event;
+use crate::health::Health;
+use crate::http::metrics::MetricRow;
+use crate::shard::core::Core;
+use crate::shard::inbox::{INBOX_INPUTS_PER_PASS, Inbound, Inbox};
+use crate::shard::metrics::{self, LoopStats, PUBLISH_INTERVAL_MS};
+use crate::shard::peers::PEER_MESSAGES_PER_PASS;
+use crate::shard::server_ports::ServerPorts;
+use crate::shard::waker::ShardWaker;
+
+/// How long a stopping shard goes on, so that goodbyes reach their clients.
+const STOP_LINGER: Duration = Duration::from_millis(500);
+
+/// What other threads have of a shard, and the shard of them.
+#[derive(Debug)]
+pub struct ShardEntry {
+    /// What they hand to it.
+    pub inbox: Inbox,
+    /// How they wake it.
+    pub waker: ShardWaker,
+    /// Where it shows its numbers: a row of [`metrics::SHARD_METRICS`].
+    pub metrics: Arc<MetricRow>,
+    /// Where it says whether the log is on disk.
+    pub health: Arc<Health>,
+}
+
+/// One running shard.
+#[derive(Debug)]
+pub struct ShardLoop {
+    core: Core,
+    ports: ServerPorts,
+    inbox: Inbox,
+    waker: ShardWaker,
+    clock: Clock,
+    events: Vec<Event>,
+    stop_at: Option<tokio::time::Instant>,
+    metrics: Arc<MetricRow>,
+    health: Arc<Health>,
+    passes: u64,
+    published_at_ms: u64,
+    unpublished: bool,
+}
+
+impl ShardLoop {
+    /// Joins a recovered core with its ports.
+    pub fn new(core: Core, ports: ServerPorts, entry: ShardEntry, clock: Clock) -> Self {
+        let ShardEntry {
+            inbox,
+            waker,
+            metrics,
+            health,
+        } = entry;
+        Self {
+            core,
+            ports,
+            inbox,
+            waker,
+            clock,
+            events: Vec::new(),
+            stop_at: None,
+            metrics,
+            health,
+            passes: 0,
+            published_at_ms: 0,
+            unpublished: true,
+        }
+    }
+
+    /// Runs until told to stop, then gives the core back for closing.
+    pub async fn run(mut self) -> Core {
+        loop {
+            let now = self.now();
+            self.take_inputs(now);
+            let report = self.core.pass(now, &mut self.ports);
+            self.passes += 1;
+            self.publish(now);
+            if self
+                .stop_at
+                .is_some_and(|at| tokio::time::Instant::now() >= at)
+            {
+                return self.core;
+            }
+            if report.more {
+                // Let the transports' tasks move bytes before the next pass.
+                tokio::task::yield_now().await;
+            } else {
+                self.sleep().await;
+            }
+        }
+    }
+
+    fn publish(&mut self, now: Timestamp) {
+        self.unpublished = now.0 < self.published_at_ms + PUBLISH_INTERVAL_MS;
+        if self.unpublished {
+            return;
+        }
+        self.published_at_ms = now.0;
+        let writers = self.core.writers();
+        let of_loop = LoopStats {
+            passes: self.passes,
+            records_lost: writers.lost(),
+            log_degraded: writers.degraded(),
+        };
+        self.health.set_log_durable(!of_loop.log_degraded);
+        let engine = self.core.engine_ref().stats();
+        metrics::publish(&self.metrics, engine, &self.ports.edge.stats(), of_loop);
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(self.clock.now_ms())
+    }
+
+    fn take_inputs(&mut self, now: Timestamp) {
+        self.take_events(now);
+        self.take_inbox(now);
+        self.take_peers(now);
+    }
+
+    fn take_events(&mut self, now: Timestamp) {
+        self.ports.edge.poll_events(&mut self.events);
+        let engine = self.core.engine();
+        for event in self.events.drain(..) {
+            match event {
+                Event::Connected {
+                    connection,
+                    identity,
+                } => {
+                    engine.handle_connected(now, connection, identity);
+                }
+                Event::Renewed {
+                    connection,
+                    identity,
+                } => {
+                    engine.handle_identity(now, connection, identity);
+                }
+                Event::Frame {
+                    connection,
+                    request,
+                } => {
+                    engine.handle_frame(now, connection, request);
+                }
+                Event::Writable { connection } => engine.handle_writable(connection),
+                Event::StreamDone { connection, viewer } => {
+                    engine.handle_stream_done(connection, viewer);
+                }
+                Event::Disconnected { connection } => engine.handle_disconnected(now, connection),
+            }
+        }
+    }
+
+    fn take_inbox(&mut self, now: Timestamp) {
+        for _ in 0..INBOX_INPUTS_PER_PASS {
+            let Some(input) = self.inbox.pop() else { break };
+            match input {
+                Inbound::Request(request, reply) => {
+                    let id = self.ports.expect_reply(reply);
+                    self.core.engine().handle_request(now, id, request);
+                }
+                Inbound::Committed {
+                    index,
+                    proposal,
+                    command,
+                    handle,
+                } => {
+                    self.core
+                        .engine()
+                        .handle_committed(now, index, proposal, &command, handle);
+                }
+                Inbound::Rejected(proposal, code) => {
+                    self.core.engine().handle_rejected(now, proposal, code);
+                }
+                Inbound::Stop { retry_after_ms } => {
+                    self.ports.edge.shutdown(retry_after_ms);
+                    self.stop_at = Some(tokio::time::Instant::now() + STOP_LINGER);
+                }
+            }
+        }
+        // The pass itself looks at the marks; the flag only woke us.
+        self.inbox.take_durable_moved();
+    }
+
+    fn take_peers(&mut self, now: Timestamp) {
+        for peer in self.ports.peers.others() {
+            for _ in 0..PEER_MESSAGES_PER_PASS {
+                let Some(message) = self.ports.peers.pop(peer) else {
+                    break;
+                };
+                self.core.engine().handle_peer(now, peer, message);
+            }
+        }
+    }
+
+    async fn sleep(&mut self) {
+        self.waker.announce_sleep();
+        // Whoever put something in before the announcement did not wake us: look once more.
+        if !self.inbox.has_input() && !self.ports.peers.has_input() && !self.core.behind() {
+            let timeout = self.wait_ms();
+            tokio::select! {
+                biased;
+                () = self.waker.woken() => {}
+                () = self.ports.edge.ready() => {}
+                () = sleep_ms(timeout) => {}
+            }
+        }
+        self.waker.announce_awake();
+    }
+
+    /// Milliseconds until the next timer, if any.
+    fn wait_ms(&self) -> Option<u64> {
+        let engine = self
+            .core
+            .poll_timeout()
+            .map(|at| at.0.saturating_sub(self.clock.now_ms()));
+        let stop = self.stop_at.map(|at| {
+            at.saturating_duration_since(tokio::time::Instant::now())
+                .as_millis() as u64
+                + 1
+        });
+        // Numbers that changed since the last copy are shown soon, also when nothing more happens.
+        let publish = self.unpublished.then_some(PUBLISH_INTERVAL_MS);
+        [engine, stop, publish].into_iter().flatten().min()
+    }
+}
+
+async fn sleep_ms(timeout: Option<u64>) {
+    match timeout {
+        Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Starts a thread for a shard, pinned to `core` where one is named, and runs `body` on its runtime.
+///
+/// # Errors
+/// When the thread or its runtime cannot be made.
+pub fn spawn<F, Fut, T>(shard: ShardId, core: Option<usize>, body: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = T>,
+    T: Send + 'static,
+{
+    std::thread::Builder::new()
+        .name(format!("shard-{shard}"))
+        .spawn(move || {
+            if let Some(core) = core {
+                pin(shard, core);
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build_local(tokio::runtime::LocalOptions::default())
+                .expect("a runtime needs only an epoll descriptor");
+            runtime.block_on(body())
+        })
+}
+
+fn pin(shard: ShardId, core: usize) {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(core);
+    if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
+        tracing::warn!(shard = shard.0, core, %error, "the shard is not pinned");
+    }
+}

@@ -1,0 +1,16 @@
+//! Deterministic simulation: the real shard core, control core, log and client states, from one
+//! printed number. First faults, then none, and everything must heal.
+//!
+//! `cargo run --release -p skein-tests --bin simulate -- 123` runs seed 123 alone.
+
+pub mod random;
+
+pub mod network;
+
+pub mod server;
+
+pub mod clients;
+
+pub mod witness;
+
+pub mod world;

@@ -1,0 +1,380 @@
+//! One simulated run: members share and watch, the network delays and loses, the server crashes;
+//! then all faults end and everything must heal.
+
+use skein_engine::identity::Identity;
+use skein_engine::request::{Actor, ChatReply, ChatRequest};
+use skein_engine::rights::Rights;
+use skein_wire::ids::{ChatName, SessionId, UserName};
+use skein_wire::request::Delivery;
+
+use crate::sim::clients::{SimSender, SimViewer};
+use crate::sim::network::{Arrival, LinkKey, LinkKind, Network};
+use crate::sim::random::Random;
+use crate::sim::server::{Disk, Sabotage, SimServer};
+use crate::sim::witness::{Checked, Violation, Witness};
+
+/// Virtual time with faults, milliseconds.
+const FAULTY_MS: u64 = 25_000;
+/// Virtual time without faults, in which everything must heal, milliseconds. Longer than a
+/// client's keep-alive, because a complaint may have to wait for one.
+const HEALING_MS: u64 = 25_000;
+/// When a run begins, milliseconds since 1970.
+const BEGIN_MS: u64 = 1_700_000_000_000;
+
+/// What a run is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Number of shards.
+    pub shards: u16,
+    /// Bugs that are put back.
+    pub sabotage: Sabotage,
+}
+
+/// Runs a scenario.
+///
+/// # Errors
+/// The first violation, with the virtual time.
+pub fn run(scenario: Scenario) -> Result<Checked, Violation> {
+    World::new(scenario)?.run()
+}
+
+struct World {
+    scenario: Scenario,
+    random: Random,
+    begun_ms: u64,
+    now_ms: u64,
+    disk: Disk,
+    server: SimServer,
+    network: Network,
+    senders: Vec<SimSender>,
+    viewers: Vec<SimViewer>,
+    witness: Witness,
+    crash_at_ms: u64,
+    control_at_ms: u64,
+    janitor_at_ms: u64,
+    members_wanted: Vec<(ChatName, UserName)>,
+}
+
+impl World {
+    fn new(scenario: Scenario) -> Result<Self, Violation> {
+        let mut random = Random::new(scenario.seed);
+        let disk = Disk::new(scenario.sabotage);
+        let server = SimServer::start(
+            &disk,
+            scenario.sabotage,
+            scenario.shards,
+            BEGIN_MS,
+            &mut random,
+        )?;
+        let loss_percent = random.range(0, 30);
+        let network = Network::new(Random::new(random.bits()), loss_percent);
+        let mut world = Self {
+            scenario,
+            begun_ms: BEGIN_MS,
+            now_ms: BEGIN_MS,
+            disk,
+            server,
+            network,
+            senders: Vec::new(),
+            viewers: Vec::new(),
+            witness: Witness::default(),
+            crash_at_ms: BEGIN_MS + random.range(2_000, 12_000),
+            control_at_ms: BEGIN_MS,
+            janitor_at_ms: BEGIN_MS,
+            members_wanted: Vec::new(),
+            random,
+        };
+        world.populate();
+        Ok(world)
+    }
+
+    fn populate(&mut self) {
+        let chats: Vec<ChatName> = (0..self.random.range(1, 4))
+            .map(|n| ChatName::new(&format!("chat-{n}")).expect("a name"))
+            .collect();
+        for n in 0..self.random.range(2, 6) {
+            let (chat, user, kind) = self.member(&chats, "sender", n);
+            self.senders
+                .push(SimSender::new(user, chat, kind, &mut self.random));
+        }
+        for n in 0..self.random.range(2, 8) {
+            let (chat, user, kind) = self.member(&chats, "viewer", n);
+            let delivery = if self.random.one_in(2) {
+                Delivery::Every
+            } else {
+                Delivery::Latest
+            };
+            self.viewers
+                .push(SimViewer::new(user, chat, kind, delivery));
+        }
+    }
+
+    fn member(&mut self, chats: &[ChatName], what: &str, n: u64) -> (ChatName, UserName, LinkKind) {
+        let chat = chats[self.random.range(0, chats.len() as u64) as usize].clone();
+        let user = UserName::new(&format!("{what}-{n}")).expect("a name");
+        let kind = if self.random.one_in(2) {
+            LinkKind::Ordered
+        } else {
+            LinkKind::Datagrams
+        };
+        self.members_wanted.push((chat.clone(), user.clone()));
+        (chat, user, kind)
+    }
+
+    fn run(mut self) -> Result<Checked, Violation> {
+        self.put_members()?;
+        while self.now_ms < self.begun_ms + FAULTY_MS {
+            self.step(false)?;
+            if self.now_ms >= self.crash_at_ms {
+                self.crash()?;
+                self.crash_at_ms = self.now_ms + self.random.range(1_000, 12_000);
+            }
+        }
+        self.network.faulty = false;
+        while self.now_ms < self.begun_ms + FAULTY_MS + HEALING_MS {
+            self.step(true)?;
+        }
+        self.compare()?;
+        // What was promised in the last life survives one more power failure.
+        self.crash()?;
+        Ok(self.witness.checked)
+    }
+
+    /// The chat service tells who is a member, and repeats what was not acknowledged.
+    fn put_members(&mut self) -> Result<(), Violation> {
+        for (chat, user) in self.members_wanted.clone() {
+            let request = ChatRequest::PutMember {
+                chat,
+                user,
+                rights: Rights::ALL.bits(),
+            };
+            self.ask(request)?;
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, request: ChatRequest) -> Result<ChatReply, Violation> {
+        let id = self.server.request(self.now_ms, request);
+        for _ in 0..400 {
+            self.step(true)?;
+            for answer in self.server.take_answers() {
+                if answer.request == id {
+                    return answer
+                        .result
+                        .map_err(|error| self.violation(&error.to_string()));
+                }
+            }
+        }
+        Err(self.violation("the control API did not answer"))
+    }
+
+    fn step(&mut self, calm: bool) -> Result<(), Violation> {
+        self.now_ms += self.random.range(1, 50);
+        while let Some(arrival) = self.network.arrive(self.now_ms) {
+            self.deliver(arrival);
+        }
+        self.connect();
+        self.server.run_shards(self.now_ms, &mut self.network);
+        self.run_control_and_janitor();
+        self.server.run_shards(self.now_ms, &mut self.network);
+        self.live(calm)
+    }
+
+    fn run_control_and_janitor(&mut self) {
+        if self.now_ms >= self.control_at_ms {
+            self.server.run_control(self.now_ms);
+            self.control_at_ms = self.now_ms + self.random.range(0, 60);
+        }
+        if self.now_ms >= self.janitor_at_ms {
+            self.server.run_janitor(self.now_ms);
+            self.janitor_at_ms = self.now_ms + self.random.range(20, 400);
+        }
+        if self.random.one_in(50) {
+            self.disk.write_back_some(self.random.bits());
+        }
+    }
+
+    fn deliver(&mut self, arrival: Arrival) {
+        let now_ms = self.now_ms;
+        match arrival {
+            Arrival::Frames(key, frames) => {
+                if let Some(sender) = self.senders.iter_mut().find(|s| s.wire.key == Some(key)) {
+                    sender.frames(now_ms, frames);
+                } else if let Some(viewer) =
+                    self.viewers.iter_mut().find(|v| v.wire.key == Some(key))
+                {
+                    viewer.frames(now_ms, frames);
+                }
+            }
+            Arrival::ClosedAtClient(key) => self.closed_at_client(key),
+            at_server => self.server.arrive(now_ms, &mut self.network, at_server),
+        }
+    }
+
+    fn closed_at_client(&mut self, key: LinkKey) {
+        for sender in self.senders.iter_mut().filter(|s| s.wire.key == Some(key)) {
+            sender.disconnected(self.now_ms, &mut self.random);
+        }
+        for viewer in self.viewers.iter_mut().filter(|v| v.wire.key == Some(key)) {
+            viewer.disconnected(self.now_ms, &mut self.random);
+        }
+    }
+
+    fn connect(&mut self) {
+        let (now_ms, shards) = (self.now_ms, self.server.shards() as u64);
+        for (client, sender) in self.senders.iter_mut().enumerate() {
+            if sender.wire.wants_connection(now_ms) {
+                let shard = self.random.range(0, shards) as usize;
+                let key = self
+                    .server
+                    .connect(now_ms, shard, identity(&sender.wire.user));
+                self.network.open(key, client, sender.wire.kind);
+                sender.connected(key);
+            }
+        }
+        for (client, viewer) in self.viewers.iter_mut().enumerate() {
+            if viewer.wire.wants_connection(now_ms) {
+                let shard = self.random.range(0, shards) as usize;
+                let key = self
+                    .server
+                    .connect(now_ms, shard, identity(&viewer.wire.user));
+                self.network.open(key, client, viewer.wire.kind);
+                viewer.connected(key);
+            }
+        }
+    }
+
+    fn live(&mut self, calm: bool) -> Result<(), Violation> {
+        let now_ms = self.now_ms;
+        for sender in &mut self.senders {
+            let session = sender.state.session();
+            sender.live(now_ms, calm, &mut self.network, &mut self.random);
+            for event in sender.news.drain(..) {
+                self.witness
+                    .sender_news(session.or(sender.state.session()), &event);
+            }
+            if let (true, Some(session)) = (sender.stop_asked, sender.state.session()) {
+                self.witness.end_asked(session);
+            }
+            if !calm && self.random.one_in(600) {
+                if let Some(key) = sender.wire.key {
+                    self.network.cut(now_ms, key);
+                }
+            }
+        }
+        for (number, viewer) in self.viewers.iter_mut().enumerate() {
+            viewer.live(now_ms, &mut self.network);
+            for change in viewer.news.drain(..) {
+                self.witness.viewer_news(number, &change).map_err(|text| {
+                    format!(
+                        "{text} (seed {}, at {} ms)",
+                        self.scenario.seed,
+                        now_ms - self.begun_ms
+                    )
+                })?;
+            }
+            if !calm && self.random.one_in(400) {
+                if let Some(key) = viewer.wire.key {
+                    self.network.cut(now_ms, key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The server dies, by a power failure or a kill, and comes back on what is left.
+    fn crash(&mut self) -> Result<(), Violation> {
+        let sabotage = self.scenario.sabotage;
+        let power = self.random.percent(75);
+        self.disk = match power {
+            true => self.disk.crash(self.random.bits(), sabotage),
+            false => self.disk.kill(sabotage),
+        };
+        self.witness.checked.power_cuts += u64::from(power);
+        self.network.drop_all();
+        for sender in self.senders.iter_mut().filter(|s| s.wire.key.is_some()) {
+            sender.disconnected(self.now_ms, &mut self.random);
+        }
+        for viewer in self.viewers.iter_mut().filter(|v| v.wire.key.is_some()) {
+            viewer.disconnected(self.now_ms, &mut self.random);
+        }
+        self.now_ms += self.random.range(5, 3_000);
+        let (now_ms, shards) = (self.now_ms, self.scenario.shards);
+        self.server = SimServer::start(&self.disk, sabotage, shards, now_ms, &mut self.random)
+            .map_err(|text| self.violation(&text))?;
+        self.witness
+            .after_restart(now_ms, &self.server)
+            .map_err(|text| self.violation(&text))
+    }
+
+    /// Every viewer's rows are the server's rows.
+    fn compare(&mut self) -> Result<(), Violation> {
+        let mut chats: Vec<ChatName> = self.viewers.iter().map(|v| v.chat.clone()).collect();
+        chats.sort();
+        chats.dedup();
+        for chat in chats {
+            let request = ChatRequest::Positions {
+                chat: chat.clone(),
+                actor: Actor::Control,
+            };
+            let ChatReply::Positions { positions, .. } = self.ask(request)? else {
+                return Err(self.violation("the reply to `Positions` is of another kind"));
+            };
+            let mut truth: Vec<(SessionId, u64)> = positions
+                .iter()
+                .map(|p| {
+                    (
+                        p.session.session,
+                        p.newest.as_ref().map_or(0, |point| point.counter.0),
+                    )
+                })
+                .collect();
+            truth.sort_unstable();
+            for (number, viewer) in self.viewers.iter().enumerate() {
+                if viewer.chat == chat {
+                    let rows = viewer_rows(viewer);
+                    self.witness.checked.rows_compared += rows.len() as u64;
+                    if rows != truth {
+                        let text = format!("viewer {number} has {rows:?}, the server {truth:?}");
+                        return Err(self.violation(&text));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn violation(&self, text: &str) -> Violation {
+        let at_ms = self.now_ms - self.begun_ms;
+        format!(
+            "{text} (seed {}, {} shards, at {at_ms} ms)",
+            self.scenario.seed, self.scenario.shards
+        )
+    }
+}
+
+fn viewer_rows(viewer: &SimViewer) -> Vec<(SessionId, u64)> {
+    let mut rows: Vec<(SessionId, u64)> = viewer
+        .state
+        .views(viewer.watch)
+        .flat_map(|view| view.rows())
+        .filter(|row| !row.state().state.is_ended())
+        .map(|row| {
+            (
+                row.subject().session,
+                row.point().map_or(0, |point| point.counter.0),
+            )
+        })
+        .collect();
+    rows.sort_unstable();
+    rows
+}
+
+fn identity(user: &UserName) -> Identity {
+    Identity {
+        user: user.clone(),
+        expires_at_ms: u64::MAX / 4,
+    }
+}
