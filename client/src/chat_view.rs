@@ -79,9 +79,10 @@ impl ChatView {
         self.full_wanted || self.adopting || self.wanted.is_some()
     }
 
-    /// Whether what is missing is known to exist; a full batch of an empty chat may never come.
+    /// Whether what is missing is known to exist and is not on its way. A full batch was promised and
+    /// may have been overtaken by what follows it; that of an empty chat may never come.
     pub(crate) fn misses_known_offset(&self) -> bool {
-        self.wanted.is_some() || self.adopting
+        (self.wanted.is_some() && !self.full_wanted) || self.adopting
     }
 
     /// The server has accepted the watch.

@@ -354,7 +354,12 @@ impl ViewerState {
             let Some(view) = watch.views.get_mut(&cell) else {
                 continue;
             };
+            let missed_known = view.misses_known_offset();
             view.apply(batch.clone(), &mut self.changes)?;
+            if !missed_known && view.misses_known_offset() {
+                // A new gap, not the one that was complained about.
+                watch.complaint = Complaint::default();
+            }
             if view.is_behind() {
                 self.complain(now_ms, id);
             } else {
