@@ -37,7 +37,7 @@ use crate::error::is_transient;
 use crate::keep_alive::KeepAlive;
 use crate::limits::{
     COMPLAINT_MS_MAX, COMPLAINT_MS_MIN, EARLY_BATCHES_MAX, EARLY_BYTES_MAX, FULL_BATCH_MS_MAX,
-    RETRY_REFUSED_MS,
+    RETRY_REFUSED_MS, ROUND_TRIP_MS_GUESS,
 };
 use crate::server_clock::ServerClock;
 
@@ -123,6 +123,8 @@ enum Phase {
 struct Complaint {
     count: u32,
     next_at_ms: u64,
+    /// When the last one was made.
+    said_at_ms: Option<u64>,
 }
 
 impl ViewerState {
@@ -346,6 +348,7 @@ impl ViewerState {
 
     fn apply(&mut self, now_ms: u64, batch: Batch) -> Result<(), WireError> {
         let cell = batch.header.cell;
+        let round_trip_ms = self.round_trip_ms();
         // Two watches of one chat (two sessions of it) share its handle and its batches.
         for id in self.watching_all(batch.header.chat) {
             let Some(watch) = self.watches.get_mut(&id) else {
@@ -358,12 +361,12 @@ impl ViewerState {
             view.apply(batch.clone(), &mut self.changes)?;
             if !missed_known && view.misses_known_offset() {
                 // A new gap, not the one that was complained about.
-                watch.complaint = Complaint::default();
+                watch.complaint.heal(round_trip_ms);
             }
             if view.is_behind() {
                 self.complain(now_ms, id);
             } else {
-                watch.complaint = Complaint::default();
+                watch.complaint.heal(round_trip_ms);
             }
         }
         Ok(())
@@ -431,10 +434,7 @@ impl ViewerState {
 
     /// Reports the cursors of a watch that misses something, if it may by now.
     fn complain(&mut self, now_ms: u64, id: WatchId) {
-        let Some(connection) = &self.connection else {
-            return;
-        };
-        let round_trip = connection.keep_alive.round_trip_ms();
+        let round_trip = self.round_trip_ms();
         let Some(watch) = self.watches.get_mut(&id) else {
             return;
         };
@@ -446,6 +446,13 @@ impl ViewerState {
             let behind: Vec<Request> = watch.reports_behind().collect();
             self.requests.extend(behind);
         }
+    }
+
+    fn round_trip_ms(&self) -> u64 {
+        let measured = |connection: &Connection| connection.keep_alive.round_trip_ms();
+        self.connection
+            .as_ref()
+            .map_or(ROUND_TRIP_MS_GUESS, measured)
     }
 
     fn next_request(&mut self) -> RequestNumber {
@@ -537,6 +544,13 @@ impl WatchState {
 }
 
 impl Complaint {
+    /// Nothing is missing. The next gap is complained about at once, but not within the round trip
+    /// of the last complaint.
+    fn heal(&mut self, round_trip_ms: u64) {
+        self.count = 0;
+        self.next_at_ms = self.said_at_ms.map_or(0, |said| said + round_trip_ms);
+    }
+
     /// Whether to complain now; if so, the next one comes later.
     fn is_due(&mut self, now_ms: u64, known: bool, round_trip_ms: u64) -> bool {
         let pause = round_trip_ms.max(COMPLAINT_MS_MIN) << self.count.min(10);
@@ -550,10 +564,11 @@ impl Complaint {
             (self.count, self.next_at_ms) = (1, now_ms + pause.max(COMPLAINT_MS_MAX));
             return false;
         }
-        if now_ms < self.next_at_ms && self.count > 0 {
+        if now_ms < self.next_at_ms {
             return false;
         }
         self.count = self.count.saturating_add(1);
+        self.said_at_ms = Some(now_ms);
         // A long round trip is never cut short.
         self.next_at_ms = now_ms + pause.min(pause_max.max(round_trip_ms));
         true
