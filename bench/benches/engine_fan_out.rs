@@ -12,6 +12,7 @@ use skein_bench::floors::walk_cursors::{self, PlainViewer};
 use skein_bench::mode::Effort;
 use skein_bench::ratio::Spec;
 use skein_bench::run::Run;
+use skein_bench::thread_time;
 use skein_bench::timed::Block;
 use skein_engine::batch_builder::Scope;
 use skein_engine::fan_out::{FanOut, Pacing, WatchSpec};
@@ -108,9 +109,9 @@ impl Audience {
     /// Nanoseconds of a viewer in one round.
     fn nanos(&mut self) -> f64 {
         self.change();
-        let began = std::time::Instant::now();
+        let began = thread_time::now();
         self.deliver();
-        began.elapsed().as_secs_f64() * 1e9 / self.viewers as f64
+        thread_time::since(began).as_secs_f64() * 1e9 / self.viewers as f64
     }
 }
 
@@ -184,9 +185,9 @@ fn distributions(run: &mut Run, audience: &mut Audience, plain: &mut Plain) {
             let mut took = std::time::Duration::ZERO;
             for _ in 0..iterations {
                 audience.change();
-                let began = std::time::Instant::now();
+                let began = thread_time::now();
                 audience.deliver();
-                took += began.elapsed();
+                took += thread_time::since(began);
             }
             took
         });

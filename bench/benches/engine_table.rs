@@ -9,6 +9,7 @@ use skein_bench::floors::scan_changes;
 use skein_bench::floors::store_rows::{self, Rows, StoredRow};
 use skein_bench::ratio::Spec;
 use skein_bench::run::Run;
+use skein_bench::thread_time;
 use skein_bench::timed::Block;
 use skein_engine::record::OwnedRecord;
 
@@ -63,11 +64,11 @@ impl Feed {
     fn nanos(&mut self) -> f64 {
         let records = records(self.counter);
         self.counter += ROUNDS as u64;
-        let began = std::time::Instant::now();
+        let began = thread_time::now();
         for record in &records {
             self.chat.follow(black_box(record));
         }
-        began.elapsed().as_secs_f64() * 1e9 / records.len() as f64
+        thread_time::since(began).as_secs_f64() * 1e9 / records.len() as f64
     }
 }
 

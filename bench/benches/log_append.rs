@@ -6,7 +6,7 @@
 //! takes to make one is not measured here.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Throughput};
 use skein_bench::floors::mapped_file::MappedFile;
@@ -15,6 +15,7 @@ use skein_bench::folders;
 use skein_bench::mode::Effort;
 use skein_bench::ratio::Spec;
 use skein_bench::run::Run;
+use skein_bench::thread_time;
 use skein_log::{Janitor, Log, Options, PartitionId, Record, Writer};
 use tempfile::TempDir;
 
@@ -74,11 +75,11 @@ impl Fresh {
 
     /// Appends the batch so often.
     fn append(&mut self, batch: &[Record<'_>], times: usize) -> Duration {
-        let began = Instant::now();
+        let began = thread_time::now();
         for _ in 0..times {
             black_box(self.writer.append(1, black_box(batch)).expect("appended"));
         }
-        let took = began.elapsed();
+        let took = thread_time::since(began);
         assert_eq!(
             self.log.stats().segments,
             1,
@@ -201,11 +202,11 @@ fn against_crc(run: &mut Run, batch: &Batch) {
 
 /// Bytes per second of several rounds over as many bytes.
 fn rate_of_floor(bytes: usize, mut round: impl FnMut()) -> f64 {
-    let began = Instant::now();
+    let began = thread_time::now();
     for _ in 0..FLOOR_ROUNDS {
         round();
     }
-    (bytes * FLOOR_ROUNDS) as f64 / began.elapsed().as_secs_f64()
+    (bytes * FLOOR_ROUNDS) as f64 / thread_time::since(began).as_secs_f64()
 }
 
 /// Both sides by themselves; an iteration fills a segment.

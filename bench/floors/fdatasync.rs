@@ -4,7 +4,8 @@
 //! The file is new, as a segment is: the first sync of each stretch also makes its extents
 //! "written", which overwriting an old file would not need.
 //!
-//! Expected: 60 to 2,000 us for 4 KiB at the median: the disk of a virtual machine decides.
+//! Expected: 60 to 8,000 us for 4 KiB at the median: the disk of a virtual machine decides, and what
+//! else is being written to it.
 
 use std::ops::Range;
 
@@ -13,7 +14,7 @@ use rustix::fs::fdatasync;
 use crate::floors::mapped_file::MappedFile;
 
 /// Where the median of one round lies, microseconds.
-pub const EXPECTED: Range<f64> = 60.0..2_000.0;
+pub const EXPECTED: Range<f64> = 60.0..8_000.0;
 
 /// One round: `bytes` at `position`, durable.
 ///

@@ -17,3 +17,5 @@ pub mod unpack_rows;
 pub mod scan_changes;
 pub mod store_rows;
 pub mod walk_cursors;
+
+pub mod epoll_server;

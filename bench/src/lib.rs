@@ -18,12 +18,22 @@ pub mod pin;
 pub mod ratios_file;
 
 pub mod ratio;
+pub mod thread_time;
 pub mod timed;
 
 pub mod run;
 
 pub mod chat_table;
 pub mod tracks;
+
+pub mod child;
+pub mod protocol;
+pub mod server;
+pub mod websocket;
+
+pub mod audience;
+pub mod plain_stage;
+pub mod websocket_stage;
 
 #[path = "../floors/mod.rs"]
 pub mod floors;

@@ -8,6 +8,7 @@ use crate::mode::{Effort, Mode};
 use crate::pin;
 use crate::ratio::{self, Outcome, Spec};
 use crate::ratios_file;
+use crate::thread_time::ThreadTime;
 
 /// Samples that criterion takes; its least.
 const SAMPLES: usize = 10;
@@ -16,7 +17,7 @@ const SAMPLES: usize = 10;
 pub struct Run {
     mode: Mode,
     outcomes: Vec<Outcome>,
-    criterion: Criterion,
+    criterion: Criterion<ThreadTime>,
     began: Instant,
 }
 
@@ -31,6 +32,7 @@ impl Run {
     pub fn start_unpinned() -> Self {
         let mode = Mode::of_process();
         let criterion = Criterion::default()
+            .with_measurement(ThreadTime)
             .sample_size(SAMPLES)
             .warm_up_time(mode.effort.criterion() / 4)
             .measurement_time(mode.effort.criterion())
@@ -54,7 +56,7 @@ impl Run {
     }
 
     /// For the distribution of one side by itself.
-    pub fn criterion(&mut self) -> &mut Criterion {
+    pub fn criterion(&mut self) -> &mut Criterion<ThreadTime> {
         &mut self.criterion
     }
 

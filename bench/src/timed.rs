@@ -1,6 +1,9 @@
-//! Blocks of a simple loop: how often it goes round in the time of a block, and its rate.
+//! Blocks of a loop that only computes: how often it goes round in the time of a block, and its
+//! rate by the processor time of this thread.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::thread_time;
 
 /// A loop that goes round as often as it is told.
 pub struct Block<F> {
@@ -40,7 +43,7 @@ impl<F: FnMut(u64)> Block<F> {
 }
 
 fn time(work: &mut impl FnMut(u64), iterations: u64) -> Duration {
-    let began = Instant::now();
+    let began = thread_time::now();
     work(iterations);
-    began.elapsed()
+    thread_time::since(began)
 }

@@ -1,0 +1,75 @@
+//! The floor's stage: a bare epoll server in a child process, its publisher and its viewers.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
+
+use crate::audience::{Arrival, Audience};
+use crate::child::Child;
+use crate::floors::epoll_server;
+use crate::pin;
+
+/// The role of a child that is this server.
+pub const ROLE: &str = "epoll server";
+
+/// Runs the server on a core; for `main` in this role.
+///
+/// # Panics
+/// If its arguments are not a core and a number of viewers.
+pub fn main() {
+    let number = |index| std::env::args().nth(index)?.parse().ok();
+    pin::to(number(1).expect("a core"));
+    epoll_server::serve(number(2).expect("a number of viewers"));
+}
+
+/// Everybody in front of and behind the bare server.
+pub struct PlainStage {
+    /// The server's process.
+    pub child: Child,
+    publisher: TcpStream,
+    audience: Audience,
+    message: Vec<u8>,
+}
+
+impl PlainStage {
+    /// Starts the server on a core and connects everybody; messages have so many bytes.
+    ///
+    /// # Panics
+    /// If the server does not start.
+    pub fn start(core: usize, viewers: usize, message_bytes: usize) -> Self {
+        let arguments = [core, viewers].map(|number| number.to_string().into());
+        let child = Child::start(ROLE, arguments);
+        let port: u16 = child.said.parse().expect("a port");
+        let connect = || {
+            let socket = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port)));
+            let socket = socket.expect("connected");
+            socket.set_nodelay(true).expect("an option");
+            socket
+        };
+        let publisher = connect();
+        let viewers = (0..viewers).map(|_| connect()).collect();
+        Self {
+            child,
+            publisher,
+            audience: Audience::new(viewers),
+            message: vec![7; message_bytes],
+        }
+    }
+
+    /// Publishes one message and waits until all have it.
+    ///
+    /// # Panics
+    /// If the server is gone.
+    pub fn publish(&mut self) -> Arrival {
+        let bytes = self.message.len();
+        let began = Instant::now();
+        self.publisher.write_all(&self.message).expect("sent");
+        self.audience.wait(began, |pending| {
+            let whole = pending.len() >= bytes;
+            if whole {
+                pending.drain(..bytes);
+            }
+            whole
+        })
+    }
+}
