@@ -1,20 +1,23 @@
 //! From a point's publication to the first and to the last viewer that has it, over loopback: a
 //! real server on one core, its peers on the other, beside a bare server on the same core.
 
+use std::ops::Range;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use criterion::BenchmarkId;
-use skein_bench::audience::Arrival;
 use skein_bench::child;
-use skein_bench::floors::epoll_server;
+use skein_bench::floors::{epoll_server, quinn_server};
 use skein_bench::mode::Effort;
 use skein_bench::pin;
 use skein_bench::plain_stage::{self, PlainStage};
 use skein_bench::quantile::{median, quantile};
+use skein_bench::quic_stage::QuicStage;
+use skein_bench::quinn_stage::{self, QuinnStage};
 use skein_bench::ratio::{Spec, summarise};
 use skein_bench::run::Run;
 use skein_bench::server;
+use skein_bench::stage::Stage;
 use skein_bench::websocket_stage::WebsocketStage;
 
 /// Pause before each publication: longer than the floor interval of these chats, and such that a
@@ -24,11 +27,18 @@ const PAUSE: Duration = Duration::from_millis(6);
 /// Publications that make a block, so that it lasts a tenth of a second or two.
 const PER_BLOCK: usize = 12;
 
+/// Publications until all viewers get one; loopback rarely loses a datagram.
+const TRIES: usize = 20;
+
+/// Bytes of the floor's datagrams: what a batch with one row takes.
+const QUIC_MESSAGE_BYTES: usize = 64;
+
 /// Viewers in a check.
 const VIEWERS_IN_CHECK: usize = 10;
 
 /// One crowd and what is measured with it.
 struct Case {
+    transport: Transport,
     viewers: usize,
     p50: &'static str,
     p99: &'static str,
@@ -36,24 +46,83 @@ struct Case {
     fan_out: Option<&'static str>,
 }
 
-const WEBSOCKET: &[Case] = &[
+/// How batches travel, and with that which floor they are measured beside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    Websocket,
+    Quic,
+}
+
+impl Transport {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Websocket => "websocket",
+            Self::Quic => "quic",
+        }
+    }
+
+    fn floor_name(self) -> &'static str {
+        match self {
+            Self::Websocket => "epoll_server",
+            Self::Quic => "quinn_server",
+        }
+    }
+
+    /// Microseconds until the last of so many viewers has it from the floor.
+    fn floor_expected(self, viewers: usize) -> Range<f64> {
+        let (first, each) = match self {
+            Self::Websocket => (epoll_server::FIRST_EXPECTED, epoll_server::EACH_EXPECTED),
+            Self::Quic => (quinn_server::FIRST_EXPECTED, quinn_server::EACH_EXPECTED),
+        };
+        let many = viewers as f64;
+        first.start.max(each.start * many)..first.end.max(each.end * many)
+    }
+
+    /// Deliveries per second of the floor's processor time.
+    fn fan_out_expected(self) -> Range<f64> {
+        let each = match self {
+            Self::Websocket => epoll_server::EACH_EXPECTED,
+            Self::Quic => quinn_server::EACH_EXPECTED,
+        };
+        1e6 / each.end..1e6 / each.start
+    }
+}
+
+const CASES: &[Case] = &[
     Case {
+        transport: Transport::Websocket,
         viewers: 1,
         p50: "first_viewer_p50",
         p99: "first_viewer_p99",
         fan_out: None,
     },
     Case {
+        transport: Transport::Websocket,
         viewers: 100,
         p50: "last_of_100_p50",
         p99: "last_of_100_p99",
         fan_out: None,
     },
     Case {
+        transport: Transport::Websocket,
         viewers: 1_000,
         p50: "last_of_1000_p50",
         p99: "last_of_1000_p99",
         fan_out: Some("fanout_ws_1k"),
+    },
+    Case {
+        transport: Transport::Quic,
+        viewers: 1,
+        p50: "first_viewer_quic_p50",
+        p99: "first_viewer_quic_p99",
+        fan_out: None,
+    },
+    Case {
+        transport: Transport::Quic,
+        viewers: 100,
+        p50: "last_of_100_quic_p50",
+        p99: "last_of_100_quic_p99",
+        fan_out: Some("fanout_quic_100_vs_quinn"),
     },
 ];
 
@@ -61,6 +130,7 @@ fn main() -> ExitCode {
     match child::role().as_deref() {
         Some(server::ROLE) => return server::main(),
         Some(plain_stage::ROLE) => plain_stage::main(),
+        Some(quinn_stage::ROLE) => quinn_stage::main(),
         Some(other) => panic!("no such role: {other}"),
         None => measure(),
     }
@@ -69,76 +139,74 @@ fn main() -> ExitCode {
 
 fn measure() {
     let mut run = Run::start_unpinned();
-    for case in WEBSOCKET {
-        websocket(&mut run, case);
+    for case in CASES {
+        let names = [Some(case.p50), Some(case.p99), case.fan_out];
+        let wanted = names.into_iter().flatten().any(|name| run.wants(name));
+        if wanted || run.wants("publish_to_viewer") || run.wants("floors") {
+            measure_case(&mut run, case);
+        }
     }
     run.finish();
 }
 
-/// The core of the servers; their peers are on the last one.
-fn server_core() -> usize {
-    pin::cores().first().copied().unwrap_or(0)
-}
-
-fn websocket(run: &mut Run, case: &Case) {
-    let names = [Some(case.p50), Some(case.p99), case.fan_out];
-    let wanted = names.into_iter().flatten().any(|name| run.wants(name));
-    if !wanted && !run.wants("publish_to_viewer") && !run.wants("floors") {
-        return;
-    }
+fn measure_case(run: &mut Run, case: &Case) {
     let viewers = match run.effort() {
         Effort::Check => case.viewers.min(VIEWERS_IN_CHECK),
         _ => case.viewers,
     };
     // Children first: they keep the cores that they are given, this thread goes to the last one.
     pin::to_all();
-    let mut ours = WebsocketStage::start(server_core(), viewers);
-    let mut floor = PlainStage::start(server_core(), viewers, ours.message_bytes());
+    let core = pin::cores().first().copied().unwrap_or(0);
+    let (mut ours, mut floor): (Box<dyn Stage>, Box<dyn Stage>) = match case.transport {
+        Transport::Websocket => {
+            let ours = WebsocketStage::start(core, viewers);
+            let floor = PlainStage::start(core, viewers, ours.message_bytes());
+            (Box::new(ours), Box::new(floor))
+        }
+        Transport::Quic => (
+            Box::new(QuicStage::start(core, viewers)),
+            Box::new(QuinnStage::start(core, viewers, QUIC_MESSAGE_BYTES)),
+        ),
+    };
     pin::to_last();
-    distributions(run, viewers, &mut ours, &mut floor);
-    latencies(run, case, viewers, &mut ours, &mut floor);
+    distributions(run, case, viewers, &mut *ours, &mut *floor);
+    latencies(run, case, viewers, &mut *ours, &mut *floor);
     if let Some(name) = case.fan_out {
-        processor_time(run, name, viewers, &mut ours, &mut floor);
+        processor_time(run, name, case.transport, &mut *ours, &mut *floor);
     }
 }
 
-/// Microseconds until the last viewer has it. Of one viewer it is the first one, too.
-fn micros(publish: &mut impl FnMut() -> Arrival) -> f64 {
-    std::thread::sleep(PAUSE);
-    publish().last.as_secs_f64() * 1e6
+/// Time until the last viewer has it. Of one viewer it is the first one, too. What was lost on the
+/// way is published again.
+fn last(stage: &mut dyn Stage) -> Duration {
+    let arrivals = std::iter::repeat_with(|| stage.publish(PAUSE));
+    let whole = arrivals.take(TRIES).flatten().next();
+    whole.expect("a publication that all viewers get").last
 }
 
 fn latencies(
     run: &mut Run,
     case: &Case,
     viewers: usize,
-    ours: &mut WebsocketStage,
-    floor: &mut PlainStage,
+    ours: &mut dyn Stage,
+    floor: &mut dyn Stage,
 ) {
-    let floor_expected = match viewers {
-        1 => epoll_server::FIRST_EXPECTED,
-        many => {
-            let each = epoll_server::EACH_EXPECTED;
-            let many = many as f64;
-            each.start * many..each.end * many
-        }
-    };
     let spec = |name| Spec {
         name,
         unit: "us",
-        floor_expected: floor_expected.clone(),
+        floor_expected: case.transport.floor_expected(viewers),
     };
     let (mut ours_all, mut floor_all) = (Vec::new(), Vec::new());
-    let block = |all: &mut Vec<f64>, publish: &mut dyn FnMut() -> Arrival| {
-        let mut publish = || publish();
-        let mut block: Vec<f64> = (0..PER_BLOCK).map(|_| micros(&mut publish)).collect();
+    let block = |all: &mut Vec<f64>, stage: &mut dyn Stage| {
+        let micros = |_| last(stage).as_secs_f64() * 1e6;
+        let mut block: Vec<f64> = (0..PER_BLOCK).map(micros).collect();
         all.extend(&block);
         median(&mut block)
     };
     run.ratio(
         &spec(case.p50),
-        || block(&mut ours_all, &mut || ours.publish()),
-        || block(&mut floor_all, &mut || floor.publish()),
+        || block(&mut ours_all, ours),
+        || block(&mut floor_all, floor),
     );
     if run.wants(case.p99) && !ours_all.is_empty() {
         let pair = (
@@ -152,55 +220,46 @@ fn latencies(
 fn processor_time(
     run: &mut Run,
     name: &'static str,
-    viewers: usize,
-    ours: &mut WebsocketStage,
-    floor: &mut PlainStage,
+    transport: Transport,
+    ours: &mut dyn Stage,
+    floor: &mut dyn Stage,
 ) {
-    let each = epoll_server::EACH_EXPECTED;
     let spec = Spec {
         name,
         unit: "/s",
-        floor_expected: 1e6 / each.end..1e6 / each.start,
+        floor_expected: transport.fan_out_expected(),
     };
-    let deliveries = (PER_BLOCK * viewers) as f64;
-    run.ratio(
-        &spec,
-        || {
-            let before = ours.server.child.processor_time();
-            (0..PER_BLOCK).for_each(|_| {
-                micros(&mut || ours.publish());
-            });
-            deliveries / (ours.server.child.processor_time() - before).as_secs_f64()
-        },
-        || {
-            let before = floor.child.processor_time();
-            (0..PER_BLOCK).for_each(|_| {
-                micros(&mut || floor.publish());
-            });
-            deliveries / (floor.child.processor_time() - before).as_secs_f64()
-        },
-    );
+    let block = |stage: &mut dyn Stage| {
+        let before = stage.server().processor_time();
+        let mut deliveries = 0;
+        for _ in 0..PER_BLOCK {
+            stage.publish(PAUSE);
+            deliveries += stage.served();
+        }
+        let took = stage.server().processor_time() - before;
+        deliveries as f64 / took.as_secs_f64()
+    };
+    run.ratio(&spec, || block(ours), || block(floor));
 }
 
-fn distributions(run: &mut Run, viewers: usize, ours: &mut WebsocketStage, floor: &mut PlainStage) {
-    let all = |iterations: u64, publish: &mut dyn FnMut() -> Arrival| -> Duration {
-        let one = |_| {
-            std::thread::sleep(PAUSE);
-            publish().last
-        };
-        (0..iterations).map(one).sum()
-    };
+fn distributions(
+    run: &mut Run,
+    case: &Case,
+    viewers: usize,
+    ours: &mut dyn Stage,
+    floor: &mut dyn Stage,
+) {
+    let transport = case.transport;
     let mut group = run.criterion().benchmark_group("publish_to_viewer");
-    group.bench_function(BenchmarkId::new("websocket_last_of", viewers), |bencher| {
-        bencher.iter_custom(|iterations| all(iterations, &mut || ours.publish()));
+    let id = BenchmarkId::new(format!("{}_last_of", transport.name()), viewers);
+    group.bench_function(id, |bencher| {
+        bencher.iter_custom(|iterations| (0..iterations).map(|_| last(ours)).sum());
     });
     group.finish();
     let mut group = run.criterion().benchmark_group("floors");
-    group.bench_function(
-        BenchmarkId::new("epoll_server_last_of", viewers),
-        |bencher| {
-            bencher.iter_custom(|iterations| all(iterations, &mut || floor.publish()));
-        },
-    );
+    let id = BenchmarkId::new(format!("{}_last_of", transport.floor_name()), viewers);
+    group.bench_function(id, |bencher| {
+        bencher.iter_custom(|iterations| (0..iterations).map(|_| last(floor)).sum());
+    });
     group.finish();
 }

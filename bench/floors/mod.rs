@@ -19,3 +19,4 @@ pub mod store_rows;
 pub mod walk_cursors;
 
 pub mod epoll_server;
+pub mod quinn_server;

@@ -41,7 +41,7 @@ impl Child {
         command
             .args(arguments)
             .env(VARIABLE, role)
-            .env("RUST_LOG", "warn");
+            .env("SKEIN_LOG", "warn");
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("a child");
         let mut said = String::new();

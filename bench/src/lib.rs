@@ -32,8 +32,16 @@ pub mod server;
 pub mod websocket;
 
 pub mod audience;
+pub mod stage;
+
 pub mod plain_stage;
 pub mod websocket_stage;
+
+pub mod quic_audience;
+pub mod stage_runtime;
+
+pub mod quic_stage;
+pub mod quinn_stage;
 
 #[path = "../floors/mod.rs"]
 pub mod floors;

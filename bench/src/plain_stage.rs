@@ -2,12 +2,14 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::audience::{Arrival, Audience};
 use crate::child::Child;
 use crate::floors::epoll_server;
 use crate::pin;
+use crate::stage::Stage;
 
 /// The role of a child that is this server.
 pub const ROLE: &str = "epoll server";
@@ -24,8 +26,7 @@ pub fn main() {
 
 /// Everybody in front of and behind the bare server.
 pub struct PlainStage {
-    /// The server's process.
-    pub child: Child,
+    child: Child,
     publisher: TcpStream,
     audience: Audience,
     message: Vec<u8>,
@@ -55,21 +56,29 @@ impl PlainStage {
             message: vec![7; message_bytes],
         }
     }
+}
 
-    /// Publishes one message and waits until all have it.
-    ///
-    /// # Panics
-    /// If the server is gone.
-    pub fn publish(&mut self) -> Arrival {
+impl Stage for PlainStage {
+    fn publish(&mut self, pause: Duration) -> Option<Arrival> {
+        thread::sleep(pause);
         let bytes = self.message.len();
         let began = Instant::now();
         self.publisher.write_all(&self.message).expect("sent");
-        self.audience.wait(began, |pending| {
+        let arrival = self.audience.wait(began, |pending| {
             let whole = pending.len() >= bytes;
             if whole {
                 pending.drain(..bytes);
             }
             whole
-        })
+        });
+        Some(arrival)
+    }
+
+    fn served(&self) -> usize {
+        self.audience.len()
+    }
+
+    fn server(&self) -> &Child {
+        &self.child
     }
 }

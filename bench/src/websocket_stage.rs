@@ -2,14 +2,17 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use skein_wire::ids::ShareNumber;
 use skein_wire::update::Update;
 
 use crate::audience::{Arrival, Audience};
+use crate::child::Child;
 use crate::protocol;
 use crate::server::Server;
+use crate::stage::Stage;
 use crate::websocket::{connect, cut_message, message};
 
 /// The chat that everybody is in.
@@ -17,8 +20,7 @@ const CHAT: &str = "stage";
 
 /// Everybody in front of and behind our server.
 pub struct WebsocketStage {
-    /// The server.
-    pub server: Server,
+    server: Server,
     publisher: Publisher,
     audience: Audience,
     /// Bytes of the largest message that a viewer got for one point.
@@ -58,9 +60,9 @@ impl WebsocketStage {
             message_bytes: 0,
         };
         // The first point shows that all of them watch.
-        stage.publish();
+        stage.publish(Duration::ZERO);
         stage.message_bytes = 0;
-        stage.publish();
+        stage.publish(Duration::ZERO);
         stage
     }
 
@@ -68,26 +70,20 @@ impl WebsocketStage {
     pub fn message_bytes(&self) -> usize {
         self.message_bytes
     }
+}
 
-    /// How many viewers there are.
-    pub fn viewers(&self) -> usize {
-        self.audience.len()
-    }
-
-    /// Publishes one point and waits until all have it.
-    ///
-    /// # Panics
-    /// If somebody is refused or loses the connection.
-    pub fn publish(&mut self) -> Arrival {
+impl Stage for WebsocketStage {
+    fn publish(&mut self, pause: Duration) -> Option<Arrival> {
         self.publisher.clear();
         self.publisher.counter += 1;
         let counter = self.publisher.counter;
+        thread::sleep(pause);
         let point = protocol::point(self.publisher.share, counter);
         let bytes = message(&protocol::encoded(&[point]));
         let largest = &mut self.message_bytes;
         let began = Instant::now();
         self.publisher.socket.write_all(&bytes).expect("sent");
-        self.audience.wait(began, |pending| {
+        let arrival = self.audience.wait(began, |pending| {
             let mut found = false;
             loop {
                 let before = pending.len();
@@ -99,7 +95,16 @@ impl WebsocketStage {
                     *largest = (*largest).max(before - pending.len());
                 }
             }
-        })
+        });
+        Some(arrival)
+    }
+
+    fn served(&self) -> usize {
+        self.audience.len()
+    }
+
+    fn server(&self) -> &Child {
+        &self.server.child
     }
 }
 

@@ -1,0 +1,156 @@
+//! Our stage over QUIC: a real server, one publisher and the viewers of its chat.
+
+use std::time::Duration;
+
+use quinn::{Connection, RecvStream, SendStream};
+use skein_wire::frame::decode_update;
+use skein_wire::ids::ShareNumber;
+use skein_wire::limits::{ALPN, SERVER_FRAME_BYTES_MAX};
+use skein_wire::request::Request;
+use skein_wire::splitter::Splitter;
+use skein_wire::update::Update;
+
+use crate::audience::Arrival;
+use crate::child::Child;
+use crate::protocol;
+use crate::quic_audience::{QuicAudience, Sockets};
+use crate::server::Server;
+use crate::stage::Stage;
+use crate::stage_runtime::StageRuntime;
+
+/// The chat that everybody is in.
+const CHAT: &str = "stage";
+
+/// Publications until all viewers watch.
+const TRIES: usize = 50;
+
+/// Everybody in front of and behind our server.
+pub struct QuicStage {
+    server: Server,
+    publisher: Connection,
+    share: ShareNumber,
+    counter: u64,
+    audience: QuicAudience,
+    // Last, so that connections can say goodbye.
+    runtime: StageRuntime,
+}
+
+/// A control stream after its greeting. Both halves are kept: the end of one is the end of both.
+struct Control {
+    _out: SendStream,
+    updates: RecvStream,
+    splitter: Splitter,
+}
+
+impl QuicStage {
+    /// Starts a server on a core and connects everybody.
+    ///
+    /// # Panics
+    /// If the server refuses anybody, or a viewer gets nothing.
+    pub fn start(core: usize, viewers: usize) -> Self {
+        let server = Server::start(&core.to_string());
+        server.put_member(CHAT, "sender", &["share"]);
+        server.put_member(CHAT, "viewer", &["watch"]);
+        let runtime = StageRuntime::new();
+        let mut audience = QuicAudience::new(protocol::brings);
+        let (publisher, share) = runtime.run(async {
+            let mut sockets = Sockets::new(server.quic, &server.certificate(), ALPN, viewers + 1);
+            let publisher = sockets.connect().await;
+            let token = server.token("sender");
+            let greeting = [protocol::hello(&token), protocol::share(CHAT)];
+            let mut control = Control::open(&publisher, &greeting).await;
+            let share = control.shared().await;
+            tokio::task::spawn_local(control.drain());
+            let token = server.token("viewer");
+            let greeting = [protocol::hello(&token), protocol::watch(CHAT)];
+            for _ in 0..viewers {
+                let viewer = sockets.connect().await;
+                let control = Control::open(&viewer, &greeting).await;
+                tokio::task::spawn_local(control.drain());
+                audience.add(viewer);
+            }
+            (publisher, share)
+        });
+        let mut stage = Self {
+            server,
+            publisher,
+            share,
+            counter: 0,
+            audience,
+            runtime,
+        };
+        let mut tries = (0..TRIES).map(|_| stage.publish(Duration::from_millis(20)));
+        assert!(
+            tries.any(|arrival| arrival.is_some()),
+            "viewers get nothing"
+        );
+        stage
+    }
+}
+
+impl Stage for QuicStage {
+    fn publish(&mut self, pause: Duration) -> Option<Arrival> {
+        self.counter += 1;
+        let point = protocol::point(self.share, self.counter);
+        let (frame, publisher) = (protocol::encoded(&[point]), &self.publisher);
+        self.runtime.run(async {
+            tokio::time::sleep(pause).await;
+            let send = || publisher.send_datagram(frame.into()).expect("a connection");
+            self.audience.publish(self.counter, send).await
+        })
+    }
+
+    fn served(&self) -> usize {
+        self.audience.served()
+    }
+
+    fn server(&self) -> &Child {
+        &self.server.child
+    }
+}
+
+impl Control {
+    async fn open(connection: &Connection, greeting: &[Request]) -> Self {
+        let (mut out, updates) = connection.open_bi().await.expect("a stream");
+        let greeting = protocol::encoded(greeting);
+        out.write_all(&greeting).await.expect("a connection");
+        Self {
+            _out: out,
+            updates,
+            splitter: Splitter::new(SERVER_FRAME_BYTES_MAX),
+        }
+    }
+
+    /// The next update; `None` when the connection is over.
+    async fn next(&mut self) -> Option<Update> {
+        let mut buffer = [0; 4_096];
+        loop {
+            while let Some(frame) = self.splitter.next_frame().expect("whole frames") {
+                if let Some(update) = decode_update(frame).expect("a frame of the protocol") {
+                    return Some(update);
+                }
+            }
+            let count = self.updates.read(&mut buffer).await.ok()??;
+            self.splitter.push(&buffer[..count]);
+        }
+    }
+
+    async fn shared(&mut self) -> ShareNumber {
+        loop {
+            match self.next().await {
+                Some(Update::Shared(shared)) => return shared.share,
+                Some(Update::Welcome(_) | Update::Demand(_)) => {}
+                other => panic!("no session: {other:?}"),
+            }
+        }
+    }
+
+    /// Takes what comes until the end.
+    async fn drain(mut self) {
+        while let Some(update) = self.next().await {
+            if let Update::Refused(refused) = update {
+                panic!("refused: {refused:?}");
+            }
+        }
+    }
+}

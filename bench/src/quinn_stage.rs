@@ -1,0 +1,111 @@
+//! The floor's stage over QUIC: stock quinn in a child process, its publisher and its viewers.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use quinn::Connection;
+use tempfile::TempDir;
+
+use crate::audience::Arrival;
+use crate::child::Child;
+use crate::floors::quinn_server;
+use crate::folders;
+use crate::pin;
+use crate::quic_audience::{QuicAudience, Sockets};
+use crate::stage::Stage;
+use crate::stage_runtime::StageRuntime;
+
+/// The role of a child that is this server.
+pub const ROLE: &str = "quinn server";
+
+/// Bytes of the number that tells publications apart.
+const NUMBER_BYTES: usize = 8;
+
+/// Runs the server on a core; for `main` in this role.
+///
+/// # Panics
+/// If its arguments are not a core, a number of viewers and a path.
+pub fn main() {
+    let argument = |index| std::env::args().nth(index).expect("an argument");
+    pin::to(argument(1).parse().expect("a core"));
+    let viewers = argument(2).parse().expect("a number of viewers");
+    let certificate = PathBuf::from(argument(3));
+    StageRuntime::new().run(quinn_server::serve(viewers, &certificate));
+}
+
+/// Everybody in front of and behind the quinn server.
+pub struct QuinnStage {
+    child: Child,
+    publisher: Connection,
+    audience: QuicAudience,
+    message_bytes: usize,
+    number: u64,
+    // Last, so that connections can say goodbye.
+    runtime: StageRuntime,
+    _folder: TempDir,
+}
+
+impl QuinnStage {
+    /// Starts the server on a core and connects everybody; messages have so many bytes.
+    ///
+    /// # Panics
+    /// If the server does not start.
+    pub fn start(core: usize, viewers: usize, message_bytes: usize) -> Self {
+        let folder = folders::scratch();
+        let certificate = folder.path().join("cert.pem");
+        let numbers = [core, viewers].map(|number| number.to_string().into());
+        let arguments = numbers
+            .into_iter()
+            .chain([certificate.clone().into_os_string()]);
+        let child = Child::start(ROLE, arguments);
+        let to = SocketAddr::from(([127, 0, 0, 1], child.said.parse().expect("a port")));
+        let runtime = StageRuntime::new();
+        let mut audience = QuicAudience::new(has_number);
+        let publisher = runtime.run(async {
+            let mut sockets = Sockets::new(to, &certificate, quinn_server::ALPN, viewers + 1);
+            let publisher = sockets.connect().await;
+            for _ in 0..viewers {
+                audience.add(sockets.connect().await);
+            }
+            publisher
+        });
+        Self {
+            child,
+            publisher,
+            audience,
+            message_bytes: message_bytes.max(NUMBER_BYTES),
+            number: 0,
+            runtime,
+            _folder: folder,
+        }
+    }
+}
+
+impl Stage for QuinnStage {
+    fn publish(&mut self, pause: Duration) -> Option<Arrival> {
+        self.number += 1;
+        let mut message = BytesMut::with_capacity(self.message_bytes);
+        message.put_u64(self.number);
+        message.resize(self.message_bytes, 7);
+        let (message, publisher) = (message.freeze(), &self.publisher);
+        self.runtime.run(async {
+            tokio::time::sleep(pause).await;
+            let send = || publisher.send_datagram(message).expect("a connection");
+            self.audience.publish(self.number, send).await
+        })
+    }
+
+    fn served(&self) -> usize {
+        self.audience.served()
+    }
+
+    fn server(&self) -> &Child {
+        &self.child
+    }
+}
+
+fn has_number(message: Bytes, number: u64) -> bool {
+    message.starts_with(&number.to_be_bytes())
+}
