@@ -1,5 +1,7 @@
 //! Simulated phones: the real sender and viewer states behind a connection that breaks.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use skein_client::change::{Change, Event};
 use skein_client::sender_state::{SenderEvent, SenderOptions, SenderState};
@@ -21,6 +23,9 @@ const POINT_MS: (u64, u64) = (200, 1_500);
 const RECONNECT_MS: (u64, u64) = (20, 1_200);
 /// Duration of a share, seconds: some expire within a run.
 const DURATION_S: (u64, u64) = (4, 60);
+
+/// How far an extension moves the end from now, seconds: never before an earlier end.
+const EXTENSION_S: u32 = 60;
 
 /// The connection of a client, if it has one.
 #[derive(Debug)]
@@ -85,6 +90,8 @@ pub struct SimSender {
     pub chat: ChatName,
     /// The real state.
     pub state: SenderState,
+    /// Counters of points that went out live and asked for durability.
+    pub durable_wanted: BTreeSet<u64>,
     /// Whether it has asked for the end of its current share.
     pub stop_asked: bool,
     share_at_ms: u64,
@@ -107,6 +114,7 @@ impl SimSender {
             wire,
             chat,
             state,
+            durable_wanted: BTreeSet::new(),
             stop_asked: false,
             share_at_ms: 0,
             shares: 0,
@@ -145,6 +153,7 @@ impl SimSender {
     fn begin_again(&mut self, now_ms: u64, network: &mut Network, random: &mut Random) {
         self.shares += 1;
         self.stop_asked = false;
+        self.durable_wanted.clear();
         self.state = SenderState::new(options(&self.wire.user, &self.chat, self.shares, random));
         if let Some(key) = self.wire.key {
             network.cut(now_ms, key);
@@ -168,8 +177,7 @@ impl SimSender {
                 self.state.stop();
             }
             1 => {
-                self.state
-                    .extend(random.range(DURATION_S.0, DURATION_S.1) as u32);
+                self.state.extend(EXTENSION_S);
             }
             n => self.share(now_ms, n < 14, random),
         }
@@ -186,11 +194,26 @@ impl SimSender {
             .share(now_ms, now_ms as i64, Payload::Fix(fix), durable);
     }
 
+    fn note_durable(&mut self, request: &Request) {
+        match request {
+            Request::Point(sent) if sent.durable => {
+                self.durable_wanted.insert(sent.point.counter.0);
+            }
+            Request::Points(sent) => {
+                for point in &sent.points {
+                    self.durable_wanted.remove(&point.counter.0);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn settle(&mut self, now_ms: u64, network: &mut Network) {
         if self.state.poll_timeout().is_some_and(|at| at <= now_ms) {
             self.state.handle_timeout(now_ms);
         }
         while let Some(request) = self.state.poll_request() {
+            self.note_durable(&request);
             self.wire.send(now_ms, network, request);
         }
         while let Some(event) = self.state.poll_event() {

@@ -41,6 +41,7 @@ pub struct Witness {
 struct Seen {
     counter: u64,
     ended: bool,
+    ended_epoch: u32,
 }
 
 /// How often each check had something to check.
@@ -73,8 +74,14 @@ impl Checked {
 }
 
 impl Witness {
-    /// A sender learned something about its session.
-    pub fn sender_news(&mut self, session: Option<SessionId>, event: &SenderEvent) {
+    /// A sender learned something about its session. `durable_wanted` are the live points that
+    /// asked for durability: the durable counter speaks of them.
+    pub fn sender_news(
+        &mut self,
+        session: Option<SessionId>,
+        event: &SenderEvent,
+        durable_wanted: &BTreeSet<u64>,
+    ) {
         let session = match event {
             SenderEvent::Started {
                 session,
@@ -92,7 +99,9 @@ impl Witness {
                 counter,
                 verdict: PointVerdict::Accepted,
             } => {
-                self.accepted.entry(session).or_default().insert(counter.0);
+                if durable_wanted.contains(&counter.0) {
+                    self.accepted.entry(session).or_default().insert(counter.0);
+                }
             }
             SenderEvent::Durable { counter } => {
                 let accepted = self.accepted.entry(session).or_default();
@@ -134,7 +143,27 @@ impl Witness {
             .entry(subject.session)
             .or_default();
         match &change.event {
-            Event::Ended { .. } => seen.ended = true,
+            Event::Ended { .. } => {
+                seen.ended = true;
+                seen.ended_epoch = change.cursor.epoch;
+            }
+            Event::Started { .. } if seen.ended => {
+                // A stop acts before it is durable. One that nobody acknowledged may be lost in a
+                // power failure; then the session is there again, under a newer epoch.
+                if self.ended.contains(&subject.session) {
+                    return Err(format!(
+                        "viewer {viewer}: {} is back after a durable end",
+                        subject.session
+                    ));
+                }
+                if change.cursor.epoch == seen.ended_epoch {
+                    return Err(format!(
+                        "viewer {viewer}: {} is back without a crash",
+                        subject.session
+                    ));
+                }
+                *seen = Seen::default();
+            }
             Event::Point { point, historical } => {
                 self.checked.points_seen += 1;
                 let counter = point.counter.0;

@@ -55,6 +55,8 @@ struct World {
     control_at_ms: u64,
     janitor_at_ms: u64,
     members_wanted: Vec<(ChatName, UserName)>,
+    /// Members are known: clients may come.
+    open: bool,
 }
 
 impl World {
@@ -84,6 +86,7 @@ impl World {
             control_at_ms: BEGIN_MS,
             janitor_at_ms: BEGIN_MS,
             members_wanted: Vec::new(),
+            open: false,
             random,
         };
         world.populate();
@@ -125,6 +128,7 @@ impl World {
 
     fn run(mut self) -> Result<Checked, Violation> {
         self.put_members()?;
+        self.open = true;
         while self.now_ms < self.begun_ms + FAULTY_MS {
             self.step(false)?;
             if self.now_ms >= self.crash_at_ms {
@@ -175,7 +179,9 @@ impl World {
         while let Some(arrival) = self.network.arrive(self.now_ms) {
             self.deliver(arrival);
         }
-        self.connect();
+        if self.open {
+            self.connect();
+        }
         self.server.run_shards(self.now_ms, &mut self.network);
         self.run_control_and_janitor();
         self.server.run_shards(self.now_ms, &mut self.network);
@@ -252,8 +258,8 @@ impl World {
             let session = sender.state.session();
             sender.live(now_ms, calm, &mut self.network, &mut self.random);
             for event in sender.news.drain(..) {
-                self.witness
-                    .sender_news(session.or(sender.state.session()), &event);
+                let session = session.or(sender.state.session());
+                self.witness.sender_news(session, &event, &sender.durable_wanted);
             }
             if let (true, Some(session)) = (sender.stop_asked, sender.state.session()) {
                 self.witness.end_asked(session);
@@ -337,7 +343,13 @@ impl World {
                     let rows = viewer_rows(viewer);
                     self.witness.checked.rows_compared += rows.len() as u64;
                     if rows != truth {
-                        let text = format!("viewer {number} has {rows:?}, the server {truth:?}");
+                        let (connected, watching) =
+                            (viewer.state.is_connected(), viewer.state.is_watching(viewer.watch));
+                        let kind = viewer.wire.kind;
+                        let text = format!(
+                            "viewer {number} ({kind:?}, connected {connected}, watching {watching}) has \
+                             {rows:?}, the server {truth:?}"
+                        );
                         return Err(self.violation(&text));
                     }
                 }
