@@ -16,6 +16,7 @@ use skein_wire::update::SessionState;
 
 use crate::change::{Change, Event, Subject};
 use crate::pages::Pages;
+use crate::recent_ends::RecentEnds;
 use crate::row::{Context, Row};
 
 /// Changes of one batch before they get their cursors.
@@ -38,6 +39,8 @@ pub struct ChatView {
     adopting: bool,
     /// Whether a full batch would repeat what the viewer has been told.
     has_history: bool,
+    /// Ends that were told.
+    ends: RecentEnds,
     pages: Pages,
 }
 
@@ -56,6 +59,7 @@ impl ChatView {
             full_wanted: false,
             adopting: cursor.offset > 0,
             has_history: cursor.offset > 0,
+            ends: RecentEnds::default(),
             pages: Pages::default(),
         }
     }
@@ -223,7 +227,14 @@ impl ChatView {
             .as_ref()
             .filter(|new| held != Some(new.session));
         if let Some(descriptor) = described {
-            let row = Row::new(descriptor, context);
+            let mut row = Row::new(descriptor, context);
+            let ended = entry.state.is_some_and(|mark| mark.state.is_ended());
+            if ended && self.ends.contains(descriptor.session) {
+                // Told before, whole; kept, so that its next repetition is known too.
+                row.adopt(entry);
+                self.rows.insert(slot, row);
+                return;
+            }
             events.push((Some(row.subject().clone()), row.started()));
             if let Some(old) = self.rows.insert(slot, row)
                 && !old.state().state.is_ended()
@@ -258,12 +269,19 @@ impl ChatView {
 
     /// All changes but the last carry the cursor from before the batch: who stops in between and
     /// starts again gets some of them twice and none too few.
-    fn emit(&self, before: Cursor, events: Events, changes: &mut impl Extend<Change>) {
-        let after = self.cursor();
+    fn emit(&mut self, before: Cursor, events: Events, changes: &mut impl Extend<Change>) {
+        for (subject, event) in &events {
+            match (subject, event) {
+                (Some(subject), Event::Ended { .. }) => self.ends.add(subject.session),
+                (Some(subject), Event::Started { .. }) => self.ends.remove(subject.session),
+                _ => {}
+            }
+        }
+        let (chat, after) = (&self.chat, self.cursor());
         let last = events.len().saturating_sub(1);
         let numbered = events.into_iter().enumerate();
         changes.extend(numbered.map(|(index, (subject, event))| Change {
-            chat: self.chat.clone(),
+            chat: chat.clone(),
             subject,
             cursor: if index == last { after } else { before },
             event,
@@ -303,7 +321,10 @@ fn replaced(
     events: &mut Events,
 ) -> Option<Row> {
     let descriptor = entry.descriptor.as_ref()?;
-    let mut row = known.remove(&descriptor.session).unwrap_or_else(|| {
+    let known = known.remove(&descriptor.session);
+    // A full batch has live rows only: an end that the viewer knows was lost in a power failure.
+    let known = known.filter(|row| !row.state().state.is_ended());
+    let mut row = known.unwrap_or_else(|| {
         let row = Row::new(descriptor, context);
         events.push((Some(row.subject().clone()), row.started()));
         row

@@ -15,6 +15,7 @@ pub mod server_clock;
 pub mod change;
 
 mod pages;
+mod recent_ends;
 pub mod row;
 mod seen_counters;
 

@@ -113,6 +113,10 @@ pub const READ_BYTES: usize = 16 * 1024;
 /// Bytes of a WebSocket message. A server may put several frames into one, all pages of a batch.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Ends of sessions that a viewer remembers per chat: as many as a server keeps ended rows for a
+/// small chat. One that is forgotten may be told twice, no more.
+pub const ENDS_REMEMBERED_MAX: usize = 1_024;
+
 /// Frames read from a connection that wait for their reader; then reading pauses.
 pub const INBOX_FRAMES: usize = 256;
 

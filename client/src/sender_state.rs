@@ -101,7 +101,7 @@ pub enum SenderEvent {
         /// What.
         verdict: PointVerdict,
     },
-    /// Points up to here that asked for it are durable.
+    /// Live points up to here that asked for it and were accepted on this connection are durable.
     Durable {
         /// The last of them.
         counter: Counter,

@@ -81,6 +81,15 @@ fn updates(mut frames: Bytes) -> Vec<Update> {
     updates
 }
 
+/// What a sender learned, for the witness.
+#[derive(Debug)]
+pub enum SenderNews {
+    /// An event of the state.
+    Event(SenderEvent),
+    /// The connection broke: what was accepted on it and is not durable yet may be lost.
+    ConnectionLost,
+}
+
 /// A member that shares.
 #[derive(Debug)]
 pub struct SimSender {
@@ -98,7 +107,7 @@ pub struct SimSender {
     shares: u64,
     position: Position,
     /// What it has learned and the witness has not been told.
-    pub news: Vec<SenderEvent>,
+    pub news: Vec<SenderNews>,
 }
 
 impl SimSender {
@@ -130,8 +139,16 @@ impl SimSender {
 
     /// The connection is gone.
     pub fn disconnected(&mut self, now_ms: u64, random: &mut Random) {
+        self.take_events();
+        self.news.push(SenderNews::ConnectionLost);
         self.state.handle_disconnected();
         self.wire.disconnected(now_ms, random);
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.state.poll_event() {
+            self.news.push(SenderNews::Event(event));
+        }
     }
 
     /// Frames from the server.
@@ -216,9 +233,7 @@ impl SimSender {
             self.note_durable(&request);
             self.wire.send(now_ms, network, request);
         }
-        while let Some(event) = self.state.poll_event() {
-            self.news.push(event);
-        }
+        self.take_events();
     }
 }
 

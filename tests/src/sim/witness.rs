@@ -12,6 +12,7 @@ use skein_server::shard::core::raw;
 use skein_wire::ids::SessionId;
 use skein_wire::update::SessionState;
 
+use crate::sim::clients::SenderNews;
 use crate::sim::server::{PARTITIONS, SimServer};
 
 /// A broken promise.
@@ -79,9 +80,17 @@ impl Witness {
     pub fn sender_news(
         &mut self,
         session: Option<SessionId>,
-        event: &SenderEvent,
+        news: &SenderNews,
         durable_wanted: &BTreeSet<u64>,
     ) {
+        let event = match news {
+            SenderNews::Event(event) => event,
+            SenderNews::ConnectionLost => {
+                // The durable counter speaks of what was accepted on its own connection.
+                self.accepted.remove(&session.unwrap_or_default());
+                return;
+            }
+        };
         let session = match event {
             SenderEvent::Started {
                 session,
