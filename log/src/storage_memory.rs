@@ -302,13 +302,8 @@ impl MemoryStorage {
         after.names = state.names.clone();
         after.names_durable = state.names_durable.clone();
         after.changes = state.changes.clone();
-        let kept: BTreeSet<u64> = state
-            .names
-            .values()
-            .chain(state.names_durable.values())
-            .copied()
-            .collect();
-        for (file, content) in state.files.iter().filter(|(file, _)| kept.contains(file)) {
+        // All of them: a name change that is not durable yet may bring an unnamed one back.
+        for (file, content) in &state.files {
             let live = content.live.copy_out(0..content.bytes);
             let mut copy = Content::zeroed(content.bytes).expect("memory for the copy");
             copy.live.copy_in(0, &live);
