@@ -229,11 +229,14 @@ fn distributions(run: &mut Run) {
     let mut group = run.criterion().benchmark_group("floors");
     let folder = folders::scratch();
     let mut mapped = MappedFile::create(&folder.path().join("floors"), SEGMENT_BYTES);
-    let source = vec![7; BULK_BYTES];
     group.throughput(Throughput::Bytes(SEGMENT_BYTES as u64));
-    group.bench_function("memcpy_mapped", |bencher| {
-        bencher.iter(|| memcpy_mapped::copy(&mut mapped, black_box(&source), SEGMENT_BYTES));
-    });
+    for piece in [16 << 10, 256 << 10, BULK_BYTES, SEGMENT_BYTES] {
+        let source = vec![7; piece];
+        let id = BenchmarkId::new("memcpy_mapped_in_pieces_of", piece);
+        group.bench_function(id, |bencher| {
+            bencher.iter(|| memcpy_mapped::copy(&mut mapped, black_box(&source), SEGMENT_BYTES));
+        });
+    }
     let (batch, bytes) = (vec![7; 4_096], SEGMENT_BYTES / 2);
     group.throughput(Throughput::Bytes(bytes as u64));
     group.bench_function("memcpy_crc", |bencher| {

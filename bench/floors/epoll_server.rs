@@ -2,7 +2,7 @@
 //! others with one `send` each, in order. No protocol, no log, no sessions, no slow viewers.
 //!
 //! Expected, on a virtual machine with two cores of an AMD EPYC (Zen 4), Linux 6.18, loopback: the
-//! first viewer after 10 to 60 us, the last of 100 after 0.25 to 1.2 ms, the last of 1,000 after
+//! first viewer after 10 to 80 us, the last of 100 after 0.25 to 1.2 ms, the last of 1,000 after
 //! 2.5 to 12 ms, the last of 10,000 after 30 to 150 ms.
 
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 /// Where the first viewer's time lies on the machine above, microseconds.
-pub const FIRST_EXPECTED: Range<f64> = 10.0..60.0;
+pub const FIRST_EXPECTED: Range<f64> = 10.0..80.0;
 
 /// Where the time of each viewer lies on the machine above when there are many, microseconds.
 pub const EACH_EXPECTED: Range<f64> = 2.5..12.0;

@@ -31,6 +31,8 @@ pub struct QuicStage {
     share: ShareNumber,
     counter: u64,
     audience: QuicAudience,
+    /// Bytes of memory that each viewer has added to the server.
+    viewer_bytes: f64,
     // Last, so that connections can say goodbye.
     runtime: StageRuntime,
 }
@@ -53,7 +55,7 @@ impl QuicStage {
         server.put_member(CHAT, "viewer", &["watch"]);
         let runtime = StageRuntime::new();
         let mut audience = QuicAudience::new(protocol::brings);
-        let (publisher, share) = runtime.run(async {
+        let (publisher, share, before) = runtime.run(async {
             let mut sockets = Sockets::new(server.quic, &server.certificate(), ALPN, viewers + 1);
             let publisher = sockets.connect().await;
             let token = server.token("sender");
@@ -61,6 +63,7 @@ impl QuicStage {
             let mut control = Control::open(&publisher, &greeting).await;
             let share = control.shared().await;
             tokio::task::spawn_local(control.drain());
+            let before = server.child.memory_bytes();
             let token = server.token("viewer");
             let greeting = [protocol::hello(&token), protocol::watch(CHAT)];
             for _ in 0..viewers {
@@ -69,7 +72,7 @@ impl QuicStage {
                 tokio::task::spawn_local(control.drain());
                 audience.add(viewer);
             }
-            (publisher, share)
+            (publisher, share, before)
         });
         let mut stage = Self {
             server,
@@ -77,6 +80,7 @@ impl QuicStage {
             share,
             counter: 0,
             audience,
+            viewer_bytes: 0.0,
             runtime,
         };
         let mut tries = (0..TRIES).map(|_| stage.publish(Duration::from_millis(20)));
@@ -84,6 +88,8 @@ impl QuicStage {
             tries.any(|arrival| arrival.is_some()),
             "viewers get nothing"
         );
+        let after = stage.server.child.memory_bytes();
+        stage.viewer_bytes = after.saturating_sub(before) as f64 / viewers as f64;
         stage
     }
 }
@@ -106,6 +112,10 @@ impl Stage for QuicStage {
 
     fn server(&self) -> &Child {
         &self.server.child
+    }
+
+    fn viewer_bytes(&self) -> Option<f64> {
+        Some(self.viewer_bytes)
     }
 }
 

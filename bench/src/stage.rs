@@ -19,4 +19,9 @@ pub trait Stage {
 
     /// The server's process.
     fn server(&self) -> &Child;
+
+    /// Bytes of memory that each viewer has added to the server, where that is known.
+    fn viewer_bytes(&self) -> Option<f64> {
+        None
+    }
 }

@@ -25,6 +25,8 @@ pub struct WebsocketStage {
     audience: Audience,
     /// Bytes of the largest message that a viewer got for one point.
     message_bytes: usize,
+    /// Bytes of memory that each viewer has added to the server.
+    viewer_bytes: f64,
 }
 
 /// One member with one session.
@@ -52,16 +54,20 @@ impl WebsocketStage {
             socket.write_all(&greeting).expect("sent");
             socket
         };
-        let viewers = (0..viewers).map(viewer).collect();
+        let before = server.child.memory_bytes();
+        let sockets = (0..viewers).map(viewer).collect();
         let mut stage = Self {
             server,
             publisher,
-            audience: Audience::new(viewers),
+            audience: Audience::new(sockets),
             message_bytes: 0,
+            viewer_bytes: 0.0,
         };
         // The first point shows that all of them watch.
         stage.publish(Duration::ZERO);
         stage.message_bytes = 0;
+        let after = stage.server.child.memory_bytes();
+        stage.viewer_bytes = after.saturating_sub(before) as f64 / viewers as f64;
         stage.publish(Duration::ZERO);
         stage
     }
@@ -105,6 +111,10 @@ impl Stage for WebsocketStage {
 
     fn server(&self) -> &Child {
         &self.server.child
+    }
+
+    fn viewer_bytes(&self) -> Option<f64> {
+        Some(self.viewer_bytes)
     }
 }
 
