@@ -3,7 +3,6 @@
 pub mod data_dir;
 pub mod ready;
 
-pub mod http_service;
 pub mod outcomes;
 
 pub mod server;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use skein_wire::error::Code;
 use skein_wire::ids::{ChatHandle, Counter, SessionId};
 
 use crate::ids::PartitionId;
@@ -10,18 +11,25 @@ use crate::request::ChatReply;
 use crate::shard::Shard;
 
 impl Shard {
-    /// Everything of a partition up to `offset` is durable.
-    pub fn handle_durable(&mut self, partition: PartitionId, offset: u64) {
+    /// Everything of a partition up to `offset` is durable, but for the records of which `is_lost`
+    /// says that they never will be: who waits for one of those is told `not_durable`.
+    pub fn handle_durable(
+        &mut self,
+        partition: PartitionId,
+        offset: u64,
+        is_lost: impl Fn(u64) -> bool,
+    ) {
         let Some(state) = self.partition(partition) else {
             return;
         };
         state.durable = state.durable.max(offset);
         // Each session once, and in the same order on every run.
         let mut told: BTreeMap<(ChatHandle, SessionId), Counter> = BTreeMap::new();
-        while let Some(waiter) = self.pop_durable(partition) {
-            match waiter {
+        while let Some(wait) = self.pop_durable(partition) {
+            let lost = is_lost(wait.offset);
+            match wait.who {
                 DurableWaiter::Api { request, mut reply } => {
-                    reply.durable = true;
+                    reply.durable = !lost;
                     self.reply(request, Ok(ChatReply::Points(reply)));
                 }
                 DurableWaiter::Session {
@@ -29,11 +37,18 @@ impl Shard {
                     session,
                     counter,
                 } => {
+                    let durable = told.entry((chat, session)).or_default();
+                    if !lost {
+                        *durable = counter.max(*durable);
+                    }
                     if let Some(live) = self.chats.session_mut(chat, session) {
                         live.durable_waits = live.durable_waits.saturating_sub(1);
+                        if lost {
+                            for binding in &mut live.bindings {
+                                binding.verdict(counter, Code::NotDurable);
+                            }
+                        }
                     }
-                    let durable = told.entry((chat, session)).or_default();
-                    *durable = counter.max(*durable);
                 }
             }
         }
@@ -44,13 +59,12 @@ impl Shard {
         self.settle(now);
     }
 
-    fn pop_durable(&mut self, partition: PartitionId) -> Option<DurableWaiter> {
+    fn pop_durable(&mut self, partition: PartitionId) -> Option<DurableWait> {
         let state = self.partition(partition)?;
         let durable = state.durable;
-        let wait = state
+        state
             .durable_waits
-            .pop_front_if(|wait| wait.offset <= durable)?;
-        Some(wait.who)
+            .pop_front_if(|wait| wait.offset <= durable)
     }
 
     /// Somebody waits until the record at `offset` is durable.

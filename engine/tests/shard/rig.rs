@@ -494,7 +494,7 @@ impl Rig {
             let told = &mut self.durable_told[usize::from(partition)];
             if owner_of(id, shards) == ShardId(number) && *told != head {
                 *told = head;
-                self.shards[usize::from(number)].handle_durable(id, head);
+                self.shards[usize::from(number)].handle_durable(id, head, |_| false);
             }
         }
     }

@@ -18,7 +18,6 @@ use tokio::sync::{oneshot, watch};
 use crate::access::Access;
 use crate::access::control_token::ControlToken;
 use crate::app::data_dir::DataDir;
-use crate::app::http_service;
 use crate::app::outcomes::Outcomes;
 use crate::app::ready::Ready;
 use crate::clock::Clock;
@@ -37,7 +36,7 @@ use crate::health::{Health, Phase};
 use crate::http::events::EventsState;
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
-use crate::http::{control as control_api, listener, public};
+use crate::http::{bridge, control as control_api, listener, public};
 use crate::shard::core::Core;
 use crate::shard::gateway::Gateway;
 use crate::shard::inbox::{Inbound, Inbox};
@@ -199,7 +198,7 @@ impl Server {
         let api =
             |callers| ApiState::new(Arc::new(gateway.clone()), callers, clock, health.clone());
         let public = public::router(api(Callers::Users(access.clone())));
-        runtime.spawn(http_service::serve(public, requests));
+        runtime.spawn(bridge::serve(requests, public, stopped.clone()));
         let api = api(callers);
         let events = EventsState::new(api.clone(), control.feed(), stopped.clone());
         let router = control_api::router(api, events, Arc::new(board));

@@ -11,13 +11,19 @@ use skein_engine::output::Output;
 use skein_engine::record::RawRecord;
 use skein_engine::shard::Shard;
 use skein_engine::time::Timestamp;
-use skein_log::{Batch, ReadError, Reader, RecordRef};
+use skein_log::{Batch, Durability, ReadError, Reader, RecordRef};
 use skein_wire::ids::ChatHandle;
 
 use crate::shard::appends::Appends;
 use crate::shard::followers::{Follower, Followers};
 use crate::shard::log_writer::LogWriters;
 use crate::shard::ports::Ports;
+
+/// Time between two looks of the writers at segments that are old enough to be closed, milliseconds.
+const UPKEEP_INTERVAL_MS: u64 = 10_000;
+
+/// Time until records that the log did not take are offered again, milliseconds.
+const RETRY_INTERVAL_MS: u64 = 250;
 
 /// Batches followed of one partition per pass, so that catching up with one partition keeps
 /// nobody else waiting.
@@ -33,6 +39,7 @@ pub struct Core {
     appends: Appends,
     peers: Vec<ShardId>,
     wakes: Vec<ShardId>,
+    upkeep_at: Timestamp,
 }
 
 /// What a pass left to do.
@@ -65,6 +72,7 @@ impl Core {
             appends,
             peers,
             wakes: Vec::new(),
+            upkeep_at: Timestamp(0),
         }
     }
 
@@ -87,6 +95,7 @@ impl Core {
     pub fn pass(&mut self, now: Timestamp, ports: &mut impl Ports) -> PassReport {
         let mut report = PassReport::default();
         self.engine.handle_timeout(now);
+        self.upkeep(now);
         report.appended += self.settle(now, ports);
         let mut more = self.follow_logs(now);
         self.report_durable();
@@ -105,15 +114,31 @@ impl Core {
         self.followers.any_behind()
     }
 
-    /// When the engine wants to be called again without an input.
+    /// When a pass is due without an input.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.engine.poll_timeout()
+        let engine = self.engine.poll_timeout();
+        Some(engine.map_or(self.upkeep_at, |at| at.min(self.upkeep_at)))
     }
 
-    /// Tells the engine how far its partitions are durable. Call when the janitor has synced.
-    pub fn report_durable(&mut self) {
-        for (partition, durable) in self.writers.durable_moved() {
-            self.engine.handle_durable(partition, durable);
+    /// What the log's writers want now and then, also when nothing happens.
+    fn upkeep(&mut self, now: Timestamp) {
+        if now < self.upkeep_at {
+            return;
+        }
+        self.writers.upkeep(now);
+        let interval = match self.writers.has_kept() {
+            true => RETRY_INTERVAL_MS,
+            false => UPKEEP_INTERVAL_MS,
+        };
+        self.upkeep_at = Timestamp(now.0 + interval);
+    }
+
+    /// Tells the engine how far its partitions are durable.
+    fn report_durable(&mut self) {
+        for (partition, writer) in self.writers.durable_moved() {
+            let is_lost = |offset| writer.durability(offset) == Durability::Lost;
+            self.engine
+                .handle_durable(partition, writer.durable(), is_lost);
         }
     }
 
@@ -179,10 +204,13 @@ impl Core {
         for appends in self.appends.grouped() {
             let (partition, records) = (appends.partition, appends.records());
             let taken = self.writers.append(now, partition, records);
-            for _ in taken..records.len() as u64 {
+            for _ in 0..taken.dropped {
                 self.engine.handle_dropped(partition);
             }
-            appended += taken;
+            if taken.kept > 0 {
+                self.upkeep_at = self.upkeep_at.min(Timestamp(now.0 + RETRY_INTERVAL_MS));
+            }
+            appended += taken.appended;
         }
         self.appends.clear();
         for partition in self.writers.checkpoints_due() {

@@ -61,6 +61,10 @@ impl InboxSender {
     ///
     /// # Errors
     /// Gives the input back when the inbox is full or the shard has stopped.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the input goes back to whoever still owes an answer for it"
+    )]
     pub fn try_send(&self, input: Inbound) -> Result<(), Inbound> {
         self.inputs
             .try_send(input)

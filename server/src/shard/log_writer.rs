@@ -1,22 +1,42 @@
 //! The partitions that a shard writes.
 //!
-//! Splits what a pass appends into batches that the log takes, counts bytes towards the next
-//! checkpoint, and notices when a durable mark has moved.
+//! Splits what a pass appends into batches that the log takes, keeps promises that it did not take
+//! until it does, counts bytes towards the next checkpoint, and notices when a durable mark moved.
 
 use skein_engine::ids::PartitionId;
+use skein_engine::journal::kind;
 use skein_engine::record::OwnedRecord;
 use skein_engine::time::Timestamp;
 use skein_log::{Record, Writer};
 
 /// Bytes appended to a partition after which its owner writes a new checkpoint: what a restart
-/// has to replay at most, beside the checkpoint itself.
+/// has to replay at least, beside the checkpoint itself.
 pub const CHECKPOINT_EVERY_BYTES: u64 = 8 * 1024 * 1024;
+
+/// A checkpoint of many sessions is large: this many times its size is appended before the next
+/// one, so that checkpoints stay a small part of what is written.
+const CHECKPOINT_SIZES_BETWEEN: u64 = 4;
 
 /// Records of one log batch. Bounds the time that a follower spends in one step.
 const RECORDS_PER_BATCH_MAX: usize = 4096;
 
+/// Records that are kept of a partition while the log takes none. Promises are few; beyond this
+/// they are lost to live viewers until the next start, which reconciles them.
+const RECORDS_KEPT_MAX: usize = 65_536;
+
 /// Bytes that the log puts before the records of a batch.
 const LOG_BATCH_HEADER_BYTES: usize = 40;
+
+/// What became of records that were to be appended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// In the log.
+    pub appended: u64,
+    /// Kept, to be offered again.
+    pub kept: u64,
+    /// Given up: points and heartbeats, which the next ones heal.
+    pub dropped: u64,
+}
 
 #[derive(Debug)]
 struct Owned {
@@ -24,33 +44,94 @@ struct Owned {
     writer: Writer,
     /// What the engine was last told to be durable.
     durable_told: u64,
-    bytes_since_checkpoint: u64,
-    checkpoint_every_bytes: u64,
-    checkpoint_due: bool,
+    /// Promises that the log did not take yet, oldest first.
+    kept: Vec<OwnedRecord>,
+    bytes_appended: u64,
+    checkpoint: CheckpointPace,
     lost: u64,
 }
 
+/// When the next checkpoint is due.
+#[derive(Clone, Copy, Debug)]
+struct CheckpointPace {
+    every_bytes_min: u64,
+    /// Bytes appended when the last one began.
+    begun_at: u64,
+    /// Bytes appended between its beginning and its end: its size, and what came in between.
+    size: u64,
+}
+
+impl CheckpointPace {
+    fn is_due(&self, bytes_appended: u64) -> bool {
+        let every = self
+            .every_bytes_min
+            .max(self.size * CHECKPOINT_SIZES_BETWEEN);
+        bytes_appended - self.begun_at >= every
+    }
+}
+
 impl Owned {
-    fn append_batch(&mut self, now: Timestamp, records: &[OwnedRecord]) -> u64 {
+    fn offer(&mut self, now: Timestamp, records: &[OwnedRecord]) -> Taken {
+        let mut taken = Taken::default();
+        let mut rest = records;
+        while !rest.is_empty() {
+            let count = batch_len(rest, self.writer.batch_bytes_max());
+            let (batch, after) = rest.split_at(count);
+            if self.append_batch(now, batch) {
+                taken.appended += count as u64;
+            } else {
+                self.keep(batch, &mut taken);
+            }
+            rest = after;
+        }
+        taken
+    }
+
+    fn append_batch(&mut self, now: Timestamp, records: &[OwnedRecord]) -> bool {
         let batch: Vec<Record<'_>> = records.iter().map(record).collect();
         match self.writer.append(now.0, &batch) {
             Ok(_) => {
                 let bytes = records
                     .iter()
                     .map(|r| Writer::record_bytes(r.payload.as_slice().len()));
-                self.bytes_since_checkpoint += bytes.sum::<usize>() as u64;
-                records.len() as u64
+                self.bytes_appended += bytes.sum::<usize>() as u64;
+                true
             }
             Err(error) => {
-                // Points heal with the next fix; promises are in the control log, and the next
-                // start reconciles the partition with it.
-                self.lost += records.len() as u64;
                 let (partition, records) = (self.partition.0, records.len());
                 tracing::error!(partition, records, %error, "records could not be appended");
-                0
+                false
             }
         }
     }
+
+    fn keep(&mut self, records: &[OwnedRecord], taken: &mut Taken) {
+        for record in records {
+            if is_movement(record) || self.kept.len() >= RECORDS_KEPT_MAX {
+                taken.dropped += 1;
+                self.lost += 1;
+            } else {
+                taken.kept += 1;
+                self.kept.push(record.clone());
+            }
+        }
+    }
+
+    /// Offers what was kept again, in its order, before anything newer.
+    fn offer_kept(&mut self, now: Timestamp) {
+        if !self.kept.is_empty() {
+            let kept = std::mem::take(&mut self.kept);
+            self.offer(now, &kept);
+        }
+    }
+}
+
+/// Whether the next record of its session makes up for the loss of this one.
+fn is_movement(record: &OwnedRecord) -> bool {
+    matches!(
+        record.kind,
+        kind::POINT | kind::HISTORICAL_POINT | kind::HEARTBEAT
+    )
 }
 
 /// How many of the records in front make a batch that the log takes.
@@ -90,9 +171,13 @@ impl LogWriters {
             partition,
             durable_told: writer.durable(),
             writer,
-            bytes_since_checkpoint: 0,
-            checkpoint_every_bytes,
-            checkpoint_due: false,
+            kept: Vec::new(),
+            bytes_appended: 0,
+            checkpoint: CheckpointPace {
+                every_bytes_min: checkpoint_every_bytes,
+                begun_at: 0,
+                size: 0,
+            },
             lost: 0,
         });
         Self {
@@ -100,7 +185,7 @@ impl LogWriters {
         }
     }
 
-    /// Appends records that are grouped by key. Returns how many the log took.
+    /// Appends records that are grouped by key.
     ///
     /// # Panics
     /// When the partition is not one of this shard's: the engine's bug.
@@ -109,17 +194,23 @@ impl LogWriters {
         now: Timestamp,
         partition: PartitionId,
         records: &[OwnedRecord],
-    ) -> u64 {
+    ) -> Taken {
         let owned = self.get_mut(partition);
-        let (mut rest, mut appended) = (records, 0);
-        while !rest.is_empty() {
-            let count = batch_len(rest, owned.writer.batch_bytes_max());
-            let (batch, after) = rest.split_at(count);
-            appended += owned.append_batch(now, batch);
-            rest = after;
+        owned.offer_kept(now);
+        owned.offer(now, records)
+    }
+
+    /// Offers again what the log did not take, and lets it close segments that are old enough.
+    pub fn upkeep(&mut self, now: Timestamp) {
+        for owned in &mut self.owned {
+            owned.offer_kept(now);
+            owned.writer.poll(now.0);
         }
-        owned.checkpoint_due |= owned.bytes_since_checkpoint >= owned.checkpoint_every_bytes;
-        appended
+    }
+
+    /// Whether promises wait for the log to take them.
+    pub fn has_kept(&self) -> bool {
+        self.owned.iter().any(|owned| !owned.kept.is_empty())
     }
 
     /// Asks for a sync of one partition soon.
@@ -131,37 +222,30 @@ impl LogWriters {
 
     /// Notes that a whole checkpoint lies at these offsets.
     pub fn set_checkpoint(&mut self, partition: PartitionId, begin: u64, end: u64) {
-        self.get_mut(partition).writer.set_checkpoint(begin, end);
+        let owned = self.get_mut(partition);
+        owned.checkpoint.size = owned.bytes_appended - owned.checkpoint.begun_at;
+        owned.writer.set_checkpoint(begin, end);
     }
 
     /// The partitions whose next checkpoint is due, each once.
     pub fn checkpoints_due(&mut self) -> impl Iterator<Item = PartitionId> {
-        self.owned
-            .iter_mut()
-            .filter(|owned| owned.checkpoint_due)
-            .map(|owned| {
-                owned.checkpoint_due = false;
-                owned.bytes_since_checkpoint = 0;
-                owned.partition
-            })
-    }
-
-    /// The partitions whose durable mark has moved since the last call, with the mark.
-    pub fn durable_moved(&mut self) -> impl Iterator<Item = (PartitionId, u64)> {
         self.owned.iter_mut().filter_map(|owned| {
-            let durable = owned.writer.durable();
-            (durable > owned.durable_told).then(|| {
-                owned.durable_told = durable;
-                (owned.partition, durable)
+            let due = owned.checkpoint.is_due(owned.bytes_appended);
+            due.then(|| {
+                owned.checkpoint.begun_at = owned.bytes_appended;
+                owned.partition
             })
         })
     }
 
-    /// Gives the writers back, to close the log.
-    pub fn into_writers(self) -> impl Iterator<Item = (PartitionId, Writer)> {
-        self.owned
-            .into_iter()
-            .map(|owned| (owned.partition, owned.writer))
+    /// The partitions whose durable mark has moved since the last call.
+    pub fn durable_moved(&mut self) -> impl Iterator<Item = (PartitionId, &Writer)> {
+        self.owned.iter_mut().filter_map(|owned| {
+            let durable = owned.writer.durable();
+            let moved = durable > owned.durable_told;
+            owned.durable_told = durable;
+            moved.then_some((owned.partition, &owned.writer))
+        })
     }
 
     /// Records that no partition would take, since the start.
@@ -179,5 +263,78 @@ impl LogWriters {
             .iter_mut()
             .find(|owned| owned.partition == partition)
             .unwrap_or_else(|| panic!("partition {partition} belongs to another shard"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_engine::record::RecordPayload;
+    use skein_log::{Log, MemoryStorage, Operation, Options};
+
+    use super::*;
+
+    fn writers(storage: &std::sync::Arc<MemoryStorage>) -> (Log, LogWriters) {
+        let options = Options {
+            partitions: 1,
+            ..Options::default()
+        };
+        let (mut log, _) = Log::open(storage.clone(), options, 0, 1).expect("a fresh log");
+        let writer = log.take_writer(skein_log::PartitionId(0)).expect("once");
+        (log, LogWriters::new(vec![(PartitionId(0), writer)], 1_000))
+    }
+
+    fn record_of(kind: u8) -> OwnedRecord {
+        let mut payload = RecordPayload::new();
+        payload.push(&[7; 32]);
+        OwnedRecord {
+            kind,
+            flags: 0,
+            key: 1,
+            extension: 2,
+            payload,
+        }
+    }
+
+    #[test]
+    fn a_promise_that_the_log_did_not_take_is_offered_again_before_anything_newer() {
+        let storage = MemoryStorage::new();
+        let (log, mut writers) = writers(&storage);
+        // The first append must make the epoch durable, which fails.
+        storage.fail_call(Operation::Write, 0);
+        let records = [record_of(kind::POINT), record_of(kind::ENDED)];
+        let taken = writers.append(Timestamp(1), PartitionId(0), &records);
+        assert_eq!(
+            taken,
+            Taken {
+                appended: 0,
+                kept: 1,
+                dropped: 1
+            }
+        );
+        assert!(writers.has_kept());
+        writers.append(Timestamp(2), PartitionId(0), &[record_of(kind::STARTED)]);
+        assert!(!writers.has_kept());
+        let mut reader = log.reader(skein_log::PartitionId(0));
+        let mut kinds = Vec::new();
+        while let Some(batch) = reader.next_batch().expect("readable") {
+            kinds.extend(batch.records().map(|(_, record)| record.kind));
+        }
+        assert_eq!(kinds, [kind::ENDED, kind::STARTED]);
+    }
+
+    #[test]
+    fn a_large_checkpoint_waits_longer_for_the_next_one() {
+        let mut pace = CheckpointPace {
+            every_bytes_min: 1_000,
+            begun_at: 0,
+            size: 0,
+        };
+        assert!(!pace.is_due(999) && pace.is_due(1_000));
+        pace = CheckpointPace {
+            begun_at: 1_000,
+            size: 5_000,
+            ..pace
+        };
+        assert!(!pace.is_due(20_999) && pace.is_due(21_000));
     }
 }

@@ -47,7 +47,7 @@ pub struct ShardLoop {
     waker: ShardWaker,
     clock: Clock,
     events: Vec<Event>,
-    stop_at: Option<tokio::time::Instant>,
+    stopping: bool,
     metrics: Arc<MetricRow>,
     health: Arc<Health>,
     passes: u64,
@@ -71,7 +71,7 @@ impl ShardLoop {
             waker,
             clock,
             events: Vec::new(),
-            stop_at: None,
+            stopping: false,
             metrics,
             health,
             passes: 0,
@@ -88,11 +88,8 @@ impl ShardLoop {
             let report = self.core.pass(now, &mut self.ports);
             self.passes += 1;
             self.publish(now);
-            if self
-                .stop_at
-                .is_some_and(|at| tokio::time::Instant::now() >= at)
-            {
-                return self.core;
+            if self.stopping {
+                return self.finish().await;
             }
             if report.more {
                 // Let the transports' tasks move bytes before the next pass.
@@ -101,6 +98,15 @@ impl ShardLoop {
                 self.sleep().await;
             }
         }
+    }
+
+    /// Lets goodbyes reach their clients, and takes what these had sent before they read them.
+    async fn finish(mut self) -> Core {
+        self.ports.edge.drain(STOP_LINGER).await;
+        let now = self.now();
+        self.take_inputs(now);
+        self.core.pass(now, &mut self.ports);
+        self.core
     }
 
     fn publish(&mut self, now: Timestamp) {
@@ -185,7 +191,7 @@ impl ShardLoop {
                 }
                 Inbound::Stop { retry_after_ms } => {
                     self.ports.edge.shutdown(retry_after_ms);
-                    self.stop_at = Some(tokio::time::Instant::now() + STOP_LINGER);
+                    self.stopping = true;
                 }
             }
         }
@@ -221,18 +227,13 @@ impl ShardLoop {
 
     /// Milliseconds until the next timer, if any.
     fn wait_ms(&self) -> Option<u64> {
-        let engine = self
+        let due = self
             .core
             .poll_timeout()
             .map(|at| at.0.saturating_sub(self.clock.now_ms()));
-        let stop = self.stop_at.map(|at| {
-            at.saturating_duration_since(tokio::time::Instant::now())
-                .as_millis() as u64
-                + 1
-        });
         // Numbers that changed since the last copy are shown soon, also when nothing more happens.
         let publish = self.unpublished.then_some(PUBLISH_INTERVAL_MS);
-        [engine, stop, publish].into_iter().flatten().min()
+        [due, publish].into_iter().flatten().min()
     }
 }
 

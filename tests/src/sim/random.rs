@@ -26,7 +26,7 @@ impl Random {
 
     /// True once in `n`.
     pub fn one_in(&mut self, n: u64) -> bool {
-        self.bits() % n == 0
+        self.bits().is_multiple_of(n)
     }
 
     /// True with `percent` %.

@@ -107,10 +107,8 @@ impl Witness {
             SenderEvent::Verdict {
                 counter,
                 verdict: PointVerdict::Accepted,
-            } => {
-                if durable_wanted.contains(&counter.0) {
-                    self.accepted.entry(session).or_default().insert(counter.0);
-                }
+            } if durable_wanted.contains(&counter.0) => {
+                self.accepted.entry(session).or_default().insert(counter.0);
             }
             SenderEvent::Durable { counter } => {
                 let accepted = self.accepted.entry(session).or_default();

@@ -265,10 +265,11 @@ impl World {
             if let (true, Some(session)) = (sender.stop_asked, sender.state.session()) {
                 self.witness.end_asked(session);
             }
-            if !calm && self.random.one_in(600) {
-                if let Some(key) = sender.wire.key {
-                    self.network.cut(now_ms, key);
-                }
+            if !calm
+                && self.random.one_in(600)
+                && let Some(key) = sender.wire.key
+            {
+                self.network.cut(now_ms, key);
             }
         }
         for (number, viewer) in self.viewers.iter_mut().enumerate() {
@@ -282,10 +283,11 @@ impl World {
                     )
                 })?;
             }
-            if !calm && self.random.one_in(400) {
-                if let Some(key) = viewer.wire.key {
-                    self.network.cut(now_ms, key);
-                }
+            if !calm
+                && self.random.one_in(400)
+                && let Some(key) = viewer.wire.key
+            {
+                self.network.cut(now_ms, key);
             }
         }
         Ok(())
