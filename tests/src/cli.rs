@@ -105,11 +105,11 @@ impl WatchRun {
     /// # Panics
     /// If a line is not a JSON object.
     pub fn changes(&self) -> Ref<'_, Vec<Change>> {
-        let known = self.read.borrow().len();
-        let new = self.process.stdout.since(known);
-        self.read
-            .borrow_mut()
-            .extend(new.iter().map(|line| change(line)));
+        // While somebody looks at what was read, nothing is added to it.
+        if let Ok(mut read) = self.read.try_borrow_mut() {
+            let new = self.process.stdout.since(read.len());
+            read.extend(new.iter().map(|line| change(line)));
+        }
         self.read.borrow()
     }
 

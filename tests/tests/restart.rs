@@ -156,7 +156,12 @@ fn a_cursor_gets_only_what_changed(cores: Cores) {
     let mut fixes = 0;
     wait::until("the new point", PATIENCE, || {
         if let Some(batch) = second.batch(Duration::from_millis(50)) {
-            assert_ne!(batch.header.from, 0, "not a full batch");
+            let header = batch.header;
+            assert_ne!(header.from, 0, "not a full batch");
+            eprintln!(
+                "---- cursor {cursor}: {header:?}, {} entries",
+                batch.entries.len()
+            );
             fixes += batch
                 .entries
                 .iter()
