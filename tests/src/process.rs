@@ -120,6 +120,11 @@ impl Process {
         said.unwrap_or_else(|e| panic!("{}: cannot say {line}: {e}", self.name));
     }
 
+    /// What it was called when it was started.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -12,6 +12,7 @@ pub mod connect_args;
 pub mod gpx;
 pub mod json_line;
 pub mod log_record;
+pub mod newest;
 pub mod pace;
 pub mod report;
 pub mod watch_table;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::cli::connect_args::ConnectArgs;
 use crate::cli::json_line::JsonLine;
+use crate::cli::newest::Newest;
 use crate::cli::{duration, trace, watch_table};
 
 /// Between two drawings of the table: people do not read faster.
@@ -36,7 +37,7 @@ pub enum Format {
 pub enum DeliveryArg {
     /// All, as far as the server still holds them; the others are counted as skipped.
     Every,
-    /// The newest of each session.
+    /// The newest of each session; what it overtakes before it can be shown is left out.
     Latest,
 }
 
@@ -109,18 +110,26 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
     let mut viewer = viewer.with_context(|| format!("cannot watch {}", args.chat))?;
     let id = viewer.watch(options(args));
     let mut screen = Screen::new(args, id);
+    let mut newest = Newest::default();
     loop {
         let event = tokio::select! {
             biased;
             _ = &mut interrupt => break,
             () = sleep_until(end) => break,
             event = viewer.next() => event?,
+            () = newest.settled() => {
+                screen.show_all(newest.take())?;
+                continue;
+            }
             () = sleep_until(screen.redraw_at) => {
                 screen.redraw(&viewer)?;
                 continue;
             }
         };
         match event {
+            Some(ViewerEvent::Change(change)) if args.delivery == DeliveryArg::Latest => {
+                newest.hold(change);
+            }
             Some(ViewerEvent::Change(change)) => screen.show(&change)?,
             Some(ViewerEvent::Offline { why, retry_ms }) => {
                 let seconds = retry_ms as f64 / 1_000.0;
@@ -130,6 +139,7 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
             None => break,
         }
     }
+    screen.show_all(newest.take())?;
     if screen.redraw_at.is_some() {
         screen.redraw(&viewer)?;
     }
@@ -166,6 +176,10 @@ impl<'a> Screen<'a> {
             is_terminal,
             redraw_at: is_terminal.then(Instant::now),
         }
+    }
+
+    fn show_all(&self, changes: Vec<Change>) -> anyhow::Result<()> {
+        changes.iter().try_for_each(|change| self.show(change))
     }
 
     fn show(&self, change: &Change) -> anyhow::Result<()> {
