@@ -1,11 +1,12 @@
 //! The data directory: which folders it has, who may look into them.
 
-use std::fs::DirBuilder;
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 /// Paths inside one data directory.
 #[derive(Clone, Debug)]
@@ -17,8 +18,15 @@ impl DataDir {
     /// Makes the directory if need be, for its owner's eyes only.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be made, or when it holds somebody else's files and none of ours: a slip of
+    /// the finger must not spread logs and keys over a home directory.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
+        if is_foreign(root) {
+            bail!(
+                "{} holds files, but no data of skein; choose an empty or a new directory with --data-dir",
+                root.display()
+            );
+        }
         make(root).with_context(|| {
             format!(
                 "cannot make the data directory {}; choose another with --data-dir",
@@ -41,6 +49,48 @@ impl DataDir {
     }
 }
 
+/// What a data directory has, whoever made it: `skein token` makes the keys before the first start.
+const FOLDERS: [&str; 3] = ["log", "control", "keys"];
+
+/// What a file system puts into its own root.
+const NOT_A_FILE: &str = "lost+found";
+
+/// Whether there is something in the directory, but nothing of ours. One that cannot be read is
+/// left to whoever makes it.
+fn is_foreign(root: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(root) else {
+        return false;
+    };
+    let names: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.file_name())
+        .filter(|name| name != NOT_A_FILE)
+        .collect();
+    let ours = |name: &OsString| FOLDERS.iter().any(|folder| name == folder);
+    !names.is_empty() && !names.iter().any(ours)
+}
+
 fn make(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::app::data_dir::DataDir;
+
+    #[test]
+    fn only_a_directory_without_anything_of_ours_is_foreign() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        DataDir::open(&root.join("new")).expect("one that is not there");
+        DataDir::open(&root.join("new")).expect("an empty one");
+        fs::create_dir(root.join("new").join("lost+found")).expect("made");
+        DataDir::open(&root.join("new")).expect("the root of a file system");
+        let refused = DataDir::open(root).expect_err("a folder of something else");
+        assert!(refused.to_string().contains("--data-dir"), "{refused}");
+        fs::create_dir(root.join("keys")).expect("made");
+        DataDir::open(root).expect("keys were made before");
+    }
 }
