@@ -47,6 +47,8 @@ fn a_session_lives_by_http_alone(cores: Cores) {
         .as_str()
         .expect("a session id")
         .to_owned();
+    // Who sees the session is watching, and misses none of its points.
+    assert_eq!(watch.wait_session_of("ana"), session);
     for counter in 1..=3 {
         let at = point_at(1, counter);
         let points = json!([{

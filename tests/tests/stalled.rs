@@ -37,9 +37,10 @@ const RECEIVE_BUFFER: usize = 4096;
 /// Memory of the server that a stalled viewer may cost between the two looks, bytes.
 const USER_BYTES_MAX: u64 = 64;
 
-/// What the allocator of the process may move by itself between the two looks, bytes: it is there
-/// without any viewer too, and does not grow with their number.
-const ALLOCATOR_NOISE_BYTES: u64 = 256 * 1024;
+/// What the process takes by itself between the two looks, bytes: the log's index, the allocator's
+/// reserves. It is there without any viewer too. A queue per viewer would take hundreds of times as
+/// much: at the usual scale each of them is owed 4,000 points a second.
+const OWN_GROWTH_BYTES: u64 = 768 * 1024;
 
 /// Memory of the kernel that a stalled viewer may cost between the two looks, bytes.
 const KERNEL_BYTES_MAX: u64 = 32 * 1024;
@@ -65,8 +66,8 @@ impl Scale {
             Self {
                 sessions: 400,
                 viewers: 200,
-                first_look: Duration::from_secs(3),
-                second_look: Duration::from_secs(10),
+                first_look: Duration::from_secs(6),
+                second_look: Duration::from_secs(14),
             }
         }
     }
@@ -101,8 +102,7 @@ fn websocket_viewers_that_stop_reading(cores: Cores) {
     let scale = Scale::now();
     let server = Server::start(cores);
     let mut fleet = Fleet::start(&server, "crowd", scale.sessions);
-    fleet.publish();
-    fleet.settle();
+    warm_up(&mut fleet);
     server
         .put_member("crowd", "viewer", &["watch"])
         .expect_success("a viewer");
@@ -136,12 +136,23 @@ fn websocket_viewers_that_stop_reading(cores: Cores) {
     }
 }
 
+/// Points of each session before anything is measured: its trail has its final size then.
+const WARM_UP: u64 = 40;
+
+fn warm_up(fleet: &mut Fleet) {
+    for _ in 0..WARM_UP {
+        fleet.publish();
+        thread::sleep(STEP / 4);
+    }
+    fleet.settle();
+}
+
 /// The second look costs no more than the first one.
 fn assert_constant(first: Look, second: Look, viewers: u64) {
     eprintln!("---- {viewers} stalled viewers: {first:?}, then {second:?}");
     let user = second.user.saturating_sub(first.user);
     assert!(
-        user < USER_BYTES_MAX * viewers + ALLOCATOR_NOISE_BYTES,
+        user < USER_BYTES_MAX * viewers + OWN_GROWTH_BYTES,
         "the server grew by {user} bytes for {viewers} viewers"
     );
     let kernel = second.kernel_bytes().saturating_sub(first.kernel_bytes());
@@ -162,8 +173,7 @@ fn quic_viewers_that_are_frozen(cores: Cores) {
     let scale = Scale::now();
     let server = Server::start(cores);
     let mut fleet = Fleet::start(&server, "crowd", scale.sessions);
-    fleet.publish();
-    fleet.settle();
+    warm_up(&mut fleet);
     server
         .put_member("crowd", "viewer", &["watch"])
         .expect_success("a viewer");
@@ -171,7 +181,7 @@ fn quic_viewers_that_are_frozen(cores: Cores) {
     let program = env!("CARGO_BIN_EXE_quic_viewers");
     let mut crowd = Crowd::start(&server, program, "crowd", &token, scale.viewers);
     let sessions = scale.sessions as u64;
-    crowd.wait_for(sessions, 1, PATIENCE);
+    crowd.wait_for(sessions, WARM_UP, PATIENCE);
 
     crowd.report();
     crowd.process.freeze();
