@@ -116,8 +116,9 @@ impl ChatViewers {
         self.intervals.keys().next().copied()
     }
 
-    /// Key of a scope for one more viewer.
-    pub(crate) fn join(&mut self, scope: Scope, interval_ms: u32) -> u32 {
+    /// Key of a scope for one more viewer, which has everything up to `cursor`.
+    pub(crate) fn join(&mut self, scope: Scope, interval_ms: u32, cursor: u64) -> u32 {
+        self.heads.present(cursor);
         let key = *self
             .keys
             .entry(scope)

@@ -22,11 +22,29 @@ pub(crate) struct Heads {
     before: [u64; WALKS],
     /// Where the next one goes.
     next: usize,
+    /// Smallest cursor that a viewer has brought along before the first walk; 0 = none.
+    presented: u64,
 }
 
 impl Heads {
+    /// A viewer has come with a cursor. Before the first walk that is where shared batches can
+    /// begin: after a restart viewers come back with what they had, and want only what changed.
+    pub(crate) fn present(&mut self, cursor: u64) {
+        if self.current == 0 && cursor > 0 {
+            let first = self.presented == 0;
+            self.presented = if first {
+                cursor
+            } else {
+                self.presented.min(cursor)
+            };
+        }
+    }
+
     /// A walk begins that ends at `to`.
     pub(crate) fn begin(&mut self, to: u64) {
+        if self.current == 0 {
+            self.current = self.presented;
+        }
         self.before[self.next] = self.current;
         self.next = (self.next + 1) % WALKS;
         self.current = to;
@@ -83,6 +101,23 @@ mod tests {
         assert_eq!(heads.from(10, 1), 1);
         assert_eq!(heads.from(9, 1), 1);
         assert_eq!(heads.from(0, 1), 0);
+    }
+
+    #[test]
+    fn before_the_first_walk_the_viewers_say_where_batches_begin() {
+        let mut heads = Heads::default();
+        for cursor in [0, 30, 24, 27] {
+            heads.present(cursor);
+        }
+        heads.begin(40);
+        assert_eq!(heads.current(), 40);
+        for (cursor, from) in [(30, 24), (24, 24), (23, 1), (0, 0)] {
+            assert_eq!(heads.from(cursor, 1), from, "{cursor}");
+        }
+        // Later the walks say it.
+        heads.present(12);
+        heads.begin(50);
+        assert_eq!((heads.from(40, 1), heads.from(12, 1)), (40, 1));
     }
 
     #[test]
