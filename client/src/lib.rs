@@ -21,6 +21,7 @@ mod seen_counters;
 
 pub mod chat_view;
 
+pub mod sender_event;
 pub mod sender_state;
 pub mod viewer_state;
 

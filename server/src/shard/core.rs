@@ -3,7 +3,7 @@
 //! It knows no clock, thread or socket: inputs and `now` come in, everything else goes out through
 //! [`Ports`]. The server runs it on a pinned thread, the simulation under a seed.
 //!
-//! The one rule: tables change only in [`Core::follow_logs`], from records read back from the log.
+//! The one rule: tables change only in `Core::follow_logs`, from records read back from the log.
 
 use skein_engine::fan_out::FanOutReport;
 use skein_engine::ids::{PartitionId, ShardId};
