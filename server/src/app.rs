@@ -13,6 +13,7 @@ use anyhow::Context;
 
 use crate::app::server::Server;
 use crate::config::settings::Config;
+use crate::interrupt::Interrupt;
 
 /// Runs the server until SIGINT or SIGTERM.
 ///
@@ -39,13 +40,10 @@ pub fn wait_for_signal() -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        Interrupt::listen()
+            .context("SIGINT and SIGTERM")?
+            .wait()
+            .await;
         Ok(())
     })
 }

@@ -3,6 +3,7 @@
 pub mod bad_input;
 pub mod clock;
 pub mod health;
+pub mod interrupt;
 pub mod limits;
 
 pub mod access;

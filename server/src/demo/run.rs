@@ -18,6 +18,7 @@ use crate::config::settings::Config;
 use crate::demo::party::{look, walk};
 use crate::demo::stopwatch::{Figures, Stopwatch};
 use crate::demo::walker::Walker;
+use crate::interrupt::Interrupt;
 
 /// The chat of the demo.
 const CHAT: &str = "demo";
@@ -30,7 +31,7 @@ const TOKEN_TTL_S: u64 = 24 * 60 * 60;
 /// How long the end may take.
 const END_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Runs the demo until Ctrl-C or for `duration`.
+/// Runs the demo until Ctrl-C (or SIGTERM) or for `duration`.
 ///
 /// # Errors
 /// When the server cannot start, or a walker or the viewer fails for good.
@@ -100,6 +101,7 @@ impl Demo {
     }
 
     async fn play(&self, walkers: usize, duration: Option<Duration>) -> anyhow::Result<Figures> {
+        let mut interrupt = Interrupt::listen().context("SIGINT and SIGTERM")?;
         self.admit(GUEST).await?;
         self.admit(VIEWER).await?;
         self.say_where_to_look()?;
@@ -116,7 +118,7 @@ impl Demo {
         }
         let options = self.options(VIEWER)?;
         let looking = tokio::spawn(look(self.chat.clone(), options, stopwatch.clone(), end));
-        wait_for_end(duration, &mut walking).await?;
+        wait_for_end(duration, &mut interrupt, &mut walking).await?;
         // Points that were shared a moment ago still arrive.
         tokio::time::sleep(Duration::from_millis(200)).await;
         let figures = stopwatch.figures();
@@ -179,9 +181,10 @@ impl Demo {
     }
 }
 
-/// Ctrl-C, the end of the time, or a walker that fails.
+/// A signal, the end of the time, or a walker that fails.
 async fn wait_for_end(
     duration: Option<Duration>,
+    interrupt: &mut Interrupt,
     walking: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     let time = async {
@@ -192,7 +195,7 @@ async fn wait_for_end(
     };
     tokio::select! {
         () = time => Ok(()),
-        signal = tokio::signal::ctrl_c() => signal.context("Ctrl-C"),
+        () = interrupt.wait() => Ok(()),
         Some(walked) = walking.join_next() => walked.context("a walker")?,
     }
 }
