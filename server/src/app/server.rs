@@ -390,7 +390,12 @@ fn open_log(dir: &DataDir, config: &Config, clock: Clock) -> anyhow::Result<Log>
         .context("the event log cannot be opened")?;
     for partition in &report.partitions {
         for corruption in &partition.corruption {
-            tracing::error!(?corruption, "a damaged segment was put aside");
+            tracing::error!(
+                file = %corruption.file,
+                aside = %corruption.quarantine,
+                offsets_lost = ?corruption.lost,
+                "a damaged segment was put aside; what could be read of it is kept"
+            );
         }
     }
     tracing::info!(
@@ -464,7 +469,7 @@ fn open_tls(config: &Config) -> anyhow::Result<Tls> {
 
 fn bind_control(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).with_context(|| {
-        format!("{address} (control) cannot be bound; stop the program that has it, or choose another port")
+        format!("{address} (control) cannot be bound; stop the program that has it, or choose another port with --control")
     })?;
     listener.set_nonblocking(true)?;
     Ok(listener)
