@@ -9,6 +9,9 @@ use skein_wire::error::{Code, WireError};
 use skein_wire::ids::Counter;
 use skein_wire::point::{Accuracy, Fix, Heading, Payload, Point, Position, Speed};
 
+/// A full battery, percent.
+const BATTERY_PERCENT_MAX: u8 = 100;
+
 /// One point. Either `lat` and `lon`, or `sealed`.
 ///
 /// ```
@@ -54,6 +57,12 @@ impl PointJson {
     /// `bad_point` and `no_fix` as [`Point::check`]; `bad_request` when neither or both of
     /// position and blob are there.
     pub fn to_point(&self) -> Result<Point, WireError> {
+        if self.counter == 0 {
+            return Err(WireError::new(
+                Code::BadPoint,
+                "`counter` is 0; count from 1",
+            ));
+        }
         let point = Point {
             counter: Counter(self.counter),
             captured_at_ms: self.captured_at,
@@ -80,20 +89,34 @@ impl PointJson {
     }
 
     fn fix(&self, lat: f64, lon: f64) -> Result<Fix, WireError> {
-        let bad = || WireError::of(Code::BadPoint);
+        let bad = |text| move || WireError::new(Code::BadPoint, text);
+        let battery_fits = self
+            .battery
+            .is_none_or(|percent| percent <= BATTERY_PERCENT_MAX);
+        if !battery_fits {
+            return Err(bad("`battery` is more than 100 percent")());
+        }
         Ok(Fix {
             position: Position::from_degrees(lat, lon)?,
             heading: self
                 .heading
-                .map(|v| Heading::from_degrees(v).ok_or_else(bad))
+                .map(|v| {
+                    Heading::from_degrees(v).ok_or_else(bad("`heading` is not an angle in degrees"))
+                })
                 .transpose()?,
             speed: self
                 .speed
-                .map(|v| Speed::from_mps(v).ok_or_else(bad))
+                .map(|v| {
+                    Speed::from_mps(v)
+                        .ok_or_else(bad("`speed` is not one in metres per second, from 0"))
+                })
                 .transpose()?,
             accuracy: self
                 .accuracy
-                .map(|v| Accuracy::from_metres(v).ok_or_else(bad))
+                .map(|v| {
+                    Accuracy::from_metres(v)
+                        .ok_or_else(bad("`accuracy` is not a radius in metres, from 0"))
+                })
                 .transpose()?,
             battery: self.battery,
         })
