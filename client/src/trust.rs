@@ -74,7 +74,7 @@ impl Trust {
 
 fn nobody() -> ClientError {
     ClientError::Trust(
-        "the server's certificate is to be checked against nothing; name a certificate file to trust (--ca FILE) or accept any (--insecure)".to_owned(),
+        "nothing says which certificate of the server to trust; name its file (--ca FILE, in dev mode keys/cert.pem of the data directory) or accept any (--insecure)".to_owned(),
     )
 }
 
