@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use skein_engine::journal::Entry;
 use skein_engine::record::RawRecord;
 use skein_log::RecordRef;
+use skein_wire::ids::SessionId;
 use skein_wire::point::{Payload, Point};
 
 use crate::control::record::{ControlRecord, decode};
@@ -38,7 +39,11 @@ pub fn event(place: Place, record: &RecordRef<'_>, show_positions: bool) -> Valu
 /// A record of the control log.
 pub fn control(place: Place, record: &RecordRef<'_>) -> Value {
     let (kind, details) = match decode(record) {
-        Ok(ControlRecord::Command(command)) => ("command", json!({ "command": command })),
+        Ok(ControlRecord::Command(command)) => {
+            let mut command = json!(command);
+            name_sessions(&mut command);
+            ("command", json!({ "command": command }))
+        }
         Ok(ControlRecord::Void { first, last }) => {
             ("void", json!({ "first": first, "last": last }))
         }
@@ -63,6 +68,23 @@ pub fn control(place: Place, record: &RecordRef<'_>) -> Value {
         Err(error) => ("unknown", json!({ "problem": error.to_string() })),
     };
     line(place, kind, json!({}), details)
+}
+
+/// Writes session ids as everywhere else: 16 hexadecimal digits, where numbers lose digits in
+/// many readers of JSON.
+fn name_sessions(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field.as_u64() {
+                    Some(id) if name == "session" => *field = SessionId(id).to_string().into(),
+                    _ => name_sessions(field),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(name_sessions),
+        _ => {}
+    }
 }
 
 fn line(place: Place, kind: &str, prefix: Value, details: Value) -> Value {
@@ -178,7 +200,15 @@ mod tests {
     use skein_wire::ids::{Counter, SessionId};
     use skein_wire::point::{Fix, Payload, Point, Position};
 
-    use crate::cli::log_record::entry_json;
+    use crate::cli::log_record::{entry_json, name_sessions};
+
+    #[test]
+    fn sessions_are_named_as_everywhere_else() {
+        let mut command = serde_json::json!({ "EndSession": { "session": 255, "at_ms": 255 } });
+        name_sessions(&mut command);
+        assert_eq!(command["EndSession"]["session"], "00000000000000ff");
+        assert_eq!(command["EndSession"]["at_ms"], 255);
+    }
 
     #[test]
     fn coordinates_stay_out_unless_asked_for() {
