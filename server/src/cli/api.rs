@@ -1,6 +1,6 @@
 //! A small client of the control API for the operator's commands.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,11 +23,19 @@ const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Args)]
 pub struct ControlArgs {
     /// Address of the server's control listener.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = address)]
     pub control: SocketAddr,
     /// File with the control token (not needed on loopback in dev mode).
     #[arg(long, value_name = "FILE")]
     pub control_token: Option<PathBuf>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let found = text
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next());
+    found.ok_or_else(|| "not an address; write HOST:PORT, as 127.0.0.1:9090".to_owned())
 }
 
 /// Calls the control API, one connection per call.

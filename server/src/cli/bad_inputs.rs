@@ -31,6 +31,12 @@ pub const BAD_COMMANDS: &[BadInput] = &[
         "1 to 128 bytes",
     ),
     BadInput::new(
+        "a token without any time",
+        "token --user ana --data-dir DIR --ttl 0",
+        "2",
+        "a token needs some time",
+    ),
+    BadInput::new(
         "a token without a key",
         "token --user ana --data-dir DIR",
         "1",
@@ -77,6 +83,18 @@ pub const BAD_COMMANDS: &[BadInput] = &[
         "member list --chat hike --control CLOSED",
         "1",
         "is `skein serve` running",
+    ),
+    BadInput::new(
+        "a control address that is none",
+        "member list --chat hike --control nowhere",
+        "2",
+        "write HOST:PORT",
+    ),
+    BadInput::new(
+        "a viewer that trusts nobody",
+        "watch --chat hike --token t --server quic://CLOSED",
+        "1",
+        "nothing says which certificate of the server to trust",
     ),
     BadInput::new(
         "a right that is none",

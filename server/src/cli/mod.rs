@@ -73,10 +73,25 @@ pub fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", with_causes(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and what caused it, each thing said once: many errors tell their cause themselves.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text += ": ";
+        }
+        text += &cause;
+    }
+    text
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
@@ -96,8 +111,22 @@ fn run(command: Command) -> anyhow::Result<()> {
 mod tests {
     use clap::CommandFactory;
 
+    use crate::cli::with_causes;
+
     #[test]
     fn the_command_line_is_well_formed() {
         crate::cli::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = std::io::Error::other("the disk is gone");
+        let error = anyhow::Error::new(skein_client::error::ClientError::Io(cause));
+        assert_eq!(
+            with_causes(&error.context("cannot watch hike")),
+            "cannot watch hike: no connection to the server: the disk is gone"
+        );
+        let plain = anyhow::anyhow!("no such file").context("cannot open it");
+        assert_eq!(with_causes(&plain), "cannot open it: no such file");
     }
 }

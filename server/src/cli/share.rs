@@ -18,6 +18,7 @@ use crate::cli::gpx::{self, TrackPoint};
 use crate::cli::pace::Pace;
 use crate::cli::report::Report;
 use crate::cli::{duration, trace};
+use crate::interrupt::Interrupt;
 
 /// How long the last points may wait for their verdicts before the session is stopped.
 const VERDICTS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,10 +31,10 @@ const VERDICTS_TIMEOUT: Duration = Duration::from_secs(10);
       --gpx track.gpx --speed 50 --retime --duration 15m --loop
 
 Points go out at the track's own pace, --speed times faster, with the track's own times. Where its
-time does not advance, or is missing, points go out one second (divided by --speed) apart; a point
-without a time gets the time at which it is sent. The session is stopped at the end of the track, after
---duration, or on Ctrl-C. The last line on stdout counts what the server accepted, superseded and
-refused.")]
+time does not advance, or is missing, points go out one second (divided by --speed) apart; a
+point without a time gets the time at which it is sent. The session is stopped at the end of the
+track, after --duration, or on Ctrl-C. The last line on stdout counts what the server accepted,
+superseded and refused.")]
 pub struct ShareArgs {
     /// The chat.
     #[arg(long)]
@@ -110,6 +111,8 @@ async fn share(
     let sender = Sender::start(args.connect.options()?, options)
         .await
         .with_context(|| format!("cannot share in {}", args.chat))?;
+    // From here on a signal stops the session before it ends the program.
+    let mut interrupt = Interrupt::listen().context("cannot listen to signals")?;
     eprintln!("sharing as session {} in {}", sender.session(), args.chat);
     let mut replay = Replay {
         args,
@@ -123,7 +126,7 @@ async fn share(
     let unpaced = tokio::select! {
         unpaced = replay.play(track) => unpaced?,
         () = tokio::time::sleep_until(deadline) => replay.unpaced(track),
-        _ = tokio::signal::ctrl_c() => replay.unpaced(track),
+        () = interrupt.wait() => replay.unpaced(track),
     };
     replay.finish(unpaced).await
 }
@@ -231,7 +234,9 @@ impl Replay<'_> {
             how_it_ended(&end)
         );
         if unpaced > 0 {
-            println!("{unpaced} points paced one second apart: their time does not advance");
+            println!(
+                "{unpaced} points paced one second of the track apart: their time does not advance"
+            );
         }
         println!("{}", summary(&end, &refusals));
         match end.why {

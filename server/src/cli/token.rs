@@ -24,7 +24,7 @@ pub struct TokenArgs {
     #[arg(long)]
     pub user: UserName,
     /// How long it is good for.
-    #[arg(long, default_value = "1h", value_parser = duration::parse)]
+    #[arg(long, default_value = "1h", value_parser = ttl)]
     pub ttl: Duration,
     /// The server's data directory; its key signs the token.
     #[arg(long, value_name = "DIR", required_unless_present = "key")]
@@ -32,6 +32,13 @@ pub struct TokenArgs {
     /// An Ed25519 private key (PKCS#8 PEM) that signs the token instead.
     #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
     pub key: Option<PathBuf>,
+}
+
+fn ttl(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        Duration::ZERO => Err("a token needs some time; write 90s, 15m, 8h or 1h30m".to_owned()),
+        ttl => Ok(ttl),
+    }
 }
 
 /// Runs `skein token`.

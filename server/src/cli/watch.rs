@@ -17,6 +17,7 @@ use crate::cli::connect_args::ConnectArgs;
 use crate::cli::json_line::JsonLine;
 use crate::cli::newest::Newest;
 use crate::cli::{duration, trace, watch_table};
+use crate::interrupt::Interrupt;
 
 /// Between two drawings of the table: people do not read faster.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -49,9 +50,13 @@ pub enum DeliveryArg {
 
 jsonl: one object per change with `type` (started, point, heartbeat, stale, ended, skipped, resync),
 `chat`, `session`, `user` and `cursor`. Points have `lat`, `lon`, `captured_at` (ms), `counter` and,
-where the sender knows them, `accuracy` (m), `heading` (degrees) and `speed` (m/s); `ended` has `why`,
-`skipped` has `count`; a `started` with `extended` says a new end. Start again with --cursor and the
-cursor of the last line: nothing is missed, and nothing but what changed is told.
+where the sender knows them, `accuracy` (m), `heading` (degrees) and `speed` (m/s); `ended` has
+`why`, `skipped` has `count`; a `started` with `extended` says a new end.
+
+Start again with --cursor and the cursor of the last line, and nothing is missed: what changed since
+is told, as one batch. A batch is shared with other viewers and may begin before the cursor, so some
+points may be told again (know them by `session` and `counter`); `skipped` then counts the points of
+a session that are not told, whether an earlier watch has shown them or not.
 
 geojson: one Feature per line and change, with the same fields as `properties`.
 
@@ -100,12 +105,16 @@ pub fn run(args: WatchArgs) -> anyhow::Result<()> {
 
 async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
     let end = args.limit.map(|limit| Instant::now() + limit);
-    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupt = Interrupt::listen().context("cannot listen to signals")?;
     let connect = Viewer::connect(args.connect.options()?);
     let viewer = tokio::select! {
         viewer = connect => viewer,
-        _ = &mut interrupt => return Ok(()),
-        () = sleep_until(end) => return Ok(()),
+        () = interrupt.wait() => return Ok(()),
+        // Silence would look like a chat in which nothing happens.
+        () = sleep_until(end) => bail!(
+            "cannot watch {}: no connection to {} within the time given; check the address, or give more --for",
+            args.chat, args.connect.server
+        ),
     };
     let mut viewer = viewer.with_context(|| format!("cannot watch {}", args.chat))?;
     let id = viewer.watch(options(args));
@@ -114,7 +123,7 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
     loop {
         let event = tokio::select! {
             biased;
-            _ = &mut interrupt => break,
+            () = interrupt.wait() => break,
             () = sleep_until(end) => break,
             event = viewer.next() => event?,
             () = newest.settled() => {
