@@ -10,40 +10,49 @@ pub mod server;
 use std::io::Write;
 
 use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::server::Server;
 use crate::config::settings::Config;
 use crate::interrupt::Interrupt;
 
-/// Runs the server until SIGINT or SIGTERM.
+/// Runs the server until SIGINT or SIGTERM. SIGHUP reads keys and certificate again.
 ///
 /// # Errors
 /// What stopped it.
 pub fn serve(config: Config) -> anyhow::Result<()> {
     let server = Server::start(&config)?;
-    let mut stdout = std::io::stdout();
-    writeln!(stdout, "{}", server.ready().line())?;
-    stdout.flush()?;
-    wait_for_signal()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        // Before anybody can know that it serves, so that no signal finds it unprepared.
+        let interrupt = Interrupt::listen().context("SIGINT and SIGTERM")?;
+        let hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
+        say_ready(&server)?;
+        reload_until(&server, interrupt, hangup).await;
+        anyhow::Ok(())
+    })?;
     tracing::info!("stopping: saying goodbye to all clients");
     server.stop()?;
     tracing::info!("stopped; everything is on disk");
     Ok(())
 }
 
-/// Waits for SIGINT or SIGTERM.
-///
-/// # Errors
-/// When the system does not let this process listen to them.
-pub fn wait_for_signal() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        Interrupt::listen()
-            .context("SIGINT and SIGTERM")?
-            .wait()
-            .await;
-        Ok(())
-    })
+fn say_ready(server: &Server) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{}", server.ready().line())?;
+    Ok(stdout.flush()?)
+}
+
+async fn reload_until(server: &Server, mut interrupt: Interrupt, mut hangup: Signal) {
+    loop {
+        tokio::select! {
+            () = interrupt.wait() => return,
+            _ = hangup.recv() => match server.reload() {
+                Ok(()) => tracing::info!("keys and certificate are read again"),
+                Err(error) => tracing::error!("not everything could be read again: {error:#}"),
+            }
+        }
+    }
 }

@@ -61,6 +61,7 @@ type ShardHandle = JoinHandle<anyhow::Result<()>>;
 pub struct Server {
     ready: Ready,
     access: Arc<Access>,
+    certificates: Arc<CertificateStore>,
     health: Arc<Health>,
     gateway: Gateway,
     shards: Vec<ShardHandle>,
@@ -90,7 +91,8 @@ impl Server {
         let mut log = open_log(&dir, config, clock)?;
         let access = Arc::new(Access::open(&keys, config.dev)?);
         let callers = control_callers(config)?;
-        let tls = open_tls(config)?;
+        let certificates = open_certificates(config)?;
+        let tls = Tls::new(&certificates)?;
         let bound = bind(
             &Addresses {
                 http: Some(config.listen.http),
@@ -222,6 +224,7 @@ impl Server {
         Ok(Server {
             ready,
             access,
+            certificates,
             health,
             gateway,
             shards: handles,
@@ -252,6 +255,17 @@ impl Server {
     /// The keys that it trusts.
     pub fn access(&self) -> &Arc<Access> {
         &self.access
+    }
+
+    /// Reads the trusted keys and the certificate again, for new connections. What cannot be read
+    /// stays as it was.
+    ///
+    /// # Errors
+    /// What could not be read.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        let keys = self.access.reload().context("the keys stay as they were");
+        let certificate = self.certificates.reload();
+        keys.and(certificate.context("the certificate stays as it was"))
     }
 
     /// Says goodbye to all clients, makes everything durable and marks the logs as cleanly closed.
@@ -453,7 +467,7 @@ fn control_callers(config: &Config) -> anyhow::Result<Callers> {
     }
 }
 
-fn open_tls(config: &Config) -> anyhow::Result<Tls> {
+fn open_certificates(config: &Config) -> anyhow::Result<Arc<CertificateStore>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let certificates = match (&config.tls.cert, &config.tls.key) {
         (Some(certificate), Some(key)) => CertificateStore::open(certificate, key, provider)?,
@@ -464,7 +478,7 @@ fn open_tls(config: &Config) -> anyhow::Result<Tls> {
             ));
         }
     };
-    Ok(Tls::new(&certificates)?)
+    Ok(certificates)
 }
 
 fn bind_control(address: SocketAddr) -> anyhow::Result<TcpListener> {
