@@ -36,7 +36,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Bytes of one server stream: a batch in all its pages.
 const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// An endpoint for many viewers on one socket.
+/// An endpoint with a socket of its own.
 ///
 /// # Errors
 /// What the socket says.
@@ -163,11 +163,25 @@ impl QuicViewer {
                 Ok(())
             }
             Woken::Datagram(bytes) => self.take_all(bytes),
-            Woken::Stream(mut stream) => {
-                let bytes = stream.read_to_end(STREAM_BYTES_MAX).await;
-                self.take_all(bytes.map_err(|e| e.to_string())?.into())
+            Woken::Stream(stream) => {
+                let bytes = self.read_whole(stream).await?;
+                self.take_all(bytes)
             }
             Woken::Due => self.report().await,
+        }
+    }
+
+    /// Reads a stream to its end, and keeps the connection alive meanwhile: what was lost while this
+    /// process was frozen is sent again at once when the server hears from it, and only after a
+    /// long back-off when it does not.
+    async fn read_whole(&mut self, mut stream: RecvStream) -> Result<Bytes, String> {
+        let whole = stream.read_to_end(STREAM_BYTES_MAX);
+        tokio::pin!(whole);
+        loop {
+            tokio::select! {
+                bytes = &mut whole => return Ok(bytes.map_err(|e| e.to_string())?.into()),
+                () = sleep_until(self.complained + KEEP_ALIVE) => self.report().await?,
+            }
         }
     }
 

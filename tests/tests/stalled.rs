@@ -162,9 +162,10 @@ fn assert_constant(first: Look, second: Look, viewers: u64) {
     );
 }
 
-/// Batches that a frozen QUIC viewer may find waiting: what the kernel's and the connection's
-/// buffers held, then the newest, then what a repaired loss brings again.
-const QUIC_BATCHES_MAX: u64 = 40;
+/// Batches that a frozen QUIC viewer may find waiting: small ones go as datagrams, and as many as
+/// fit a congestion window (some tens of KiB) wait in the kernel; then comes the newest, then what
+/// a repaired loss brings again. A queue would have brought thousands.
+const QUIC_BATCHES_MAX: u64 = 128;
 
 fn quic_viewers_that_are_frozen(cores: Cores) {
     let _alone = ALONE

@@ -1,5 +1,8 @@
 //! Many QUIC viewers in one process: `quic_viewers ADDRESS CHAT TOKEN COUNT`.
 //!
+//! Each has a socket of its own, as phones have: viewers behind one socket would share its receive
+//! buffer, which is far too small for what comes for all of them while the process is stopped.
+//!
 //! Says `ready` when all of them watch, then answers each `report` on stdin with what they know.
 //! A process of its own, so that a test can stop all of them with one signal.
 
@@ -54,14 +57,13 @@ async fn run(address: &str, chat: &str, token: &str, count: &str) -> Result<(), 
     let count: usize = count
         .parse()
         .map_err(|_| "COUNT is not a number".to_owned())?;
-    let endpoint = endpoint().map_err(|e| e.to_string())?;
     let board: Board = Rc::new(RefCell::new(vec![Knowledge::default(); count]));
     let (failed, mut failures) = mpsc::unbounded_channel();
     for first in (0..count).step_by(CONNECTING_MAX) {
         let mut starting = Vec::new();
         for number in first..count.min(first + CONNECTING_MAX) {
             let start = start(
-                endpoint.clone(),
+                endpoint().map_err(|e| e.to_string())?,
                 address.to_owned(),
                 chat.to_owned(),
                 token.to_owned(),
