@@ -221,12 +221,23 @@ impl WebSocket {
     }
 
     /// Reads more; `false` when nothing came until `end`.
+    ///
+    /// A wait of the socket lasts whole ticks of the kernel's clock, 4 ms and more: once `end` is
+    /// reached, a look that does not wait at all takes its place.
     fn fill(&mut self, end: Instant) -> io::Result<bool> {
-        // A timeout of zero would mean none.
-        let left = end
-            .saturating_duration_since(Instant::now())
-            .max(Duration::from_micros(1));
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            self.stream.socket().set_nonblocking(true)?;
+            let filled = self.read_some();
+            self.stream.socket().set_nonblocking(false)?;
+            return filled;
+        }
         self.stream.socket().set_read_timeout(Some(left))?;
+        self.read_some()
+    }
+
+    /// One read; `false` when nothing is there.
+    fn read_some(&mut self) -> io::Result<bool> {
         let mut buffer = [0; READ_BYTES];
         match self.stream.read(&mut buffer) {
             Ok(0) => Err(io::Error::new(
