@@ -244,6 +244,136 @@ fn however_far_apart_viewers_are_few_batches_are_built() {
     assert!(built <= BATCHES_PER_SCOPE_MAX, "{built} batches");
 }
 
+/// A chat of 50 sessions that move one after the other in 300 walks, seen by one viewer; where the
+/// walks ended.
+fn many_walks() -> (Rig, Vec<u64>) {
+    let mut rig = Rig::with_sessions(50);
+    rig.watch(CHAT, 0);
+    let walk = |round| {
+        rig.point(CHAT, round % 50, round);
+        rig.wait(10);
+        rig.pass_all();
+        rig.offset
+    };
+    let ends = (2..302).map(walk).collect();
+    (rig, ends)
+}
+
+#[test]
+fn who_was_away_for_a_hundred_walks_gets_only_what_changed() {
+    let mut rig = Rig::with_sessions(50);
+    rig.watch(CHAT, 0);
+    rig.pass_all();
+    let cursor = rig.offset;
+    for counter in 2..152 {
+        rig.point(CHAT, 7, counter);
+        rig.wait(10);
+        rig.pass_all();
+    }
+    // Nothing changes when it is back: it is served without a walk, and with the next one.
+    for connection in 1..3 {
+        rig.watch_from(CHAT, connection, cursor);
+        let offers = rig.pass_all();
+        let (_, _, batch) = &offers[0];
+        assert_eq!(batch.from(), cursor);
+        let batch = decode(batch);
+        assert_eq!(batch.entries.len(), 1, "one session has moved");
+        rig.watch_from(CHAT, 10 + connection, cursor);
+        rig.point(CHAT, 7, 1_000 + connection);
+    }
+    let offers = rig.pass_all();
+    let returned = offers.iter().find(|(to, _, _)| *to == ConnectionId(12));
+    assert_eq!(returned.unwrap().2.from(), cursor);
+}
+
+#[test]
+fn a_crowd_that_returns_shares_one_batch_from_its_smallest_cursor() {
+    let (mut rig, ends) = many_walks();
+    // More than one slice serves, so that walks begin in between.
+    for connection in 0..600 {
+        let walk = 40 + connection as usize * 37 % 100;
+        rig.watch_from(CHAT, 1 + connection, ends[walk]);
+    }
+    let smallest = ends[40];
+    rig.sink.offers.clear();
+    let mut built = 0;
+    loop {
+        let report = rig.pass();
+        built += report.batches;
+        if !report.more {
+            break;
+        }
+    }
+    assert_eq!(built, 1);
+    assert_eq!(rig.sink.offers.len(), 600);
+    assert!(rig.sink.offers.iter().all(|o| o.2.from() == smallest));
+}
+
+#[test]
+fn a_crowd_that_is_served_in_several_walks_never_falls_back_to_the_horizon() {
+    let (mut rig, ends) = many_walks();
+    for connection in 0..3_000 {
+        let walk = 40 + connection as usize * 37 % 100;
+        rig.watch_from(CHAT, 1 + connection, ends[walk]);
+    }
+    rig.sink.offers.clear();
+    // A walk a pass, and every pass serves a part of the crowd.
+    for counter in 1_000..1_008 {
+        rig.point(CHAT, 3, counter);
+        rig.wait(1_000);
+        let report = rig.pass();
+        assert!(report.batches as usize <= 4 * BATCHES_PER_SCOPE_MAX);
+    }
+    let offers = &rig.sink.offers;
+    let served: HashSet<ConnectionId> = offers.iter().map(|(to, _, _)| *to).collect();
+    assert_eq!(served.len(), 3_001);
+    for (to, _, batch) in offers {
+        assert!(batch.from() >= ends[40], "{to:?} from {}", batch.from());
+    }
+}
+
+#[test]
+fn who_complains_after_a_hundred_walks_gets_only_what_changed() {
+    let (mut rig, ends) = many_walks();
+    let viewer = rig.watch_from(CHAT, 1, rig.offset);
+    rig.pass_all();
+    rig.fan_out
+        .complain(viewer, EPOCH, ends[150], &rig.tables[&CHAT]);
+    let offers = rig.pass_all();
+    assert_eq!(offers.len(), 1);
+    assert_eq!(offers[0].2.from(), ends[150]);
+}
+
+#[test]
+fn viewers_of_a_quiet_session_get_nothing_twice_when_it_moves_again() {
+    let mut rig = Rig::with_sessions(50);
+    let scope = Scope {
+        delivery: Delivery::Every,
+        session: Some(SessionId(3)),
+    };
+    for connection in 0..10 {
+        let spec = WatchSpec {
+            scope,
+            ..spec(CHAT, connection)
+        };
+        rig.fan_out.register(&spec, &rig.tables[&CHAT]);
+    }
+    rig.pass_all();
+    let cursor = rig.offset;
+    rig.watch(CHAT, 100);
+    for counter in 2..152 {
+        rig.point(CHAT, 7, counter);
+        rig.wait(10);
+        rig.pass_all();
+    }
+    rig.point(CHAT, 3, 2);
+    rig.wait(10);
+    let offers = rig.pass_all();
+    let of_one = offers.iter().filter(|o| o.0 != ConnectionId(100));
+    let froms: Vec<u64> = of_one.map(|o| o.2.from()).collect();
+    assert_eq!(froms, [cursor; 10]);
+}
+
 #[test]
 fn a_quiet_chats_change_goes_out_at_once_and_the_next_one_waits_for_the_floor() {
     let mut rig = Rig::with_sessions(1_000);

@@ -68,6 +68,8 @@ pub(crate) struct ChatViewers {
     /// Where in `able` the next one is taken: goes round, so that a newcomer never overtakes all.
     able_next: usize,
     heads: Heads,
+    /// Number of the series of batches in `cache`: another one whenever they are built anew.
+    series: u64,
     pacer: Pacer,
     cache: BatchCache,
     round: Option<Round>,
@@ -94,6 +96,7 @@ impl ChatViewers {
             able: Vec::new(),
             able_next: 0,
             heads: Heads::default(),
+            series: 0,
             pacer: Pacer::default(),
             cache: BatchCache::default(),
             round: None,
@@ -116,9 +119,8 @@ impl ChatViewers {
         self.intervals.keys().next().copied()
     }
 
-    /// Key of a scope for one more viewer, which has everything up to `cursor`.
-    pub(crate) fn join(&mut self, scope: Scope, interval_ms: u32, cursor: u64) -> u32 {
-        self.heads.present(cursor);
+    /// Key of a scope for one more viewer.
+    pub(crate) fn join(&mut self, scope: Scope, interval_ms: u32) -> u32 {
         let key = *self
             .keys
             .entry(scope)
@@ -152,9 +154,13 @@ impl ChatViewers {
     pub(crate) fn put(&mut self, viewers: &mut Slab<Viewer>, index: u32, place: Place) {
         let viewer = &mut viewers[index as usize];
         viewer.place = place;
+        let scope = &mut self.scopes[viewer.scope as usize];
         let list = match place {
-            Place::Ready => &mut self.scopes[viewer.scope as usize].ready,
-            Place::Able => &mut self.able,
+            Place::Ready => &mut scope.ready,
+            Place::Able => {
+                scope.returning.present(self.series, viewer.cursor);
+                &mut self.able
+            }
             _ => return,
         };
         viewer.position = list.len() as u32;
@@ -232,7 +238,7 @@ impl ChatViewers {
         }
         self.epoch = table.epoch();
         self.heads = Heads::default();
-        self.cache.clear();
+        self.begin_series();
         self.round = None;
         for (_, viewer) in viewers.iter_mut() {
             if viewer.chat == self.chat.0 {
@@ -247,13 +253,24 @@ impl ChatViewers {
         let floor_ms = slice.pacing.floor_interval_ms(self.count, table.live());
         self.rounds = self.rounds.wrapping_add(1);
         self.heads.begin(table.as_of());
-        self.cache.clear();
+        self.begin_series();
+        for index in &self.able {
+            let viewer = &slice.viewers[*index as usize];
+            let scope = &mut self.scopes[viewer.scope as usize];
+            scope.returning.present(self.series, viewer.cursor);
+        }
         self.pacer.begin(slice.now, floor_ms);
         self.round = Some(Round {
             scope: 0,
             walk: None,
             since,
         });
+    }
+
+    /// Batches are built anew from here on.
+    fn begin_series(&mut self) {
+        self.cache.clear();
+        self.series += 1;
     }
 
     fn serve_able<S: Sink + ?Sized>(&mut self, table: &Table, slice: &mut Slice<'_, S>) {
@@ -330,7 +347,11 @@ impl ChatViewers {
             slice.timers.add(Timestamp(viewer.due_ms), Wake::Viewer(id));
             return Place::Waiting;
         }
-        let from = self.heads.from(viewer.cursor, table.horizon());
+        let returning = &mut self.scopes[key].returning;
+        let horizon = table.horizon();
+        let from = self
+            .heads
+            .from(viewer.cursor, horizon, returning, self.series);
         let spec = BatchSpec {
             chat: self.chat,
             scope,
@@ -423,6 +444,8 @@ impl ChatViewers {
             due = due.min(self.pacer.due());
         } else if let Some(release) = self.cache.release(slice.now) {
             due = due.min(release);
+        } else {
+            self.begin_series();
         }
         if due <= slice.now {
             return true;

@@ -78,7 +78,7 @@ impl FanOut {
             .chats
             .entry(spec.chat)
             .or_insert_with(|| ChatViewers::new(spec.chat, table.epoch()));
-        let scope = chat.join(spec.scope, spec.interval_ms, spec.from);
+        let scope = chat.join(spec.scope, spec.interval_ms);
         self.generation = self.generation.wrapping_add(1);
         let index = self.viewers.insert(Viewer {
             connection: spec.connection,

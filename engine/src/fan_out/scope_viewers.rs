@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::batch_builder::Scope;
+use crate::fan_out::returning::Returning;
 use crate::time::Timestamp;
 
 /// When the head is told after a chat went quiet, milliseconds after the time before. A datagram
@@ -19,6 +20,8 @@ pub(crate) struct ScopeViewers {
     /// Viewers wherever they are.
     pub(crate) count: u32,
     pub(crate) heads: HeadRounds,
+    /// Where those are served from that were away for longer than walks are remembered.
+    pub(crate) returning: Returning,
 }
 
 impl ScopeViewers {
@@ -28,6 +31,7 @@ impl ScopeViewers {
             ready: Vec::new(),
             count: 0,
             heads: HeadRounds::default(),
+            returning: Returning::default(),
         }
     }
 }
