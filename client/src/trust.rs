@@ -51,7 +51,7 @@ impl Trust {
     ///
     /// # Errors
     /// For [`Trust::Nobody`], and for certificates that are none.
-    pub(crate) fn client_config(&self, alpn: &[u8]) -> Result<ClientConfig, ClientError> {
+    pub fn client_config(&self, alpn: &[u8]) -> Result<ClientConfig, ClientError> {
         // Named, because a process may have no default provider, or another one.
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())

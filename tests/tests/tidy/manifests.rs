@@ -6,7 +6,14 @@ use crate::tree::Tree;
 
 /// The members of the workspace, ground floor first.
 pub const CRATES: &[&str] = &[
-    "wire", "log", "engine", "client", "server", "bench", "tests",
+    "wire",
+    "log",
+    "engine",
+    "client",
+    "server",
+    "bench",
+    "bench/load",
+    "tests",
 ];
 
 /// What each crate may depend on of ours.
@@ -28,6 +35,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "skein-client",
             "skein-server",
         ],
+    ),
+    (
+        "bench/load",
+        &["skein-wire", "skein-client", "skein-server"],
     ),
     (
         "tests",
