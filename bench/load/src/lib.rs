@@ -60,5 +60,26 @@ pub mod measure;
 pub mod procfs;
 pub mod summary;
 
+pub mod cast;
+pub mod skein_worker;
+
+pub mod args;
+
 pub mod control;
 pub mod server_process;
+
+pub mod deployment;
+pub mod interrupt_flag;
+pub mod progress;
+
+pub mod run;
+
+pub mod output;
+pub mod plot;
+pub mod report;
+
+pub mod command_probe;
+
+pub mod spike;
+
+pub mod cli;

@@ -189,7 +189,7 @@ mod tests {
     impl Publisher for Record {
         fn publish(&mut self, sender: u32, counter: u64) -> Result<bool, Fault> {
             self.0.push((sender, counter));
-            Ok(sender != 1 || counter % 3 != 0)
+            Ok(sender != 1 || !counter.is_multiple_of(3))
         }
 
         fn serve(&mut self, _until_ns: u64) -> Result<(), Fault> {

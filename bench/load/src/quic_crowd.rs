@@ -208,7 +208,8 @@ impl Shared {
 impl Audience for QuicCrowd {
     fn turn(&mut self, at_most: Duration) -> Result<(), Fault> {
         self.churn();
-        self.runtime.block_on(tokio::time::sleep(at_most));
+        self.runtime
+            .block_on(async { tokio::time::sleep(at_most).await });
         Ok(())
     }
 

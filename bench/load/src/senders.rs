@@ -182,6 +182,9 @@ impl Senders {
             return Ok(());
         }
         let since = (now - self.began_ns) as f64 / SECOND_NS as f64;
+        if since > self.plan.schedule.seconds() {
+            return Ok(());
+        }
         let due = (since * self.plan.churn_per_s) as u64;
         while self.churned < due {
             let index = (self.churned % self.senders.len() as u64) as usize;

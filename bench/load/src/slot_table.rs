@@ -76,7 +76,7 @@ impl SlotTable {
         self.chat.is_some()
     }
 
-    /// What the viewer has, for a keep-alive or a complaint.
+    /// What the viewer has, for a complaint.
     pub fn report(&self) -> Option<CursorReport> {
         self.chat.map(|chat| CursorReport {
             chat,

@@ -75,14 +75,13 @@ impl Summary {
     ) -> Self {
         let mut all = Latencies::fine();
         let mut joins = Latencies::fine();
-        let mut reach = reach(findings, schedule);
+        let reach = merged_reach(findings, schedule);
         let mut totals = Totals::default();
         let mut lost = findings.sent.lost.clone();
         let mut strange = BTreeMap::new();
         for viewed in &findings.viewed {
             all.add(&viewed.tally.latency);
             joins.add(&viewed.joins);
-            reach.add(&viewed.tally.reach);
             totals.add(&viewed.tally.totals);
             add_counts(&mut lost, &viewed.progress.lost);
             add_counts(&mut strange, &viewed.tally.strange);
@@ -137,8 +136,12 @@ impl Summary {
 }
 
 /// The points that are followed, as all viewers saw them.
-pub fn reach(findings: &Findings, schedule: &SchedulePlan) -> Reach {
-    Reach::new(&Schedule::new(schedule, findings.start_ns))
+pub fn merged_reach(findings: &Findings, schedule: &SchedulePlan) -> Reach {
+    let mut reach = Reach::new(&Schedule::new(schedule, findings.start_ns));
+    for viewed in &findings.viewed {
+        reach.add(&viewed.tally.reach);
+    }
+    reach
 }
 
 fn add_counts(sums: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
