@@ -3,7 +3,8 @@
 //! One session in one chat, over one connection after the other. Points go over an ordered stream,
 //! so that a cumulative `Accepted` settles exactly those sent before. After a reconnect the newest
 //! fix goes first, at once; the others follow as historical uploads at a pace that leaves room for
-//! live points. Every point gets exactly one verdict.
+//! live points. Every point gets exactly one verdict. The newest accepted point is kept: a server
+//! that lost it in a power failure gets it again, without a second verdict.
 //!
 //! ```
 //! use skein_client::sender_state::{SenderOptions, SenderState};
@@ -75,6 +76,9 @@ pub struct SenderState {
     /// Greatest counter sent live.
     live_last: u64,
     pending: BTreeMap<u64, Pending>,
+    /// The accepted point with the greatest counter. Accepted is not durable: see
+    /// [`Self::send_newest`].
+    newest: Option<Pending>,
     tally: Tally,
     durable_last: Counter,
     demand_ms: Option<u32>,
@@ -131,6 +135,7 @@ impl SenderState {
             counter_last: 0,
             live_last: 0,
             pending: BTreeMap::new(),
+            newest: None,
             tally: Tally::default(),
             durable_last: Counter(0),
             demand_ms: None,
@@ -430,15 +435,24 @@ impl SenderState {
         for counter in known {
             self.settle(counter, PointVerdict::Accepted);
         }
-        if let Some((newest, pending)) = self.pending.last_key_value()
-            && *newest > server_last
-            && pending.stage == Stage::Waiting
-        {
-            let newest = *newest;
-            self.send_live(now_ms, share, newest);
-        }
+        self.send_newest(now_ms, share, server_last);
         self.upload_at_ms = now_ms;
         self.upload(now_ms, share);
+    }
+
+    /// Sends the newest point, if the server does not have it. It may have been accepted before: a
+    /// power failure takes what was not durable yet, and without the point the server's table would
+    /// stay behind what viewers show until the next movement.
+    fn send_newest(&mut self, now_ms: u64, share: ShareNumber, server_last: u64) {
+        let waiting = self.pending.last_key_value().map_or(0, |(last, _)| *last);
+        match &self.newest {
+            Some(known) if known.point.counter.0 > server_last.max(waiting) => {
+                let lost = known.clone();
+                self.request_live(now_ms, share, &lost);
+            }
+            _ if waiting > server_last => self.send_live(now_ms, share, waiting),
+            _ => {}
+        }
     }
 
     fn send_live(&mut self, now_ms: u64, share: ShareNumber, counter: u64) {
@@ -446,12 +460,17 @@ impl SenderState {
             return;
         };
         pending.stage = Stage::Live { at_ms: now_ms };
-        self.live_last = self.live_last.max(counter);
+        let sent = pending.clone();
+        self.request_live(now_ms, share, &sent);
+    }
+
+    fn request_live(&mut self, now_ms: u64, share: ShareNumber, sent: &Pending) {
+        self.live_last = self.live_last.max(sent.point.counter.0);
         self.said_at_ms = now_ms;
         self.requests.push_back(Request::Point(SharePoint {
             share,
-            durable: pending.durable,
-            point: pending.point.clone(),
+            durable: sent.durable,
+            point: sent.point.clone(),
         }));
     }
 
@@ -657,7 +676,15 @@ impl SenderState {
     }
 
     fn settle(&mut self, counter: u64, verdict: PointVerdict) {
-        self.pending.remove(&counter);
+        if let Some(settled) = self.pending.remove(&counter)
+            && verdict == PointVerdict::Accepted
+            && self
+                .newest
+                .as_ref()
+                .is_none_or(|it| it.point.counter.0 < counter)
+        {
+            self.newest = Some(settled);
+        }
         *match verdict {
             PointVerdict::Accepted => &mut self.tally.accepted,
             PointVerdict::Superseded => &mut self.tally.superseded,

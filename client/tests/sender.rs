@@ -207,6 +207,41 @@ fn after_a_reconnect_the_newest_goes_first_and_the_backlog_behind_it() {
 }
 
 #[test]
+fn a_server_that_lost_the_newest_point_gets_it_again_without_a_movement() {
+    let mut rig = Rig::sharing();
+    rig.share(5);
+    rig.sent();
+    rig.accept(5, &[]);
+    assert_eq!(rig.verdicts().len(), 5);
+    // A power failure took what was not durable. The connection breaks again before the point is
+    // there, and once more when it is.
+    for (counter_last, sent) in [(3, vec![(5, false)]), (3, vec![(5, false)]), (5, vec![])] {
+        rig.sender.handle_disconnected();
+        rig.connect(counter_last);
+        assert_eq!(rig.sent(), sent, "the server has {counter_last}");
+    }
+    rig.accept(5, &[]);
+    assert_eq!(rig.verdicts(), [], "it was accepted before");
+    assert_eq!(rig.sender.tally().accepted, 5);
+    // A newer one makes it superfluous: it would only cost a place in the window.
+    rig.sender.handle_disconnected();
+    rig.share(1);
+    rig.connect(3);
+    assert_eq!(rig.sent(), [(6, false)]);
+}
+
+#[test]
+fn a_point_that_the_server_refused_is_not_sent_again() {
+    let mut rig = Rig::sharing();
+    rig.share(2);
+    rig.accept(2, &[(2, Code::RateLimited)]);
+    rig.sent();
+    rig.sender.handle_disconnected();
+    rig.connect(1);
+    assert_eq!(rig.sent(), []);
+}
+
+#[test]
 fn a_long_backlog_is_paced_bounded_and_leaves_room_for_live_points() {
     let mut rig = Rig::sharing();
     rig.sender.handle_disconnected();

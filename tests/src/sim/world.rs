@@ -364,13 +364,22 @@ impl World {
     }
 
     /// Same sessions, same counters. After a power failure a viewer may still hold a point that the
-    /// server has lost: it keeps the greater counter until the sender's next fix.
+    /// server has lost: it keeps the greater counter until the sender is back, which sends its
+    /// newest fix again.
     fn agree(&self, rows: &[(SessionId, u64)], truth: &[(SessionId, u64)]) -> bool {
         let lost_some = self.witness.checked.power_cuts > 0;
         rows.len() == truth.len()
             && rows.iter().zip(truth).all(|(row, true_row)| {
-                row.0 == true_row.0 && (row.1 == true_row.1 || (lost_some && row.1 > true_row.1))
+                let may_lag = lost_some && !self.is_shared(row.0);
+                row.0 == true_row.0 && (row.1 == true_row.1 || (may_lag && row.1 > true_row.1))
             })
+    }
+
+    /// Whether the session's sender is connected.
+    fn is_shared(&self, session: SessionId) -> bool {
+        let of_it = |sender: &SimSender| sender.state.session() == Some(session);
+        let mut senders = self.senders.iter();
+        senders.any(|sender| of_it(sender) && sender.state.is_sharing())
     }
 
     fn violation(&self, text: &str) -> Violation {
