@@ -124,7 +124,8 @@ pub const INBOX_FRAMES: usize = 256;
 /// takes nothing.
 pub const OUTBOX_WRITES: usize = 1_024;
 
-/// Events of a sender that wait for the application; then further verdicts are only counted.
+/// Events of a sender that wait for the application; then further verdicts are only counted, and it
+/// is not told that it is offline.
 pub const EVENTS_WAITING: usize = 65_536;
 
 const _: () = assert!(

@@ -314,7 +314,13 @@ async fn run(
                     backoff.retry_after(*retry_after_ms);
                 }
                 tracing::debug!(%error, "the sender is offline");
-                tokio::time::sleep(Duration::from_millis(backoff.next_ms())).await;
+                let retry_ms = backoff.next_ms();
+                shared
+                    .lock()
+                    .state
+                    .handle_offline(error.to_string(), retry_ms);
+                shared.news.notify_one();
+                tokio::time::sleep(Duration::from_millis(retry_ms)).await;
             }
             Err(error) => break Some(error),
         }

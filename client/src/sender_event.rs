@@ -29,6 +29,14 @@ pub enum SenderEvent {
         /// It was there before: a reconnect.
         resumed: bool,
     },
+    /// The connection is gone, or could not be had again: *this sender* is offline, and its points
+    /// wait. [`Self::Started`] with `resumed` says that it is back.
+    Offline {
+        /// Why, in words for a person.
+        why: String,
+        /// When it tries again, milliseconds from now.
+        retry_ms: u64,
+    },
     /// The session has a new end.
     Extended {
         /// Server time of its end, milliseconds since 1970.

@@ -265,6 +265,15 @@ impl SenderState {
         self.bound_backlog();
     }
 
+    /// There is no connection, and the next try is made in so many milliseconds: the application is
+    /// told with [`SenderEvent::Offline`].
+    pub fn handle_offline(&mut self, why: String, retry_ms: u64) {
+        if self.phase != Phase::Over && self.events.len() < EVENTS_WAITING {
+            self.events
+                .push_back(SenderEvent::Offline { why, retry_ms });
+        }
+    }
+
     /// The next request to send.
     pub fn poll_request(&mut self) -> Option<Request> {
         self.requests.pop_front()

@@ -16,7 +16,7 @@ use skein_client::change::Event;
 use skein_client::connect::ConnectOptions;
 use skein_client::error::ClientError;
 use skein_client::sender::Sender;
-use skein_client::sender_state::SenderOptions;
+use skein_client::sender_state::{SenderEvent, SenderOptions};
 use skein_client::trust::Trust;
 use skein_client::viewer::{Viewer, ViewerEvent};
 use skein_client::viewer_state::WatchOptions;
@@ -391,6 +391,101 @@ async fn share(scheme: &str) {
     );
 }
 
+/// A server that says farewell to a sender, and has lost its point when the sender is back.
+async fn share_interrupted(scheme: &str) {
+    let (listener, options) = Listener::start(scheme).await;
+    let script = tokio::spawn(async move {
+        let shared = |request, counter_last| {
+            Update::Shared(Shared {
+                request,
+                session: SessionId(7),
+                share: ShareNumber(1),
+                counter_last: Counter(counter_last),
+                expires_at_ms: 2_000_000,
+            })
+        };
+        let mut peer = listener.accept().await;
+        peer.send(&welcome()).await;
+        let Some(Request::ShareStart(start)) = peer.receive().await else {
+            panic!("a share begins with its start");
+        };
+        peer.send(&shared(start.request, 0)).await;
+        let Some(Request::Point(first)) = peer.receive().await else {
+            panic!("a point follows");
+        };
+        let accepted = Accepted {
+            share: first.share,
+            counter: first.point.counter,
+            durable: Counter(0),
+            verdicts: Vec::new(),
+        };
+        peer.send(&Update::Accepted(accepted)).await;
+        let goodbye = Goodbye {
+            code: Code::GoingAway,
+            retry_after_ms: 10,
+            text: "coming back".to_owned(),
+        };
+        peer.send(&Update::Goodbye(goodbye)).await;
+
+        let mut again = listener.accept().await;
+        again.send(&welcome()).await;
+        let Some(Request::ShareResume(resume)) = again.receive().await else {
+            panic!("the session goes on");
+        };
+        again.send(&shared(resume.request, 0)).await;
+        let Some(Request::Point(second)) = again.receive().await else {
+            panic!("the point that was lost");
+        };
+        assert_eq!(second.point, first.point);
+    });
+    let sender = Sender::start(options, SenderOptions::new(chat(), 60, &Sender::new_key())).await;
+    let sender = sender.expect("a session");
+    let position = Position {
+        lat_e6: 1,
+        lon_e6: 1,
+    };
+    sender.share(
+        1,
+        Fix {
+            position,
+            ..Fix::default()
+        },
+    );
+    let mut told = Vec::new();
+    let events = async {
+        loop {
+            match sender.next_event().await.expect("it goes on") {
+                SenderEvent::Offline { why, retry_ms } => {
+                    assert!(retry_ms > 0);
+                    told.push(format!("offline: {why}"));
+                }
+                SenderEvent::Started { resumed, .. } => {
+                    told.push(format!("started, resumed {resumed}"));
+                    return;
+                }
+                SenderEvent::Verdict { counter, .. } => told.push(format!("verdict {counter}")),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, events).await.expect("back");
+    let offline = "offline: the server closed the connection (going_away): coming back".to_owned();
+    assert_eq!(
+        told,
+        [
+            "verdict 1".to_owned(),
+            offline,
+            "started, resumed true".to_owned()
+        ],
+        "{scheme}"
+    );
+    tokio::time::timeout(PATIENCE, script)
+        .await
+        .expect("an end")
+        .expect("the script");
+    drop(sender);
+}
+
 async fn refusal(scheme: &str) {
     let (listener, options) = Listener::start(scheme).await;
     let script = tokio::spawn(async move {
@@ -431,6 +526,13 @@ async fn batches_arrive_by_every_way_of_a_transport() {
 async fn a_share_is_acknowledged_and_ends() {
     for scheme in ["quic", "ws"] {
         share(scheme).await;
+    }
+}
+
+#[tokio::test]
+async fn a_sender_says_that_it_is_offline_and_sends_again_what_was_lost() {
+    for scheme in ["quic", "ws"] {
+        share_interrupted(scheme).await;
     }
 }
 

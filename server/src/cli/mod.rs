@@ -13,6 +13,7 @@ pub mod gpx;
 pub mod json_line;
 pub mod log_record;
 pub mod newest;
+pub mod offline;
 pub mod pace;
 pub mod report;
 pub mod watch_table;

@@ -17,7 +17,7 @@ use crate::cli::connect_args::ConnectArgs;
 use crate::cli::gpx::{self, TrackPoint};
 use crate::cli::pace::Pace;
 use crate::cli::report::Report;
-use crate::cli::{duration, trace};
+use crate::cli::{duration, offline, trace};
 use crate::interrupt::Interrupt;
 
 /// How long the last points may wait for their verdicts before the session is stopped.
@@ -34,7 +34,7 @@ Points go out at the track's own pace, --speed times faster, with the track's ow
 time does not advance, or is missing, points go out one second (divided by --speed) apart; a
 point without a time gets the time at which it is sent. The session is stopped at the end of the
 track, after --duration, or on Ctrl-C. The last line on stdout counts what the server accepted,
-superseded and refused.")]
+superseded and refused. Being offline is said on stderr; points wait until the server is back.")]
 pub struct ShareArgs {
     /// The chat.
     #[arg(long)]
@@ -200,6 +200,10 @@ impl Replay<'_> {
             }
             SenderEvent::Started { resumed: true, .. } => {
                 self.progress.suspend(|| eprintln!("online again"));
+            }
+            SenderEvent::Offline { why, retry_ms } => {
+                let text = offline::text(why, retry_ms);
+                self.progress.suspend(|| eprintln!("{text}"));
             }
             SenderEvent::Ended { why, .. } => self.over = Some(why),
             SenderEvent::Refused { code, text, .. } => bail!("the server refuses ({code}): {text}"),

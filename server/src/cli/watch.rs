@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::cli::connect_args::ConnectArgs;
 use crate::cli::json_line::JsonLine;
 use crate::cli::newest::Newest;
-use crate::cli::{duration, trace, watch_table};
+use crate::cli::{duration, offline, trace, watch_table};
 use crate::interrupt::Interrupt;
 
 /// Between two drawings of the table: people do not read faster.
@@ -141,8 +141,7 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
             }
             Some(ViewerEvent::Change(change)) => screen.show(&change)?,
             Some(ViewerEvent::Offline { why, retry_ms }) => {
-                let seconds = retry_ms as f64 / 1_000.0;
-                eprintln!("offline: {why}; trying again in {seconds:.1} s");
+                eprintln!("{}", offline::text(why, retry_ms));
             }
             Some(ViewerEvent::Online) => eprintln!("online again"),
             None => break,
