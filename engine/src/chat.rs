@@ -40,11 +40,21 @@ pub(crate) enum Role {
 #[derive(Debug)]
 pub(crate) struct Mirror {
     pub owner: ShardId,
-    /// While a stretch of the log is being read again: it ends here, and what the partition brings
-    /// meanwhile waits for the next stretch.
-    pub rereading_upto: Option<u64>,
+    pub progress: Progress,
     /// Since when it has had no viewer.
     pub idle_since: Timestamp,
+}
+
+/// How a mirror comes to what the log says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Record by record.
+    Following,
+    /// A stretch of the log is being read again: it ends here, and what the partition brings
+    /// meanwhile waits for the next stretch.
+    Rereading { upto: u64 },
+    /// Records were missed that the log does not have any more; a new image is on its way.
+    Renewing,
 }
 
 impl Chat {
@@ -85,7 +95,15 @@ impl Chat {
 
     /// Whether a stretch of its records is being read again.
     pub fn is_rereading(&self) -> bool {
-        matches!(&self.role, Role::Mirror(mirror) if mirror.rereading_upto.is_some())
+        matches!(&self.role, Role::Mirror(mirror) if matches!(mirror.progress, Progress::Rereading { .. }))
+    }
+
+    /// Whether the next record of its partition is the next one for it.
+    pub fn is_following(&self) -> bool {
+        match &self.role {
+            Role::Owner(_) => true,
+            Role::Mirror(mirror) => mirror.progress == Progress::Following,
+        }
     }
 
     /// What senders should be told: the shortest wanted interval of all viewers.

@@ -80,7 +80,8 @@ pub enum Output {
     },
     /// Read a stretch of a followed partition again and hand the records with this key to
     /// [`crate::shard::Shard::follow_reread`], then call
-    /// [`crate::shard::Shard::handle_reread_done`].
+    /// [`crate::shard::Shard::handle_reread_done`], or
+    /// [`crate::shard::Shard::handle_reread_lost`] where the log does not have them any more.
     Reread {
         /// Which.
         partition: PartitionId,

@@ -33,6 +33,8 @@ pub(crate) struct Partition {
     pub durable: u64,
     /// Owners that want to know when an offset has been followed.
     pub fences: Vec<FenceWait>,
+    /// Watches of one session that wait until an offset has been followed.
+    pub row_waits: Vec<RowWait>,
 }
 
 /// Somebody waits until an offset is durable.
@@ -64,10 +66,23 @@ pub(crate) struct FenceWait {
     pub offset: u64,
 }
 
+/// A watch waits until this shard has followed past the row of its session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowWait {
+    pub ask: u64,
+    pub chat: ChatHandle,
+    pub offset: u64,
+}
+
 impl Partition {
     /// The newest writer's epoch; 0 = none yet.
     pub fn epoch(&self) -> u32 {
         self.epochs.last().map_or(0, |(epoch, _)| *epoch)
+    }
+
+    /// Whether somebody waits for what is followed.
+    pub fn is_awaited(&self) -> bool {
+        !self.fences.is_empty() || !self.row_waits.is_empty()
     }
 
     /// Notes the epoch of a record; true if it is a new one.

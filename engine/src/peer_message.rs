@@ -66,6 +66,8 @@ pub(crate) struct Image {
     pub as_of: u64,
     pub table: Arc<Table>,
     pub members: Arc<Vec<(UserName, Rights)>>,
+    /// It takes the place of what a mirror has that missed records.
+    pub renews: bool,
 }
 
 /// A session as it is answered to a connection.
@@ -125,6 +127,16 @@ pub(crate) enum Message {
         chat: ChatName,
         user: UserName,
     },
+    /// "One of mine wants to watch this session, and my mirror does not have it."
+    RowAsk {
+        ask: u64,
+        chat: ChatHandle,
+        session: SessionId,
+    },
+    /// "My mirror of this chat missed records that the log does not have any more."
+    ImageAsk {
+        chat: ChatHandle,
+    },
     MirrorDropped {
         chat: ChatHandle,
     },
@@ -163,6 +175,11 @@ pub(crate) enum Message {
     WatchRefused {
         chat: ChatName,
         user: UserName,
+    },
+    /// The session that was asked for is in the chat's table as of this offset; `None` = it is not.
+    RowAt {
+        ask: u64,
+        offset: Option<u64>,
     },
     /// "Tell me when you have followed this chat past this offset."
     Fence {

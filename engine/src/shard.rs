@@ -33,6 +33,7 @@ mod peers;
 mod points;
 mod promises;
 mod recovery;
+mod rows;
 mod sharing;
 mod starting;
 mod timers;
@@ -126,6 +127,9 @@ pub struct Shard {
     users: HashMap<UserName, BTreeSet<ConnectionId>, RandomState>,
     /// Chats of which an image was asked for, and who waits for it.
     asking: BTreeMap<ChatName, Vec<(ConnectionId, Watch)>>,
+    /// Watches of sessions that a mirror does not have, by the number of the question.
+    row_asks: BTreeMap<u64, (ConnectionId, Watch)>,
+    row_ask_last: u64,
     /// Commands that are not promises yet, in the order in which they were received.
     obligations: BTreeMap<u64, Obligation>,
     proposals: HashMap<ProposalId, u64, RandomState>,
@@ -185,6 +189,8 @@ impl Shard {
             connections: HashMap::default(),
             users: HashMap::default(),
             asking: BTreeMap::new(),
+            row_asks: BTreeMap::new(),
+            row_ask_last: 0,
             obligations: BTreeMap::new(),
             proposals: HashMap::default(),
             order_last: 0,

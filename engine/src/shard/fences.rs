@@ -77,8 +77,14 @@ impl Shard {
         self.check_fences(partition);
     }
 
+    /// Serves those who wait for what has been followed now.
+    pub(super) fn check_waits(&mut self, now: Timestamp, partition: PartitionId) {
+        self.check_fences(partition);
+        self.check_rows(now, partition);
+    }
+
     /// Answers the fences that are passed.
-    pub(super) fn check_fences(&mut self, partition: PartitionId) {
+    fn check_fences(&mut self, partition: PartitionId) {
         let Some(state) = self.partition(partition) else {
             return;
         };
@@ -94,9 +100,9 @@ impl Shard {
         }
     }
 
-    fn has_applied(&self, chat: ChatHandle, offset: u64, followed: u64) -> bool {
+    pub(super) fn has_applied(&self, chat: ChatHandle, offset: u64, followed: u64) -> bool {
         self.chats
             .get(chat)
-            .is_none_or(|chat| followed >= offset && !chat.is_rereading())
+            .is_none_or(|chat| followed >= offset && chat.is_following())
     }
 }

@@ -37,7 +37,7 @@ impl Shard {
         if is_owned {
             state.outstanding = state.outstanding.saturating_sub(1);
         }
-        let has_fences = !state.fences.is_empty();
+        let is_awaited = state.is_awaited();
         if state.note_epoch(epoch, offset) {
             self.enter_epoch(partition, epoch);
         }
@@ -49,8 +49,8 @@ impl Shard {
         } else {
             self.follow_chat(now, partition, offset, time_ms, &record);
         }
-        if has_fences {
-            self.check_fences(partition);
+        if is_awaited {
+            self.check_waits(now, partition);
         }
         self.settle(now);
     }
@@ -108,7 +108,7 @@ impl Shard {
         let Some(known) = self.chats.get(chat) else {
             return;
         };
-        if known.partition != partition || known.is_rereading() {
+        if known.partition != partition || !known.is_following() {
             return;
         }
         match Entry::decode(record) {

@@ -73,7 +73,7 @@ impl Shard {
     fn give_back_mirrors(&mut self) {
         let idle = |chat: &Chat| chat.is_mirror() && chat.audience.is_empty();
         for chat in self.chats.handles(idle) {
-            self.drop_mirror(chat);
+            self.drop_mirror(self.now, chat);
         }
     }
 }

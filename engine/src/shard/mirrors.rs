@@ -1,12 +1,13 @@
 //! Chats of other shards: the first viewer asks for an image, the last one's leaving gives it back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use skein_wire::ids::{ChatHandle, ChatName, UserName};
 use skein_wire::request::Watch;
 
 use crate::audience::Audience;
-use crate::chat::{Chat, Mirror, Role};
+use crate::chat::{Chat, Mirror, Progress, Role};
 use crate::ids::{ConnectionId, PartitionId, ShardId};
 use crate::limits::{DEMAND_INTERVAL_MS, MIRROR_LINGER_MS};
 use crate::output::Output;
@@ -38,6 +39,7 @@ impl Shard {
         for asking in self.asking.values_mut() {
             asking.retain(|(other, _)| *other != connection);
         }
+        self.row_asks.retain(|_, (other, _)| *other != connection);
     }
 
     /// Another shard wants an image on behalf of a user. The watch is judged here and now.
@@ -46,20 +48,31 @@ impl Shard {
         let allowed = chat.filter(|chat| {
             self.is_serving && self.check_right(*chat, &user, Rights::WATCH).is_ok()
         });
-        let Some(image) = allowed.and_then(|chat| self.image(chat)) else {
-            self.post(from, Message::WatchRefused { chat: name, user });
-            return;
-        };
+        match allowed.and_then(|chat| self.image(chat)) {
+            Some(image) => self.send_image(from, image),
+            None => self.post(from, Message::WatchRefused { chat: name, user }),
+        }
+    }
+
+    /// Another shard's mirror has missed records.
+    pub(super) fn image_asked_again(&mut self, from: ShardId, chat: ChatHandle) {
+        if let Some(image) = self.image(chat) {
+            let renews = true;
+            self.send_image(from, Image { renews, ..image });
+        }
+    }
+
+    fn send_image(&mut self, to: ShardId, image: Image) {
         if let Some(owner) = self.chats.owner_mut(image.chat)
-            && !owner.mirrors.iter().any(|mirror| mirror.shard == from)
+            && !owner.mirrors.iter().any(|mirror| mirror.shard == to)
         {
             owner.mirrors.push(MirroredBy {
-                shard: from,
+                shard: to,
                 demand_ms: 0,
             });
         }
         self.stats.images_sent += 1;
-        self.post(from, Message::Image(Box::new(image)));
+        self.post(to, Message::Image(Box::new(image)));
     }
 
     /// The chat as of the last followed record, built at most once in a pass.
@@ -90,6 +103,7 @@ impl Shard {
             as_of,
             table,
             members,
+            renews: false,
         })
     }
 
@@ -104,6 +118,10 @@ impl Shard {
 
     /// An image came: from here on this shard follows the chat, and judges who may watch.
     pub(super) fn image_came(&mut self, now: Timestamp, from: ShardId, image: Image) {
+        if image.renews {
+            self.mirror_renewed(now, image);
+            return;
+        }
         let waiting = self.asking.remove(&image.name);
         let chat = image.chat;
         if self.chats.get(chat).is_none() {
@@ -145,7 +163,10 @@ impl Shard {
             demand_told_at: Timestamp(now.0.saturating_sub(DEMAND_INTERVAL_MS)),
             role: Role::Mirror(Mirror {
                 owner,
-                rereading_upto: is_behind.then_some(followed),
+                progress: match is_behind {
+                    true => Progress::Rereading { upto: followed },
+                    false => Progress::Following,
+                },
                 idle_since: now,
             }),
         });
@@ -156,6 +177,94 @@ impl Shard {
             self.emit(Output::Follow { partition, from });
         } else if is_behind {
             self.reread(partition, chat, as_of, followed);
+        }
+    }
+
+    /// Records of a partition before offset `next` are not in the log any more, and this shard has
+    /// not followed them. Its mirrors ask for new images, and show what they have until those are
+    /// here.
+    pub fn handle_overtaken(&mut self, now: Timestamp, partition: PartitionId, next: u64) {
+        self.tick(now);
+        if let Some(state) = self.partition(partition) {
+            // An older image that is still on its way has to be read on from its end, which fails.
+            state.followed = state.followed.max(next.saturating_sub(1));
+        }
+        let is_mirrored = |chat: &Chat| chat.partition == partition && chat.is_mirror();
+        for chat in self.chats.handles(is_mirrored) {
+            self.renew_mirror(chat);
+        }
+        self.settle(now);
+    }
+
+    /// A stretch of a [`Output::Reread`] is not whole in the log any more.
+    pub fn handle_reread_lost(&mut self, now: Timestamp, key: ChatHandle) {
+        self.tick(now);
+        self.renew_mirror(key);
+        self.settle(now);
+    }
+
+    fn renew_mirror(&mut self, chat: ChatHandle) {
+        let Some(known) = self.chats.get_mut(chat) else {
+            return;
+        };
+        if let Role::Mirror(mirror) = &mut known.role
+            && mirror.progress != Progress::Renewing
+        {
+            mirror.progress = Progress::Renewing;
+            let owner = mirror.owner;
+            self.post(owner, Message::ImageAsk { chat });
+        }
+    }
+
+    /// The image came that a mirror asked for which missed records: ends, members and rights that
+    /// it did not hear of act now.
+    fn mirror_renewed(&mut self, now: Timestamp, image: Image) {
+        let (chat, partition, as_of) = (image.chat, image.partition, image.as_of);
+        let Some(state) = self.partition(partition) else {
+            return;
+        };
+        let (followed, epoch) = (state.followed, state.epoch());
+        let Some(known) = self.chats.get_mut(chat) else {
+            return;
+        };
+        let Role::Mirror(mirror) = &mut known.role else {
+            return;
+        };
+        if mirror.progress != Progress::Renewing {
+            return;
+        }
+        let is_behind = followed > as_of;
+        mirror.progress = match is_behind {
+            true => Progress::Rereading { upto: followed },
+            false => Progress::Following,
+        };
+        known.table = Arc::unwrap_or_clone(image.table);
+        known.table.set_epoch(epoch);
+        known.members = image.members.iter().cloned().collect();
+        self.forget_later(chat);
+        self.revoke_unheard(now, chat);
+        self.fan_out.mark_changed(chat);
+        if is_behind {
+            self.reread(partition, chat, as_of, followed);
+        } else {
+            self.check_waits(now, partition);
+        }
+    }
+
+    /// Ends the watches of those who lost their right in records that were missed.
+    fn revoke_unheard(&mut self, now: Timestamp, chat: ChatHandle) {
+        let Some(known) = self.chats.get(chat) else {
+            return;
+        };
+        let users: BTreeSet<UserName> = self
+            .connections
+            .values()
+            .filter(|connection| connection.watches.contains_key(&chat))
+            .filter(|connection| !known.rights(&connection.user).has(Rights::WATCH))
+            .map(|connection| connection.user.clone())
+            .collect();
+        for user in users {
+            self.revoke_watches(now, chat, &user);
         }
     }
 
@@ -184,16 +293,16 @@ impl Shard {
         let Role::Mirror(mirror) = &mut known.role else {
             return;
         };
-        if mirror.rereading_upto != Some(upto) {
+        if mirror.progress != (Progress::Rereading { upto }) {
             return;
         }
         if followed > upto {
-            mirror.rereading_upto = Some(followed);
+            mirror.progress = Progress::Rereading { upto: followed };
             self.reread(partition, key, upto, followed);
         } else {
-            mirror.rereading_upto = None;
+            mirror.progress = Progress::Following;
             self.fan_out.mark_changed(key);
-            self.check_fences(partition);
+            self.check_waits(now, partition);
         }
         self.settle(now);
     }
@@ -249,7 +358,7 @@ impl Shard {
             .idle_mirror(chat)
             .is_some_and(|mirror| mirror.idle_since.plus_ms(MIRROR_LINGER_MS) <= now);
         if is_over {
-            self.drop_mirror(chat);
+            self.drop_mirror(now, chat);
         }
     }
 
@@ -262,7 +371,7 @@ impl Shard {
     }
 
     /// Gives a mirror back that has no viewers.
-    pub(super) fn drop_mirror(&mut self, chat: ChatHandle) {
+    pub(super) fn drop_mirror(&mut self, now: Timestamp, chat: ChatHandle) {
         let Some(owner) = self.idle_mirror(chat).map(|mirror| mirror.owner) else {
             return;
         };
@@ -279,7 +388,7 @@ impl Shard {
                 self.emit(Output::Unfollow { partition });
             }
         }
-        self.check_fences(partition);
+        self.check_waits(now, partition);
     }
 
     /// A shard mirrors a chat of ours no more.

@@ -58,6 +58,8 @@ impl Shard {
                 }
             }
             Message::WatchAsk { chat, user } => self.image_asked(from, chat, user),
+            Message::RowAsk { ask, chat, session } => self.row_asked(from, ask, chat, session),
+            Message::ImageAsk { chat } => self.image_asked_again(from, chat),
             Message::MirrorDropped { chat } => self.mirror_dropped(now, from, chat),
             Message::MirrorDemand { chat, interval_ms } => {
                 self.mirror_demands(now, from, chat, interval_ms);
@@ -83,6 +85,7 @@ impl Shard {
             } => self.demanded(connection, session, interval_ms),
             Message::Image(image) => self.image_came(now, from, *image),
             Message::WatchRefused { chat, user } => self.image_refused(&chat, &user),
+            Message::RowAt { ask, offset } => self.row_found(now, ask, offset),
             Message::Fence {
                 fence,
                 chat,

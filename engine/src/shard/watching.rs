@@ -97,7 +97,10 @@ impl Shard {
         if let Some(session) = watch.session
             && known.table.row(session).is_none()
         {
-            return Err(Self::not_found());
+            return match known.is_mirror() {
+                true => self.ask_row(connection, chat, session, watch),
+                false => Err(Self::not_found()),
+            };
         }
         let state = &self.partitions[usize::from(known.partition.0)];
         let context = CursorContext {

@@ -80,6 +80,10 @@ pub struct Rig {
     epochs: Vec<Vec<(u32, u64)>>,
     /// Next offset of every partition that a shard follows.
     positions: BTreeMap<(u16, u16), u64>,
+    /// Records before this offset are not read again.
+    pub cut: u64,
+    /// A shard that follows nothing for now.
+    pub deaf: Option<u16>,
     durable_told: Vec<u64>,
     held: VecDeque<(u16, ProposalId, Command)>,
     frames: BTreeMap<Peer, Vec<Update>>,
@@ -163,6 +167,8 @@ impl Rig {
             logs: (0..partitions).map(|_| Vec::new()).collect(),
             epochs: (0..partitions).map(|_| Vec::new()).collect(),
             positions: BTreeMap::new(),
+            cut: 0,
+            deaf: None,
             durable_told: vec![0; usize::from(partitions)],
             held: VecDeque::new(),
             frames: BTreeMap::new(),
@@ -286,7 +292,7 @@ impl Rig {
 
     /// One round of one shard, in the order in which a server does it. True if a message was moved
     /// or a record followed.
-    fn pass(&mut self, number: u16) -> bool {
+    pub fn pass(&mut self, number: u16) -> bool {
         let mut busy = self.carry(number);
         self.drain(number);
         busy |= self.follow(number);
@@ -437,6 +443,15 @@ impl Rig {
         self.settle();
     }
 
+    /// A shard comes to a partition's head without having seen what is before it: the log does not
+    /// have it any more.
+    pub fn overtake(&mut self, number: u16) {
+        let partition = self.partition();
+        let next = self.logs[usize::from(partition.0)].len() as u64 + 1;
+        self.positions.insert((number, partition.0), next);
+        self.shards[usize::from(number)].handle_overtaken(self.now, partition, next);
+    }
+
     fn reread(
         &mut self,
         number: u16,
@@ -453,6 +468,10 @@ impl Rig {
             .collect();
         let now = self.now;
         let shard = &mut self.shards[usize::from(number)];
+        if after + 1 < self.cut {
+            shard.handle_reread_lost(now, key);
+            return;
+        }
         for (offset, time_ms, record) in records {
             shard.follow_reread(now, partition, offset, time_ms, record.as_raw());
         }
@@ -460,6 +479,9 @@ impl Rig {
     }
 
     fn follow(&mut self, number: u16) -> bool {
+        if self.deaf == Some(number) {
+            return false;
+        }
         let mut busy = false;
         for ((_, partition), position) in self
             .positions

@@ -1,12 +1,14 @@
 //! Viewers: joining late, mirrors and their end, demand, slow ones, coming back.
 
 use skein_engine::limits::MIRROR_LINGER_MS;
+use skein_engine::request::{ChatReply, ChatRequest};
 use skein_wire::error::Code;
 use skein_wire::ids::{Cursor, RequestNumber};
-use skein_wire::request::{Delivery, Request, Unwatch, Watch};
-use skein_wire::update::Update;
+use skein_wire::request::{Delivery, Request, ShareStop, Unwatch, Watch};
+use skein_wire::update::{SessionState, Update};
 
-use crate::rig::{LOG, Peer, Rig};
+use crate::rig::{LOG, Peer, Rig, chat, user};
+use crate::viewer::Saw;
 
 fn demands(rig: &mut Rig, peer: Peer) -> Vec<u32> {
     rig.take_frames(peer)
@@ -65,9 +67,9 @@ fn a_second_chat_of_a_followed_partition_is_read_again_where_it_was_missed() {
         .find(|name| skein_engine::placement::partition_of(name, 4) == partition)
         .unwrap();
     for name in ["ana", "bob"] {
-        rig.ask(skein_engine::request::ChatRequest::PutMember {
+        rig.ask(ChatRequest::PutMember {
             chat: second.clone(),
-            user: crate::rig::user(name),
+            user: user(name),
             rights: 3,
         });
     }
@@ -110,6 +112,108 @@ fn a_second_chat_of_a_followed_partition_is_read_again_where_it_was_missed() {
     }
     let counters = rig.viewer(viewer).counters(shared.session);
     assert_eq!(counters, [2, 3, 4, 5], "the full batch has the newest");
+}
+
+#[test]
+fn a_mirror_that_missed_records_asks_for_all_of_it_at_once() {
+    let mut rig = Rig::new(2).with_members();
+    rig.put_member("cem", 3);
+    let (owner, other) = rig.owner_and_other();
+    let sender = rig.connect(owner, "ana");
+    let live = rig.share(sender, "one");
+    let stopped = rig.share(sender, "two");
+    rig.send_point(sender, live.share, 1);
+    let (kept, lost) = (rig.connect(other, "bob"), rig.connect(other, "cem"));
+    rig.watch_from(kept, None, Delivery::Latest);
+    rig.watch(lost);
+    rig.deaf = Some(other);
+    rig.send_point(sender, live.share, 2);
+    rig.send(
+        sender,
+        Request::ShareStop(ShareStop {
+            request: RequestNumber(9),
+            share: stopped.share,
+        }),
+    );
+    let (removal, reply) = rig.ask(ChatRequest::RemoveMember {
+        chat: chat(),
+        user: user("cem"),
+    });
+    assert_eq!(reply, None, "a shard has not heard of it");
+    rig.deaf = None;
+    rig.overtake(other);
+    assert_eq!(rig.replies.get(&removal), None, "nor has it now");
+    // Nothing changes, and yet it comes to what the owner has.
+    rig.settle();
+    assert_eq!(rig.viewer(kept).counters(live.session), [1, 2]);
+    let end = Saw::State(stopped.session, SessionState::Stopped);
+    assert_eq!(rig.viewer(kept).saw.last(), Some(&end));
+    let frames = rig.take_frames(lost);
+    let ended = frames.iter().any(
+        |update| matches!(update, Update::WatchEnded(it) if it.code == Code::MembershipRevoked),
+    );
+    assert!(ended, "{frames:?}");
+    let applied = Some(&Ok(ChatReply::Done { durable: true }));
+    assert_eq!(rig.replies.get(&removal), applied);
+    rig.send_point(sender, live.share, 3);
+    assert_eq!(rig.viewer(kept).counters(live.session), [1, 2, 3]);
+}
+
+#[test]
+fn records_that_come_while_a_mirror_is_renewed_are_not_missed() {
+    for is_cut_again in [false, true] {
+        let mut rig = Rig::new(2).with_members();
+        let (owner, other) = rig.owner_and_other();
+        let sender = rig.connect(owner, "ana");
+        let shared = rig.share(sender, "");
+        let viewer = rig.connect(other, "bob");
+        rig.watch_from(viewer, None, Delivery::Latest);
+        rig.deaf = Some(other);
+        rig.send_point(sender, shared.share, 1);
+        rig.deaf = None;
+        rig.overtake(other);
+        // The owner makes the image; before it arrives, a point is appended and followed.
+        rig.carry(other);
+        rig.rings_are_full = true;
+        rig.send_point(sender, shared.share, 2);
+        if is_cut_again {
+            rig.cut = u64::MAX;
+        }
+        rig.rings_are_full = false;
+        rig.settle();
+        assert_eq!(rig.viewer(viewer).counters(shared.session).last(), Some(&2));
+    }
+}
+
+#[test]
+fn a_session_that_a_mirror_has_not_followed_yet_can_be_watched() {
+    let mut rig = Rig::new(2).with_members();
+    let (owner, other) = rig.owner_and_other();
+    let first = rig.connect(other, "bob");
+    rig.watch(first);
+    let sender = rig.connect(owner, "ana");
+    rig.deaf = Some(other);
+    let shared = rig.share(sender, "");
+    let Request::Watch(mut watch) = Rig::watch_frame(None, Delivery::Every) else {
+        unreachable!();
+    };
+    watch.session = Some(shared.session);
+    let viewer = rig.connect(other, "bob");
+    rig.expect_viewer(viewer);
+    rig.send(viewer, Request::Watch(watch.clone()));
+    assert_eq!(rig.take_refusal(viewer), None, "it waits");
+    let gone = rig.connect(other, "bob");
+    rig.send(gone, Request::Watch(watch.clone()));
+    rig.disconnect(gone);
+    rig.deaf = None;
+    rig.settle();
+    rig.send_point(sender, shared.share, 1);
+    assert_eq!(rig.viewer(viewer).counters(shared.session), [1]);
+    // One that there is not is refused, without waiting for anything.
+    rig.deaf = Some(other);
+    watch.session = Some(skein_wire::ids::SessionId(12_345));
+    rig.send(viewer, Request::Watch(watch));
+    assert_eq!(rig.take_refusal(viewer), Some(Code::NotFound));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use skein_engine::output::Output;
 use skein_engine::record::RawRecord;
 use skein_engine::shard::Shard;
 use skein_engine::time::Timestamp;
-use skein_log::{Batch, Durability, ReadError, Reader, RecordRef};
+use skein_log::{Batch, Durability, Reader, RecordRef};
 use skein_wire::ids::ChatHandle;
 
 use crate::shard::appends::Appends;
@@ -246,8 +246,14 @@ impl Core {
         let mut reader = self.readers[usize::from(partition.0)].clone();
         reader.seek(after + 1);
         while reader.position() <= upto {
-            let Ok(Some(batch)) = reader.next_batch() else {
-                break;
+            let batch = match reader.next_batch() {
+                Ok(Some(batch)) => batch,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(partition = partition.0, %error, "a chat is asked for again");
+                    self.engine.handle_reread_lost(now, key);
+                    return;
+                }
             };
             let time_ms = batch.append_time();
             for (offset, record) in batch.records() {
@@ -288,14 +294,10 @@ fn follow_partition(engine: &mut Shard, now: Timestamp, follower: &mut Follower)
         match reader.next_batch() {
             Ok(Some(batch)) => follow_batch(engine, now, partition, epoch, &batch),
             Ok(None) => return false,
-            // The reader stands behind what is missing; a mirror that missed a change shows the
-            // one after it.
-            Err(error @ (ReadError::Gap { .. } | ReadError::Truncated { .. })) => {
-                tracing::error!(partition = partition.0, %error, "a follower was overtaken");
-            }
+            // The reader stands behind what is missing; mirrors ask their owners for all of it.
             Err(error) => {
-                tracing::error!(partition = partition.0, %error, "a partition cannot be followed");
-                return false;
+                tracing::error!(partition = partition.0, %error, "a follower missed records");
+                engine.handle_overtaken(now, partition, reader.position());
             }
         }
     }
