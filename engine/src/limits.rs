@@ -39,6 +39,10 @@ pub const BINDINGS_PER_SESSION_MAX: usize = 4;
 /// Requests of one connection that wait for an answer. More are refused (`limit_reached`).
 pub const REQUESTS_WAITING_PER_CONNECTION_MAX: usize = 32;
 
+/// Milliseconds that the end of a session waits for its last durable acknowledgement: some syncs of a
+/// slow disk, and far less than a client waits for its stop.
+pub const DURABLE_LAST_MS_MAX: u64 = 2_000;
+
 /// Verdicts kept for one connection and session until the next `Accepted`; one more sends it.
 pub const VERDICTS_HELD_MAX: usize = 64;
 

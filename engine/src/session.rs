@@ -11,6 +11,7 @@ use skein_wire::point::{Payload, Point};
 use skein_wire::update::SessionState;
 
 use crate::binding::Binding;
+use crate::caller::Caller;
 use crate::counter_window::CounterWindow;
 use crate::ids::{ConnectionId, RequestId, ShardId};
 use crate::journal::Entry;
@@ -69,6 +70,11 @@ pub(crate) struct Session {
     pub api_waits: Vec<ApiWait>,
     /// It is over, and its last record is on its way to the log.
     pub ended: Option<SessionState>,
+    /// Its last record came back from the log.
+    pub end_followed: Option<SessionState>,
+    /// Who asked for its end, and whether the end is durable: they are told after the last
+    /// acknowledgement.
+    pub end_callers: Vec<(Caller, bool)>,
     /// The timer of its life that counts is set for this moment.
     pub life_timer_at: Timestamp,
     /// The timer of its acknowledgements that counts is set for this moment.
@@ -95,6 +101,8 @@ impl Session {
             durable_waits: 0,
             api_waits: Vec::new(),
             ended: None,
+            end_followed: None,
+            end_callers: Vec::new(),
             life_timer_at: Timestamp::NEVER,
             ack_timer_at: Timestamp::NEVER,
             heard_at: now,
@@ -150,6 +158,11 @@ impl Session {
             return Err(Code::WrongSealing);
         }
         Ok(())
+    }
+
+    /// Whether a durable acknowledgement is still to come.
+    pub fn owes_durable(&self) -> bool {
+        !self.durable_marks.is_empty() || self.durable_waits > 0
     }
 
     /// Whether one more point can be promised to be durable.

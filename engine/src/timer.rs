@@ -20,6 +20,11 @@ pub(crate) enum Timer {
         session: SessionId,
         at: Timestamp,
     },
+    /// The end of a session has waited long enough for its last durable acknowledgement.
+    EndTold {
+        chat: ChatHandle,
+        session: SessionId,
+    },
     /// A token's time may be over.
     Token(ConnectionId),
     /// A mirror may have been without viewers for long enough.

@@ -55,6 +55,7 @@ impl Shard {
         let now = self.now;
         for ((chat, session), counter) in told {
             self.acknowledge(now, chat, session, now, counter);
+            self.durable_told(chat, session);
         }
         self.settle(now);
     }

@@ -9,10 +9,12 @@ use skein_wire::update::SessionState;
 use crate::caller::Caller;
 use crate::command::Command;
 use crate::journal::Entry;
+use crate::limits::DURABLE_LAST_MS_MAX;
 use crate::obligation::Purpose;
 use crate::peer_message::{Answer, Message, Target};
 use crate::shard::Shard;
 use crate::time::Timestamp;
+use crate::timer::Timer;
 
 impl Shard {
     /// Somebody ends a session. Ending one that is over is met too.
@@ -38,7 +40,24 @@ impl Shard {
         let order = owner.and_then(|owner| owner.ending.get(&target.session).copied());
         match order.and_then(|order| self.obligations.get_mut(&order)) {
             Some(obligation) => obligation.callers.push(caller),
-            None => self.answer(caller, Ok(Answer::Done { durable: true })),
+            None => self.answer_end(target.chat, target.session, caller, true),
+        }
+    }
+
+    /// An end is met. A connection hears of it after the last acknowledgement of its points.
+    pub(super) fn answer_end(
+        &mut self,
+        chat: ChatHandle,
+        id: SessionId,
+        caller: Caller,
+        durable: bool,
+    ) {
+        let session = self.chats.session_mut(chat, id);
+        match session.filter(|session| session.owes_durable()) {
+            Some(session) if matches!(caller, Caller::Connection { .. }) => {
+                session.end_callers.push((caller, durable));
+            }
+            _ => self.answer(caller, Ok(Answer::Done { durable })),
         }
     }
 
@@ -56,6 +75,10 @@ impl Shard {
         };
         session.ended = Some(why);
         session.state = why;
+        if session.owes_durable() {
+            let (at, session) = (now.plus_ms(DURABLE_LAST_MS_MAX), id);
+            self.wheel.set(at, Timer::EndTold { chat, session });
+        }
         match why {
             SessionState::Expired => self.stats.sessions_expired += 1,
             SessionState::Revoked => self.stats.sessions_revoked += 1,
@@ -103,7 +126,8 @@ impl Shard {
     }
 
     /// The last row of a session came back from the log. Everything before it did, so that this is
-    /// the moment to tell its senders the last they will hear of it.
+    /// the moment to tell its senders the last they will hear of it, unless points that are to be
+    /// durable are not yet.
     pub(super) fn end_followed(
         &mut self,
         now: Timestamp,
@@ -112,19 +136,50 @@ impl Shard {
         state: SessionState,
     ) {
         self.acknowledge(now, chat, id, Timestamp::NEVER, Counter(0));
-        let Some(owner) = self.chats.owner_mut(chat) else {
+        let Some(session) = self.chats.session_mut(chat, id) else {
             return;
         };
-        let Some(session) = owner.sessions.remove(&id) else {
+        session.end_followed = Some(state);
+        // What has not come back by now was dropped on the way.
+        session.durable_marks.clear();
+        if !session.owes_durable() {
+            self.tell_end(chat, id);
+        }
+    }
+
+    /// A durable acknowledgement of a session is out; if it was the last one of an ended session,
+    /// the end is told.
+    pub(super) fn durable_told(&mut self, chat: ChatHandle, id: SessionId) {
+        let session = self.chats.session_mut(chat, id);
+        if session.is_some_and(|it| it.end_followed.is_some() && !it.owes_durable()) {
+            self.tell_end(chat, id);
+        }
+    }
+
+    /// Tells of a session's end; one whose last row is here is forgotten then.
+    pub(super) fn tell_end(&mut self, chat: ChatHandle, id: SessionId) {
+        let Some(session) = self.chats.session_mut(chat, id) else {
             return;
         };
-        for binding in session.bindings {
-            let message = Message::ShareEnded {
-                connection: binding.connection,
-                session: id,
-                state,
-            };
-            self.post(binding.shard, message);
+        // It waits no longer, for whatever may still come.
+        session.durable_marks.clear();
+        session.durable_waits = 0;
+        let callers = std::mem::take(&mut session.end_callers);
+        if let Some(state) = session.end_followed
+            && let Some(owner) = self.chats.owner_mut(chat)
+            && let Some(session) = owner.sessions.remove(&id)
+        {
+            for binding in session.bindings {
+                let message = Message::ShareEnded {
+                    connection: binding.connection,
+                    session: id,
+                    state,
+                };
+                self.post(binding.shard, message);
+            }
+        }
+        for (caller, durable) in callers {
+            self.answer(caller, Ok(Answer::Done { durable }));
         }
     }
 
@@ -140,7 +195,7 @@ impl Shard {
         let Some(session) = self.chats.session_mut(chat, id) else {
             return;
         };
-        if session.life_timer_at != at {
+        if session.life_timer_at != at || session.ended.is_some() {
             return;
         }
         session.life_timer_at = Timestamp::NEVER;

@@ -12,7 +12,7 @@ use crate::limits::PROPOSAL_RETRY_MS;
 use crate::obligation::{MemberChange, Obligation, Purpose};
 use crate::output::Output;
 use crate::owner::Starting;
-use crate::peer_message::{Answer, Start};
+use crate::peer_message::Start;
 use crate::rights::Rights;
 use crate::shard::Shard;
 use crate::time::Timestamp;
@@ -142,9 +142,10 @@ impl Shard {
             return;
         };
         match &obligation.purpose {
-            Purpose::End { .. } => {
+            Purpose::End { session, .. } => {
+                let (session, chat) = (*session, obligation.chat.unwrap_or_default());
                 for caller in std::mem::take(&mut obligation.callers) {
-                    self.answer(caller, Ok(Answer::Done { durable: false }));
+                    self.answer_end(chat, session, caller, false);
                 }
             }
             Purpose::Member(change) if change.grants => {
@@ -219,7 +220,7 @@ impl Shard {
                 }
                 self.end(now, chat, session, why);
                 for caller in obligation.callers {
-                    self.answer(caller, Ok(Answer::Done { durable: true }));
+                    self.answer_end(chat, session, caller, true);
                 }
             }
             _ => {}

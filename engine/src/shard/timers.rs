@@ -40,6 +40,7 @@ impl Shard {
         match timer {
             Timer::Life { chat, session, at } => self.life_due(now, chat, session, at),
             Timer::Ack { chat, session, at } => self.ack_due(now, chat, session, at),
+            Timer::EndTold { chat, session } => self.tell_end(chat, session),
             Timer::Token(connection) => self.token_over(now, connection),
             Timer::MirrorIdle(chat) => self.mirror_idle(now, chat),
             Timer::Demand(chat) => self.demand_changed(now, chat),

@@ -311,7 +311,14 @@ impl Rig {
         }
         self.shards[usize::from(number)].handle_timeout(self.now);
         self.drain(number);
-        busy
+        busy | self.has_messages(number)
+    }
+
+    /// Whether messages of a shard wait that can be moved.
+    fn has_messages(&self, from: u16) -> bool {
+        let from = &self.shards[usize::from(from)];
+        let mut to = (0..self.shards.len() as u16).map(ShardId);
+        !self.rings_are_full && to.any(|to| from.has_peer_messages(to))
     }
 
     /// Moves the messages of a shard to the others.

@@ -1,11 +1,12 @@
 //! Points: acknowledgements, verdicts, history, durability, conflation.
 
+use skein_engine::limits::DURABLE_LAST_MS_MAX;
 use skein_engine::request::{Actor, ChatReply, ChatRequest, PointsRequest};
 use skein_wire::error::Code;
-use skein_wire::ids::{Counter, ShareNumber};
+use skein_wire::ids::{Counter, RequestNumber, ShareNumber};
 use skein_wire::point::{Payload, Point};
-use skein_wire::request::{Heartbeat, Request, SharePoint, SharePoints};
-use skein_wire::update::Verdict;
+use skein_wire::request::{Heartbeat, Request, SharePoint, SharePoints, ShareStop};
+use skein_wire::update::{Update, Verdict};
 
 use crate::rig::{Peer, Rig, chat, point, user};
 
@@ -178,6 +179,83 @@ fn durable_is_said_only_when_it_is() {
     assert!(reply.durable);
     assert_eq!((reply.accepted, reply.counter_last), (1, Counter(2)));
     assert_eq!(reply.verdicts.len(), 1);
+}
+
+/// What a sender is told at its end, in order.
+fn farewell(rig: &mut Rig, sender: Peer) -> Vec<String> {
+    let frames = rig.take_frames(sender).into_iter();
+    let told = frames.filter_map(|update| match update {
+        Update::Accepted(it) if it.durable.0 > 0 => Some(format!("durable {}", it.durable)),
+        Update::ShareEnded(it) => Some(format!("ended {}", it.state.name())),
+        Update::Done(it) => Some(format!("done, durable {}", it.durable)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn a_stop_right_behind_a_durable_point_loses_no_acknowledgement() {
+    for owner_holds_it in [false, true] {
+        let mut rig = Rig::new(2).with_members();
+        let (owner, other) = rig.owner_and_other();
+        let sender = rig.connect(if owner_holds_it { owner } else { other }, "ana");
+        let share = rig.share(sender, "").share;
+        let durable = |counter| {
+            Request::Point(SharePoint {
+                share,
+                durable: true,
+                point: point(counter),
+            })
+        };
+        let stop = Request::ShareStop(ShareStop {
+            request: RequestNumber(9),
+            share,
+        });
+        rig.holds_durable = true;
+        rig.send(sender, durable(1));
+        rig.send_only(sender, durable(2));
+        rig.send(sender, stop);
+        assert_eq!(farewell(&mut rig, sender), [] as [&str; 0]);
+        rig.holds_durable = false;
+        rig.settle();
+        assert_eq!(
+            farewell(&mut rig, sender),
+            ["durable 2", "ended stopped", "done, durable true"]
+        );
+        // And it was told once.
+        rig.advance(DURABLE_LAST_MS_MAX);
+        assert_eq!(farewell(&mut rig, sender), [] as [&str; 0]);
+    }
+}
+
+#[test]
+fn an_end_does_not_wait_for_ever_for_a_disk() {
+    let mut rig = Rig::new(2).with_members();
+    let (sender, share, _) = sharing(&mut rig);
+    rig.holds_durable = true;
+    rig.send_only(
+        sender,
+        Request::Point(SharePoint {
+            share,
+            durable: true,
+            point: point(1),
+        }),
+    );
+    rig.send(
+        sender,
+        Request::ShareStop(ShareStop {
+            request: RequestNumber(9),
+            share,
+        }),
+    );
+    rig.advance(DURABLE_LAST_MS_MAX);
+    assert_eq!(
+        farewell(&mut rig, sender),
+        ["ended stopped", "done, durable true"]
+    );
+    assert!(rig.live_sessions().is_empty());
+    rig.holds_durable = false;
+    rig.settle();
 }
 
 #[test]
