@@ -23,8 +23,13 @@ pub const MIRROR_LINGER_MS: u64 = 30_000;
 /// Milliseconds within which every shard must have applied a revocation.
 pub const FENCE_MS_MAX: u64 = 1_000;
 
-/// Milliseconds between two tries to make a restrictive command durable.
-pub const PROPOSAL_RETRY_MS: u64 = 1_000;
+/// Milliseconds at most until a restrictive command whose promise was refused is proposed again; twice
+/// as many after each further refusal.
+pub const PROPOSAL_RETRY_MS_MIN: u64 = 1_000;
+
+/// Milliseconds between two tries at most: a control log that is out of order for an hour is not
+/// flooded, and the promise is made soon after it is mended.
+pub const PROPOSAL_RETRY_MS_MAX: u64 = 8_000;
 
 /// Milliseconds without a byte after which a client should ask (`Ping`): a dead server shows in 15 s.
 pub const KEEP_ALIVE_MS: u32 = 10_000;
@@ -133,5 +138,6 @@ const _: () = assert!(
     HEARTBEAT_LOG_MS < 30_000,
     "a logged heartbeat must come before stale"
 );
+const _: () = assert!(PROPOSAL_RETRY_MS_MIN <= PROPOSAL_RETRY_MS_MAX);
 const _: () = assert!(OUTBOX_MESSAGES_SOFT < OUTBOX_MESSAGES_MAX);
 const _: () = assert!(VERDICTS_HELD_MAX <= skein_wire::limits::VERDICTS_MAX);

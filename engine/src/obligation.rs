@@ -9,6 +9,7 @@ use skein_wire::ids::{ChatHandle, SessionId, UserName};
 use crate::caller::Caller;
 use crate::command::Command;
 use crate::ids::{ProposalId, ShardId};
+use crate::limits::{PROPOSAL_RETRY_MS_MAX, PROPOSAL_RETRY_MS_MIN};
 use crate::rights::Rights;
 use crate::time::Timestamp;
 
@@ -23,6 +24,8 @@ pub(crate) struct Obligation {
     pub callers: Vec<Caller>,
     /// Its proposal, while one is on its way.
     pub in_flight: Option<ProposalId>,
+    /// How often it was refused.
+    pub refusals: u32,
 }
 
 /// What the command is for.
@@ -71,6 +74,16 @@ impl Obligation {
         }
     }
 
+    /// Milliseconds until it is proposed again. `spread` says where between a half and the whole of
+    /// the interval, so that commands which were refused together do not come back together.
+    pub fn retry_ms(&self, spread: u64) -> u64 {
+        let doublings = self.refusals.saturating_sub(1).min(u64::BITS - 1);
+        let interval = PROPOSAL_RETRY_MS_MIN
+            .saturating_mul(1 << doublings)
+            .min(PROPOSAL_RETRY_MS_MAX);
+        interval / 2 + spread % (interval / 2 + 1)
+    }
+
     /// The change of this user's rights, if it is one.
     pub fn change_of(&self, user: &UserName) -> Option<&MemberChange> {
         match &self.purpose {
@@ -93,6 +106,41 @@ impl MemberChange {
             fences: Vec::new(),
             fence_until: Timestamp::NEVER,
             ended: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_come_at_twice_the_interval_up_to_a_bound() {
+        let mut obligation = Obligation {
+            command: Command::EndSession {
+                chat: "harbour".to_owned(),
+                session: 1,
+                state: 3,
+                at_ms: 0,
+            },
+            chat: None,
+            purpose: Purpose::Start {
+                session: SessionId(1),
+            },
+            callers: Vec::new(),
+            in_flight: None,
+            refusals: 0,
+        };
+        for (refusals, longest) in [
+            (1, PROPOSAL_RETRY_MS_MIN),
+            (2, 2 * PROPOSAL_RETRY_MS_MIN),
+            (3, 4 * PROPOSAL_RETRY_MS_MIN),
+            (10, PROPOSAL_RETRY_MS_MAX),
+            (u32::MAX, PROPOSAL_RETRY_MS_MAX),
+        ] {
+            obligation.refusals = refusals;
+            assert_eq!(obligation.retry_ms(0), longest / 2, "{refusals}");
+            assert_eq!(obligation.retry_ms(longest / 2), longest, "{refusals}");
         }
     }
 }

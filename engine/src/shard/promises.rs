@@ -8,7 +8,6 @@ use crate::caller::Caller;
 use crate::chat_event::{ChatEvent, What};
 use crate::command::Command;
 use crate::ids::ProposalId;
-use crate::limits::PROPOSAL_RETRY_MS;
 use crate::obligation::{MemberChange, Obligation, Purpose};
 use crate::output::Output;
 use crate::owner::Starting;
@@ -74,6 +73,7 @@ impl Shard {
             purpose,
             callers,
             in_flight: None,
+            refusals: 0,
         };
         self.obligations.insert(order, obligation);
         self.submit(order);
@@ -120,8 +120,11 @@ impl Shard {
     }
 
     fn retry_later(&mut self, now: Timestamp, order: u64) {
-        let at = now.plus_ms(PROPOSAL_RETRY_MS);
-        self.wheel.set(at, Timer::Retry(order));
+        let spread = self.random.next_u64();
+        if let Some(obligation) = self.obligations.get(&order) {
+            let at = now.plus_ms(obligation.retry_ms(spread));
+            self.wheel.set(at, Timer::Retry(order));
+        }
     }
 
     fn rejected(&mut self, now: Timestamp, order: u64, code: Code) {
@@ -129,6 +132,7 @@ impl Shard {
             return;
         };
         obligation.in_flight = None;
+        obligation.refusals = obligation.refusals.saturating_add(1);
         if obligation.is_restrictive() {
             self.retry_later(now, order);
             self.restriction_rejected(order, code);
@@ -288,6 +292,7 @@ impl Shard {
             purpose,
             callers: Vec::new(),
             in_flight: None,
+            refusals: 0,
         };
         self.obligations.insert(self.order_last, obligation);
         Some(self.order_last)

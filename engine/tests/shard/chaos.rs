@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skein_engine::limits::PROPOSAL_RETRY_MS_MAX;
 use skein_engine::request::{Actor, ChatReply, ChatRequest};
 use skein_wire::ids::{SessionId, ShareNumber};
 use skein_wire::request::{Delivery, Request, ShareStop};
@@ -245,7 +246,7 @@ impl World {
         self.rig.work_control();
         self.rig.settle();
         // Long enough for every retry and every told state, too short for anything to grow stale.
-        self.rig.advance(5_000);
+        self.rig.advance(PROPOSAL_RETRY_MS_MAX + 1_000);
         self.collect();
     }
 

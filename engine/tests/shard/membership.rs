@@ -1,6 +1,7 @@
 //! Rights: what is taken away acts at once and everywhere, what is given when it is durable.
 
 use skein_engine::command::Command;
+use skein_engine::limits::PROPOSAL_RETRY_MS_MAX;
 use skein_engine::request::{ChatReply, ChatRequest};
 use skein_wire::error::Code;
 use skein_wire::ids::SessionId;
@@ -158,6 +159,23 @@ fn a_removal_that_is_not_durable_acts_and_is_repeated() {
     rig.advance(1_000);
     let members = &rig.control_state.chat("harbour").unwrap().members;
     assert!(!members.contains_key("ana"));
+}
+
+#[test]
+fn a_control_log_that_is_out_of_order_for_long_is_not_flooded() {
+    let mut rig = Rig::new(1).with_members();
+    rig.control = Control::Reject;
+    rig.remove_member("ana");
+    let before = rig.shards[0].stats().proposals;
+    const HOUR_MS: u64 = 60 * 60 * 1_000;
+    rig.advance(HOUR_MS);
+    let tries = rig.shards[0].stats().proposals - before;
+    let most = 2 * HOUR_MS / PROPOSAL_RETRY_MS_MAX + 10;
+    assert!((100..most).contains(&tries), "{tries} tries in an hour");
+    rig.control = Control::Commit;
+    rig.advance(PROPOSAL_RETRY_MS_MAX);
+    let members = &rig.control_state.chat("harbour").unwrap().members;
+    assert!(!members.contains_key("ana"), "the promise is made soon");
 }
 
 #[test]
