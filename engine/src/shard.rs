@@ -33,6 +33,7 @@ mod peers;
 mod points;
 mod promises;
 mod recovery;
+mod renewal;
 mod rows;
 mod sharing;
 mod starting;

@@ -1,6 +1,5 @@
 //! Chats of other shards: the first viewer asks for an image, the last one's leaving gives it back.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use skein_wire::ids::{ChatHandle, ChatName, UserName};
@@ -180,95 +179,13 @@ impl Shard {
         }
     }
 
-    /// Records of a partition before offset `next` are not in the log any more, and this shard has
-    /// not followed them. Its mirrors ask for new images, and show what they have until those are
-    /// here.
-    pub fn handle_overtaken(&mut self, now: Timestamp, partition: PartitionId, next: u64) {
-        self.tick(now);
-        if let Some(state) = self.partition(partition) {
-            // An older image that is still on its way has to be read on from its end, which fails.
-            state.followed = state.followed.max(next.saturating_sub(1));
-        }
-        let is_mirrored = |chat: &Chat| chat.partition == partition && chat.is_mirror();
-        for chat in self.chats.handles(is_mirrored) {
-            self.renew_mirror(chat);
-        }
-        self.settle(now);
-    }
-
-    /// A stretch of a [`Output::Reread`] is not whole in the log any more.
-    pub fn handle_reread_lost(&mut self, now: Timestamp, key: ChatHandle) {
-        self.tick(now);
-        self.renew_mirror(key);
-        self.settle(now);
-    }
-
-    fn renew_mirror(&mut self, chat: ChatHandle) {
-        let Some(known) = self.chats.get_mut(chat) else {
-            return;
-        };
-        if let Role::Mirror(mirror) = &mut known.role
-            && mirror.progress != Progress::Renewing
-        {
-            mirror.progress = Progress::Renewing;
-            let owner = mirror.owner;
-            self.post(owner, Message::ImageAsk { chat });
-        }
-    }
-
-    /// The image came that a mirror asked for which missed records: ends, members and rights that
-    /// it did not hear of act now.
-    fn mirror_renewed(&mut self, now: Timestamp, image: Image) {
-        let (chat, partition, as_of) = (image.chat, image.partition, image.as_of);
-        let Some(state) = self.partition(partition) else {
-            return;
-        };
-        let (followed, epoch) = (state.followed, state.epoch());
-        let Some(known) = self.chats.get_mut(chat) else {
-            return;
-        };
-        let Role::Mirror(mirror) = &mut known.role else {
-            return;
-        };
-        if mirror.progress != Progress::Renewing {
-            return;
-        }
-        let is_behind = followed > as_of;
-        mirror.progress = match is_behind {
-            true => Progress::Rereading { upto: followed },
-            false => Progress::Following,
-        };
-        known.table = Arc::unwrap_or_clone(image.table);
-        known.table.set_epoch(epoch);
-        known.members = image.members.iter().cloned().collect();
-        self.forget_later(chat);
-        self.revoke_unheard(now, chat);
-        self.fan_out.mark_changed(chat);
-        if is_behind {
-            self.reread(partition, chat, as_of, followed);
-        } else {
-            self.check_waits(now, partition);
-        }
-    }
-
-    /// Ends the watches of those who lost their right in records that were missed.
-    fn revoke_unheard(&mut self, now: Timestamp, chat: ChatHandle) {
-        let Some(known) = self.chats.get(chat) else {
-            return;
-        };
-        let users: BTreeSet<UserName> = self
-            .connections
-            .values()
-            .filter(|connection| connection.watches.contains_key(&chat))
-            .filter(|connection| !known.rights(&connection.user).has(Rights::WATCH))
-            .map(|connection| connection.user.clone())
-            .collect();
-        for user in users {
-            self.revoke_watches(now, chat, &user);
-        }
-    }
-
-    fn reread(&mut self, partition: PartitionId, key: ChatHandle, after: u64, upto: u64) {
+    pub(super) fn reread(
+        &mut self,
+        partition: PartitionId,
+        key: ChatHandle,
+        after: u64,
+        upto: u64,
+    ) {
         self.emit(Output::Reread {
             partition,
             key,

@@ -9,7 +9,8 @@ use skein_wire::ids::{SessionId, ShareNumber};
 use skein_wire::request::{Delivery, Request, ShareStop};
 use skein_wire::update::Update;
 
-use crate::rig::{Control, Peer, Rig, chat};
+use crate::peer::Peer;
+use crate::rig::{Control, Rig, chat};
 use crate::viewer::Saw;
 
 /// Seeds of one run; a failing one is printed.

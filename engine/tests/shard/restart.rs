@@ -6,7 +6,8 @@ use skein_wire::ids::{RequestNumber, SessionId};
 use skein_wire::request::{Delivery, Request, ShareResume, ShareStop};
 use skein_wire::update::{SessionState, Shared, Update};
 
-use crate::rig::{Control, Peer, Rig, chat, user};
+use crate::peer::Peer;
+use crate::rig::{Control, Rig, chat, user};
 
 fn resume(rig: &mut Rig, peer: Peer, session: SessionId) -> Result<Shared, Code> {
     rig.send(

@@ -13,8 +13,6 @@ use skein_engine::placement::{owner_of, partition_of};
 use skein_engine::record::OwnedRecord;
 use skein_engine::request::{Actor, ChatReply, ChatRequest, ChatResult, StartRequest};
 use skein_engine::shard::{Shard, ShardConfig};
-use skein_engine::shared_batch::SharedBatch;
-use skein_engine::sink::{Offer, Sink};
 use skein_engine::time::Timestamp;
 use skein_wire::batch::Batch;
 use skein_wire::error::Code;
@@ -28,6 +26,8 @@ use skein_wire::request::{Delivery, Request, SharePoint, SharePoints, ShareStart
 use skein_wire::splitter::split_first_shared;
 use skein_wire::update::{Accepted, Shared, Update, Watching};
 
+use crate::peer::Peer;
+use crate::sink::NaiveSink;
 use crate::viewer::Viewer;
 
 /// Identity of the log.
@@ -35,13 +35,6 @@ pub const LOG: u64 = 7;
 
 /// Passes after which a rig that has not come to rest is taken to be running in circles.
 const PASSES_MAX: usize = 10_000;
-
-/// A connection: its shard and its number there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Peer {
-    pub shard: u16,
-    pub number: u64,
-}
 
 /// What the control log does with proposals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,28 +87,6 @@ pub struct Rig {
     connections: u64,
     requests: u64,
     starts: u64,
-}
-
-struct NaiveSink<'a> {
-    shard: u16,
-    stalled: &'a [Peer],
-    taken: Vec<(Peer, Bytes)>,
-}
-
-impl Sink for NaiveSink<'_> {
-    fn offer(&mut self, connection: ConnectionId, _: ViewerId, batch: &SharedBatch) -> Offer {
-        let peer = Peer {
-            shard: self.shard,
-            number: connection.0,
-        };
-        if self.stalled.contains(&peer) {
-            return Offer::Full;
-        }
-        self.taken.push((peer, batch.frames()));
-        Offer::Sent
-    }
-
-    fn offer_head(&mut self, _: ConnectionId, _: &Bytes) {}
 }
 
 /// Names and values that scenarios use all the time.

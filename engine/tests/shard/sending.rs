@@ -8,7 +8,8 @@ use skein_wire::point::{Payload, Point};
 use skein_wire::request::{Heartbeat, Request, SharePoint, SharePoints, ShareStop};
 use skein_wire::update::{Update, Verdict};
 
-use crate::rig::{Peer, Rig, chat, point, user};
+use crate::peer::Peer;
+use crate::rig::{Rig, chat, point, user};
 
 fn sharing(rig: &mut Rig) -> (Peer, ShareNumber, skein_wire::ids::SessionId) {
     let (_, other) = rig.owner_and_other();

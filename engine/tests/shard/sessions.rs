@@ -6,7 +6,8 @@ use skein_wire::ids::{RequestNumber, ShareNumber};
 use skein_wire::request::{Heartbeat, Request, ShareExtend, ShareResume, ShareStop};
 use skein_wire::update::{SessionState, Update};
 
-use crate::rig::{Control, Peer, Rig, chat, user};
+use crate::peer::Peer;
+use crate::rig::{Control, Rig, chat, user};
 use crate::viewer::Saw;
 
 fn stop(rig: &mut Rig, peer: Peer, share: ShareNumber) -> Vec<Update> {

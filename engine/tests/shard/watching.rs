@@ -7,7 +7,8 @@ use skein_wire::ids::{Cursor, RequestNumber};
 use skein_wire::request::{Delivery, Request, ShareStop, Unwatch, Watch};
 use skein_wire::update::{SessionState, Update};
 
-use crate::rig::{LOG, Peer, Rig, chat, user};
+use crate::peer::Peer;
+use crate::rig::{LOG, Rig, chat, user};
 use crate::viewer::Saw;
 
 fn demands(rig: &mut Rig, peer: Peer) -> Vec<u32> {

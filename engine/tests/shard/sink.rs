@@ -1,0 +1,31 @@
+//! Transports that take everything, or nothing while they are stalled.
+
+use bytes::Bytes;
+use skein_engine::ids::{ConnectionId, ViewerId};
+use skein_engine::shared_batch::SharedBatch;
+use skein_engine::sink::{Offer, Sink};
+
+use crate::peer::Peer;
+
+/// Takes every batch but those for stalled connections.
+pub struct NaiveSink<'a> {
+    pub shard: u16,
+    pub stalled: &'a [Peer],
+    pub taken: Vec<(Peer, Bytes)>,
+}
+
+impl Sink for NaiveSink<'_> {
+    fn offer(&mut self, connection: ConnectionId, _: ViewerId, batch: &SharedBatch) -> Offer {
+        let peer = Peer {
+            shard: self.shard,
+            number: connection.0,
+        };
+        if self.stalled.contains(&peer) {
+            return Offer::Full;
+        }
+        self.taken.push((peer, batch.frames()));
+        Offer::Sent
+    }
+
+    fn offer_head(&mut self, _: ConnectionId, _: &Bytes) {}
+}
