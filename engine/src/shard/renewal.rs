@@ -30,7 +30,7 @@ impl Shard {
         self.settle(now);
     }
 
-    /// A stretch of a [`Output::Reread`] is not whole in the log any more.
+    /// A stretch of a [`crate::output::Output::Reread`] is not whole in the log any more.
     pub fn handle_reread_lost(&mut self, now: Timestamp, key: ChatHandle) {
         self.tick(now);
         self.renew_mirror(key);
