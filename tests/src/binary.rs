@@ -1,7 +1,7 @@
-//! Where the binary `skein` is that the tests run.
+//! Where the binaries are that the tests run.
 //!
-//! `cargo test --workspace` builds it; a narrower command does not, and would test an old one.
-//! So it is built here, aloud, when it is missing or older than the sources.
+//! `cargo test --workspace` builds them; a narrower command does not, and would test old ones.
+//! So each is built here, aloud, when it is missing or older than the sources.
 
 use std::env;
 use std::fs;
@@ -10,15 +10,41 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// Crates that the binary is made of.
+/// Crates that `skein` is made of.
 const PARTS: &[&str] = &["wire", "log", "engine", "client", "server"];
+
+/// Crates that `skein-load` is made of.
+const LOAD_PARTS: &[&str] = &["wire", "log", "engine", "client", "server", "bench/load"];
+
+/// A program, the crate that has it, and those that it is made of.
+struct Program {
+    name: &'static str,
+    package: &'static str,
+    parts: &'static [&'static str],
+}
 
 /// The binary under test: `SKEIN_BIN`, or the one of this build.
 pub fn skein() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| match env::var_os("SKEIN_BIN") {
         Some(path) => PathBuf::from(path),
-        None => current(),
+        None => current(&Program {
+            name: "skein",
+            package: "skein-server",
+            parts: PARTS,
+        }),
+    })
+}
+
+/// The load generator of this build.
+pub fn skein_load() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        current(&Program {
+            name: "skein-load",
+            package: "skein-load",
+            parts: LOAD_PARTS,
+        })
     })
 }
 
@@ -44,20 +70,21 @@ fn folder() -> PathBuf {
     up.expect("the profile's folder").to_owned()
 }
 
-fn current() -> PathBuf {
-    let path = folder().join("skein");
+fn current(program: &Program) -> PathBuf {
+    let path = folder().join(program.name);
     let built = fs::metadata(&path).and_then(|meta| meta.modified());
     match built {
-        Ok(built) if built >= newest_source() => {}
-        Ok(_) => build("is older than the sources"),
-        Err(_) => build("is not built"),
+        Ok(built) if built >= newest_source(program.parts) => {}
+        Ok(_) => build(program, "is older than the sources"),
+        Err(_) => build(program, "is not built"),
     }
     assert!(path.exists(), "{} is still missing", path.display());
     path
 }
 
-fn build(why: &str) {
-    eprintln!("!! the binary `skein` {why}: building it now");
+fn build(program: &Program, why: &str) {
+    let Program { name, package, .. } = program;
+    eprintln!("!! the binary `{name}` {why}: building it now");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
     // The folder is TARGET/PROFILE; this is how a test in another target directory stays there.
@@ -65,17 +92,17 @@ fn build(why: &str) {
         "CARGO_TARGET_DIR",
         folder().parent().expect("the target directory"),
     );
-    cargo.args(["build", "-p", "skein-server", "--bin", "skein"]);
+    cargo.args(["build", "-p", package, "--bin", name]);
     if !is_debug() {
         cargo.arg("--release");
     }
     let status = cargo.status().expect("cargo runs");
-    assert!(status.success(), "the binary `skein` does not build");
+    assert!(status.success(), "the binary `{name}` does not build");
 }
 
-fn newest_source() -> SystemTime {
+fn newest_source(parts: &[&str]) -> SystemTime {
     let mut newest = SystemTime::UNIX_EPOCH;
-    for part in PARTS {
+    for part in parts {
         note(&root().join(part).join("src"), &mut newest);
     }
     newest

@@ -29,6 +29,7 @@ pub mod server;
 pub mod tls;
 pub mod websocket;
 
+pub mod batch_proxy;
 pub mod peer;
 pub mod table;
 

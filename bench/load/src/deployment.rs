@@ -90,9 +90,9 @@ impl Deployment {
     }
 
     fn spawn(args: &TargetArgs) -> anyhow::Result<Self> {
-        if args.token.is_some() || args.token_key.is_some() || args.data_dir.is_some() {
+        if args.token_key.is_some() || args.data_dir.is_some() {
             bail!(
-                "a token, a key or a data directory belong to a running server; name it with --ws, --wss or --quic HOST:PORT"
+                "a key or a data directory belongs to a running server; name it with --ws, --wss or --quic HOST:PORT"
             );
         }
         let program = match &args.spawn {

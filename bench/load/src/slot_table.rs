@@ -262,3 +262,195 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use skein_wire::batch::{BatchHeader, BatchWriter, Descriptor, EntryRef, Flags};
+    use skein_wire::frame::decode_update;
+    use skein_wire::ids::{Cell, ChatHandle, Counter, SessionId, Slot, UserName};
+    use skein_wire::limits::SERVER_FRAME_BYTES_MAX;
+    use skein_wire::point::{Fix, Payload, Point, Position};
+    use skein_wire::request::Delivery;
+    use skein_wire::splitter::split_first_shared;
+    use skein_wire::update::Update;
+
+    use crate::batch_cache::BatchCache;
+    use crate::sink::Sink;
+    use crate::slot_table::{SendersByUser, SlotTable};
+
+    /// What came, in the order in which it came.
+    #[derive(Default)]
+    struct Seen(Vec<String>);
+
+    impl Sink for Seen {
+        fn deliver(&mut self, sender: u32, counter: u64) {
+            self.0.push(format!("{sender}:{counter}"));
+        }
+        fn first(&mut self, sender: u32, counter: u64) {
+            self.0.push(format!("{sender} from {counter}"));
+        }
+        fn skipped(&mut self, sender: u32, count: u64) {
+            self.0.push(format!("{sender} lost {count}"));
+        }
+        fn batch(&mut self) {}
+        fn repeated(&mut self) {
+            self.0.push("again".to_owned());
+        }
+        fn strange(&mut self, what: &'static str) {
+            self.0.push(what.to_owned());
+        }
+        fn answer(&mut self, _bytes: &[u8]) {}
+    }
+
+    /// A batch with one row: described or not, with the newest counter, those before it, and how
+    /// many it does not list.
+    struct Row {
+        from: u64,
+        to: u64,
+        described: bool,
+        counters: &'static [u64],
+        skipped: u64,
+    }
+
+    fn point(counter: u64) -> Point {
+        let position = Position {
+            lat_e6: 47_000_000,
+            lon_e6: 8_000_000,
+        };
+        Point {
+            counter: Counter(counter),
+            captured_at_ms: 1_750_000_000_000,
+            payload: Payload::Fix(Fix {
+                position,
+                ..Fix::default()
+            }),
+        }
+    }
+
+    fn body(row: &Row) -> Vec<u8> {
+        let newest = row.counters.last().map(|counter| point(*counter));
+        let header = BatchHeader {
+            chat: ChatHandle(1),
+            cell: Cell(0),
+            epoch: 1,
+            from: row.from,
+            to: row.to,
+            server_time_ms: 1_750_000_000_250,
+            anchor: Position::default(),
+            delivery: Delivery::Every,
+            page: None,
+        };
+        let descriptor = Descriptor {
+            session: SessionId(9),
+            user: UserName::new("s7").expect("a name"),
+            started_at_ms: 1_750_000_000_000,
+            expires_at_ms: 1_750_000_900_000,
+            counter: newest.as_ref().map_or(Counter(0), |point| point.counter),
+            sealed: false,
+        };
+        let entry = EntryRef {
+            slot: Slot(0),
+            descriptor: row.described.then_some(&descriptor),
+            point: newest.as_ref(),
+            counter_whole: false,
+            skipped: row.skipped,
+            state: None,
+        };
+        let before = row
+            .counters
+            .split_last()
+            .map_or(&[][..], |(_, before)| before);
+        let earlier: Vec<Point> = before.iter().map(|counter| point(*counter)).collect();
+        let mut bytes = Vec::new();
+        let mut writer = BatchWriter::begin(&mut bytes, &header, Flags::POINT);
+        writer.entry(&entry, earlier.iter());
+        writer.finish();
+        let frame = split_first_shared(&mut bytes.into(), SERVER_FRAME_BYTES_MAX);
+        let frame = frame.expect("a frame").expect("a whole one");
+        match decode_update(frame).expect("an update") {
+            Some(Update::Batch(body)) => body.to_vec(),
+            other => panic!("no batch: {other:?}"),
+        }
+    }
+
+    fn check(rows: &[Row], expected: &[&str]) {
+        let senders: SendersByUser = [("s7".to_owned(), 7)].into_iter().collect();
+        let (mut table, mut cache) = (SlotTable::default(), BatchCache::default());
+        table.bind(ChatHandle(1), 1, 0);
+        let mut seen = Seen::default();
+        for row in rows {
+            let batch = cache.parse(&body(row)).expect("a batch");
+            if let Some(report) = table.take(batch, &senders, &mut seen) {
+                seen.0.push(format!("has up to {}", report.offset));
+            }
+        }
+        assert_eq!(seen.0, expected);
+    }
+
+    fn full(counters: &'static [u64]) -> Row {
+        Row {
+            from: 0,
+            to: 10,
+            described: true,
+            counters,
+            skipped: 0,
+        }
+    }
+
+    fn change(from: u64, to: u64, counters: &'static [u64]) -> Row {
+        Row {
+            from,
+            to,
+            described: false,
+            counters,
+            skipped: 0,
+        }
+    }
+
+    #[test]
+    fn who_comes_late_begins_with_what_was_there() {
+        let rows = [
+            full(&[300]),
+            change(10, 11, &[301]),
+            change(11, 13, &[302, 303]),
+        ];
+        check(&rows, &["7 from 300", "7:301", "7:302", "7:303"]);
+        check(&[full(&[]), change(10, 11, &[1])], &["7 from 0", "7:1"]);
+    }
+
+    #[test]
+    fn a_batch_that_begins_earlier_may_repeat_and_one_at_the_cursor_may_not() {
+        let rows = [
+            full(&[5]),
+            change(10, 12, &[6, 7]),
+            change(10, 13, &[6, 7, 8]),
+        ];
+        check(&rows, &["7 from 5", "7:6", "7:7", "again", "again", "7:8"]);
+        let rows = [full(&[5]), change(10, 11, &[6]), change(11, 12, &[6])];
+        check(&rows, &["7 from 5", "7:6", "7:6"]);
+    }
+
+    #[test]
+    fn a_lost_a_doubled_and_a_swapped_batch_are_told() {
+        let rows = [full(&[5]), change(11, 12, &[7])];
+        check(&rows, &["7 from 5", "has up to 10"]);
+        let rows = [full(&[5]), change(10, 11, &[6]), change(10, 11, &[6])];
+        check(&rows, &["7 from 5", "7:6", "a batch that came twice"]);
+        let rows = [full(&[5]), change(11, 12, &[7]), change(10, 11, &[6])];
+        check(&rows, &["7 from 5", "has up to 10", "7:6"]);
+    }
+
+    #[test]
+    fn what_the_ring_no_longer_holds_is_counted_as_the_protocol_says() {
+        let late = Row {
+            skipped: 13,
+            ..change(10, 40, &[19, 20])
+        };
+        // 15 in all; 5 were had; 2 are listed: 8 are lost.
+        let first = Row {
+            skipped: 4,
+            ..full(&[5])
+        };
+        check(&[first, late], &["7 from 5", "7:19", "7:20", "7 lost 8"]);
+    }
+}
