@@ -201,6 +201,17 @@ pub enum DeliveryArg {
 }
 
 impl LoadArgs {
+    /// Cores that the workers have between them.
+    pub fn cores(&self) -> usize {
+        let mut cores = self.worker_cores.clone();
+        cores.sort_unstable();
+        cores.dedup();
+        match cores.len() {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        }
+    }
+
     /// How many viewers for each transport.
     pub fn viewers(&self) -> Vec<(Transport, u32)> {
         let (ws, wss, quic) = (self.viewers_ws, self.viewers_wss, self.viewers_quic);

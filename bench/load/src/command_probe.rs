@@ -14,8 +14,9 @@ use crate::clock::now_ns;
 use crate::control::{Control, ControlConnection};
 use crate::latency::{Latencies, Percentiles};
 
-/// From one round of commands to the next, nanoseconds: forty commands a second.
-const ROUND_NS: u64 = 100_000_000;
+/// From one round of commands to the next, nanoseconds: ten commands a second, so that on a busy
+/// machine they do not wait for each other.
+const ROUND_NS: u64 = 400_000_000;
 
 /// The user that the commands are about.
 const USER: &str = "load-probe";

@@ -25,6 +25,8 @@ pub struct Counts(Vec<(u64, u64)>);
 pub struct Percentiles {
     /// How many were measured.
     pub count: u64,
+    /// Their mean.
+    pub mean: f64,
     /// Half of them are not longer.
     pub p50: f64,
     /// Nine in ten are not longer.
@@ -99,6 +101,7 @@ impl Latencies {
     pub fn percentiles(&self) -> Percentiles {
         Percentiles {
             count: self.len(),
+            mean: self.0.mean() / 1_000.0,
             p50: self.quantile_ms(0.5),
             p90: self.quantile_ms(0.9),
             p99: self.quantile_ms(0.99),

@@ -40,16 +40,16 @@ pub enum Message {
     /// Where senders stand.
     Sending(SendProgress),
     /// The end of a worker with viewers.
-    Viewed(Box<AudienceResult>, ProcessorTime),
+    Viewed(Box<AudienceResult>, CoreShare),
     /// The end of a worker with senders.
-    SentAll(Box<SendResult>, ProcessorTime),
+    SentAll(Box<SendResult>, CoreShare),
     /// It cannot go on, and why.
     Failed(String),
 }
 
-/// Processor time that a process has used since the run began, seconds.
+/// The share of a core that a process has used while points were sent: 1 = all of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ProcessorTime(pub f64);
+pub struct CoreShare(pub f64);
 
 /// A worker's end.
 pub struct Link {

@@ -37,8 +37,10 @@ pub struct Findings {
     pub viewed: Vec<AudienceResult>,
     /// Of the worker with senders.
     pub sent: SendResult,
-    /// Processor time of the worker that used most of it, seconds.
-    pub worker_seconds_max: f64,
+    /// The share of a core that the busiest worker used.
+    pub worker_cores_max: f64,
+    /// Cores that all workers used together.
+    pub worker_cores: f64,
     /// From the first intended point until the senders were done, seconds.
     pub seconds: f64,
 }
@@ -84,7 +86,8 @@ pub fn measure(
         start_ns,
         viewed: board.results.into_iter().flatten().collect(),
         sent,
-        worker_seconds_max: board.worker_seconds_max,
+        worker_cores_max: board.used.iter().copied().fold(0.0, f64::max),
+        worker_cores: board.used.iter().sum(),
         seconds: seconds.min(schedule.seconds()),
     })
 }
@@ -101,7 +104,7 @@ struct Board {
     sender: Option<usize>,
     sent: Option<SendResult>,
     results: Vec<Option<AudienceResult>>,
-    worker_seconds_max: f64,
+    used: Vec<f64>,
     stopping: bool,
 }
 
@@ -114,7 +117,7 @@ impl Board {
             sender: None,
             sent: None,
             results: vec![None; workers],
-            worker_seconds_max: 0.0,
+            used: vec![0.0; workers],
             stopping: false,
         }
     }
@@ -132,12 +135,12 @@ impl Board {
             Message::Viewed(result, used) => {
                 self.viewing[number] = result.progress.clone();
                 self.results[number] = Some(*result);
-                self.worker_seconds_max = self.worker_seconds_max.max(used.0);
+                self.used[number] = used.0;
             }
             Message::SentAll(result, used) => {
                 self.sending = result.progress;
                 self.sent = Some(*result);
-                self.worker_seconds_max = self.worker_seconds_max.max(used.0);
+                self.used[number] = used.0;
             }
             Message::Ready | Message::Failed(_) => {}
         }

@@ -11,7 +11,7 @@ use crate::progress::count;
 use crate::run::{RunResult, ServerFigures};
 use crate::summary::Summary;
 
-/// The share of a core above which a worker is itself what is measured.
+/// The share of a core above which workers are themselves what is measured.
 const WORKER_BUSY: f64 = 0.9;
 
 /// The share of points that were handed over late above which the loader says so.
@@ -39,7 +39,7 @@ impl Report {
         Self {
             settings: settings(load, result.schedule.seconds()),
             breaches: summary.breaches(),
-            warnings: warnings(&summary),
+            warnings: warnings(load, &summary),
             summary,
             server: result.server,
         }
@@ -96,14 +96,14 @@ impl Report {
         writeln!(out)?;
         writeln!(
             out,
-            "latency, ms           {:>9}{:>9}{:>9}{:>9}{:>9}",
-            "p50", "p90", "p99", "p99.9", "max"
+            "latency, ms           {:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
+            "mean", "p50", "p90", "p99", "p99.9", "max"
         )?;
         let mut line = |name: &str, figures: &Percentiles| {
             writeln!(
                 out,
-                "{name:<22}{:>9.2}{:>9.2}{:>9.2}{:>9.2}{:>9.2}",
-                figures.p50, figures.p90, figures.p99, figures.p999, figures.max
+                "{name:<22}{:>9.2}{:>9.2}{:>9.2}{:>9.2}{:>9.2}{:>9.2}",
+                figures.mean, figures.p50, figures.p90, figures.p99, figures.p999, figures.max
             )
         };
         line("every delivery", &summary.all)?;
@@ -146,11 +146,19 @@ fn write_server(out: &mut String, server: &ServerFigures, summary: &Summary) -> 
     )
 }
 
-fn warnings(summary: &Summary) -> Vec<String> {
+/// Whether the loader itself has no more to give.
+pub fn is_busy(load: &LoadArgs, summary: &Summary) -> bool {
+    let all = summary.worker_cores / load.cores() as f64;
+    summary.worker_cores_max.max(all) > WORKER_BUSY
+}
+
+fn warnings(load: &LoadArgs, summary: &Summary) -> Vec<String> {
     let mut warnings = Vec::new();
-    if summary.worker_cores_max > WORKER_BUSY {
+    if is_busy(load, summary) {
         warnings.push(format!(
-            "the busiest worker used {:.2} of a core: latencies are the loader's, too; use more --workers and more cores",
+            "the workers used {:.2} of {} cores, the busiest one {:.2}: the latencies are the loader's, too; use more --workers and more cores",
+            summary.worker_cores,
+            load.cores(),
             summary.worker_cores_max
         ));
     }

@@ -74,6 +74,17 @@ struct Pace {
     offset: f64,
 }
 
+/// One sender in one phase: a straight line from counters to nanoseconds since the start.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    /// The first counter that lies in it.
+    first: u64,
+    /// Where the line has counter 1.
+    origin_ns: f64,
+    /// From one counter to the next.
+    step_ns: f64,
+}
+
 /// Where a phase begins.
 #[derive(Clone, Copy, Debug)]
 struct Knot {
@@ -89,7 +100,9 @@ struct Knot {
 pub struct Schedule {
     start_ns: u64,
     paces: Vec<Pace>,
-    knots: Vec<Knot>,
+    /// For each sender one for each phase.
+    stretches: Vec<Stretch>,
+    phases: usize,
     seconds: f64,
     /// Seconds of work in all phases.
     work: f64,
@@ -106,11 +119,16 @@ impl Schedule {
             at += phase.seconds;
             done += phase.seconds * factor;
         }
-        let paces = (0..plan.senders).map(|sender| pace(plan, sender)).collect();
+        let paces: Vec<Pace> = (0..plan.senders).map(|sender| pace(plan, sender)).collect();
+        let of_sender = |pace: &Pace| {
+            let pace = *pace;
+            knots.iter().map(move |knot| stretch(pace, *knot))
+        };
         Self {
             start_ns,
+            stretches: paces.iter().flat_map(of_sender).collect(),
+            phases: knots.len(),
             paces,
-            knots,
             seconds: at,
             work: done,
         }
@@ -134,11 +152,18 @@ impl Schedule {
     /// When the point with this counter (from 1) should be sent.
     ///
     /// # Panics
-    /// If there is no such sender.
+    /// If there is no such sender, or the plan has no phase.
     pub fn intended_ns(&self, sender: u32, counter: u64) -> u64 {
-        let pace = self.paces[sender as usize];
-        let work = pace.offset + (counter.max(1) - 1) as f64 * pace.period;
-        self.start_ns + nanos(self.at_work(work))
+        let begin = sender as usize * self.phases;
+        let own = &self.stretches[begin..begin + self.phases];
+        let mut stretch = own[0];
+        for later in &own[1..] {
+            if later.first <= counter {
+                stretch = *later;
+            }
+        }
+        let since = stretch.origin_ns + (counter.max(1) - 1) as f64 * stretch.step_ns;
+        self.start_ns + since as u64
     }
 
     /// The counter of a sender's last point; 0 if the run is too short for one.
@@ -154,15 +179,17 @@ impl Schedule {
     pub fn second(&self, at_ns: u64) -> usize {
         (at_ns.saturating_sub(self.start_ns) / SECOND_NS) as usize
     }
+}
 
-    /// Seconds since the start at which so much work is done.
-    fn at_work(&self, work: f64) -> f64 {
-        // Nearly always the first phase or one of very few.
-        let later = self.knots.iter().rev().find(|knot| knot.done <= work);
-        let Some(knot) = later.or(self.knots.first()) else {
-            return work;
-        };
-        knot.at + (work - knot.done) / knot.factor
+/// The line of a sender in the phase that begins at a knot.
+fn stretch(pace: Pace, knot: Knot) -> Stretch {
+    let origin = knot.at + (pace.offset - knot.done) / knot.factor;
+    // The first whose work is not done by then.
+    let first = ((knot.done - pace.offset) / pace.period).ceil().max(0.0) as u64 + 1;
+    Stretch {
+        first,
+        origin_ns: origin * SECOND_NS as f64,
+        step_ns: pace.period / knot.factor * SECOND_NS as f64,
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Summary {
     pub lateness: Percentiles,
     /// The share of a core that the busiest worker used.
     pub worker_cores_max: f64,
+    /// Cores that all workers used together.
+    pub worker_cores: f64,
     /// Second by second.
     pub timeline: Vec<SecondSummary>,
 }
@@ -109,7 +111,8 @@ impl Summary {
             last: last.percentiles(),
             joins: joins.percentiles(),
             lateness: lateness.percentiles(),
-            worker_cores_max: findings.worker_seconds_max / findings.seconds.max(1.0),
+            worker_cores_max: findings.worker_cores_max,
+            worker_cores: findings.worker_cores,
             timeline: timeline(findings),
         }
     }

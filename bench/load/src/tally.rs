@@ -68,6 +68,8 @@ pub struct Tally {
     strange: BTreeMap<&'static str, u64>,
     latency: Latencies,
     seconds: Vec<Second>,
+    /// The second that was used last: from, to, and its index.
+    current: (u64, u64, usize),
     reach: Reach,
 }
 
@@ -94,6 +96,7 @@ impl Tally {
             strange: BTreeMap::new(),
             latency: Latencies::fine(),
             seconds: Vec::new(),
+            current: (0, 0, 0),
             reach: Reach::new(&schedule),
             schedule,
         }
@@ -140,9 +143,8 @@ impl Tally {
         }
     }
 
-    /// Whether a point can have been sent by now.
+    /// Whether a point can have been sent by now: on one clock none comes before its time.
     pub fn is_possible(&self, sender: u32, counter: u64, now_ns: u64) -> bool {
-        // One clock for all: a point cannot come before its time.
         self.schedule.intended_ns(sender, counter) <= now_ns
     }
 
@@ -171,8 +173,12 @@ impl Tally {
     }
 
     fn second(&mut self, now_ns: u64) -> &mut Second {
-        let seconds_max = (self.schedule.end_ns() - self.schedule.start_ns()) / SECOND_NS;
-        let last = seconds_max as usize + SECONDS_BEHIND;
+        let (from, to, index) = self.current;
+        if from <= now_ns && now_ns < to {
+            return &mut self.seconds[index];
+        }
+        let length = (self.schedule.end_ns() - self.schedule.start_ns()) / SECOND_NS;
+        let last = length as usize + SECONDS_BEHIND;
         let index = self.schedule.second(now_ns).min(last);
         while self.seconds.len() <= index {
             self.seconds.push(Second {
@@ -180,6 +186,10 @@ impl Tally {
                 batches: 0,
                 latency: Latencies::coarse(),
             });
+        }
+        if index < last {
+            let from = self.schedule.start_ns() + index as u64 * SECOND_NS;
+            self.current = (from, from + SECOND_NS, index);
         }
         &mut self.seconds[index]
     }

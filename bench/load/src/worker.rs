@@ -14,7 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::audience::Audience;
 use crate::clock::{SECOND_NS, nanos, now_ns};
 use crate::fault::Fault;
-use crate::link::{Command, Link, Message, ProcessorTime, say};
+use crate::link::{Command, CoreShare, Link, Message, say};
 use crate::publisher::{Campaign, Publisher};
 use crate::schedule::{Schedule, SchedulePlan};
 use crate::send_result::SendResult;
@@ -86,21 +86,21 @@ pub fn view(link: &Link, audience: &mut impl Audience, viewers: u32) -> Result<(
         link.say(&Message::Viewing(progress))?;
     }
     link.say(&Message::Ready)?;
-    let mut used = processor_seconds();
+    let mut meter = CoreMeter::start();
     let mut progress_ns = 0;
     loop {
         match link.heard()? {
             Some(Command::Go { start_ns }) => {
                 audience.start(start_ns);
-                used = processor_seconds();
+                meter = CoreMeter::start();
             }
             Some(Command::Finish { sent, patience_s }) => {
+                let used = meter.share();
                 audience.finish();
                 let give_up = now_ns() + nanos(patience_s);
                 while audience.missing(&sent) > 0 && now_ns() < give_up {
                     audience.turn(TURN * 5)?;
                 }
-                let used = ProcessorTime(processor_seconds() - used);
                 let result = Box::new(audience.result(&sent));
                 return link.say(&Message::Viewed(result, used));
             }
@@ -142,7 +142,7 @@ pub fn send(link: &Link, publisher: &mut impl Publisher, plan: &SchedulePlan) ->
             None => serve_a_moment(publisher)?,
         }
     };
-    let used = processor_seconds();
+    let meter = CoreMeter::start();
     let mut campaign = Campaign::new(Schedule::new(plan, start_ns));
     let mut progress_ns = 0;
     let mut stopped = false;
@@ -154,11 +154,11 @@ pub fn send(link: &Link, publisher: &mut impl Publisher, plan: &SchedulePlan) ->
             stopped = matches!(link.heard()?, Some(Command::Finish { .. }));
         }
     }
+    let used = meter.share();
     let give_up = now_ns() + SETTLE_NS_MAX;
     while !publisher.is_settled() && now_ns() < give_up {
         serve_a_moment(publisher)?;
     }
-    let used = ProcessorTime(processor_seconds() - used);
     let result = SendResult {
         progress: campaign.progress(),
         verdicts: publisher.verdicts(),
@@ -178,8 +178,30 @@ fn serve_a_moment(publisher: &mut impl Publisher) -> Result<(), Fault> {
     publisher.serve(now_ns() + TURN.as_nanos() as u64)
 }
 
+/// How much of a core this process uses.
+struct CoreMeter {
+    at_ns: u64,
+    used_ns: u64,
+}
+
+impl CoreMeter {
+    /// From now on.
+    fn start() -> Self {
+        Self {
+            at_ns: now_ns(),
+            used_ns: processor_ns(),
+        }
+    }
+
+    /// Since then.
+    fn share(&self) -> CoreShare {
+        let wall = now_ns().saturating_sub(self.at_ns).max(1);
+        CoreShare((processor_ns() - self.used_ns) as f64 / wall as f64)
+    }
+}
+
 /// Processor time of this process so far.
-fn processor_seconds() -> f64 {
+fn processor_ns() -> u64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / SECOND_NS as f64
+    time.tv_sec.unsigned_abs() * SECOND_NS + time.tv_nsec.unsigned_abs()
 }
