@@ -249,10 +249,8 @@ impl WebSockets {
             Err(rustix::io::Errno::INTR) => self.more.set(true),
             Err(error) => tracing::error!(%error, "epoll_wait failed"),
         }
-        let readable = epoll::EventFlags::IN
-            | epoll::EventFlags::RDHUP
-            | epoll::EventFlags::HUP
-            | epoll::EventFlags::ERR;
+        let ending = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        let readable = epoll::EventFlags::IN | ending;
         for event in &kernel_events {
             let id = ConnectionId(event.data.u64());
             let flags = event.flags;
@@ -260,6 +258,11 @@ impl WebSockets {
                 self.step(id, events, |connection, turn| {
                     ((), connection.handle_writable(id, turn))
                 });
+            }
+            if flags.intersects(ending)
+                && let Some(connection) = self.connections.get_mut(id)
+            {
+                connection.ending = true;
             }
             if flags.intersects(readable) {
                 self.stand_in_line(id);

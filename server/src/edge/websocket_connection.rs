@@ -106,6 +106,8 @@ pub struct WebSocketConnection {
     present: bool,
     /// The kernel may have bytes for us.
     pub readable: bool,
+    /// The kernel has announced the end of what the peer sends, or an error.
+    pub ending: bool,
     /// Stands in the line of those that want a turn.
     pub in_line: bool,
     /// An offer was answered with "nothing".
@@ -136,6 +138,7 @@ impl WebSocketConnection {
             },
             present: false,
             readable: true,
+            ending: false,
             in_line: false,
             starved: false,
             armed: Armed::default(),
@@ -200,6 +203,10 @@ impl WebSocketConnection {
                     share = share.saturating_sub(count);
                     if self.feed(id, &mut scratch[..count], turn) == Fate::Over {
                         return Fate::Over;
+                    }
+                    if count < scratch.len() && self.is_drained_by_short_read() {
+                        self.readable = false;
+                        return Fate::Stays;
                     }
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
@@ -289,6 +296,13 @@ impl WebSocketConnection {
             turn.events.push(Event::Disconnected { connection: id });
         }
         Fate::Over
+    }
+
+    /// Whether a read that gave less than there was room for has emptied the socket. The events
+    /// are edge-triggered: what comes later is told again, but an end that already stands behind
+    /// the bytes is not. With TLS a read gives what one record held, whatever else waits.
+    fn is_drained_by_short_read(&self) -> bool {
+        !self.ending && !self.socket.is_encrypted()
     }
 
     fn is_busy(&self) -> bool {

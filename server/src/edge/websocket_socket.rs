@@ -76,6 +76,11 @@ impl Socket {
         }
     }
 
+    /// Whether it speaks TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Whether cipher text waits for the kernel.
     pub fn has_backlog(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.wants_write())

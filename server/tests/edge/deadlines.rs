@@ -1,8 +1,9 @@
 //! Peers that say nothing, or take nothing, for too long. Time is handed in, nobody waits.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use skein_engine::ids::ConnectionId;
@@ -121,6 +122,24 @@ fn within_runtime(test: impl FnOnce()) {
         .build_local(Default::default())
         .unwrap()
         .block_on(async { test() });
+}
+
+/// Events of sockets come once: an end that stands behind the last bytes is not told again.
+#[test]
+fn an_end_right_behind_the_last_message_is_noticed() {
+    within_runtime(|| {
+        let mut f = Fixture::new();
+        let connection = f.greet();
+        f.client.message(&frame(&Request::Ping(7)));
+        f.client.stream.shutdown(Shutdown::Write).unwrap();
+        let mut events = Vec::new();
+        let began = Instant::now();
+        while events.last() != Some(&Event::Disconnected { connection }) {
+            assert!(began.elapsed() < PATIENCE, "only {events:?}");
+            events.extend(f.poll());
+        }
+        assert_eq!(f.websockets.count(), 0);
+    });
 }
 
 #[test]
