@@ -85,6 +85,8 @@ impl ShardLoop {
         loop {
             let now = self.now();
             self.take_inputs(now);
+            #[cfg(feature = "sabotage-pass-sleep")]
+            std::thread::sleep(Duration::from_millis(1));
             let report = self.core.pass(now, &mut self.ports);
             self.passes += 1;
             self.publish(now);
