@@ -10,6 +10,7 @@ use criterion::Throughput;
 use skein_bench::chat_table::{CHAT, ChatTable, START_MS};
 use skein_bench::floors::walk_cursors::{self, PlainViewer};
 use skein_bench::mode::Effort;
+use skein_bench::part::Part;
 use skein_bench::ratio::Spec;
 use skein_bench::run::Run;
 use skein_bench::thread_time;
@@ -149,15 +150,22 @@ impl Plain {
     }
 }
 
-fn main() {
-    let mut run = Run::start();
+/// This part.
+pub const PART: Part<Run> = Part {
+    name: "engine_fan_out",
+    figures: &["engine_100k_cursors"],
+    seconds: [6, 20],
+    measure,
+};
+
+fn measure(run: &mut Run) {
     let viewers = match run.effort() {
         Effort::Check => VIEWERS / 100,
         _ => VIEWERS,
     };
     let mut audience = Audience::new(viewers);
     let mut plain = Plain::new(viewers);
-    distributions(&mut run, &mut audience, &mut plain);
+    distributions(run, &mut audience, &mut plain);
 
     let spec = Spec {
         name: "engine_100k_cursors",
@@ -173,7 +181,6 @@ fn main() {
         || (0..rounds).map(|_| audience.nanos()).sum::<f64>() / rounds as f64,
         || floor.nanos_of(viewers),
     );
-    run.finish();
 }
 
 fn distributions(run: &mut Run, audience: &mut Audience, plain: &mut Plain) {

@@ -7,6 +7,7 @@ use criterion::{BenchmarkId, Throughput};
 use skein_bench::chat_table::{ChatTable, point_record, session};
 use skein_bench::floors::scan_changes;
 use skein_bench::floors::store_rows::{self, Rows, StoredRow};
+use skein_bench::part::Part;
 use skein_bench::ratio::Spec;
 use skein_bench::run::Run;
 use skein_bench::thread_time;
@@ -28,15 +29,25 @@ const TABLES: &[(&str, usize)] = &[
     ("engine_changed_since_100k", 100_000),
 ];
 
-fn main() {
-    let mut run = Run::start();
-    point_applied(&mut run);
+/// This part.
+pub const PART: Part<Run> = Part {
+    name: "engine_table",
+    figures: &[
+        "engine_point_applied",
+        "engine_changed_since_1k",
+        "engine_changed_since_100k",
+    ],
+    seconds: [9, 44],
+    measure,
+};
+
+fn measure(run: &mut Run) {
+    point_applied(run);
     for (name, rows) in TABLES {
-        if run.wants(name) || run.wants("engine_changed_since") || run.wants("floors") {
-            changed_since(&mut run, name, *rows);
+        if run.wants(name) {
+            changed_since(run, name, *rows);
         }
     }
-    run.finish();
 }
 
 /// Points for all sessions, their counters after `counter`.

@@ -13,6 +13,7 @@ use skein_bench::floors::mapped_file::MappedFile;
 use skein_bench::floors::{memcpy_crc, memcpy_mapped};
 use skein_bench::folders;
 use skein_bench::mode::Effort;
+use skein_bench::part::Part;
 use skein_bench::ratio::Spec;
 use skein_bench::run::Run;
 use skein_bench::thread_time;
@@ -37,6 +38,8 @@ const CASES: &[(&str, usize, usize)] = &[
     ("log_append_64B_single", 64, 1),
     ("log_append_64B_batches_of_1024", 64, 1_024),
     ("log_append_128B_batched", 128, 64),
+    ("log_append_128B_single", 128, 1),
+    ("log_append_128B_batches_of_1024", 128, 1_024),
 ];
 
 /// One partition with a touched segment.
@@ -123,15 +126,29 @@ impl Batch {
     }
 }
 
-fn main() {
-    let mut run = Run::start();
-    distributions(&mut run);
+/// This part.
+pub const PART: Part<Run> = Part {
+    name: "log_append",
+    figures: &[
+        "log_append_64B_batched",
+        "log_append_64B_single",
+        "log_append_64B_batches_of_1024",
+        "log_append_128B_batched",
+        "log_append_128B_single",
+        "log_append_128B_batches_of_1024",
+        "log_append_64B_vs_crc_floor",
+    ],
+    seconds: [20, 70],
+    measure,
+};
+
+fn measure(run: &mut Run) {
+    distributions(run);
     for (name, payload_bytes, records) in CASES {
         let batch = Batch::new(*payload_bytes, *records);
-        against_bulk(&mut run, name, &batch);
+        against_bulk(run, name, &batch);
     }
-    against_crc(&mut run, &Batch::new(64, 64));
-    run.finish();
+    against_crc(run, &Batch::new(64, 64));
 }
 
 /// Payload bytes per second of one filled segment.

@@ -1,20 +1,26 @@
-//! A durable append of 4 KiB (append, checked sync, durable mark), beside `fdatasync` of as many
-//! bytes; in short runs of each in turn, so that the disk is in the same mood for both.
+//! A durable append (append, checked sync, durable mark), beside `fdatasync` of as many bytes; in
+//! short runs of each in turn, so that the disk is in the same mood for both.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use skein_bench::floors::fdatasync;
 use skein_bench::floors::mapped_file::MappedFile;
 use skein_bench::folders;
 use skein_bench::mode::Effort;
+use skein_bench::part::Part;
 use skein_bench::quantile::quantile;
-use skein_bench::ratio::{Spec, summarise};
+use skein_bench::ratio::{Spec, measure_floor, summarise};
 use skein_bench::run::Run;
-use skein_log::{Log, Options, PartitionId, Record, Writer};
+use skein_bench::server::now_ms;
+use skein_log::{JanitorThread, Log, Options, PartitionId, Record, Writer};
 use tempfile::TempDir;
 
-/// Bytes of one durable append.
-const PAYLOAD_BYTES: usize = 4_096;
+/// Bytes of one record; a larger append has several.
+const RECORD_BYTES: usize = 4_096;
+
+/// Records of one batch: half of the largest that a log takes.
+const BATCH_RECORDS: usize = 128;
 
 /// Rounds of one side before it is the other's turn.
 const ROUNDS_IN_TURN: usize = 20;
@@ -22,15 +28,73 @@ const ROUNDS_IN_TURN: usize = 20;
 /// Bytes of the floor's file, and of a segment.
 const FILE_BYTES: usize = 64 << 20;
 
-/// Quantiles and their names.
-const QUANTILES: &[(&str, f64)] = &[("log_durable_p50", 0.5), ("log_durable_p99", 0.99)];
+/// Bytes that our side keeps on the disk.
+const KEPT_BYTES: u64 = 256 << 20;
 
-/// Name of the ratio of the sums.
-const THROUGHPUT: &str = "log_durable_throughput";
+/// One size of an append.
+struct Size {
+    bytes: usize,
+    p50: &'static str,
+    p99: &'static str,
+    throughput: &'static str,
+    p50_expected: Range<f64>,
+    p99_expected: Range<f64>,
+    /// Windows of rounds in a full run, and rounds of one.
+    full: (usize, usize),
+}
 
-/// Our side.
+const SIZES: &[Size] = &[
+    Size {
+        bytes: 4 << 10,
+        p50: "log_durable_p50",
+        p99: "log_durable_p99",
+        throughput: "log_durable_throughput",
+        p50_expected: fdatasync::P50_4K_EXPECTED,
+        p99_expected: fdatasync::P99_4K_EXPECTED,
+        full: (20, 500),
+    },
+    Size {
+        bytes: 64 << 10,
+        p50: "log_durable_64KiB_p50",
+        p99: "log_durable_64KiB_p99",
+        throughput: "log_durable_64KiB_throughput",
+        p50_expected: fdatasync::P50_64K_EXPECTED,
+        p99_expected: fdatasync::P99_64K_EXPECTED,
+        full: (20, 500),
+    },
+    Size {
+        bytes: 1 << 20,
+        p50: "log_durable_1MiB_p50",
+        p99: "log_durable_1MiB_p99",
+        throughput: "log_durable_1MiB_throughput",
+        p50_expected: fdatasync::P50_1M_EXPECTED,
+        p99_expected: fdatasync::P99_1M_EXPECTED,
+        full: (20, 100),
+    },
+];
+
+/// This part.
+pub const PART: Part<Run> = Part {
+    name: "log_durable",
+    figures: &[
+        "log_durable_p50",
+        "log_durable_p99",
+        "log_durable_throughput",
+        "log_durable_64KiB_p50",
+        "log_durable_64KiB_p99",
+        "log_durable_64KiB_throughput",
+        "log_durable_1MiB_p50",
+        "log_durable_1MiB_p99",
+        "log_durable_1MiB_throughput",
+    ],
+    seconds: [8, 30],
+    measure,
+};
+
+/// Our side, with its janitor as in the server.
 struct Ours {
     writer: Writer,
+    janitor: Option<JanitorThread>,
     _log: Log,
     _folder: TempDir,
 }
@@ -44,36 +108,57 @@ impl Ours {
             segment_bytes_max: FILE_BYTES as u64,
             disk_reserve_bytes: 0,
             pretouch_window_bytes: FILE_BYTES,
+            retention_bytes: Some(KEPT_BYTES),
+            retention_needs_checkpoint: false,
             ..Options::default()
         };
-        let (mut log, _) = Log::open_dir(folder.path(), options, 0, 1).expect("a log");
+        let (mut log, _) = Log::open_dir(folder.path(), options, now_ms(), 1).expect("a log");
         let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
         let mut janitor = log.take_janitor().expect("taken once");
-        writer.append(0, &[Record::default()]).expect("appended");
-        janitor.work(0);
+        writer
+            .append(now_ms(), &[Record::default()])
+            .expect("appended");
+        janitor.work(now_ms());
+        let janitor = JanitorThread::spawn(janitor, now_ms, |_| {}).expect("a thread");
         Self {
             writer,
+            janitor: Some(janitor),
             _log: log,
             _folder: folder,
         }
     }
 
     fn round(&mut self, payload: &[u8]) {
-        let record = Record {
+        let record = |payload| Record {
             kind: 1,
             payload,
             ..Record::default()
         };
-        let offsets = self.writer.append(1, &[record]).expect("appended");
-        let durable = self.writer.sync_now(1).expect("a disk that works");
-        assert_eq!(durable, *offsets.end());
+        let records: Vec<Record<'_>> = payload.chunks(RECORD_BYTES).map(record).collect();
+        let now_ms = now_ms();
+        for batch in records.chunks(BATCH_RECORDS) {
+            self.writer.append(now_ms, batch).expect("appended");
+        }
+        let durable = self.writer.sync_now(now_ms).expect("a disk that works");
+        assert!(
+            durable >= self.writer.appended(),
+            "not durable after a sync"
+        );
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        // Before the folder goes: it still writes there.
+        drop(self.janitor.take().map(JanitorThread::stop));
     }
 }
 
 /// The floor's side.
 struct Floor {
     mapped: MappedFile,
-    _folder: TempDir,
+    folder: TempDir,
+    files: usize,
     position: usize,
 }
 
@@ -81,15 +166,27 @@ impl Floor {
     fn new() -> Self {
         let folder = folders::scratch();
         Self {
-            mapped: MappedFile::create(&folder.path().join("floor"), FILE_BYTES),
-            _folder: folder,
+            mapped: MappedFile::create(&folder.path().join("0"), FILE_BYTES),
+            folder,
+            files: 1,
             position: 0,
+        }
+    }
+
+    /// Goes on in a new file where the next turn does not fit, as segments follow each other.
+    fn prepare(&mut self, bytes: usize) {
+        if self.position + bytes > FILE_BYTES {
+            let path = |number: usize| self.folder.path().join(number.to_string());
+            self.mapped = MappedFile::create(&path(self.files), FILE_BYTES);
+            std::fs::remove_file(path(self.files - 1)).expect("a file of ours");
+            self.files += 1;
+            self.position = 0;
         }
     }
 
     fn round(&mut self, payload: &[u8]) {
         fdatasync::write(&mut self.mapped, self.position, payload);
-        self.position = (self.position + payload.len()) % (FILE_BYTES - payload.len());
+        self.position += payload.len();
     }
 }
 
@@ -109,66 +206,75 @@ fn wall(rounds: u64, mut round: impl FnMut()) -> Duration {
     began.elapsed()
 }
 
-fn main() {
-    let mut run = Run::start();
-    distributions(&mut run);
-    let wanted = |name: &&(&str, f64)| run.wants(name.0);
-    if QUANTILES.iter().filter(wanted).count() > 0 || run.wants(THROUGHPUT) {
-        ratios(&mut run);
+fn measure(run: &mut Run) {
+    distributions(run);
+    for size in SIZES {
+        if run.wants_any(&[size.p50, size.p99, size.throughput]) {
+            ratios(run, size);
+        }
     }
-    run.finish();
 }
 
-fn ratios(run: &mut Run) {
+/// Microseconds of all rounds of a window, ours and the floor's.
+type Window = (Vec<f64>, Vec<f64>);
+
+fn ratios(run: &mut Run, size: &Size) {
     let (windows, window) = match run.effort() {
-        Effort::Full => (20, 500),
+        Effort::Full => size.full,
         Effort::Quick => (20, 60),
         Effort::Check => (1, ROUNDS_IN_TURN),
     };
-    run.say("log_durable");
-    let payload = vec![7; PAYLOAD_BYTES];
-    let (mut ours, mut floor) = (Ours::new(), Floor::new());
-    let mut measured: Vec<(Vec<f64>, Vec<f64>)> = Vec::new();
+    run.say(size.p50);
+    let payload = vec![7; size.bytes];
+    let mut ours = (!run.floors_only()).then(Ours::new);
+    let mut floor = Floor::new();
+    let mut measured: Vec<Window> = Vec::new();
     for _ in 0..windows {
         let (mut ours_us, mut floor_us) = (Vec::new(), Vec::new());
         for _ in 0..window / ROUNDS_IN_TURN {
-            ours_us.extend(micros(ROUNDS_IN_TURN, || ours.round(&payload)));
+            if let Some(ours) = &mut ours {
+                ours_us.extend(micros(ROUNDS_IN_TURN, || ours.round(&payload)));
+            }
+            floor.prepare(ROUNDS_IN_TURN * size.bytes);
             floor_us.extend(micros(ROUNDS_IN_TURN, || floor.round(&payload)));
         }
         measured.push((ours_us, floor_us));
     }
-    for (name, part) in QUANTILES {
-        let spec = Spec {
-            name,
-            unit: "us",
-            floor_expected: fdatasync::EXPECTED,
-        };
-        let window = |(ours, floor): &mut (Vec<f64>, Vec<f64>)| {
-            (quantile(ours, *part), quantile(floor, *part))
-        };
-        let pairs: Vec<(f64, f64)> = measured.iter_mut().map(window).collect();
-        keep(run, &spec, &pairs);
-    }
-    let rate = |us: &[f64]| us.len() as f64 * PAYLOAD_BYTES as f64 / (us.iter().sum::<f64>() / 1e6);
-    let pairs: Vec<(f64, f64)> = measured.iter().map(|(o, f)| (rate(o), rate(f))).collect();
-    let range = fdatasync::EXPECTED;
-    let bytes_per_second = |us: f64| PAYLOAD_BYTES as f64 / (us / 1e6);
-    let spec = Spec {
-        name: THROUGHPUT,
-        unit: "B/s",
-        floor_expected: bytes_per_second(range.end)..bytes_per_second(range.start),
+    let mut part = |name, part: f64, expected: &Range<f64>| {
+        let spec = spec(name, "us", expected.clone());
+        let of = |us: &[f64]| quantile(&mut us.to_vec(), part);
+        keep(run, &spec, &measured, of);
     };
-    keep(run, &spec, &pairs);
+    part(size.p50, 0.5, &size.p50_expected);
+    part(size.p99, 0.99, &size.p99_expected);
+    let rate = |us: f64| size.bytes as f64 / (us / 1e6);
+    let expected = rate(size.p50_expected.end)..rate(size.p50_expected.start);
+    let mean = |us: &[f64]| us.iter().sum::<f64>() / us.len().max(1) as f64;
+    let spec = spec(size.throughput, "B/s", expected);
+    keep(run, &spec, &measured, |us| rate(mean(us)));
 }
 
-fn keep(run: &mut Run, spec: &Spec, pairs: &[(f64, f64)]) {
-    if run.wants(spec.name) {
-        run.keep(summarise(spec, pairs));
+fn spec(name: &'static str, unit: &'static str, floor_expected: Range<f64>) -> Spec {
+    Spec {
+        name,
+        unit,
+        floor_expected,
     }
+}
+
+fn keep(run: &mut Run, spec: &Spec, measured: &[Window], of: impl Fn(&[f64]) -> f64) {
+    if run.floors_only() {
+        let mut floors = measured.iter().map(|(_, floor)| of(floor)).cycle();
+        let next = || floors.next().unwrap_or_default();
+        println!("{}", measure_floor(spec, measured.len(), next));
+        return;
+    }
+    let pairs: Vec<(f64, f64)> = measured.iter().map(|(o, f)| (of(o), of(f))).collect();
+    run.keep(summarise(spec, &pairs));
 }
 
 fn distributions(run: &mut Run) {
-    let payload = vec![7; PAYLOAD_BYTES];
+    let payload = vec![7; SIZES[0].bytes];
     let mut group = run.criterion().benchmark_group("log_durable");
     let mut ours = None;
     group.bench_function("4KiB", |bencher| {
@@ -180,7 +286,12 @@ fn distributions(run: &mut Run) {
     let mut floor = None;
     group.bench_function("fdatasync_4KiB", |bencher| {
         let floor = floor.get_or_insert_with(Floor::new);
-        bencher.iter_custom(|rounds| wall(rounds, || floor.round(&payload)));
+        bencher.iter_custom(|rounds| {
+            wall(rounds, || {
+                floor.prepare(payload.len());
+                floor.round(&payload);
+            })
+        });
     });
     group.finish();
 }

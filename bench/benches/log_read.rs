@@ -7,6 +7,7 @@ use criterion::Throughput;
 use skein_bench::floors::crc_read;
 use skein_bench::folders;
 use skein_bench::mode::Effort;
+use skein_bench::part::Part;
 use skein_bench::ratio::Spec;
 use skein_bench::run::Run;
 use skein_bench::timed::Block;
@@ -84,8 +85,15 @@ impl Written {
     }
 }
 
-fn main() {
-    let mut run = Run::start();
+/// This part.
+pub const PART: Part<Run> = Part {
+    name: "log_read",
+    figures: &["log_read_verified"],
+    seconds: [3, 14],
+    measure,
+};
+
+fn measure(run: &mut Run) {
     let batches = match run.effort() {
         Effort::Check => 10,
         _ => LOG_BYTES / BODY_BYTES,
@@ -97,7 +105,7 @@ fn main() {
         unit: "B/s",
         floor_expected: crc_read::EXPECTED,
     };
-    distributions(&mut run, &written, &bodies);
+    distributions(run, &written, &bodies);
     let block = run.effort().block();
     let mut ours = Block::new(block, |iterations| {
         for _ in 0..iterations {
@@ -111,7 +119,6 @@ fn main() {
     });
     let bytes = bodies.len() as f64;
     run.ratio(&spec, || ours.rate(bytes), || floor.rate(bytes));
-    run.finish();
 }
 
 fn distributions(run: &mut Run, written: &Written, bodies: &[u8]) {

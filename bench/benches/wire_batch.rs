@@ -9,6 +9,7 @@ use bytes::Bytes;
 use criterion::Throughput;
 use skein_bench::floors::pack_rows::{self, PlainRow};
 use skein_bench::floors::unpack_rows;
+use skein_bench::part::Part;
 use skein_bench::ratio::Spec;
 use skein_bench::run::Run;
 use skein_bench::timed::Block;
@@ -117,18 +118,29 @@ fn entry((slot, point): &(Slot, Point)) -> EntryRef<'_> {
     }
 }
 
-fn main() {
-    let mut run = Run::start();
+/// This part.
+pub const PART: Part<Run> = Part {
+    name: "wire_batch",
+    figures: &[
+        "wire_batch_build",
+        "wire_batch_parse",
+        "bytes_per_row",
+        "bytes_per_row_full",
+    ],
+    seconds: [6, 32],
+    measure,
+};
+
+fn measure(run: &mut Run) {
     let (places, what) = tracks::positions();
     eprintln!("rows are positions of {what}");
     let rows = Rows::new(&places, 0, true);
     let plain = plain_rows(&rows);
-    distributions(&mut run, &rows, &plain);
-    build(&mut run, &rows, &plain);
-    parse(&mut run, &rows, &plain);
+    distributions(run, &rows, &plain);
+    build(run, &rows, &plain);
+    parse(run, &rows, &plain);
     run.value("bytes_per_row", "B", bytes_per_row(&places, false));
     run.value("bytes_per_row_full", "B", bytes_per_row(&places, true));
-    run.finish();
 }
 
 fn build(run: &mut Run, rows: &Rows, plain: &[PlainRow]) {

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 /// Where the rate lies on the machine above, bytes per second.
-pub const EXPECTED: Range<f64> = 8e9..25e9;
+pub const EXPECTED: Range<f64> = 14e9..28e9;
 
 /// Checks `bytes` in pieces of `batch` bytes; gives something that depends on all of them.
 pub fn check(bytes: &[u8], batch: usize) -> u32 {

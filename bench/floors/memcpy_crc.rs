@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::floors::mapped_file::MappedFile;
 
 /// Where the rate lies on the machine above, payload bytes per second.
-pub const EXPECTED: Range<f64> = 4e9..12e9;
+pub const EXPECTED: Range<f64> = 10e9..20e9;
 
 /// Bytes of a stored checksum.
 const CRC_BYTES: usize = 4;

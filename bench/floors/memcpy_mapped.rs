@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::floors::mapped_file::MappedFile;
 
 /// Where the rate lies on the machine above, bytes per second.
-pub const EXPECTED: Range<f64> = 8e9..28e9;
+pub const EXPECTED: Range<f64> = 14e9..28e9;
 
 /// Copies `source` into the mapping over and over until `bytes` are copied.
 pub fn copy(target: &mut MappedFile, source: &[u8], bytes: usize) {

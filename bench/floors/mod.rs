@@ -8,8 +8,11 @@ pub mod mapped_file;
 pub mod memcpy_crc;
 pub mod memcpy_mapped;
 
+pub mod clock_gaps;
 pub mod crc_read;
 pub mod fdatasync;
+pub mod flush;
+pub mod open_files;
 
 pub mod pack_rows;
 pub mod unpack_rows;
@@ -20,3 +23,5 @@ pub mod walk_cursors;
 
 pub mod epoll_server;
 pub mod quinn_server;
+pub mod sealed_datagrams;
+pub mod tls_server;

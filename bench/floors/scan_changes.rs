@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::floors::store_rows::StoredRow;
 
 /// Where the time of a row lies on the machine above, nanoseconds.
-pub const EXPECTED: Range<f64> = 0.3..5.0;
+pub const EXPECTED: Range<f64> = 0.35..0.7;
 
 /// Goes over the last `changed` rows; gives something that depends on all of them.
 pub fn sum(rows: &[StoredRow], changed: usize) -> u64 {

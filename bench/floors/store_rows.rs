@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 /// Where the time of a point lies on the machine above, nanoseconds.
-pub const EXPECTED: Range<f64> = 10.0..60.0;
+pub const EXPECTED: Range<f64> = 7.0..14.0;
 
 /// What is kept of a session.
 #[derive(Clone, Copy, Debug, Default)]

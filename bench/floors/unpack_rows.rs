@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::floors::pack_rows::{PlainRow, ROW_BYTES};
 
 /// Where the time of a row lies on the machine above, nanoseconds.
-pub const EXPECTED: Range<f64> = 1.0..6.0;
+pub const EXPECTED: Range<f64> = 1.0..2.0;
 
 /// Unpacks all rows.
 pub fn unpack(bytes: &[u8], out: &mut Vec<PlainRow>) {

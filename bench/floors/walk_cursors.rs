@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 /// Where the time of a viewer lies on the machine above, nanoseconds.
-pub const EXPECTED: Range<f64> = 2.0..12.0;
+pub const EXPECTED: Range<f64> = 1.2..2.4;
 
 /// A viewer in the least that it can be, as large as a line of the cache.
 #[derive(Clone, Copy, Debug, Default)]

@@ -4,13 +4,14 @@
 //! not in the figures; ours and the floor are watched by the same code.
 
 use std::io::{ErrorKind, Read};
-use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+
+use crate::link::Link;
 
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 256;
@@ -31,36 +32,43 @@ pub struct Arrival {
 }
 
 struct Viewer {
-    socket: TcpStream,
+    link: Link,
     pending: Vec<u8>,
-    served: bool,
+    /// Updates of this publication that it has.
+    got: usize,
 }
 
 /// All viewers of one server.
 pub struct Audience {
     epoll: OwnedFd,
     viewers: Vec<Viewer>,
+    events: Vec<Event>,
+    buffer: Vec<u8>,
 }
 
 impl Audience {
-    /// Takes connected sockets.
+    /// Takes connections.
     ///
     /// # Panics
     /// If the kernel refuses to watch them.
-    pub fn new(sockets: Vec<TcpStream>) -> Self {
+    pub fn new(links: Vec<Link>) -> Self {
         let epoll = epoll::create(CreateFlags::CLOEXEC).expect("an epoll");
-        for (index, socket) in sockets.iter().enumerate() {
-            socket.set_nonblocking(true).expect("an option");
+        for (index, link) in links.iter().enumerate() {
+            link.set_nonblocking(true);
             let data = EventData::new_u64(index as u64);
-            epoll::add(&epoll, socket, data, EventFlags::IN).expect("added");
+            epoll::add(&epoll, link, data, EventFlags::IN).expect("added");
         }
-        let viewer = |socket| Viewer {
-            socket,
+        let viewer = |link| Viewer {
+            link,
             pending: Vec::new(),
-            served: false,
+            got: 0,
         };
-        let viewers = sockets.into_iter().map(viewer).collect();
-        Self { epoll, viewers }
+        Self {
+            epoll,
+            viewers: links.into_iter().map(viewer).collect(),
+            events: Vec::with_capacity(EVENTS),
+            buffer: vec![0; READ_BYTES],
+        }
     }
 
     /// How many they are.
@@ -73,53 +81,76 @@ impl Audience {
         self.viewers.is_empty()
     }
 
-    /// Waits until each viewer has what `take` looks for: it is given the bytes that have come in,
-    /// takes from the front what is whole, and says whether that was in it.
+    /// Waits until each viewer has so many `updates`: `take` is given the bytes that have come in,
+    /// takes from the front what is whole, and says how many updates were in it.
     ///
     /// # Panics
     /// If a connection ends, or a viewer does not get it for long.
-    pub fn wait(&mut self, began: Instant, mut take: impl FnMut(&mut Vec<u8>) -> bool) -> Arrival {
-        self.viewers
-            .iter_mut()
-            .for_each(|viewer| viewer.served = false);
+    pub fn wait(
+        &mut self,
+        began: Instant,
+        updates: usize,
+        mut take: impl FnMut(&mut Vec<u8>) -> usize,
+    ) -> Arrival {
+        self.viewers.iter_mut().for_each(|viewer| viewer.got = 0);
         let mut arrival = Arrival::default();
         let mut left = self.viewers.len();
-        let mut events: Vec<Event> = Vec::with_capacity(EVENTS);
         while left > 0 {
-            events.clear();
-            let at_once = Timespec::default();
-            let buffer = spare_capacity(&mut events);
-            epoll::wait(&self.epoll, buffer, Some(&at_once)).expect("events");
-            for event in &events {
-                let viewer = &mut self.viewers[event.data.u64() as usize];
-                if !viewer.read() || !take(&mut viewer.pending) || viewer.served {
-                    continue;
+            self.poll(|viewer| {
+                let had = viewer.got;
+                viewer.got += take(&mut viewer.pending);
+                if had >= updates || viewer.got < updates {
+                    return;
                 }
-                viewer.served = true;
                 arrival.last = began.elapsed();
-                if left == self.viewers.len() {
+                if arrival.first.is_zero() {
                     arrival.first = arrival.last;
                 }
                 left -= 1;
-            }
+            });
             assert!(began.elapsed() < PATIENCE, "{left} viewers have nothing");
         }
         arrival
     }
+
+    /// Looks once at what has come in and gives it to `take`.
+    ///
+    /// # Panics
+    /// If a connection ends.
+    pub fn look(&mut self, mut take: impl FnMut(&mut Vec<u8>)) {
+        self.poll(|viewer| take(&mut viewer.pending));
+    }
+
+    fn poll(&mut self, mut found: impl FnMut(&mut Viewer)) {
+        self.events.clear();
+        let at_once = Timespec::default();
+        let events = spare_capacity(&mut self.events);
+        epoll::wait(&self.epoll, events, Some(&at_once)).expect("events");
+        for event in &self.events {
+            let viewer = &mut self.viewers[event.data.u64() as usize];
+            if viewer.read(&mut self.buffer) {
+                found(viewer);
+            }
+        }
+    }
 }
 
 impl Viewer {
-    /// Reads once; false if there was nothing.
-    fn read(&mut self) -> bool {
-        let mut buffer = [0; READ_BYTES];
-        match self.socket.read(&mut buffer) {
-            Ok(0) => panic!("the server closed a viewer"),
-            Ok(count) => {
-                self.pending.extend_from_slice(&buffer[..count]);
-                true
+    /// Reads what one read gives; false if there was nothing. With TLS it goes on until the
+    /// session holds nothing more that the kernel would not announce.
+    fn read(&mut self, buffer: &mut [u8]) -> bool {
+        let before = self.pending.len();
+        loop {
+            match self.link.read(buffer) {
+                Ok(0) => panic!("the server closed a viewer"),
+                Ok(count) => self.pending.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("a viewer lost its connection: {error}"),
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-            Err(error) => panic!("a viewer lost its connection: {error}"),
+            if !self.link.is_encrypted() {
+                break;
+            }
         }
+        self.pending.len() > before
     }
 }

@@ -6,8 +6,8 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{self, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{self, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -27,6 +27,8 @@ pub fn role() -> Option<String> {
 /// A child. Ends with its value.
 pub struct Child {
     process: process::Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
     /// The first line that it wrote to stdout.
     pub said: String,
 }
@@ -37,21 +39,57 @@ impl Child {
     /// # Panics
     /// If it does not start, or ends without a word.
     pub fn start(role: &str, arguments: impl IntoIterator<Item = OsString>) -> Self {
+        Self::start_with(role, arguments, &[])
+    }
+
+    /// Like [`Self::start`], with variables of the environment.
+    ///
+    /// # Panics
+    /// If it does not start, or ends without a word.
+    pub fn start_with(
+        role: &str,
+        arguments: impl IntoIterator<Item = OsString>,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = Command::new(env::current_exe().expect("an executable"));
         command
             .args(arguments)
+            .envs(variables.iter().copied())
             .env(VARIABLE, role)
             .env("SKEIN_LOG", "warn");
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("a child");
-        let mut said = String::new();
-        let stdout = process.stdout.take().expect("piped above");
-        BufReader::new(stdout)
-            .read_line(&mut said)
-            .expect("readable");
-        let said = said.trim().to_owned();
-        assert!(!said.is_empty(), "the {role} ended before it was ready");
-        Self { process, said }
+        let orders = process.stdin.take().expect("piped above");
+        let answers = process.stdout.take().expect("piped above");
+        let mut child = Self {
+            process,
+            orders,
+            answers: BufReader::new(answers),
+            said: String::new(),
+        };
+        child.said = child.hear();
+        assert!(
+            !child.said.is_empty(),
+            "the {role} ended before it was ready"
+        );
+        child
+    }
+
+    /// Says a line to it and waits for its answer.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn ask(&mut self, order: &str) -> String {
+        writeln!(self.orders, "{order}").expect("a child that listens");
+        let answer = self.hear();
+        assert!(!answer.is_empty(), "a child has ended over {order}");
+        answer
+    }
+
+    fn hear(&mut self) -> String {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("readable");
+        line.trim().to_owned()
     }
 
     /// Processor time of all its threads so far.

@@ -6,30 +6,36 @@
 //! any implementation has to do, straight-line code in `floors/`) beside itself, block by block.
 //!
 //! - `cargo bench` measures everything; `SKEIN_BENCH=quick cargo bench` takes about three minutes.
+//! - `cargo bench -- fanout_ws_1k` measures what has that in its name.
 //! - `cargo bench -- floors` measures the floors alone.
-//! - All ratios go to `target/ratios.json`.
+//! - All ratios go to `target/ratios.json`, or where `SKEIN_RATIOS` says.
+//! - `cargo run -p skein-bench --bin sabotage` sees that the benches notice what they should.
 
 pub mod quantile;
 pub mod utc;
 
 pub mod folders;
-pub mod mode;
 pub mod pin;
-pub mod ratios_file;
 
+pub mod mode;
+pub mod part;
 pub mod ratio;
+pub mod ratios_file;
+pub mod run;
 pub mod thread_time;
 pub mod timed;
-
-pub mod run;
 
 pub mod chat_table;
 pub mod tracks;
 
 pub mod child;
+pub mod link;
 pub mod protocol;
 pub mod server;
 pub mod websocket;
+
+pub mod publishers;
+pub mod reading;
 
 pub mod audience;
 pub mod stage;
@@ -42,6 +48,10 @@ pub mod stage_runtime;
 
 pub mod quic_stage;
 pub mod quinn_stage;
+pub mod sealed_stage;
+
+pub mod crowd;
+pub mod peers;
 
 #[path = "../floors/mod.rs"]
 pub mod floors;

@@ -3,8 +3,13 @@
 use std::env;
 use std::time::Duration;
 
+use crate::part::Part;
+
 /// The environment variable that shortens everything when it says `quick`.
 const VARIABLE: &str = "SKEIN_BENCH";
+
+/// The filter that measures the floors alone.
+const FLOORS: &str = "floors";
 
 /// Options of criterion that are followed by a value, which is no filter.
 const OPTIONS_WITH_VALUE: &[&str] = &[
@@ -55,6 +60,19 @@ impl Effort {
             Self::Quick => Duration::from_millis(20),
             Self::Check => Duration::from_micros(100),
         }
+    }
+
+    /// Place of its figure in [`Part::seconds`].
+    fn column(self) -> usize {
+        match self {
+            Self::Full => 1,
+            Self::Quick | Self::Check => 0,
+        }
+    }
+
+    /// Seconds that a part takes.
+    pub fn seconds<R>(self, part: &Part<R>) -> u64 {
+        part.seconds[self.column()]
     }
 
     /// How long criterion measures one side.
@@ -121,15 +139,36 @@ impl Mode {
         }
     }
 
-    /// Whether something of this name is to be measured.
-    pub fn wants(&self, name: &str) -> bool {
-        !self.list && self.filter.as_ref().is_none_or(|part| name.contains(part))
+    /// Whether names are wanted and nothing else.
+    pub fn lists(&self) -> bool {
+        self.list
+    }
+
+    /// Whether the floors are to be measured alone.
+    pub fn floors_only(&self) -> bool {
+        self.filter.as_deref() == Some(FLOORS)
+    }
+
+    /// Whether a figure of a part is to be measured.
+    pub fn wants(&self, part: &str, figure: &str) -> bool {
+        self.floors_only() || self.matches(part) || self.matches(figure)
+    }
+
+    /// Whether anything of a part is to be measured.
+    pub fn wants_part<R>(&self, part: &Part<R>) -> bool {
+        let mut figures = part.figures.iter();
+        self.wants(part.name, part.name) || figures.any(|figure| self.matches(figure))
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        self.filter.as_ref().is_none_or(|text| name.contains(text))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Effort, Mode};
+    use crate::part::Part;
 
     fn mode(line: &str, quick: bool) -> Mode {
         Mode::parse(line.split_whitespace().map(str::to_owned), quick)
@@ -150,10 +189,31 @@ mod tests {
     #[test]
     fn a_value_of_an_option_is_no_filter() {
         let all = mode("--bench --sample-size 20 --noplot", false);
-        assert!(all.wants("log_append_64B_batched"));
+        assert!(all.wants("log_append", "log_append_64B_batched"));
         let some = mode("--bench --save-baseline before log_ read", false);
-        assert!(some.wants("log_append_64B_batched"));
-        assert!(!some.wants("wire_build"));
-        assert!(!mode("--bench --list", false).wants("wire_build"));
+        assert!(some.wants("log_append", "log_append_64B_batched"));
+        assert!(!some.wants("wire_batch", "wire_batch_build"));
+        assert!(mode("--bench --list", false).lists());
+    }
+
+    #[test]
+    fn a_part_is_wanted_for_itself_or_for_one_of_its_figures() {
+        let part: Part<()> = Part {
+            name: "fanout_ws",
+            figures: &["last_of_1000_p50", "memory_ws_viewer_bytes"],
+            seconds: [1, 10],
+            measure: |_| {},
+        };
+        for (filter, wanted) in [
+            ("", true),
+            ("fanout", true),
+            ("memory", true),
+            ("floors", true),
+            ("wire", false),
+        ] {
+            let mode = mode(&format!("--bench {filter}"), false);
+            assert_eq!(mode.wants_part(&part), wanted, "{filter}");
+        }
+        assert!(!mode("--bench memory", false).wants(part.name, "last_of_1000_p50"));
     }
 }

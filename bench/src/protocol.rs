@@ -50,16 +50,16 @@ pub fn watch(chat: &str) -> Request {
     })
 }
 
-/// Asks to share in a chat.
+/// Asks to share in a chat; the number tells the sessions of a user apart.
 ///
 /// # Panics
 /// If the name is none.
-pub fn share(chat: &str) -> Request {
+pub fn share(chat: &str, number: usize) -> Request {
     Request::ShareStart(ShareStart {
-        request: RequestNumber(1),
+        request: RequestNumber(number as u32 + 1),
         chat: ChatName::new(chat).expect("a chat's name"),
         duration_s: DURATION_S,
-        idempotency_key: "bench".to_owned(),
+        idempotency_key: format!("bench-{number}"),
         sealed: false,
     })
 }
@@ -84,21 +84,50 @@ pub fn point(share: ShareNumber, counter: u64) -> Request {
     })
 }
 
-/// Whether whole frames bring the point with this counter.
+/// What the batches in some frames bring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Positions.
+    pub positions: usize,
+    /// Those among them with the counter that was looked for.
+    pub fresh: usize,
+    /// When all of them were taken, milliseconds since 1970, added up.
+    pub captured_at_ms: i64,
+}
+
+/// What whole frames bring, and how much of it has this counter.
 ///
 /// # Panics
 /// If they do not parse, or say that the connection or the request is refused.
-pub fn brings(mut frames: Bytes, counter: u64) -> bool {
-    let mut found = false;
+pub fn brought(mut frames: Bytes, counter: u64) -> Brought {
+    let mut brought = Brought::default();
     while let Some(update) = next_update(&mut frames) {
         match update {
-            Update::Batch(body) => found |= has_counter(&body, counter),
+            Update::Batch(body) => brought.add(&body, counter),
             Update::Refused(refused) => panic!("refused: {refused:?}"),
             Update::Goodbye(goodbye) => panic!("closed: {goodbye:?}"),
             _ => {}
         }
     }
-    found
+    brought
+}
+
+impl Brought {
+    fn add(&mut self, body: &Bytes, counter: u64) {
+        let batch = Batch::decode(body).expect("a batch");
+        let newest = batch
+            .entries
+            .iter()
+            .filter_map(|entry| entry.point.as_ref());
+        for point in newest {
+            self.positions += 1;
+            self.captured_at_ms += point.captured_at_ms;
+            self.fresh += usize::from(match point.counter {
+                WireCounter::Low(low) => low == counter as u8,
+                WireCounter::Whole(whole) => whole == Counter(counter),
+            });
+        }
+    }
 }
 
 /// The next update that this version knows; takes it from the front.
@@ -112,16 +141,4 @@ pub fn next_update(frames: &mut Bytes) -> Option<Update> {
             return Some(update);
         }
     }
-}
-
-fn has_counter(body: &Bytes, counter: u64) -> bool {
-    let batch = Batch::decode(body).expect("a batch");
-    let newest = batch
-        .entries
-        .iter()
-        .filter_map(|entry| entry.point.as_ref());
-    newest.into_iter().any(|point| match point.counter {
-        WireCounter::Low(low) => low == counter as u8,
-        WireCounter::Whole(whole) => whole == Counter(counter),
-    })
 }

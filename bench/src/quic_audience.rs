@@ -32,13 +32,16 @@ const LOST: Duration = Duration::from_millis(500);
 /// Bytes of one server stream: a batch.
 const STREAM_BYTES_MAX: usize = 1 << 20;
 
-/// Says whether frames bring what is looked for; the number tells publications apart.
-pub type Look = fn(Bytes, u64) -> bool;
+/// Says how many of the updates that are looked for frames bring; the number tells publications
+/// apart.
+pub type Look = fn(Bytes, u64) -> usize;
 
 /// Who has what is being published right now.
 #[derive(Default)]
 struct Round {
     number: Cell<u64>,
+    updates: Cell<usize>,
+    delivered: Cell<usize>,
     began: Cell<Option<Instant>>,
     viewers: Cell<usize>,
     served: Cell<usize>,
@@ -47,8 +50,10 @@ struct Round {
 }
 
 impl Round {
-    fn begin(&self, number: u64) {
+    fn begin(&self, number: u64, updates: usize) {
         self.number.set(number);
+        self.updates.set(updates);
+        self.delivered.set(0);
         self.began.set(Some(Instant::now()));
         self.served.set(0);
     }
@@ -93,9 +98,15 @@ impl QuicAudience {
         tokio::task::spawn_local(view(connection, Rc::clone(&self.round), self.look));
     }
 
-    /// Publishes and waits until all viewers have it. `None`: a datagram was lost on the way.
-    pub async fn publish(&self, number: u64, publish: impl FnOnce()) -> Option<Arrival> {
-        self.round.begin(number);
+    /// Publishes so many updates and waits until all viewers have them. `None`: a datagram was
+    /// lost on the way.
+    pub async fn publish(
+        &self,
+        number: u64,
+        updates: usize,
+        publish: impl FnOnce(),
+    ) -> Option<Arrival> {
+        self.round.begin(number, updates);
         publish();
         let all_served = async {
             // A late end of the publication before may wake this, too.
@@ -107,15 +118,15 @@ impl QuicAudience {
         waited.ok().map(|()| self.round.arrival.get())
     }
 
-    /// How many have what was published last.
-    pub fn served(&self) -> usize {
-        self.round.served.get()
+    /// Updates that viewers got of what was published last.
+    pub fn delivered(&self) -> usize {
+        self.round.delivered.get()
     }
 }
 
 /// Takes all that comes to one viewer.
 async fn view(connection: Connection, round: Rc<Round>, look: Look) {
-    let mut served = 0;
+    let (mut number, mut got) = (0, 0);
     loop {
         let frames = tokio::select! {
             datagram = connection.read_datagram() => datagram.ok(),
@@ -127,9 +138,14 @@ async fn view(connection: Connection, round: Rc<Round>, look: Look) {
         let Some(frames) = frames else {
             return;
         };
-        let number = round.number.get();
-        if served != number && look(frames, number) {
-            served = number;
+        if number != round.number.get() {
+            (number, got) = (round.number.get(), 0);
+        }
+        let (had, updates) = (got, round.updates.get());
+        let fresh = look(frames, number);
+        got += fresh;
+        round.delivered.set(round.delivered.get() + fresh);
+        if had < updates && got >= updates {
             round.serve();
         }
     }

@@ -11,7 +11,6 @@ use skein_wire::splitter::Splitter;
 use skein_wire::update::Update;
 
 use crate::audience::Arrival;
-use crate::child::Child;
 use crate::protocol;
 use crate::quic_audience::{QuicAudience, Sockets};
 use crate::server::Server;
@@ -21,6 +20,15 @@ use crate::stage_runtime::StageRuntime;
 /// The chat that everybody is in.
 const CHAT: &str = "stage";
 
+/// Points that fit into a datagram.
+const POINTS_PER_DATAGRAM: usize = 32;
+
+/// Bytes of a batch with one row, and of a floor's message beside it.
+const MESSAGE_BYTES: usize = 48;
+
+/// Time after which acknowledgements have come: clients delay them by up to 25 ms.
+const SETTLE: Duration = Duration::from_millis(40);
+
 /// Publications until all viewers watch.
 const TRIES: usize = 50;
 
@@ -28,7 +36,7 @@ const TRIES: usize = 50;
 pub struct QuicStage {
     server: Server,
     publisher: Connection,
-    share: ShareNumber,
+    shares: Vec<ShareNumber>,
     counter: u64,
     audience: QuicAudience,
     /// Bytes of memory that each viewer has added to the server.
@@ -39,7 +47,7 @@ pub struct QuicStage {
 
 /// A control stream after its greeting. Both halves are kept: the end of one is the end of both.
 struct Control {
-    _out: SendStream,
+    out: SendStream,
     updates: RecvStream,
     splitter: Splitter,
 }
@@ -49,19 +57,22 @@ impl QuicStage {
     ///
     /// # Panics
     /// If the server refuses anybody, or a viewer gets nothing.
-    pub fn start(core: usize, viewers: usize) -> Self {
+    pub fn start(core: usize, viewers: usize, sessions: usize) -> Self {
         let server = Server::start(&core.to_string());
         server.put_member(CHAT, "sender", &["share"]);
         server.put_member(CHAT, "viewer", &["watch"]);
         let runtime = StageRuntime::new();
-        let mut audience = QuicAudience::new(protocol::brings);
-        let (publisher, share, before) = runtime.run(async {
+        let mut audience =
+            QuicAudience::new(|frames, counter| protocol::brought(frames, counter).fresh);
+        let (publisher, shares, before) = runtime.run(async {
             let mut sockets = Sockets::new(server.quic, &server.certificate(), ALPN, viewers + 1);
             let publisher = sockets.connect().await;
             let token = server.token("sender");
-            let greeting = [protocol::hello(&token), protocol::share(CHAT)];
-            let mut control = Control::open(&publisher, &greeting).await;
-            let share = control.shared().await;
+            let mut control = Control::open(&publisher, &[protocol::hello(&token)]).await;
+            let mut shares = Vec::new();
+            for number in 0..sessions {
+                shares.push(control.share(number).await);
+            }
             tokio::task::spawn_local(control.drain());
             let before = server.child.memory_bytes();
             let token = server.token("viewer");
@@ -72,18 +83,18 @@ impl QuicStage {
                 tokio::task::spawn_local(control.drain());
                 audience.add(viewer);
             }
-            (publisher, share, before)
+            (publisher, shares, before)
         });
         let mut stage = Self {
             server,
             publisher,
-            share,
+            shares,
             counter: 0,
             audience,
             viewer_bytes: 0.0,
             runtime,
         };
-        let mut tries = (0..TRIES).map(|_| stage.publish(Duration::from_millis(20)));
+        let mut tries = (0..TRIES).map(|_| stage.publish(Duration::from_millis(20), 1));
         assert!(
             tries.any(|arrival| arrival.is_some()),
             "viewers get nothing"
@@ -95,23 +106,41 @@ impl QuicStage {
 }
 
 impl Stage for QuicStage {
-    fn publish(&mut self, pause: Duration) -> Option<Arrival> {
+    fn publish(&mut self, pause: Duration, updates: usize) -> Option<Arrival> {
         self.counter += 1;
-        let point = protocol::point(self.share, self.counter);
-        let (frame, publisher) = (protocol::encoded(&[point]), &self.publisher);
+        let (counter, publisher) = (self.counter, &self.publisher);
+        let shares = &self.shares[..updates];
         self.runtime.run(async {
             tokio::time::sleep(pause).await;
-            let send = || publisher.send_datagram(frame.into()).expect("a connection");
-            self.audience.publish(self.counter, send).await
+            let send = || {
+                for some in shares.chunks(POINTS_PER_DATAGRAM) {
+                    let points: Vec<_> = some
+                        .iter()
+                        .map(|share| protocol::point(*share, counter))
+                        .collect();
+                    let frames = protocol::encoded(&points).into();
+                    publisher.send_datagram(frames).expect("a connection");
+                }
+            };
+            self.audience.publish(counter, updates, send).await
         })
     }
 
-    fn served(&self) -> usize {
-        self.audience.served()
+    fn delivered(&self) -> usize {
+        self.audience.delivered()
     }
 
-    fn server(&self) -> &Child {
-        &self.server.child
+    fn server_time(&self) -> Duration {
+        self.server.child.processor_time()
+    }
+
+    fn settle(&mut self) {
+        // The timer is made where the runtime is.
+        self.runtime.run(async { tokio::time::sleep(SETTLE).await });
+    }
+
+    fn message_bytes(&self) -> usize {
+        MESSAGE_BYTES
     }
 
     fn viewer_bytes(&self) -> Option<f64> {
@@ -125,7 +154,7 @@ impl Control {
         let greeting = protocol::encoded(greeting);
         out.write_all(&greeting).await.expect("a connection");
         Self {
-            _out: out,
+            out,
             updates,
             splitter: Splitter::new(SERVER_FRAME_BYTES_MAX),
         }
@@ -145,11 +174,13 @@ impl Control {
         }
     }
 
-    async fn shared(&mut self) -> ShareNumber {
+    async fn share(&mut self, number: usize) -> ShareNumber {
+        let request = protocol::encoded(&[protocol::share(CHAT, number)]);
+        self.out.write_all(&request).await.expect("a connection");
         loop {
             match self.next().await {
                 Some(Update::Shared(shared)) => return shared.share,
-                Some(Update::Welcome(_) | Update::Demand(_)) => {}
+                Some(Update::Welcome(_) | Update::Demand(_) | Update::Accepted(_)) => {}
                 other => panic!("no session: {other:?}"),
             }
         }

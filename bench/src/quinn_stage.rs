@@ -20,6 +20,9 @@ use crate::stage_runtime::StageRuntime;
 /// The role of a child that is this server.
 pub const ROLE: &str = "quinn server";
 
+/// Time after which acknowledgements have come: clients delay them by up to 25 ms.
+const SETTLE: Duration = Duration::from_millis(40);
+
 /// Bytes of the number that tells publications apart.
 const NUMBER_BYTES: usize = 8;
 
@@ -84,7 +87,7 @@ impl QuinnStage {
 }
 
 impl Stage for QuinnStage {
-    fn publish(&mut self, pause: Duration) -> Option<Arrival> {
+    fn publish(&mut self, pause: Duration, updates: usize) -> Option<Arrival> {
         self.number += 1;
         let mut message = BytesMut::with_capacity(self.message_bytes);
         message.put_u64(self.number);
@@ -92,20 +95,35 @@ impl Stage for QuinnStage {
         let (message, publisher) = (message.freeze(), &self.publisher);
         self.runtime.run(async {
             tokio::time::sleep(pause).await;
-            let send = || publisher.send_datagram(message).expect("a connection");
-            self.audience.publish(self.number, send).await
+            let send = || {
+                for _ in 0..updates {
+                    publisher
+                        .send_datagram(message.clone())
+                        .expect("a connection");
+                }
+            };
+            self.audience.publish(self.number, updates, send).await
         })
     }
 
-    fn served(&self) -> usize {
-        self.audience.served()
+    fn delivered(&self) -> usize {
+        self.audience.delivered()
     }
 
-    fn server(&self) -> &Child {
-        &self.child
+    fn server_time(&self) -> Duration {
+        self.child.processor_time()
+    }
+
+    fn settle(&mut self) {
+        // The timer is made where the runtime is.
+        self.runtime.run(async { tokio::time::sleep(SETTLE).await });
+    }
+
+    fn message_bytes(&self) -> usize {
+        self.message_bytes
     }
 }
 
-fn has_number(message: Bytes, number: u64) -> bool {
-    message.starts_with(&number.to_be_bytes())
+fn has_number(message: Bytes, number: u64) -> usize {
+    usize::from(message.starts_with(&number.to_be_bytes()))
 }

@@ -53,9 +53,10 @@ pub struct Beside {
 
 impl Beside {
     /// Whether the floor is so far off its documented range that the ratio says nothing.
+    ///
+    /// One block says nothing: that is a check.
     pub fn is_strange(&self) -> bool {
-        let [low, high] = self.floor_expected;
-        self.floor < low / FLOOR_OFF_MAX || self.floor > high * FLOOR_OFF_MAX
+        self.blocks > 1 && is_strange(self.floor, self.floor_expected)
     }
 }
 
@@ -83,6 +84,49 @@ pub fn measure(
     summarise(spec, &pairs)
 }
 
+/// Measures blocks of the floor alone.
+pub fn measure_floor(spec: &Spec, blocks: usize, mut floor: impl FnMut() -> f64) -> FloorOutcome {
+    floor();
+    let mut values: Vec<f64> = (0..blocks).map(|_| floor()).collect();
+    FloorOutcome {
+        spec: spec.clone(),
+        floor: median(&mut values),
+        spread: [quantile(&mut values, 0.1), quantile(&mut values, 0.9)],
+    }
+}
+
+/// A floor by itself.
+#[derive(Clone, Debug)]
+pub struct FloorOutcome {
+    spec: Spec,
+    floor: f64,
+    spread: [f64; 2],
+}
+
+impl fmt::Display for FloorOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = self.spec.unit;
+        let [low, high] = self.spread.map(|value| Figure(value, unit));
+        let range = &self.spec.floor_expected;
+        let floor = Figure(self.floor, unit);
+        write!(
+            f,
+            "floor of {:<36} {floor} ({low} to {high})",
+            self.spec.name
+        )?;
+        let verdict = match is_strange(self.floor, [range.start, range.end]) {
+            true => "FLAGGED, documented",
+            false => "documented",
+        };
+        let (start, end) = (Figure(range.start, unit), Figure(range.end, unit));
+        write!(f, ", {verdict} {start} to {end}")
+    }
+}
+
+fn is_strange(floor: f64, [low, high]: [f64; 2]) -> bool {
+    floor < low / FLOOR_OFF_MAX || floor > high * FLOOR_OFF_MAX
+}
+
 /// The outcome of pairs of blocks, each (ours, floor).
 pub fn summarise(spec: &Spec, pairs: &[(f64, f64)]) -> Outcome {
     let mut ours: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
@@ -105,7 +149,7 @@ pub fn summarise(spec: &Spec, pairs: &[(f64, f64)]) -> Outcome {
 /// One line for people.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<28} ours {}", self.name, Figure(self.ours, self.unit))?;
+        write!(f, "{:<34} ours {}", self.name, Figure(self.ours, self.unit))?;
         let Some(beside) = &self.beside else {
             return Ok(());
         };

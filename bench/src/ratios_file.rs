@@ -1,8 +1,9 @@
 //! `target/ratios.json`: every ratio by its name, the newest of each.
 
+use std::env;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Map, Value, json};
@@ -15,12 +16,21 @@ use crate::utc;
 /// Name of the file in the folder of builds.
 const NAME: &str = "ratios.json";
 
+/// The environment variable that names another file.
+pub const VARIABLE: &str = "SKEIN_RATIOS";
+
+/// Where the ratios are.
+pub fn path() -> PathBuf {
+    let named = env::var_os(VARIABLE).map(PathBuf::from);
+    named.unwrap_or_else(|| folders::target().join(NAME))
+}
+
 /// Puts outcomes into the file; what it says about others stays.
 ///
 /// # Errors
 /// What the file system refused. A file that is no JSON object is replaced.
 pub fn merge(outcomes: &[Outcome], effort: Effort) -> io::Result<()> {
-    merge_into(&folders::target().join(NAME), outcomes, effort)
+    merge_into(&path(), outcomes, effort)
 }
 
 fn merge_into(path: &Path, outcomes: &[Outcome], effort: Effort) -> io::Result<()> {

@@ -20,6 +20,15 @@ pub const ROLE: &str = "skein";
 /// Seconds that a token is good for: longer than any bench.
 const TOKEN_TTL_S: u64 = 7_200;
 
+/// Limits that a few publishers with very many sessions would reach; they bound peers, they do
+/// not change what a pass does.
+const VARIABLES: &[(&str, &str)] = &[
+    ("SKEIN_LIMITS__SESSIONS_PER_USER_MAX", "1000"),
+    ("SKEIN_LIMITS__SHARES_PER_CONNECTION_MAX", "1000"),
+    ("SKEIN_LIMITS__POINTS_PER_SECOND_MAX", "10000"),
+    ("SKEIN_LIMITS__POINTS_BURST_MAX", "10000"),
+];
+
 /// Runs the server; for `main` in this role.
 pub fn main() -> ExitCode {
     skein_server::cli::main()
@@ -39,6 +48,8 @@ pub struct Server {
     pub quic: SocketAddr,
     /// Where it takes HTTP and WebSocket.
     pub http: SocketAddr,
+    /// Where it takes them over TLS.
+    pub https: SocketAddr,
     control: SocketAddr,
     folder: TempDir,
 }
@@ -61,12 +72,14 @@ impl Server {
             any,
             "--http",
             any,
+            "--https",
+            any,
             "--control",
             any,
             "--cores",
             cores,
         ];
-        let child = Child::start(ROLE, arguments.map(Into::into));
+        let child = Child::start_with(ROLE, arguments.map(Into::into), VARIABLES);
         let ready: Value = serde_json::from_str(&child.said).expect("a line of JSON");
         let address = |key: &str| {
             let text = ready[key].as_str().unwrap_or_default();
@@ -76,6 +89,7 @@ impl Server {
         Self {
             quic: address("quic"),
             http: address("http"),
+            https: address("https"),
             control: address("control"),
             child,
             folder,

@@ -1,10 +1,11 @@
 //! The client's half of a WebSocket: the upgrade, masked messages out, whole messages in.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 
-use bytes::Bytes;
 use skein_wire::limits::WEBSOCKET_SUBPROTOCOL;
+
+use crate::link::{Link, Target};
 
 /// The mask of every message. A fixed one is allowed to a client that has no script to fear.
 const MASK: [u8; 4] = [0x35, 0xa1, 0x0f, 0x5c];
@@ -16,25 +17,26 @@ const BINARY: u8 = 0x82;
 ///
 /// # Panics
 /// If the server refuses.
-pub fn connect(to: SocketAddr) -> TcpStream {
-    let mut socket = TcpStream::connect(to).expect("a connection");
-    socket.set_nodelay(true).expect("an option");
+pub fn connect(target: &Target) -> Link {
+    let mut link = target.connect();
+    let to = target.to;
     let request = format!(
         "GET /v1/ws HTTP/1.1\r\nHost: {to}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
          Sec-WebSocket-Protocol: {WEBSOCKET_SUBPROTOCOL}\r\n\r\n"
     );
-    socket.write_all(request.as_bytes()).expect("sent");
-    // Byte by byte: what follows the answer belongs to the frames.
+    link.write_all(request.as_bytes()).expect("sent");
+    // The server says nothing more before it is greeted.
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        socket.read_exact(&mut byte).expect("an answer");
-        answer.extend(byte);
+        let mut part = [0; 1_024];
+        let count = link.read(&mut part).expect("an answer");
+        assert!(count > 0, "the server closed instead of an upgrade");
+        answer.extend_from_slice(&part[..count]);
     }
     let text = String::from_utf8_lossy(&answer);
     assert!(text.starts_with("HTTP/1.1 101"), "no upgrade: {text}");
-    socket
+    link
 }
 
 /// A binary message of at most 64 KiB, masked.
@@ -57,11 +59,20 @@ pub fn message(payload: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Cuts the first whole message off: its payload, empty if it is a ping or a pong.
+/// Where the first whole message of some bytes lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Its payload; empty if it is a ping or a pong.
+    pub payload: Range<usize>,
+    /// Where the next message begins.
+    pub end: usize,
+}
+
+/// Finds the first whole message.
 ///
 /// # Panics
 /// If the server closes.
-pub fn cut_message(pending: &mut Vec<u8>) -> Option<Bytes> {
+pub fn first_message(pending: &[u8]) -> Option<Cut> {
     let (&first, rest) = pending.split_first()?;
     let (head, length) = match rest.first()? {
         126 => (
@@ -74,37 +85,33 @@ pub fn cut_message(pending: &mut Vec<u8>) -> Option<Bytes> {
         }
         short => (2, usize::from(*short)),
     };
-    if pending.len() < head + length {
+    let end = head + length;
+    if pending.len() < end {
         return None;
     }
-    let payload = Bytes::copy_from_slice(&pending[head..head + length]);
-    pending.drain(..head + length);
-    match first {
-        BINARY => Some(payload),
-        0x89 | 0x8a => Some(Bytes::new()),
-        other => panic!("the server sent {other:#04x} {payload:?}"),
-    }
+    let payload = match first {
+        BINARY => head..end,
+        0x89 | 0x8a => end..end,
+        other => panic!("the server sent {other:#04x} {:?}", &pending[head..end]),
+    };
+    Some(Cut { payload, end })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::cut_message;
+    use super::{Cut, first_message};
 
     #[test]
     fn messages_are_cut_whole() {
-        let mut bytes = vec![0x82, 3, 1, 2];
-        assert_eq!(cut_message(&mut bytes), None);
-        bytes.extend([3, 0x89, 0, 0x82]);
-        assert_eq!(cut_message(&mut bytes).as_deref(), Some(&[1, 2, 3][..]));
-        assert_eq!(cut_message(&mut bytes).as_deref(), Some(&[][..]));
-        assert_eq!(cut_message(&mut bytes), None);
-        let mut long = vec![0x82, 126, 1];
-        assert_eq!(cut_message(&mut long), None);
-        long.extend([0; 257]);
-        assert_eq!(
-            cut_message(&mut long).map(|payload| payload.len()),
-            Some(256)
-        );
-        assert!(long.is_empty());
+        let bytes = [0x82, 3, 1, 2, 3, 0x89, 0, 0x82];
+        assert_eq!(first_message(&bytes[..4]), None);
+        let cut = |payload, end| Some(Cut { payload, end });
+        assert_eq!(first_message(&bytes), cut(2..5, 5));
+        assert_eq!(first_message(&bytes[5..]), cut(2..2, 2));
+        assert_eq!(first_message(&bytes[7..]), None);
+        let mut long = vec![0x82, 126, 1, 0];
+        assert_eq!(first_message(&long), None);
+        long.extend([0; 256]);
+        assert_eq!(first_message(&long), cut(4..260, 260));
     }
 }

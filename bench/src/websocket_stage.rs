@@ -1,39 +1,36 @@
-//! Our stage over WebSocket: a real server, one publisher and the viewers of its chat.
+//! Our stage over WebSocket, plain or with TLS: a real server, its publishers and the viewers of
+//! one chat.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use skein_wire::ids::ShareNumber;
-use skein_wire::update::Update;
-
 use crate::audience::{Arrival, Audience};
-use crate::child::Child;
+use crate::link::Target;
 use crate::protocol;
-use crate::server::Server;
-use crate::stage::Stage;
-use crate::websocket::{connect, cut_message, message};
+use crate::publishers::Publishers;
+use crate::reading::Reading;
+use crate::server::{Server, now_ms};
+use crate::stage::{Stage, Streamed};
+use crate::websocket::{connect, message};
 
 /// The chat that everybody is in.
 const CHAT: &str = "stage";
 
+/// Time after which the server has nothing more to do for a publication.
+const SETTLE: Duration = Duration::from_millis(2);
+
+/// Longest wait for the last movements of a stream: beyond the longest pause between two batches.
+const STREAM_END: Duration = Duration::from_secs(3);
+
 /// Everybody in front of and behind our server.
 pub struct WebsocketStage {
     server: Server,
-    publisher: Publisher,
+    publishers: Publishers,
     audience: Audience,
-    /// Bytes of the largest message that a viewer got for one point.
-    message_bytes: usize,
-    /// Bytes of memory that each viewer has added to the server.
+    reading: Reading,
+    delivered: usize,
     viewer_bytes: f64,
-}
-
-/// One member with one session.
-struct Publisher {
-    socket: TcpStream,
-    share: ShareNumber,
-    counter: u64,
 }
 
 impl WebsocketStage {
@@ -41,125 +38,120 @@ impl WebsocketStage {
     ///
     /// # Panics
     /// If the server refuses anybody.
-    pub fn start(core: usize, viewers: usize) -> Self {
+    pub fn start(core: usize, viewers: usize, sessions: usize, encrypted: bool) -> Self {
         let server = Server::start(&core.to_string());
         server.put_member(CHAT, "sender", &["share"]);
         server.put_member(CHAT, "viewer", &["watch"]);
-        let publisher = Publisher::start(&server);
-        let (token, http) = (server.token("viewer"), server.http);
-        let greeting = [protocol::hello(&token), protocol::watch(CHAT)];
+        let publishers = Publishers::start(&server, CHAT, sessions);
+        let target = match encrypted {
+            true => Target::encrypted(server.https, &server.certificate()),
+            false => Target::plain(server.http),
+        };
+        let greeting = [
+            protocol::hello(&server.token("viewer")),
+            protocol::watch(CHAT),
+        ];
         let greeting = message(&protocol::encoded(&greeting));
         let viewer = |_| {
-            let mut socket = connect(http);
-            socket.write_all(&greeting).expect("sent");
-            socket
+            let mut link = connect(&target);
+            link.write_all(&greeting).expect("sent");
+            link
         };
         let before = server.child.memory_bytes();
-        let sockets = (0..viewers).map(viewer).collect();
+        let links = (0..viewers).map(viewer).collect();
         let mut stage = Self {
             server,
-            publisher,
-            audience: Audience::new(sockets),
-            message_bytes: 0,
+            publishers,
+            audience: Audience::new(links),
+            reading: Reading::default(),
+            delivered: 0,
             viewer_bytes: 0.0,
         };
         // The first point shows that all of them watch.
-        stage.publish(Duration::ZERO);
-        stage.message_bytes = 0;
+        stage.publish(Duration::ZERO, 1);
         let after = stage.server.child.memory_bytes();
         stage.viewer_bytes = after.saturating_sub(before) as f64 / viewers as f64;
-        stage.publish(Duration::ZERO);
+        // The second one goes to all in the same bytes.
+        stage.reading.message_bytes = 0;
+        stage.publish(Duration::ZERO, 1);
         stage
-    }
-
-    /// Bytes that a viewer gets for one point.
-    pub fn message_bytes(&self) -> usize {
-        self.message_bytes
     }
 }
 
 impl Stage for WebsocketStage {
-    fn publish(&mut self, pause: Duration) -> Option<Arrival> {
-        self.publisher.clear();
-        self.publisher.counter += 1;
-        let counter = self.publisher.counter;
+    fn publish(&mut self, pause: Duration, updates: usize) -> Option<Arrival> {
+        self.publishers.clear();
+        self.publishers.advance();
+        self.reading.look_for(self.publishers.counter());
         thread::sleep(pause);
-        let point = protocol::point(self.publisher.share, counter);
-        let bytes = message(&protocol::encoded(&[point]));
-        let largest = &mut self.message_bytes;
         let began = Instant::now();
-        self.publisher.socket.write_all(&bytes).expect("sent");
-        let arrival = self.audience.wait(began, |pending| {
-            let mut found = false;
-            loop {
-                let before = pending.len();
-                let Some(frames) = cut_message(pending) else {
-                    return found;
-                };
-                if protocol::brings(frames, counter) {
-                    found = true;
-                    *largest = (*largest).max(before - pending.len());
-                }
-            }
+        self.publishers.send(0..updates);
+        let reading = &mut self.reading;
+        let mut delivered = 0;
+        let arrival = self.audience.wait(began, updates, |pending| {
+            let fresh = reading.take(pending).fresh;
+            delivered += fresh;
+            fresh
         });
+        self.delivered = delivered;
         Some(arrival)
     }
 
-    fn served(&self) -> usize {
-        self.audience.len()
+    fn delivered(&self) -> usize {
+        self.delivered
     }
 
-    fn server(&self) -> &Child {
-        &self.server.child
+    fn server_time(&self) -> Duration {
+        self.server.child.processor_time()
+    }
+
+    fn settle(&mut self) {
+        thread::sleep(SETTLE);
     }
 
     fn viewer_bytes(&self) -> Option<f64> {
         Some(self.viewer_bytes)
     }
-}
 
-impl Publisher {
-    fn start(server: &Server) -> Self {
-        let mut socket = connect(server.http);
-        let token = server.token("sender");
-        let greeting = [protocol::hello(&token), protocol::share(CHAT)];
-        let greeting = message(&protocol::encoded(&greeting));
-        socket.write_all(&greeting).expect("sent");
-        let mut pending = Vec::new();
-        loop {
-            while let Some(mut frames) = cut_message(&mut pending) {
-                while let Some(update) = protocol::next_update(&mut frames) {
-                    match update {
-                        Update::Shared(shared) => {
-                            socket.set_nonblocking(true).expect("an option");
-                            return Self {
-                                socket,
-                                share: shared.share,
-                                counter: shared.counter_last.0,
-                            };
-                        }
-                        Update::Welcome(_) | Update::Demand(_) => {}
-                        other => panic!("no session: {other:?}"),
-                    }
-                }
-            }
-            let mut buffer = [0; 4_096];
-            let count = socket.read(&mut buffer).expect("an answer");
-            assert!(count > 0, "the server closed the publisher");
-            pending.extend_from_slice(&buffer[..count]);
-        }
+    fn message_bytes(&self) -> usize {
+        self.reading.message_bytes
     }
 
-    /// Takes acknowledgements, so that the server never waits for the publisher.
-    fn clear(&mut self) {
-        let mut buffer = [0; 4_096];
-        loop {
-            match self.socket.read(&mut buffer) {
-                Ok(0) => panic!("the server closed the publisher"),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) => panic!("the publisher lost its connection: {error}"),
+    fn stream(&mut self, seconds: u64) -> Option<Streamed> {
+        let sessions = self.publishers.sessions();
+        let all = sessions as u64 * seconds;
+        let owed = all * self.audience.len() as u64;
+        let before = self.server.child.processor_time();
+        let (mut sent, mut positions, mut age_ms) = (0, 0, 0);
+        let began = Instant::now();
+        let end = Duration::from_secs(seconds) + STREAM_END;
+        while began.elapsed() < end && positions < owed {
+            // Session number n moves when n of `sessions` parts of each second are over.
+            let due = (began.elapsed().as_micros() * sessions as u128 / 1_000_000) as u64;
+            while sent < due.min(all) {
+                let first = (sent % sessions as u64) as usize;
+                if first == 0 {
+                    self.publishers.advance();
+                    self.publishers.clear();
+                }
+                let count = (due.min(all) - sent).min((sessions - first) as u64);
+                self.publishers.send(first..first + count as usize);
+                sent += count;
             }
+            let now_ms = now_ms() as i64;
+            let reading = &mut self.reading;
+            self.audience.look(|pending| {
+                let brought = reading.take(pending);
+                positions += brought.positions as u64;
+                age_ms += brought.positions as i64 * now_ms - brought.captured_at_ms;
+            });
         }
+        let server_time = self.server.child.processor_time() - before;
+        Some(Streamed {
+            positions,
+            owed,
+            server_s: server_time.as_secs_f64(),
+            age_ms: age_ms as f64 / positions.max(1) as f64,
+        })
     }
 }

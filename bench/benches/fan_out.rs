@@ -1,0 +1,561 @@
+//! From a point's publication to its viewers over loopback: a real server on one core, its crowd
+//! on the other, beside bare servers on the same core with crowds of their own.
+//!
+//! The times are those until the first and until the last viewer has it; the fan-out is what a
+//! second of the server's processor time delivers, everything included: reading, log, table,
+//! sending, acknowledgements. Pending updates are points of as many sessions that one batch brings.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use skein_bench::crowd::{Kind, Published};
+use skein_bench::floors::{epoll_server, quinn_server, sealed_datagrams, tls_server};
+use skein_bench::mode::Effort;
+use skein_bench::part::Part;
+use skein_bench::peers::Peers;
+use skein_bench::quantile::quantile;
+use skein_bench::ratio::{Spec, measure_floor, summarise};
+use skein_bench::run::Run;
+
+/// Viewers, and sessions, in a check.
+const CROWD_IN_CHECK: usize = 10;
+
+/// Bytes of a floor's message when there is no batch of ours beside it.
+const MESSAGE_BYTES: usize = 48;
+
+/// Windows that a high percentile is the median of: each has too few values for less.
+const WINDOWS: usize = 5;
+
+/// One crowd of ours and the floors beside it.
+struct Crowd {
+    ours: Kind,
+    viewers: usize,
+    sessions: usize,
+    memory: Option<&'static str>,
+    rounds: &'static [Round],
+}
+
+/// What is measured with it.
+struct Round {
+    floor: Kind,
+    /// Sessions that move in each publication of ours; a floor publishes one update at a time.
+    updates: usize,
+    /// Before each publication: beyond the floor interval of a chat of this size, and such that
+    /// acknowledgements have come.
+    pause: Duration,
+    /// Publications of a block, so that it lasts up to two tenths of a second.
+    times: usize,
+    figures: &'static [Figure],
+}
+
+struct Figure {
+    name: &'static str,
+    what: What,
+    expected: Range<f64>,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    /// Microseconds until the first viewer, at this part of all publications.
+    First(f64),
+    /// Until the last one.
+    Last(f64),
+    /// Deliveries per second of the server's processor time.
+    FanOut,
+}
+
+const fn figure(name: &'static str, what: What, expected: Range<f64>) -> Figure {
+    Figure {
+        name,
+        what,
+        expected,
+    }
+}
+
+const WS_ONE: Crowd = Crowd {
+    ours: Kind::Websocket,
+    viewers: 1,
+    sessions: 1,
+    memory: None,
+    rounds: &[Round {
+        floor: Kind::Plain,
+        updates: 1,
+        pause: Duration::from_millis(6),
+        times: 24,
+        figures: &[
+            figure(
+                "first_viewer_p50",
+                What::First(0.5),
+                epoll_server::FIRST_P50,
+            ),
+            figure(
+                "first_viewer_p99",
+                What::First(0.99),
+                epoll_server::FIRST_P99,
+            ),
+            figure(
+                "first_viewer_p999",
+                What::First(0.999),
+                epoll_server::FIRST_P999,
+            ),
+        ],
+    }],
+};
+
+const WS_100: Crowd = Crowd {
+    ours: Kind::Websocket,
+    viewers: 100,
+    sessions: 1,
+    memory: None,
+    rounds: &[Round {
+        floor: Kind::Plain,
+        updates: 1,
+        pause: Duration::from_millis(6),
+        times: 20,
+        figures: &[
+            figure(
+                "first_of_100_p50",
+                What::First(0.5),
+                epoll_server::FIRST_P50,
+            ),
+            figure(
+                "last_of_100_p50",
+                What::Last(0.5),
+                epoll_server::LAST_100_P50,
+            ),
+            figure(
+                "last_of_100_p99",
+                What::Last(0.99),
+                epoll_server::LAST_100_P99,
+            ),
+            figure(
+                "last_of_100_p999",
+                What::Last(0.999),
+                epoll_server::LAST_100_P999,
+            ),
+        ],
+    }],
+};
+
+const WS_1K: Crowd = Crowd {
+    ours: Kind::Websocket,
+    viewers: 1_000,
+    sessions: 1,
+    memory: None,
+    rounds: &[Round {
+        floor: Kind::Plain,
+        updates: 1,
+        pause: Duration::from_millis(6),
+        times: 12,
+        figures: &[
+            figure(
+                "first_of_1000_p50",
+                What::First(0.5),
+                epoll_server::FIRST_P50,
+            ),
+            figure(
+                "last_of_1000_p50",
+                What::Last(0.5),
+                epoll_server::LAST_1000_P50,
+            ),
+            figure(
+                "last_of_1000_p99",
+                What::Last(0.99),
+                epoll_server::LAST_1000_P99,
+            ),
+            figure(
+                "last_of_1000_p999",
+                What::Last(0.999),
+                epoll_server::LAST_1000_P999,
+            ),
+            figure("fanout_ws_1k", What::FanOut, epoll_server::FANOUT_1K),
+        ],
+    }],
+};
+
+const WS_1K_BACKLOG: Crowd = Crowd {
+    ours: Kind::Websocket,
+    viewers: 1_000,
+    sessions: 256,
+    memory: None,
+    rounds: &[
+        Round {
+            floor: Kind::Plain,
+            updates: 32,
+            pause: Duration::from_millis(2),
+            times: 5,
+            figures: &[figure(
+                "fanout_ws_1k_backlog32",
+                What::FanOut,
+                epoll_server::FANOUT_1K,
+            )],
+        },
+        Round {
+            floor: Kind::Plain,
+            updates: 256,
+            pause: Duration::from_millis(2),
+            times: 5,
+            figures: &[figure(
+                "fanout_ws_1k_backlog256",
+                What::FanOut,
+                epoll_server::FANOUT_1K,
+            )],
+        },
+    ],
+};
+
+const WS_10K: Crowd = Crowd {
+    ours: Kind::Websocket,
+    viewers: 10_000,
+    sessions: 32,
+    memory: Some("memory_ws_viewer_bytes"),
+    rounds: &[
+        Round {
+            floor: Kind::Plain,
+            updates: 1,
+            pause: Duration::from_millis(20),
+            times: 1,
+            figures: &[figure(
+                "fanout_ws_10k",
+                What::FanOut,
+                epoll_server::FANOUT_10K,
+            )],
+        },
+        Round {
+            floor: Kind::Plain,
+            updates: 32,
+            pause: Duration::from_millis(20),
+            times: 1,
+            figures: &[figure(
+                "fanout_ws_10k_backlog32",
+                What::FanOut,
+                epoll_server::FANOUT_10K,
+            )],
+        },
+    ],
+};
+
+const WSS_10K: Crowd = Crowd {
+    ours: Kind::WebsocketTls,
+    viewers: 10_000,
+    sessions: 1,
+    memory: Some("memory_wss_viewer_bytes"),
+    rounds: &[Round {
+        floor: Kind::PlainTls,
+        updates: 1,
+        pause: Duration::from_millis(20),
+        times: 1,
+        figures: &[figure(
+            "fanout_wss_10k",
+            What::FanOut,
+            tls_server::FANOUT_10K_EXPECTED,
+        )],
+    }],
+};
+
+const QUIC_ONE: Crowd = Crowd {
+    ours: Kind::Quic,
+    viewers: 1,
+    sessions: 1,
+    memory: None,
+    rounds: &[Round {
+        floor: Kind::Quinn,
+        updates: 1,
+        pause: Duration::from_millis(6),
+        times: 20,
+        figures: &[
+            figure(
+                "first_viewer_quic_p50",
+                What::First(0.5),
+                quinn_server::FIRST_P50,
+            ),
+            figure(
+                "first_viewer_quic_p99",
+                What::First(0.99),
+                quinn_server::FIRST_P99,
+            ),
+        ],
+    }],
+};
+
+const QUIC_1K: Crowd = Crowd {
+    ours: Kind::Quic,
+    viewers: 1_000,
+    sessions: 256,
+    memory: None,
+    rounds: &[
+        Round {
+            floor: Kind::Sealed,
+            updates: 1,
+            pause: Duration::from_millis(6),
+            times: 2,
+            figures: &[figure(
+                "fanout_quic_1k_vs_floor",
+                What::FanOut,
+                sealed_datagrams::EXPECTED,
+            )],
+        },
+        Round {
+            floor: Kind::Quinn,
+            updates: 1,
+            pause: Duration::from_millis(6),
+            times: 2,
+            figures: &[figure(
+                "fanout_quic_1k_vs_quinn",
+                What::FanOut,
+                quinn_server::FANOUT,
+            )],
+        },
+        Round {
+            floor: Kind::Quinn,
+            updates: 32,
+            pause: Duration::from_millis(6),
+            times: 2,
+            figures: &[figure(
+                "fanout_quic_1k_backlog32_vs_quinn",
+                What::FanOut,
+                quinn_server::FANOUT,
+            )],
+        },
+        Round {
+            floor: Kind::Quinn,
+            updates: 256,
+            pause: Duration::from_millis(6),
+            times: 1,
+            figures: &[figure(
+                "fanout_quic_1k_backlog256_vs_quinn",
+                What::FanOut,
+                quinn_server::FANOUT,
+            )],
+        },
+    ],
+};
+
+const QUIC_5K: Crowd = Crowd {
+    ours: Kind::Quic,
+    viewers: 5_000,
+    sessions: 1,
+    memory: Some("memory_quic_viewer_bytes"),
+    rounds: &[
+        Round {
+            floor: Kind::Sealed,
+            updates: 1,
+            pause: Duration::from_millis(20),
+            times: 1,
+            figures: &[figure(
+                "fanout_quic_5k_vs_floor",
+                What::FanOut,
+                sealed_datagrams::EXPECTED,
+            )],
+        },
+        Round {
+            floor: Kind::Quinn,
+            updates: 1,
+            pause: Duration::from_millis(20),
+            times: 1,
+            figures: &[figure(
+                "fanout_quic_5k_vs_quinn",
+                What::FanOut,
+                quinn_server::FANOUT,
+            )],
+        },
+    ],
+};
+
+/// These parts.
+pub const PARTS: [Part<Run>; 9] = [
+    Part {
+        name: "publish_ws_1",
+        figures: &["first_viewer_p50", "first_viewer_p99", "first_viewer_p999"],
+        seconds: [8, 80],
+        measure: |run| measure(run, &WS_ONE),
+    },
+    Part {
+        name: "publish_ws_100",
+        figures: &[
+            "first_of_100_p50",
+            "last_of_100_p50",
+            "last_of_100_p99",
+            "last_of_100_p999",
+        ],
+        seconds: [8, 80],
+        measure: |run| measure(run, &WS_100),
+    },
+    Part {
+        name: "publish_ws_1000",
+        figures: &[
+            "first_of_1000_p50",
+            "last_of_1000_p50",
+            "last_of_1000_p99",
+            "last_of_1000_p999",
+            "fanout_ws_1k",
+        ],
+        seconds: [9, 90],
+        measure: |run| measure(run, &WS_1K),
+    },
+    Part {
+        name: "fanout_ws_1k_backlog",
+        figures: &["fanout_ws_1k_backlog32", "fanout_ws_1k_backlog256"],
+        seconds: [12, 30],
+        measure: |run| measure(run, &WS_1K_BACKLOG),
+    },
+    Part {
+        name: "fanout_ws_10k",
+        figures: &[
+            "fanout_ws_10k",
+            "fanout_ws_10k_backlog32",
+            "memory_ws_viewer_bytes",
+        ],
+        seconds: [22, 50],
+        measure: |run| measure(run, &WS_10K),
+    },
+    Part {
+        name: "fanout_wss_10k",
+        figures: &["fanout_wss_10k", "memory_wss_viewer_bytes"],
+        seconds: [30, 45],
+        measure: |run| measure(run, &WSS_10K),
+    },
+    Part {
+        name: "publish_quic_1",
+        figures: &["first_viewer_quic_p50", "first_viewer_quic_p99"],
+        seconds: [8, 70],
+        measure: |run| measure(run, &QUIC_ONE),
+    },
+    Part {
+        name: "fanout_quic_1k",
+        figures: &[
+            "fanout_quic_1k_vs_floor",
+            "fanout_quic_1k_vs_quinn",
+            "fanout_quic_1k_backlog32_vs_quinn",
+            "fanout_quic_1k_backlog256_vs_quinn",
+        ],
+        seconds: [25, 55],
+        measure: |run| measure(run, &QUIC_1K),
+    },
+    Part {
+        name: "fanout_quic_5k",
+        figures: &[
+            "fanout_quic_5k_vs_floor",
+            "fanout_quic_5k_vs_quinn",
+            "memory_quic_viewer_bytes",
+        ],
+        seconds: [45, 70],
+        measure: |run| measure(run, &QUIC_5K),
+    },
+];
+
+fn measure(run: &mut Run, crowd: &Crowd) {
+    let small = run.effort() == Effort::Check;
+    let size = |wanted: usize| {
+        if small {
+            wanted.min(CROWD_IN_CHECK)
+        } else {
+            wanted
+        }
+    };
+    let viewers = size(crowd.viewers);
+    let mut ours = (!run.floors_only()).then(|| {
+        run.say(&format!("{viewers} viewers come to our server"));
+        Peers::start(crowd.ours, viewers, size(crowd.sessions), MESSAGE_BYTES)
+    });
+    let mut floor: Option<(Kind, Peers)> = None;
+    for round in crowd.rounds {
+        let names: Vec<&str> = round.figures.iter().map(|figure| figure.name).collect();
+        if !run.wants_any(&names) {
+            continue;
+        }
+        if floor.as_ref().is_none_or(|(kind, _)| *kind != round.floor) {
+            // One floor's crowd at a time, or the memory of a small machine would not do.
+            drop(floor.take());
+            let bytes = ours
+                .as_ref()
+                .map_or(MESSAGE_BYTES, |ours| ours.ready.message_bytes);
+            run.say(&format!(
+                "{viewers} viewers come to the floor ({:?})",
+                round.floor
+            ));
+            floor = Some((round.floor, Peers::start(round.floor, viewers, 0, bytes)));
+        }
+        let Some((_, floor)) = &mut floor else {
+            continue;
+        };
+        measure_round(run, round, ours.as_mut(), floor, size(round.updates));
+    }
+    if let (Some(name), Some(ours)) = (crowd.memory, &ours)
+        && let Some(bytes) = ours.ready.viewer_bytes
+    {
+        run.value(name, "B", bytes);
+    }
+}
+
+fn measure_round(
+    run: &mut Run,
+    round: &Round,
+    mut ours: Option<&mut Peers>,
+    floor: &mut Peers,
+    updates: usize,
+) {
+    run.say(round.figures[0].name);
+    let mut ours_block = |ours: &mut Peers| ours.publish(round.pause, updates, round.times);
+    let floor_block = |floor: &mut Peers| floor.publish(round.pause, 1, round.times);
+    // One of each to warm up.
+    floor_block(floor);
+    ours.as_deref_mut().map(&mut ours_block);
+    let (mut ours_blocks, mut floor_blocks) = (Vec::new(), Vec::new());
+    for index in 0..run.effort().blocks() {
+        let first = index % 2 == 0;
+        if first {
+            ours_blocks.extend(ours.as_deref_mut().map(&mut ours_block));
+        }
+        floor_blocks.push(floor_block(floor));
+        if !first {
+            ours_blocks.extend(ours.as_deref_mut().map(&mut ours_block));
+        }
+    }
+    for figure in round.figures {
+        keep(run, figure, &ours_blocks, &floor_blocks);
+    }
+}
+
+fn keep(run: &mut Run, figure: &Figure, ours: &[Published], floor: &[Published]) {
+    let spec = Spec {
+        name: figure.name,
+        unit: match figure.what {
+            What::FanOut => "/s",
+            _ => "us",
+        },
+        floor_expected: figure.expected.clone(),
+    };
+    let floors = values(figure.what, floor);
+    if run.floors_only() {
+        let mut floors = floors.into_iter().cycle();
+        let next = || floors.next().unwrap_or_default();
+        println!("{}", measure_floor(&spec, floor.len(), next));
+        return;
+    }
+    let pairs: Vec<(f64, f64)> = values(figure.what, ours).into_iter().zip(floors).collect();
+    run.keep(summarise(&spec, &pairs));
+}
+
+/// One value for each block, or for each window of blocks.
+fn values(what: What, blocks: &[Published]) -> Vec<f64> {
+    let (index, part) = match what {
+        What::First(part) => (0, part),
+        What::Last(part) => (1, part),
+        What::FanOut => {
+            let rate = |block: &Published| block.delivered as f64 / block.server_s.max(1e-9);
+            return blocks.iter().map(rate).collect();
+        }
+    };
+    let window = if part > 0.5 {
+        blocks.len().div_ceil(WINDOWS)
+    } else {
+        1
+    };
+    let of = |blocks: &[Published]| {
+        let arrivals = blocks.iter().flat_map(|block| &block.arrivals_us);
+        let mut micros: Vec<f64> = arrivals.map(|arrival| arrival[index]).collect();
+        quantile(&mut micros, part)
+    };
+    blocks.chunks(window.max(1)).map(of).collect()
+}

@@ -1,0 +1,31 @@
+//! Floor of sustained appending: payload copied into a new mapped file, 8 MiB at a time, and
+//! `fdatasync` after each: what the disk takes when nothing else is done.
+//!
+//! Expected: 0.9 to 1.8 GB/s on a virtual machine with two cores of an AMD EPYC (Zen 4), Linux
+//! 6.18, ext4.
+
+use std::ops::Range;
+
+use rustix::fs::fdatasync;
+
+use crate::floors::mapped_file::MappedFile;
+
+/// Where the rate lies on the machine above, bytes per second.
+pub const EXPECTED: Range<f64> = 0.9e9..1.8e9;
+
+/// Bytes between two syncs.
+pub const PIECE_BYTES: usize = 8 << 20;
+
+/// Fills the file with `source` again and again, durable when it returns.
+///
+/// # Panics
+/// If the disk fails.
+pub fn fill(target: &mut MappedFile, source: &[u8], bytes: usize) {
+    for first in (0..bytes).step_by(PIECE_BYTES) {
+        let end = (first + PIECE_BYTES).min(bytes);
+        for part in target.bytes()[first..end].chunks_mut(source.len()) {
+            part.copy_from_slice(&source[..part.len()]);
+        }
+        fdatasync(target.file()).expect("a disk that works");
+    }
+}
