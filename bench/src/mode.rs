@@ -78,9 +78,17 @@ impl Effort {
     /// How long criterion measures one side.
     pub fn criterion(self) -> Duration {
         match self {
-            Self::Full => Duration::from_secs(2),
-            Self::Quick => Duration::from_millis(400),
+            Self::Full => Duration::from_secs(1),
+            Self::Quick => Duration::from_millis(150),
             Self::Check => Duration::from_millis(1),
+        }
+    }
+
+    /// How often criterion resamples: its default takes it seconds a bench.
+    pub fn resamples(self) -> usize {
+        match self {
+            Self::Full => 20_000,
+            Self::Quick | Self::Check => 1_000,
         }
     }
 

@@ -20,6 +20,12 @@ use crate::stage_runtime::StageRuntime;
 /// The chat that everybody is in.
 const CHAT: &str = "stage";
 
+/// Requests that the server takes from a connection at once; after that there is a pause.
+const SHARES_AT_ONCE: usize = 150;
+
+/// As above.
+const SHARE_PAUSE: Duration = Duration::from_millis(25);
+
 /// Points that fit into a datagram.
 const POINTS_PER_DATAGRAM: usize = 32;
 
@@ -175,6 +181,9 @@ impl Control {
     }
 
     async fn share(&mut self, number: usize) -> ShareNumber {
+        if number >= SHARES_AT_ONCE {
+            tokio::time::sleep(SHARE_PAUSE).await;
+        }
         let request = protocol::encoded(&[protocol::share(CHAT, number)]);
         self.out.write_all(&request).await.expect("a connection");
         loop {

@@ -63,6 +63,8 @@ impl Run {
         let criterion = Criterion::default()
             .with_measurement(ThreadTime)
             .sample_size(SAMPLES)
+            .nresamples(mode.effort.resamples())
+            .without_plots()
             .warm_up_time(mode.effort.criterion() / 4)
             .measurement_time(mode.effort.criterion())
             .configure_from_args();
