@@ -150,6 +150,75 @@ fn a_doubled_and_a_swapped_batch_are_found() {
     assert!(gap, "{swapped:?}");
 }
 
+/// Starts a small spike.
+fn spike(server: &Server, json: &Path) -> Process {
+    let mut command = Command::new(binary::skein_load());
+    let words = format!(
+        "--senders 20 --viewers-ws 20 --sustainable 100 --spike 5s --json {}",
+        json.display()
+    );
+    command
+        .arg("spike")
+        .args(target(server, server.ready.http))
+        .args(words.split_whitespace());
+    Process::start("skein-load spike", command)
+}
+
+/// What must hold, and whether it does.
+fn verdicts(report: &Value) -> Vec<(String, bool)> {
+    let verdicts = report["verdicts"].as_array().expect("a list");
+    let verdict = |verdict: &Value| {
+        let what = verdict["what"].as_str().expect("a text").to_owned();
+        (what, verdict["holds"].as_bool().expect("yes or no"))
+    };
+    verdicts.iter().map(verdict).collect()
+}
+
+#[test]
+fn a_spike_accounts_for_every_point_and_its_exit_code_says_whether_all_holds() {
+    let server = Server::start(Cores::Two);
+    let json = server.scratch().join("spike.json");
+    let ended = spike(&server, &json).wait(RUN);
+    let report = report(&json);
+    let verdicts = verdicts(&report);
+    assert_eq!(verdicts.len(), 5, "{verdicts:?}");
+    let sums = verdicts.iter().find(|(what, _)| what.starts_with("sent ="));
+    assert!(sums.is_some_and(|(_, holds)| *holds), "{}", ended.stdout);
+    // How quick a busy machine is, is not for a test to say; whether it is told right, is.
+    let all = verdicts.iter().all(|(_, holds)| *holds);
+    assert_eq!(ended.code(), Some(i32::from(!all)), "{}", ended.stdout);
+    assert_eq!(ended.stdout.contains("FAILS"), !all, "{}", ended.stdout);
+    // 6 s and 7 s at 100 points/s, 5 s at 200.
+    let sent = whole(&report, "/run/summary/sending/sent");
+    assert!((2_200..=2_400).contains(&sent), "{sent}");
+}
+
+#[test]
+fn a_server_that_stands_still_in_a_spike_is_said_to() {
+    let server = Server::start(Cores::One);
+    let json = server.scratch().join("spike.json");
+    let mut running = spike(&server, &json);
+    // The spike begins 6 s after the first point.
+    let in_spike = |line: &String| {
+        let seconds = line.split_whitespace().next()?.parse::<f64>().ok()?;
+        (6.5..8.8).contains(&seconds).then_some(())
+    };
+    let found = running
+        .stderr
+        .wait(RUN, |lines| lines.iter().find_map(in_spike));
+    assert!(found.is_some(), "{}", running.stderr.text());
+    server.process.freeze();
+    std::thread::sleep(Duration::from_millis(1_900));
+    server.process.thaw();
+    let ended = running.wait(RUN);
+    assert_eq!(ended.code(), Some(1), "{}", ended.stdout);
+    let report = report(&json);
+    for (what, holds) in verdicts(&report) {
+        let slow = what.contains("each control command") || what.contains("newest point");
+        assert!(!(slow && holds), "{what}\n{}", ended.stdout);
+    }
+}
+
 #[test]
 fn what_is_not_possible_is_said_with_what_to_do() {
     let cases: &[(&[&str], i32, &str)] = &[

@@ -136,14 +136,17 @@ fn write_server(out: &mut String, server: &ServerFigures, summary: &Summary) -> 
         server.cpu.total() / summary.seconds.max(f64::MIN_POSITIVE),
         count(server.delivered_per_cpu_s as u64),
     )?;
-    writeln!(
+    write!(
         out,
-        "memory: {:.1} MB before the viewers, {:.1} MB with them ({:.0} bytes each), {:.1} MB at the end",
+        "memory: {:.1} MB before the viewers, {:.1} MB with them ({:.0} bytes each)",
         megabytes(server.memory_before_viewers),
         megabytes(server.memory_with_viewers),
         server.memory_per_viewer,
-        megabytes(server.memory_at_end),
-    )
+    )?;
+    match server.memory_at_end {
+        Some(bytes) => writeln!(out, ", {:.1} MB at the end", megabytes(bytes)),
+        None => writeln!(out, "; the server is gone"),
+    }
 }
 
 /// Whether the loader itself has no more to give.

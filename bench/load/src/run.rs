@@ -53,8 +53,8 @@ pub struct ServerFigures {
     pub memory_with_viewers: u64,
     /// The difference per viewer.
     pub memory_per_viewer: f64,
-    /// The same at the end.
-    pub memory_at_end: u64,
+    /// The same at the end; `None` when the server is gone.
+    pub memory_at_end: Option<u64>,
 }
 
 /// What a run has shown.
@@ -155,7 +155,11 @@ impl<'a> Run<'a> {
         let steady_viewers = self.cast.steady_viewers();
         let viewers_of = |sender: u32| steady_viewers[sender as usize];
         let summary = Summary::new(&findings, &self.schedule, viewers_of);
-        let at_end = self.deployment.pid.map(anonymous_bytes).transpose()?;
+        // Perhaps it has ended: what viewers saw is reported all the same.
+        let at_end = self
+            .deployment
+            .pid
+            .and_then(|pid| anonymous_bytes(pid).ok());
         let figures = |cpu: CpuSeconds| {
             let (memory_before_viewers, memory_with_viewers) = (self.memory_before?, with_viewers?);
             let grown = memory_with_viewers.saturating_sub(memory_before_viewers);
@@ -165,14 +169,16 @@ impl<'a> Run<'a> {
                 memory_before_viewers,
                 memory_with_viewers,
                 memory_per_viewer: grown as f64 / self.cast.viewers.len().max(1) as f64,
-                memory_at_end: at_end?,
+                memory_at_end: at_end,
             })
         };
         let cpu = before.zip(used).map(|(before, used)| used.since(before));
         let server = cpu.and_then(figures);
         let chats = self.chats();
         let schedule = self.schedule.clone();
-        self.put_away()?;
+        if let Err(error) = self.put_away() {
+            eprintln!("note: {error:#}");
+        }
         Ok(RunResult {
             summary,
             server,
