@@ -17,7 +17,7 @@ use crate::plot;
 use crate::report::{Report, is_busy};
 use crate::run::{Run, RunResult, Spec, check_tracks};
 use crate::schedule::{Phase, Schedule};
-use crate::summary::merged_reach;
+use crate::summary::{Summary, merged_reach};
 
 /// Seconds at the sustainable rate before the spike.
 const BEFORE_S: f64 = 6.0;
@@ -314,6 +314,16 @@ fn normal_again(result: &RunResult, windows: &Windows, commands: &CommandFigures
     }
 }
 
+/// The 99th percentile of a run's seconds, the median of them: one in which the machine was busy
+/// with something else is no limit.
+fn usual_p99(summary: &Summary) -> f64 {
+    let seconds = WARM_UP_S as usize..(WARM_UP_S + STEP_S) as usize;
+    let seconds = summary.timeline.get(seconds).unwrap_or_default();
+    let mut p99: Vec<f64> = seconds.iter().map(|second| second.latency.p99).collect();
+    p99.sort_by(f64::total_cmp);
+    p99.get(p99.len() / 2).copied().unwrap_or(f64::INFINITY)
+}
+
 /// Without it the other figures are the loader's and not the server's.
 fn loader_keeps_up(args: &SpikeArgs, result: &RunResult) -> Verdict {
     let late = result.summary.lateness.p99;
@@ -429,8 +439,7 @@ impl Search<'_> {
 
     fn judge(&mut self, result: &RunResult) -> Option<Limit> {
         let summary = &result.summary;
-        let settled = summary.timeline.iter().skip(WARM_UP_S as usize);
-        let p99 = settled.map(|second| second.latency.p99).fold(0.0, f64::max);
+        let p99 = usual_p99(summary);
         let allowed = *self.first_p99_ms.get_or_insert(p99) * NORMAL_FACTOR;
         let verdicts = summary.verdicts.clone().unwrap_or_default();
         let away = verdicts.refused_total() + verdicts.unknown + summary.sending.unsent;
