@@ -12,6 +12,7 @@ use skein_tests::cores::Cores;
 use skein_tests::on_one_and_two_shards;
 use skein_tests::process::{Ended, Process};
 use skein_tests::server::{Options, Server};
+use skein_tests::wait::{self, PATIENCE};
 
 /// Longest run of these tests.
 const RUN: Duration = Duration::from_secs(90);
@@ -80,11 +81,10 @@ fn everything_arrives_over_every_transport(cores: Cores) {
         let picture = std::fs::read_to_string(&svg).expect("a picture");
         assert!(picture.starts_with("<svg") && picture.contains("p99"));
     }
-    assert_eq!(
-        server.metrics().sum("skein_sessions_live"),
-        0.0,
-        "it ends its sessions"
-    );
+    // A shard tells its figures at intervals.
+    wait::until("it ends its sessions", PATIENCE, || {
+        server.metrics().sum("skein_sessions_live") == 0.0
+    });
 }
 
 on_one_and_two_shards!(everything_arrives_over_every_transport);

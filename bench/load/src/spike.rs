@@ -3,6 +3,9 @@
 //! What it must do: answer control commands, move every session's newest point, account for every
 //! point it was sent, and be as it was before within two seconds.
 
+use std::thread;
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use serde::Serialize;
 
@@ -24,6 +27,9 @@ const BEFORE_S: f64 = 6.0;
 
 /// The first second of a run is not looked at: connections are cold.
 const WARM_UP_S: f64 = 1.0;
+
+/// Shards tell their figures at intervals that are shorter than this.
+const METRICS_SETTLE: Duration = Duration::from_millis(1_200);
 
 /// Seconds that the server has to become normal again.
 const RECOVERY_S: f64 = 2.0;
@@ -96,6 +102,7 @@ struct Appended {
 
 impl Appended {
     fn read(control: &Control) -> anyhow::Result<Self> {
+        thread::sleep(METRICS_SETTLE);
         let mut connection = control.connect()?;
         Ok(Self {
             accepted: connection.metric("skein_points_accepted_total")?,
