@@ -13,6 +13,7 @@ pub const CRATES: &[&str] = &[
     "server",
     "bench",
     "bench/load",
+    "bench/compare",
     "tests",
 ];
 
@@ -39,6 +40,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "bench/load",
         &["skein-wire", "skein-client", "skein-server"],
+    ),
+    (
+        "bench/compare",
+        &["skein-wire", "skein-server", "skein-bench"],
     ),
     (
         "tests",

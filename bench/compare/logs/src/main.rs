@@ -1,0 +1,165 @@
+//! Embedded logs under one loop: skein's and others, at the same durability.
+//!
+//! `compare` starts this program, one process per figure, so that no log profits from what another
+//! left in memory. Each command prints one line of JSON.
+//!
+//! - `append`: how many records a second one thread appends, in batches.
+//! - `fill`: leaves a log of so many bytes behind and ends as in a crash, without closing it.
+//! - `open`: how long it takes to open what `fill` left until one more record is in.
+
+mod journal;
+
+mod commit;
+mod fjall_tree;
+mod okay;
+mod skein;
+mod walrus;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::json;
+
+use crate::commit::CommitJournal;
+use crate::fjall_tree::FjallJournal;
+use crate::journal::{Journal, Sync};
+use crate::okay::OkayJournal;
+use crate::skein::SkeinJournal;
+use crate::walrus::WalrusJournal;
+
+/// Pause after the first append: background threads prepare files as in a server that is up.
+const WARM: Duration = Duration::from_millis(200);
+
+/// Batches between two looks at the clock.
+const BATCHES_PER_LOOK: usize = 16;
+
+/// Appends to embedded logs and says how fast.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Appends until the time is over or the bytes are written.
+    Append {
+        #[command(flatten)]
+        what: What,
+        /// Longest time, milliseconds.
+        #[arg(long, default_value_t = 2_000)]
+        millis: u64,
+        /// Most bytes of payload.
+        #[arg(long, default_value_t = 512 << 20)]
+        bytes: u64,
+    },
+    /// Leaves a log behind as a crash would.
+    Fill {
+        #[command(flatten)]
+        what: What,
+        /// Bytes of payload.
+        #[arg(long, default_value_t = 1 << 30)]
+        bytes: u64,
+    },
+    /// Opens what is there and appends one batch.
+    Open {
+        #[command(flatten)]
+        what: What,
+    },
+}
+
+#[derive(Args, Clone, Debug)]
+struct What {
+    /// Which log.
+    #[arg(long, value_enum)]
+    log: Kind,
+    /// Its folder.
+    #[arg(long)]
+    folder: PathBuf,
+    /// What an append means when it returns.
+    #[arg(long, value_enum, default_value = "none")]
+    sync: Sync,
+    /// Records of a batch.
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Bytes of a record.
+    #[arg(long, default_value_t = 64)]
+    payload: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Skein,
+    Walrus,
+    Okaywal,
+    Commitlog,
+    Fjall,
+}
+
+fn main() -> Result<()> {
+    let line = match Cli::parse().command {
+        Command::Append {
+            what,
+            millis,
+            bytes,
+        } => append(&what, Duration::from_millis(millis), bytes)?,
+        Command::Fill { what, bytes } => append(&what, Duration::MAX, bytes)?,
+        Command::Open { what } => open_again(&what)?,
+    };
+    println!("{line}");
+    // As in a crash: no log is closed, no destructor writes anything.
+    std::process::exit(0);
+}
+
+/// Opens the log and gives it the time that it has in a running server.
+fn open(what: &What) -> Result<Box<dyn Journal>> {
+    let folder: &Path = &what.folder;
+    Ok(match what.log {
+        Kind::Skein => Box::new(SkeinJournal::open(folder, what.sync)?),
+        Kind::Walrus => Box::new(WalrusJournal::open(folder, what.sync)?),
+        Kind::Okaywal => Box::new(OkayJournal::open(folder, what.sync)?),
+        Kind::Commitlog => Box::new(CommitJournal::open(folder, what.sync)?),
+        Kind::Fjall => Box::new(FjallJournal::open(folder, what.sync)?),
+    })
+}
+
+fn append(what: &What, time: Duration, bytes: u64) -> Result<serde_json::Value> {
+    let payload = vec![0x5a; what.payload];
+    let batch: Vec<&[u8]> = vec![&payload; what.batch];
+    let mut journal = open(what)?;
+    // The first append makes files and names durable: not part of the pace.
+    journal.append(&batch)?;
+    std::thread::sleep(WARM);
+    let batches_max = bytes / (what.payload * what.batch) as u64;
+    let began = Instant::now();
+    let mut batches = 0;
+    while batches < batches_max && began.elapsed() < time {
+        // Syncs take so long that the clock costs nothing beside them.
+        let in_a_row = match what.sync {
+            Sync::None => BATCHES_PER_LOOK,
+            Sync::Batch => 1,
+        };
+        for _ in 0..in_a_row {
+            journal.append(&batch)?;
+        }
+        batches += in_a_row as u64;
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let records = batches * what.batch as u64;
+    std::mem::forget(journal);
+    Ok(json!({ "records": records, "seconds": seconds, "payload_bytes": what.payload }))
+}
+
+fn open_again(what: &What) -> Result<serde_json::Value> {
+    let payload = vec![0x5a; what.payload];
+    let batch: Vec<&[u8]> = vec![&payload; what.batch];
+    let began = Instant::now();
+    let mut journal = open(what)?;
+    journal.append(&batch)?;
+    let seconds = began.elapsed().as_secs_f64();
+    std::mem::forget(journal);
+    Ok(json!({ "seconds": seconds }))
+}

@@ -1,0 +1,69 @@
+//! What a peer with a log is: appended to, filled, opened again.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::figure::Measure;
+use crate::peer::Info;
+
+/// Bytes of a record when appending is measured.
+pub const RECORD_BYTES: usize = 64;
+
+/// Records of a batch.
+pub const BATCH_RECORDS: usize = 64;
+
+/// Bytes of a record of a log that is opened again: fewer and larger, so that filling does not take
+/// longer than all the rest.
+pub const RESTART_RECORD_BYTES: usize = 1_024;
+
+/// What an append means when it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It is in the page cache.
+    PageCache,
+    /// It is in the page cache; a sync follows each second.
+    EachSecond,
+    /// It is on the disk.
+    Disk,
+}
+
+impl Durability {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::PageCache, Self::EachSecond, Self::Disk];
+
+    /// The measure of appending like this.
+    pub fn measure(self) -> Measure {
+        match self {
+            Self::PageCache => Measure::Append,
+            Self::EachSecond => Measure::AppendEachSecond,
+            Self::Disk => Measure::AppendDurable,
+        }
+    }
+}
+
+/// A peer with a log.
+pub trait LogPeer {
+    /// Who it is.
+    fn info(&self) -> Info;
+
+    /// What it lacks on this machine; `None`: it can be started.
+    fn missing(&self) -> Option<String>;
+
+    /// What it offers.
+    fn durabilities(&self) -> &'static [Durability];
+
+    /// Appends batches to a new log for a while: records acknowledged per second.
+    ///
+    /// # Errors
+    /// If it does not start or refuses.
+    fn append(&self, durability: Durability, time: Duration, folder: &Path) -> Result<f64>;
+
+    /// Fills a new log with so many bytes, ends it as a crash does, and opens it so often: the
+    /// milliseconds that each opening took. Empty: it is measured elsewhere.
+    ///
+    /// # Errors
+    /// If it does not start or refuses.
+    fn restart(&self, bytes: u64, times: usize, folder: &Path) -> Result<Vec<f64>>;
+}

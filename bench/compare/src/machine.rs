@@ -1,0 +1,81 @@
+//! Where and what was measured: a figure without it says nothing.
+
+use std::fs;
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+use skein_bench::pin;
+
+/// A machine, as far as it decides how fast things are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Model of the processor.
+    pub cpu: String,
+    /// Cores that this process may use.
+    pub cores: usize,
+    /// Version of the kernel.
+    pub kernel: String,
+    /// Memory, GiB.
+    pub memory_gib: u64,
+}
+
+impl Machine {
+    /// This one.
+    pub fn this() -> Self {
+        let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let kib = value_of(&memory, "MemTotal").and_then(|text| {
+            let kib = text.strip_suffix(" kB")?;
+            kib.parse::<u64>().ok()
+        });
+        Self {
+            cpu: value_of(&cpus, "model name")
+                .unwrap_or("unknown")
+                .to_owned(),
+            cores: pin::cores().len(),
+            kernel: kernel.trim().to_owned(),
+            memory_gib: (kib.unwrap_or_default() + (1 << 19)) >> 20,
+        }
+    }
+}
+
+/// The value of the first line `key : value`.
+fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name.trim() == key).then(|| value.trim())
+    })
+}
+
+/// The commit that was measured, with a `+` if files differ from it; empty outside a repository.
+pub fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let folder = env!("CARGO_MANIFEST_DIR");
+        let mut git = Command::new("git");
+        let output = git.arg("-C").arg(folder).args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return String::new();
+    };
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]);
+    match changed.is_some_and(|text| !text.is_empty()) {
+        true => format!("{commit}+"),
+        false => commit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::value_of;
+
+    #[test]
+    fn values_are_found_by_their_name() {
+        let text = "processor\t: 0\nmodel name\t: Some CPU: fast\nMemTotal:  3 kB\n";
+        assert_eq!(value_of(text, "model name"), Some("Some CPU: fast"));
+        assert_eq!(value_of(text, "MemTotal"), Some("3 kB"));
+        assert_eq!(value_of(text, "none"), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! `compare`: see the library. This file only says which part of it runs.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use skein_bench::{child, folders, quinn_stage, server};
+use skein_compare::broadcast::{tokio_websockets, tungstenite};
+use skein_compare::options::{Command, Options};
+use skein_compare::peers::{consumer, skein};
+use skein_compare::report::write;
+use skein_compare::{process, run};
+
+fn main() -> ExitCode {
+    if let Some(role) = process::role() {
+        return play(&role);
+    }
+    // The stages over QUIC start their children their own way.
+    match child::role().as_deref() {
+        Some(server::ROLE) => return server::main(),
+        Some(quinn_stage::ROLE) => {
+            quinn_stage::main();
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    match work(Options::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn play(role: &str) -> ExitCode {
+    match role {
+        process::EXEC_ROLE => return process::exec(),
+        skein::ROLE => return skein::main(),
+        consumer::ROLE => return consumer::main(),
+        tungstenite::ROLE => tungstenite::main(),
+        tokio_websockets::ROLE => tokio_websockets::main(),
+        other => {
+            eprintln!("there is no role `{other}`");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn work(options: Options) -> Result<ExitCode> {
+    if let Some(Command::Report(report)) = &options.command {
+        for path in write::write(report)? {
+            eprintln!("written: {}", path.display());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.run.list {
+        run::list()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(name) = run::unknown(&options.run) {
+        eprintln!("error: no peer is called `{name}`; `compare --list` names them");
+        return Ok(ExitCode::from(2));
+    }
+    let results = run::run(&options.run);
+    let path = options.run.json.clone();
+    let path = path.unwrap_or_else(|| folders::target().join(write::RESULTS));
+    results.write(&path)?;
+    let mut out = std::io::stdout().lock();
+    write!(out, "{results}").context("writing to stdout")?;
+    eprintln!("written to {}", path.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,351 @@
+//! The page itself.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::figure::Measure;
+use crate::report::ratios::Ratio;
+use crate::report::reading::{Case, Reading};
+use crate::report::standing::{Rival, Standing, standings};
+use crate::results::{PeerResult, Results};
+use crate::table::{Amount, Spread};
+
+/// The command that makes the page.
+pub const COMMAND: &str = "cargo run --release -p skein-compare --bin compare -- report";
+
+/// A measure, its key in the reading, its title, and the words for "better" and "worse".
+pub struct Chapter {
+    /// What.
+    pub measure: Measure,
+    /// Its key.
+    pub key: &'static str,
+    /// Its title.
+    pub title: &'static str,
+    better: &'static str,
+    worse: &'static str,
+}
+
+const fn chapter(
+    measure: Measure,
+    key: &'static str,
+    title: &'static str,
+    words: [&'static str; 2],
+) -> Chapter {
+    Chapter {
+        measure,
+        key,
+        title,
+        better: words[0],
+        worse: words[1],
+    }
+}
+
+const TIME: [&str; 2] = ["sooner", "later"];
+const PACE: [&str; 2] = ["faster", "slower"];
+const SIZE: [&str; 2] = ["smaller", "larger"];
+
+/// The measures that have a plot and a paragraph, in order.
+pub const CHAPTERS: &[Chapter] = &[
+    chapter(
+        Measure::LastViewerP50,
+        "last_viewer_p50",
+        "Publication to the last of the viewers, quiet system, half of the publications",
+        TIME,
+    ),
+    chapter(
+        Measure::LastViewerP99,
+        "last_viewer_p99",
+        "The same, 99 of 100 publications",
+        TIME,
+    ),
+    chapter(
+        Measure::Delivered,
+        "delivered",
+        "Positions delivered a second at saturation, 1,000 senders and 1,000 viewers",
+        PACE,
+    ),
+    chapter(
+        Measure::DeliveredMany,
+        "delivered_many",
+        "Positions delivered a second at saturation, 1,000 senders and 10,000 viewers",
+        PACE,
+    ),
+    chapter(
+        Measure::DeliveredPerCpu,
+        "delivered_per_cpu",
+        "Positions delivered per second of the servers' processor time",
+        PACE,
+    ),
+    chapter(
+        Measure::MemoryPerViewer,
+        "memory_per_viewer",
+        "Memory that a viewer adds to the servers",
+        SIZE,
+    ),
+    chapter(
+        Measure::Append,
+        "append",
+        "Records appended a second, in the page cache",
+        PACE,
+    ),
+    chapter(
+        Measure::AppendEachSecond,
+        "append_each_second",
+        "Records appended a second, synced each second",
+        PACE,
+    ),
+    chapter(
+        Measure::AppendDurable,
+        "append_durable",
+        "Records appended a second, each batch synced",
+        PACE,
+    ),
+    chapter(Measure::Restart, "restart", "Restart with a full log", TIME),
+];
+
+/// Writes the whole page.
+pub fn page(results: &Results, ratios: &BTreeMap<String, Ratio>, reading: &Reading) -> String {
+    let mut out = String::new();
+    // Writing to a string does not fail, here and below.
+    let _ = writeln!(
+        out,
+        "# Benchmarks\n\nMade by `{COMMAND}` from the results of `cargo bench` and `compare`. \
+         Figures are medians of the repeats, the spread (least to most) in parentheses. Other \
+         machines have other figures; what carries over is who is ahead of whom.\n"
+    );
+    head(&mut out, results);
+    words(&mut out, results, reading);
+    peers(&mut out, results);
+    floors(&mut out, ratios);
+    settings(&mut out, results);
+    out
+}
+
+fn head(out: &mut String, results: &Results) {
+    let machine = &results.machine;
+    let _ = writeln!(
+        out,
+        "| | |\n|---|---|\n| machine | {}, {} cores, {} GiB, Linux {} |\n| commit | {} |\n\
+         | when | {} |\n| how much | {} |\n",
+        machine.cpu,
+        machine.cores,
+        machine.memory_gib,
+        machine.kernel,
+        results.commit,
+        results.at,
+        results.effort
+    );
+    if results.effort != "full" {
+        let _ = writeln!(
+            out,
+            "**Measured once and shortly: these figures are a look, no measurement.**\n"
+        );
+    }
+    let _ = writeln!(
+        out,
+        "All servers run on the first core, each in processes of its own; the loader, one thread, \
+         has the last one. It is the same for all of them: a sender publishes its next position \
+         when every viewer has its last one, so at saturation there is always one position of \
+         each sender on its way and nothing needs to be dropped. Every delivery is checked. skein \
+         carries its own points, the others the same content in 48 bytes.\n"
+    );
+}
+
+fn words(out: &mut String, results: &Results, reading: &Reading) {
+    let _ = writeln!(out, "## In plain words\n");
+    for chapter in CHAPTERS {
+        for standing in standings(results, chapter.measure) {
+            let _ = writeln!(out, "{}\n", paragraph(chapter, &standing, results, reading));
+        }
+    }
+}
+
+fn paragraph(
+    chapter: &Chapter,
+    standing: &Standing<'_>,
+    results: &Results,
+    reading: &Reading,
+) -> String {
+    let ours = standing.ours;
+    let title = results.peers.iter().find(|peer| peer.name == ours.peer);
+    let title = title.map_or(ours.peer.as_str(), |peer| &peer.title);
+    let mut out = format!("**{}.** {title}: {}", chapter.title, Spread(ours));
+    for (rivals, word) in [
+        (&standing.worse, chapter.better),
+        (&standing.better, chapter.worse),
+    ] {
+        if !rivals.is_empty() {
+            let _ = write!(out, "; {word} than {}", list(rivals));
+        }
+    }
+    if !standing.alike.is_empty() {
+        let titles: Vec<&str> = standing.alike.iter().map(|peer| &*peer.title).collect();
+        let _ = write!(out, "; within the spread of {}", titles.join(", "));
+    }
+    out.push('.');
+    for (case, holds) in [
+        (Case::Wins, !standing.worse.is_empty()),
+        (Case::Loses, !standing.better.is_empty()),
+        (Case::Always, true),
+    ] {
+        if let Some(text) = reading.about(chapter.key, case).filter(|_| holds) {
+            let _ = write!(out, " {text}");
+        }
+    }
+    out
+}
+
+fn list(rivals: &[Rival<'_>]) -> String {
+    let rival = |rival: &Rival<'_>| format!("{} ({:.1}x)", rival.peer.title, rival.factor);
+    rivals.iter().map(rival).collect::<Vec<_>>().join(", ")
+}
+
+/// Tables of the peers, a group of measures each.
+fn peers(out: &mut String, results: &Results) {
+    let _ = writeln!(
+        out,
+        "## Beside its peers\n\nAll of it: `cargo run --release -p skein-compare --bin compare`; \
+         one peer: the command of its row. `bench/compare/install.sh` installs the others.\n"
+    );
+    for chapter in CHAPTERS {
+        if results.peers_with(chapter.measure).next().is_some() {
+            let key = chapter.key;
+            let _ = writeln!(out, "![{}](benchmarks/{key}.svg)\n", chapter.title);
+        }
+    }
+    for (title, measures) in [
+        (
+            "Quiet: one sender",
+            &[
+                (Measure::FirstViewerP50, "first viewer, p50"),
+                (Measure::LastViewerP50, "last viewer, p50"),
+                (Measure::LastViewerP99, "last viewer, p99"),
+                (Measure::MemoryPerViewer, "memory per viewer"),
+            ][..],
+        ),
+        (
+            "Saturated: 1,000 senders, 1,000 viewers (over QUIC: one sender)",
+            &[
+                (Measure::Delivered, "delivered"),
+                (Measure::DeliveredPerCpu, "per CPU second"),
+                (Measure::ServerBusy, "servers busy"),
+            ],
+        ),
+        (
+            "Saturated: 1,000 senders, 10,000 viewers",
+            &[
+                (Measure::DeliveredMany, "delivered"),
+                (Measure::DeliveredManyPerCpu, "per CPU second"),
+                (Measure::ServerBusyMany, "servers busy"),
+            ],
+        ),
+        (
+            "Logs: records of 64 bytes in batches of 64; restart with records of 1 KiB",
+            &[
+                (Measure::Append, "page cache"),
+                (Measure::AppendEachSecond, "synced each second"),
+                (Measure::AppendDurable, "each batch synced"),
+                (Measure::Restart, "restart"),
+            ],
+        ),
+    ] {
+        table(out, results, title, measures);
+    }
+    let _ = writeln!(
+        out,
+        "*Servers busy* well below 1 means that the loader was the limit, so that the server could \
+         do more: compare the column before it then. *Restart* is from the start of the process \
+         to the first answer (servers), or to the first new record (embedded logs), after a kill, \
+         with {} of payload and a warm page cache.\n",
+        Amount(results.restart_bytes as f64, "B")
+    );
+}
+
+fn table(out: &mut String, results: &Results, title: &str, measures: &[(Measure, &str)]) {
+    let has = |peer: &&PeerResult| {
+        let figure = |(measure, _): &(Measure, &str)| results.figure(&peer.name, *measure);
+        measures.iter().any(|one| figure(one).is_some())
+    };
+    let rows: Vec<&PeerResult> = results.peers.iter().filter(has).collect();
+    if rows.is_empty() {
+        return;
+    }
+    let names = measures.iter().map(|(_, name)| *name);
+    let names: Vec<&str> = ["peer"]
+        .into_iter()
+        .chain(names)
+        .chain(["command"])
+        .collect();
+    let _ = writeln!(out, "### {title}\n\n| {} |", names.join(" | "));
+    let _ = writeln!(out, "|{}", "---|".repeat(names.len()));
+    for peer in rows {
+        let mut cells = vec![peer.title.clone()];
+        let mut command = String::new();
+        for (measure, _) in measures {
+            match results.figure(&peer.name, *measure) {
+                Some(figure) => {
+                    cells.push(Spread(figure).to_string());
+                    let short = figure.command.rsplit_once(" -- ");
+                    command = short.map_or_else(|| figure.command.clone(), |(_, s)| s.to_owned());
+                }
+                None => cells.push(String::new()),
+            }
+        }
+        let _ = writeln!(out, "| {} | `compare {command}` |", cells.join(" | "));
+    }
+    let _ = writeln!(out);
+}
+
+/// The ratios of `cargo bench`.
+fn floors(out: &mut String, ratios: &BTreeMap<String, Ratio>) {
+    if ratios.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "## Beside its floors\n\nA floor is the least that any implementation has to do, \
+         straight-line code in `bench/floors/`, measured in turn with ours in the same run. \
+         Everything: `cargo bench`; one: the command of its row.\n\n\
+         | figure | ours | floor | ratio | commit | command |\n|---|---|---|---|---|---|"
+    );
+    for (name, ratio) in ratios {
+        let floor = ratio
+            .floor
+            .map(|floor| Amount(floor, &ratio.unit).to_string());
+        let spread = match (ratio.ratio, ratio.spread) {
+            (Some(_), _) if ratio.flagged => "not published: the floor is off its range".to_owned(),
+            (Some(middle), Some([low, high])) => format!("{middle:.3} ({low:.3} to {high:.3})"),
+            (Some(middle), None) => format!("{middle:.3}"),
+            (None, _) => String::new(),
+        };
+        let quick = match ratio.effort == "quick" {
+            true => "SKEIN_BENCH=quick ",
+            false => "",
+        };
+        let _ = writeln!(
+            out,
+            "| `{name}` | {} | {} | {spread} | {} | `{quick}cargo bench -- {name}` |",
+            Amount(ratio.ours, &ratio.unit),
+            floor.unwrap_or_default(),
+            ratio.commit
+        );
+    }
+    let _ = writeln!(out);
+}
+
+fn settings(out: &mut String, results: &Results) {
+    let _ = writeln!(out, "## How everybody is set up\n");
+    for peer in &results.peers {
+        let _ = write!(
+            out,
+            "- **{}** (`{}`): {}",
+            peer.title, peer.name, peer.settings
+        );
+        if !peer.trouble.is_empty() {
+            // One line of it, whatever a server had to say.
+            let trouble = peer.trouble.lines().next().unwrap_or_default();
+            let _ = write!(out, ". *{trouble}*");
+        }
+        let _ = writeln!(out);
+    }
+}
