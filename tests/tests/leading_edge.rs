@@ -33,6 +33,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Publishes of a usual run, each to both servers.
 const PUBLISHES: usize = 200;
 
+/// Rounds of so many publishes, until one is within the bounds: a neighbour on a shared machine
+/// spoils a round, a server that holds a change back spoils all of them.
+const ROUNDS: usize = 3;
+
 /// Most that ours may take of what the bare loop takes, at the median and at the 99th percentile.
 const P50_RATIO_MAX: f64 = 1.3;
 /// As above.
@@ -66,29 +70,37 @@ fn a_single_publish_is_not_held_back(cores: Cores) {
     fleet.publish();
     viewer.batch(PATIENCE).expect("the first batch");
     let mut bare = Bare::start();
-
-    let (mut ours, mut floor) = (Vec::new(), Vec::new());
-    for _ in 0..PUBLISHES {
-        thread::sleep(PAUSE);
-        let began = Instant::now();
-        fleet.publish();
-        viewer.batch(PATIENCE).expect("a batch");
-        ours.push(began.elapsed());
-
-        thread::sleep(PAUSE);
-        floor.push(bare.round());
-    }
     let wake = if cores == Cores::Two {
         WAKE
     } else {
         Duration::ZERO
     };
+    let mut one = || {
+        thread::sleep(PAUSE);
+        let began = Instant::now();
+        fleet.publish();
+        viewer.batch(PATIENCE).expect("a batch");
+        let ours = began.elapsed();
+        thread::sleep(PAUSE);
+        (ours, bare.round())
+    };
+    let tries = (0..ROUNDS).map(|_| round((0..PUBLISHES).map(|_| one()), wake));
+    let failed: Vec<String> = tries.map_while(Result::err).collect();
+    assert!(failed.len() < ROUNDS, "{failed:?}");
+}
+
+/// Compares the times of one round, each (ours, the bare loop's).
+fn round(pairs: impl Iterator<Item = (Duration, Duration)>, wake: Duration) -> Result<(), String> {
+    let (mut ours, mut floor): (Vec<_>, Vec<_>) = pairs.unzip();
     for (part, ratio_max) in [(0.5, P50_RATIO_MAX), (0.99, P99_RATIO_MAX)] {
         let (ours, floor) = (quantile(&mut ours, part), quantile(&mut floor, part));
         eprintln!("---- quantile {part}: ours {ours:?}, bare loop {floor:?}");
         let most = floor.mul_f64(ratio_max) + wake;
-        assert!(ours <= most, "quantile {part}: {ours:?}, at most {most:?}");
+        if ours > most {
+            return Err(format!("quantile {part}: {ours:?}, at most {most:?}"));
+        }
     }
+    Ok(())
 }
 
 fn quantile(times: &mut [Duration], part: f64) -> Duration {

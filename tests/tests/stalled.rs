@@ -37,10 +37,16 @@ const RECEIVE_BUFFER: usize = 4096;
 /// Memory of the server that a stalled viewer may cost between the two looks, bytes.
 const USER_BYTES_MAX: u64 = 64;
 
-/// What the process takes by itself between the two looks, bytes: the log's index, the allocator's
-/// reserves. It is there without any viewer too. A queue per viewer would take hundreds of times as
-/// much: at the usual scale each of them is owed 4,000 points a second.
-const OWN_GROWTH_BYTES: u64 = 768 * 1024;
+/// What a frozen QUIC viewer may cost in addition, once: the transport sends probes at growing
+/// distances and remembers each until it is acknowledged, which makes one more node of its map of
+/// sent packets. Seen as one step some ten seconds after the freeze, and none after it.
+const PROBES_BYTES_MAX: u64 = 1_536;
+
+/// What the process takes by itself between the two looks, bytes: the log's index (16 bytes for
+/// every 4 KiB of records), the allocator's reserves. It is there without any viewer too. A queue
+/// per viewer would take hundreds of times as much: at the usual scale each of them is owed 4,000
+/// points a second.
+const OWN_GROWTH_BYTES: u64 = 384 * 1024;
 
 /// Memory of the kernel that a stalled viewer may cost between the two looks, bytes.
 const KERNEL_BYTES_MAX: u64 = 32 * 1024;
@@ -127,7 +133,7 @@ fn websocket_viewers_that_stop_reading(cores: Cores) {
     let mut fleet = running.stop();
     fleet.settle();
     let count = scale.viewers as u64;
-    assert_constant(first, second, count);
+    assert_constant(first, second, count, USER_BYTES_MAX);
 
     let head = head(&server, &fleet);
     let held = second.kernel_bytes() / count;
@@ -148,11 +154,11 @@ fn warm_up(fleet: &mut Fleet) {
 }
 
 /// The second look costs no more than the first one.
-fn assert_constant(first: Look, second: Look, viewers: u64) {
+fn assert_constant(first: Look, second: Look, viewers: u64, viewer_bytes_max: u64) {
     eprintln!("---- {viewers} stalled viewers: {first:?}, then {second:?}");
     let user = second.user.saturating_sub(first.user);
     assert!(
-        user < USER_BYTES_MAX * viewers + OWN_GROWTH_BYTES,
+        user < viewer_bytes_max * viewers + OWN_GROWTH_BYTES,
         "the server grew by {user} bytes for {viewers} viewers"
     );
     let kernel = second.kernel_bytes().saturating_sub(first.kernel_bytes());
@@ -194,7 +200,8 @@ fn quic_viewers_that_are_frozen(cores: Cores) {
     let second = Look::take(&server);
     let mut fleet = running.stop();
     fleet.settle();
-    assert_constant(first, second, scale.viewers as u64);
+    let count = scale.viewers as u64;
+    assert_constant(first, second, count, USER_BYTES_MAX + PROBES_BYTES_MAX);
 
     crowd.process.thaw();
     let newest = fleet.members().next().expect("sessions").counter;
