@@ -5,6 +5,9 @@ pub mod ready;
 
 pub mod outcomes;
 
+pub mod opened;
+pub mod shards;
+
 pub mod server;
 
 use std::io::Write;

@@ -4,7 +4,9 @@ pub mod bad_input;
 pub mod clock;
 pub mod health;
 pub mod interrupt;
+pub mod limit_line;
 pub mod limits;
+pub mod machine;
 
 pub mod access;
 pub mod config;

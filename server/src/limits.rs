@@ -6,39 +6,12 @@
 
 use skein_wire::limits::{CLIENT_FRAME_BYTES_MAX, SERVER_FRAME_BYTES_MAX};
 
-/// One bound as an operator sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LimitLine {
-    /// Name of the constant, in small letters.
-    pub name: &'static str,
-    /// Its value.
-    pub value: u64,
-    /// What the value counts.
-    pub unit: &'static str,
-    /// Why it has this size.
-    pub reason: &'static str,
-}
-
-macro_rules! limits {
-    ($($name:ident: $type:ty = $value:expr, $unit:literal, $reason:literal;)*) => {
-        $(
-            #[doc = concat!("In ", $unit, ": ", $reason)]
-            pub const $name: $type = $value;
-        )*
-
-        /// The bounds of the edge, in the order of this file.
-        pub fn edge_limits() -> Vec<LimitLine> {
-            vec![$(LimitLine {
-                name: stringify!($name),
-                value: $name as u64,
-                unit: $unit,
-                reason: $reason,
-            },)*]
-        }
-    };
-}
+use crate::limit_line::limits;
 
 limits! {
+    /// The bounds of the edge, in the order of this file.
+    pub fn edge_limits;
+
     HELLO_DEADLINE_MS: u64 = 5_000, "milliseconds",
         "from an open connection to a valid Hello; a phone on a bad link needs two round trips of one second";
     CLOSE_LINGER_MS: u64 = 2_000, "milliseconds",

@@ -1,4 +1,4 @@
-//! What became of each point: one JSON line each, in the order of the counters.
+//! What became of each point of a session: one JSON line each, in the order of the counters.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,11 +8,13 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 use skein_client::sender_state::PointVerdict;
+use skein_wire::ids::SessionId;
 use skein_wire::point::Position;
 
 /// One line.
 #[derive(Debug, Serialize)]
-struct Line {
+struct Line<'a> {
+    session: &'a str,
     counter: u64,
     lat: f64,
     lon: f64,
@@ -24,6 +26,7 @@ struct Line {
 /// A report that is being written. Lines wait until those before them are known.
 pub struct Report {
     out: BufWriter<File>,
+    session: String,
     sent: BTreeMap<u64, (Position, i64, Option<PointVerdict>)>,
 }
 
@@ -37,8 +40,14 @@ impl Report {
             .with_context(|| format!("cannot write the report {}", path.display()))?;
         Ok(Self {
             out: BufWriter::new(file),
+            session: String::new(),
             sent: BTreeMap::new(),
         })
+    }
+
+    /// Whose points they are: known when the session has started.
+    pub fn begin(&mut self, session: SessionId) {
+        self.session = session.to_string();
     }
 
     /// A point was handed over.
@@ -74,6 +83,7 @@ impl Report {
                 None => break,
             };
             let line = Line {
+                session: &self.session,
                 counter: *first.key(),
                 lat: position.lat(),
                 lon: position.lon(),
@@ -104,6 +114,7 @@ fn name(verdict: PointVerdict) -> &'static str {
 mod tests {
     use skein_client::sender_state::PointVerdict;
     use skein_wire::error::Code;
+    use skein_wire::ids::SessionId;
     use skein_wire::point::Position;
 
     use crate::cli::report::Report;
@@ -113,6 +124,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("report.jsonl");
         let mut report = Report::create(&path).expect("a report");
+        report.begin(SessionId(7));
         for counter in 1..=3 {
             let position = Position {
                 lat_e6: 1_500_000,
@@ -128,9 +140,9 @@ mod tests {
         let text = std::fs::read_to_string(&path).expect("read");
         assert_eq!(
             text,
-            r#"{"counter":1,"lat":1.5,"lon":-0.250001,"captured_at":-5,"verdict":"accepted"}
-{"counter":2,"lat":1.5,"lon":-0.250001,"captured_at":-5,"verdict":"rate_limited"}
-{"counter":3,"lat":1.5,"lon":-0.250001,"captured_at":-5,"verdict":"unknown"}
+            r#"{"session":"0000000000000007","counter":1,"lat":1.5,"lon":-0.250001,"captured_at":-5,"verdict":"accepted"}
+{"session":"0000000000000007","counter":2,"lat":1.5,"lon":-0.250001,"captured_at":-5,"verdict":"rate_limited"}
+{"session":"0000000000000007","counter":3,"lat":1.5,"lon":-0.250001,"captured_at":-5,"verdict":"unknown"}
 "#
         );
     }

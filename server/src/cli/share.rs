@@ -99,7 +99,7 @@ struct Replay<'a> {
 async fn share(
     args: &ShareArgs,
     track: &[TrackPoint],
-    report: Option<Report>,
+    mut report: Option<Report>,
 ) -> anyhow::Result<()> {
     let duration_s = u32::try_from(args.duration.as_secs()).context("--duration is too long")?;
     if duration_s == 0 {
@@ -114,6 +114,9 @@ async fn share(
     // From here on a signal stops the session before it ends the program.
     let mut interrupt = Interrupt::listen().context("cannot listen to signals")?;
     eprintln!("sharing as session {} in {}", sender.session(), args.chat);
+    if let Some(report) = &mut report {
+        report.begin(sender.session());
+    }
     let mut replay = Replay {
         args,
         sender,

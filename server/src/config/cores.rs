@@ -15,10 +15,12 @@ pub const CORES_MAX: usize = 64;
 ///
 /// ```
 /// use skein_server::config::cores::CoreList;
-/// assert_eq!("0,2-3".parse::<CoreList>().unwrap().resolve(8), [0, 2, 3]);
+/// let allowed = [0, 1, 2, 3];
+/// assert_eq!("0,2-3".parse::<CoreList>().unwrap().resolve(&allowed), Ok(vec![0, 2, 3]));
+/// assert!("99".parse::<CoreList>().unwrap().resolve(&allowed).is_err());
 /// // All but one where there are more than two: the unpinned threads need a core too.
-/// assert_eq!(CoreList::Auto.resolve(4), [0, 1, 2]);
-/// assert_eq!(CoreList::Auto.resolve(2), [0, 1]);
+/// assert_eq!(CoreList::Auto.resolve(&allowed), Ok(vec![0, 1, 2]));
+/// assert_eq!(CoreList::Auto.resolve(&[0, 1]), Ok(vec![0, 1]));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CoreList {
@@ -30,20 +32,51 @@ pub enum CoreList {
 }
 
 impl CoreList {
-    /// The cores, given how many the machine has.
-    pub fn resolve(&self, available: usize) -> Vec<u16> {
+    /// How many shards that makes, whether or not the process may use these cores.
+    pub fn shards(&self, allowed: &[u16]) -> usize {
         match self {
-            Self::These(cores) => cores.clone(),
-            Self::Auto => {
-                let shards = if available > 2 {
-                    available - 1
-                } else {
-                    available
-                };
-                (0..shards.clamp(1, CORES_MAX) as u16).collect()
-            }
+            Self::These(cores) => cores.len(),
+            Self::Auto => automatic(allowed).len(),
         }
     }
+
+    /// The cores, given those that the process may use.
+    ///
+    /// # Errors
+    /// One that is named and may not be used.
+    pub fn resolve(&self, allowed: &[u16]) -> Result<Vec<u16>, CoreNotAllowed> {
+        let named = match self {
+            Self::These(cores) => cores,
+            Self::Auto => return Ok(automatic(allowed)),
+        };
+        match named.iter().find(|core| !allowed.contains(core)) {
+            None => Ok(named.clone()),
+            Some(&core) => Err(CoreNotAllowed {
+                core,
+                allowed: Self::These(allowed.to_vec()),
+            }),
+        }
+    }
+}
+
+fn automatic(allowed: &[u16]) -> Vec<u16> {
+    let shards = match allowed.len() {
+        0 => return vec![0],
+        few @ 1..=2 => few,
+        many => many - 1,
+    };
+    allowed[..shards.min(CORES_MAX)].to_vec()
+}
+
+/// A core is listed that the process may not use.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "shards.cores names core {core}, but this process may use {allowed}; \
+     choose among these with --cores, or leave it at `auto`"
+)]
+pub struct CoreNotAllowed {
+    core: u16,
+    allowed: CoreList,
 }
 
 impl FromStr for CoreList {
@@ -118,7 +151,9 @@ mod tests {
 
     fn check(text: &str, expect: Result<&[u16], &str>) {
         match (text.parse::<CoreList>(), expect) {
-            (Ok(list), Ok(cores)) => assert_eq!(list.resolve(1), cores, "{text}"),
+            (Ok(list), Ok(cores)) => {
+                assert_eq!(list.resolve(&[0, 1, 2, 3]).as_deref(), Ok(cores), "{text}");
+            }
             (Err(error), Err(part)) => assert!(error.contains(part), "{text}: {error}"),
             (got, _) => panic!("{text}: {got:?}"),
         }
@@ -129,13 +164,27 @@ mod tests {
         check("0", Ok(&[0]));
         check("0-1", Ok(&[0, 1]));
         check("3,0-1,1", Ok(&[0, 1, 3]));
-        check("auto", Ok(&[0]));
+        check("auto", Ok(&[0, 1, 2]));
         check("", Err("not a core"));
         check("1-0", Err("not a core"));
         check("-1", Err("not a core"));
         check("0-70", Err("at most 64"));
         check("99999", Err("not a core"));
         check("0;1", Err("not a core"));
+    }
+
+    #[test]
+    fn only_cores_of_this_process_are_taken() {
+        let auto = |allowed: &[u16]| CoreList::Auto.resolve(allowed).expect("some");
+        assert_eq!(auto(&[]), [0]);
+        assert_eq!(auto(&[5]), [5]);
+        assert_eq!(auto(&[4, 5, 9]), [4, 5]);
+        let error = CoreList::These(vec![1, 4]).resolve(&[4, 5]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("core 1, but this process may use 4,5")
+        );
     }
 
     #[test]

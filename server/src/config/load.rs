@@ -46,7 +46,7 @@ impl Layers {
     /// };
     /// let config = layers.load().unwrap();
     /// assert_eq!(config.listen.http.port(), 0);
-    /// assert_eq!(config.shards.cores.resolve(4), [0]);
+    /// assert_eq!(config.shards.cores.resolve(&[0, 1]), Ok(vec![0]));
     /// ```
     pub fn load(&self) -> Result<Config, ConfigError> {
         let mut builder = config::Config::builder();

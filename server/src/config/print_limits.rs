@@ -9,7 +9,9 @@ use skein_wire::limits as wire;
 use crate::config::settings::Config;
 use crate::control::limits::control_limits;
 use crate::http::limits::http_limits;
-use crate::limits::{LimitLine, edge_limits};
+use crate::limit_line::LimitLine;
+use crate::limits::edge_limits;
+use crate::machine::allowed_cores;
 
 /// Connection bytes of user memory that a viewer may cost: the budget of a QUIC viewer. A WebSocket
 /// costs less.
@@ -58,7 +60,7 @@ fn configured(text: &mut String, config: &Config) {
 
 /// Worst cases, term by term.
 fn sums(text: &mut String, config: &Config) {
-    let shards = config.shards.cores.resolve(available_cores()).len() as u64;
+    let shards = config.shards.cores.shards(&allowed_cores()) as u64;
     let memory = config.limits.memory_bytes_max as u64;
     heading(text, "Sums");
     let terms = [
@@ -79,10 +81,6 @@ fn sums(text: &mut String, config: &Config) {
         format!("together, with {shards} shards"),
         total >> 20
     );
-}
-
-fn available_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn line(name: &'static str, value: u64, unit: &'static str, reason: &'static str) -> LimitLine {

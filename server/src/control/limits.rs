@@ -1,27 +1,11 @@
 //! Every bound of the control log, with its unit and its reason, in one list.
 
-use crate::limits::LimitLine;
-
-macro_rules! limits {
-    ($($name:ident: $type:ty = $value:expr, $unit:literal, $reason:literal;)*) => {
-        $(
-            #[doc = concat!("In ", $unit, ": ", $reason)]
-            pub const $name: $type = $value;
-        )*
-
-        /// The bounds of the control log, in the order of this file.
-        pub fn control_limits() -> Vec<LimitLine> {
-            vec![$(LimitLine {
-                name: stringify!($name),
-                value: $name as u64,
-                unit: $unit,
-                reason: $reason,
-            },)*]
-        }
-    };
-}
+use crate::limit_line::limits;
 
 limits! {
+    /// The bounds of the control log, in the order of this file.
+    pub fn control_limits;
+
     COMMAND_BYTES_MAX: usize = 1_024, "bytes",
         "of an encoded command: three names at their longest and a few numbers are half of it";
     STATE_BYTES_MAX: usize = 1 << 30, "bytes",

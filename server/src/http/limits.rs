@@ -2,28 +2,12 @@
 //!
 //! The list that `serve --print-limits` prints is made from the same lines as the constants.
 
-use crate::limits::LimitLine;
-
-macro_rules! limits {
-    ($($name:ident: $type:ty = $value:expr, $unit:literal, $reason:literal;)*) => {
-        $(
-            #[doc = concat!("In ", $unit, ": ", $reason)]
-            pub const $name: $type = $value;
-        )*
-
-        /// The bounds of the HTTP APIs, in the order of this file.
-        pub fn http_limits() -> Vec<LimitLine> {
-            vec![$(LimitLine {
-                name: stringify!($name),
-                value: $name as u64,
-                unit: $unit,
-                reason: $reason,
-            },)*]
-        }
-    };
-}
+use crate::limit_line::limits;
 
 limits! {
+    /// The bounds of the HTTP APIs, in the order of this file.
+    pub fn http_limits;
+
     BODY_BYTES_MAX: usize = 64 * 1024, "bytes",
         "of a request's body; the largest is an upload of 128 points, about 20 KiB of JSON";
     BODY_DEADLINE_MS: u64 = 5_000, "milliseconds",

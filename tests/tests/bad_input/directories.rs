@@ -106,8 +106,13 @@ fn a_corrupt_segment_harms_its_own_chat_only(cores: Cores) {
     }
     hurt.settle();
     sound.settle();
-    // Long enough for the log to have synced: what is damaged now is damage, not a torn tail.
+    // Long enough for the log to have synced, and the next batch says so: what is damaged before
+    // it is damage, not a torn tail.
     std::thread::sleep(Duration::from_millis(2_500));
+    hurt.publish();
+    sound.publish();
+    hurt.settle();
+    sound.settle();
     server.process.kill();
 
     let session = hurt.members().next().expect("a session").session;

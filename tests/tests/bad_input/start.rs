@@ -24,10 +24,16 @@ fn assert_fails(ended: Ended, code: i32, words: &[&str], what: &str) {
 
 fn serve(folder: &std::path::Path, extra: &[&str]) -> Ended {
     let place = folder.join("data").display().to_string();
-    let mut arguments = vec!["serve", "--dev", "--data-dir", &place, "--cores", "0"];
-    for flag in ["--quic", "--http", "--control"] {
+    let mut arguments = vec!["serve", "--dev", "--data-dir", &place];
+    let any = "127.0.0.1:0";
+    for (flag, value) in [
+        ("--quic", any),
+        ("--http", any),
+        ("--control", any),
+        ("--cores", "0"),
+    ] {
         if !extra.contains(&flag) {
-            arguments.extend([flag, "127.0.0.1:0"]);
+            arguments.extend([flag, value]);
         }
     }
     arguments.extend_from_slice(extra);
@@ -90,6 +96,26 @@ fn a_busy_port_is_named() {
         &[&address, "in use"],
         "--quic",
     );
+}
+
+#[test]
+fn a_start_that_fails_leaves_the_logs_as_they_were() {
+    let mut server = Server::start(Cores::One);
+    server.stop().expect_success("skein serve after SIGTERM");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let ended = serve(server.scratch(), &["--http", &address]);
+    assert_fails(ended, 1, &[&address, "in use"], "a busy port");
+    server.restart();
+    let said = server.process.stderr.since(0).join("\n");
+    assert!(said.contains("clean=true"), "{said}");
+}
+
+#[test]
+fn a_core_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ended = serve(folder.path(), &["--cores", "1023"]);
+    assert_fails(ended, 1, &["core 1023", "--cores"], "a core");
 }
 
 #[test]

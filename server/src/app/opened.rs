@@ -1,0 +1,169 @@
+//! All that can stand in the way of a start: cores, directory, keys, addresses, logs.
+//!
+//! The logs come last. What fails before them leaves no trace, and they stay as cleanly closed as
+//! they were.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use skein_log::{DiskStorage, Log, Options};
+
+use crate::access::Access;
+use crate::access::control_token::ControlToken;
+use crate::app::data_dir::DataDir;
+use crate::clock::Clock;
+use crate::config::settings::Config;
+use crate::control::core::{Acknowledge, ControlCore};
+use crate::edge::bind::{Addresses, Bound, bind};
+use crate::edge::certificate::CertificateStore;
+use crate::edge::quic_keys::QuicKeys;
+use crate::edge::tls::Tls;
+use crate::http::state::Callers;
+use crate::machine::allowed_cores;
+
+/// What a server is made from.
+pub struct Opened {
+    /// One for each shard.
+    pub cores: Vec<u16>,
+    /// The keys that are trusted.
+    pub access: Arc<Access>,
+    /// Who may call the control API.
+    pub callers: Callers,
+    /// The certificate in force.
+    pub certificates: Arc<CertificateStore>,
+    /// How it is used.
+    pub tls: Tls,
+    /// What QUIC must remember across a restart.
+    pub quic_keys: QuicKeys,
+    /// Every shard's sockets.
+    pub bound: Bound,
+    /// The control API's socket.
+    pub control_listener: TcpListener,
+    /// The control log.
+    pub control: ControlCore,
+    /// The event log.
+    pub log: Log,
+    /// It does not run backwards across a restart, whatever the wall clock says.
+    pub clock: Clock,
+}
+
+impl Opened {
+    /// Opens and binds everything; nothing runs yet.
+    ///
+    /// # Errors
+    /// What stands in the way, and what to do about it.
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        let cores = config.shards.cores.resolve(&allowed_cores())?;
+        let dir = DataDir::open(&config.data_dir)?;
+        let keys = config.keys_dir();
+        let access = Arc::new(Access::open(&keys, config.dev)?);
+        let callers = control_callers(config)?;
+        let certificates = open_certificates(config)?;
+        let tls = Tls::new(&certificates)?;
+        let quic_keys = QuicKeys::open_or_create(&keys)?;
+        let addresses = Addresses {
+            http: Some(config.listen.http),
+            https: config.listen.https,
+            quic: Some(config.listen.quic),
+        };
+        let bound = bind(&addresses, cores.len() as u16)?;
+        let control_listener = bind_control(config.listen.control)?;
+        let clock = Clock::start();
+        let (control, seen_ms) = open_control(&dir, clock)?;
+        let clock = Clock::anchored(seen_ms.max(clock.now_ms()));
+        let log = open_log(&dir, config, clock)?;
+        Ok(Self {
+            cores,
+            access,
+            callers,
+            certificates,
+            tls,
+            quic_keys,
+            bound,
+            control_listener,
+            control,
+            log,
+            clock,
+        })
+    }
+}
+
+fn control_callers(config: &Config) -> anyhow::Result<Callers> {
+    match &config.access.control_token {
+        Some(path) => Ok(Callers::Operators(Arc::new(ControlToken::read(path)?))),
+        None if config.dev => Ok(Callers::ThisMachine),
+        None => Err(anyhow!(
+            "the control API needs a token: give --control-token FILE, or --dev on this machine"
+        )),
+    }
+}
+
+fn open_certificates(config: &Config) -> anyhow::Result<Arc<CertificateStore>> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let certificates = match (&config.tls.cert, &config.tls.key) {
+        (Some(certificate), Some(key)) => CertificateStore::open(certificate, key, provider)?,
+        _ if config.dev => CertificateStore::open_or_create(&config.keys_dir(), provider)?,
+        _ => {
+            return Err(anyhow!(
+                "QUIC needs a certificate: set tls.cert and tls.key, or use --dev on this machine"
+            ));
+        }
+    };
+    Ok(certificates)
+}
+
+fn bind_control(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).with_context(|| {
+        format!("{address} (control) cannot be bound; stop the program that has it, or choose another port with --control")
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Opens the control log. Gives the newest time that it has seen, milliseconds since 1970.
+fn open_control(dir: &DataDir, clock: Clock) -> anyhow::Result<(ControlCore, u64)> {
+    let storage = DiskStorage::new(dir.control()).context("the control log's directory")?;
+    let random = getrandom::u64().context("the system gives no random numbers")?;
+    let (core, report) = ControlCore::open(storage, Acknowledge::AfterSync, clock.now_ms(), random)
+        .context("the control log cannot be opened")?;
+    if let Some(loss) = &report.first_loss {
+        tracing::error!(losses = report.losses, first = %loss, "the control log has lost something");
+    }
+    tracing::info!(commands = report.commands_replayed, "control log recovered");
+    Ok((core, report.time_ms))
+}
+
+fn open_log(dir: &DataDir, config: &Config, clock: Clock) -> anyhow::Result<Log> {
+    let settings = &config.log;
+    let options = Options {
+        partitions: config.shards.partitions,
+        segment_bytes_min: settings.segment_bytes_min,
+        segment_bytes_max: settings.segment_bytes_max,
+        segment_age_ms: settings.segment_age_ms,
+        sync_interval_ms: settings.sync_interval_ms,
+        retention_age_ms: (settings.retention_age_ms > 0).then_some(settings.retention_age_ms),
+        retention_bytes: (settings.retention_bytes > 0).then_some(settings.retention_bytes),
+        disk_reserve_bytes: settings.disk_reserve_bytes,
+        ..Options::default()
+    };
+    let random = getrandom::u64().context("the system gives no random numbers")?;
+    let (log, report) = Log::open_dir(dir.log(), options, clock.now_ms(), random)
+        .context("the event log cannot be opened")?;
+    for partition in &report.partitions {
+        for corruption in &partition.corruption {
+            tracing::error!(
+                file = %corruption.file,
+                aside = %corruption.quarantine,
+                offsets_lost = ?corruption.lost,
+                "a damaged segment was put aside; what could be read of it is kept"
+            );
+        }
+    }
+    tracing::info!(
+        created = report.created,
+        clean = report.clean,
+        "event log recovered"
+    );
+    Ok(log)
+}

@@ -1,0 +1,264 @@
+//! The shards of one server: what each starts from, and their threads.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::{Context, anyhow};
+use skein_engine::control_state::ControlState;
+use skein_engine::ids::{PartitionId, ShardId};
+use skein_engine::placement::owner_of;
+use skein_engine::shard::ShardConfig;
+use skein_engine::time::Timestamp;
+use skein_log::{Log, Reader};
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::config::settings::Config;
+use crate::control::thread::ControlSender;
+use crate::edge::bind::ShardSockets;
+use crate::edge::edge::{Edge, EdgeConfig};
+use crate::health::Health;
+use crate::http::metrics::MetricRow;
+use crate::shard::gateway::Gateway;
+use crate::shard::inbox::Inbox;
+use crate::shard::log_writer::CHECKPOINT_EVERY_BYTES;
+use crate::shard::peers::Peers;
+use crate::shard::recovery::{ShardParts, recover};
+use crate::shard::server_ports::ServerPorts;
+use crate::shard::thread::{self, ShardEntry, ShardLoop};
+use crate::shard::waker::ShardWaker;
+
+/// A shard's thread.
+type ShardHandle = JoinHandle<anyhow::Result<()>>;
+
+/// What the shards are reached by before they run.
+pub struct ShardEntries {
+    inboxes: Vec<Inbox>,
+    wakers: Vec<ShardWaker>,
+    gateway: Gateway,
+}
+
+impl ShardEntries {
+    /// Of so many shards.
+    pub fn new(shards: u16, partitions: u16) -> Self {
+        let wakers: Vec<ShardWaker> = (0..shards).map(|_| ShardWaker::default()).collect();
+        let (senders, inboxes): (Vec<_>, Vec<_>) =
+            wakers.iter().map(|waker| Inbox::new(waker.clone())).unzip();
+        Self {
+            inboxes,
+            wakers,
+            gateway: Gateway::new(senders, partitions),
+        }
+    }
+
+    /// The way to all of them.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+}
+
+/// What all shards have in common at their start.
+pub struct ShardsStart<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// Which core each is pinned to.
+    pub cores: &'a [u16],
+    /// Whose partitions they write and follow.
+    pub log: &'a mut Log,
+    /// The control log's state at its newest command.
+    pub state: Arc<ControlState>,
+    /// The way to the control log.
+    pub control: ControlSender,
+    /// Sockets, keys, certificates.
+    pub edge: EdgeConfig,
+    /// Where each shows its numbers.
+    pub metrics: Vec<Arc<MetricRow>>,
+    /// Where each says how its log is.
+    pub health: Arc<Health>,
+    /// Engine time.
+    pub clock: Clock,
+}
+
+/// Running shards.
+#[derive(Debug)]
+pub struct Shards {
+    handles: Vec<ShardHandle>,
+}
+
+impl Shards {
+    /// Starts one thread per core. Returns at once; see [`Starting::wait`].
+    ///
+    /// # Errors
+    /// When a thread cannot be made.
+    pub fn start(
+        start: ShardsStart<'_>,
+        entries: ShardEntries,
+        sockets: Vec<ShardSockets>,
+    ) -> anyhow::Result<Starting> {
+        let shards = start.cores.len() as u16;
+        wake_on_durable(start.log, &entries.gateway, shards);
+        let partitions = start.log.partitions();
+        let readers: Vec<Reader> = (0..partitions)
+            .map(|partition| start.log.reader(skein_log::PartitionId(partition)))
+            .collect();
+        let peers = Peers::mesh(&entries.wakers);
+        let entries = entries.inboxes.into_iter().zip(entries.wakers);
+        let of_each = entries.zip(start.metrics).zip(peers).zip(sockets);
+        let (mut handles, mut waiting) = (Vec::new(), Vec::new());
+        for (index, ((((inbox, waker), metrics), peers), sockets)) in of_each.enumerate() {
+            let shard = ShardId(index as u16);
+            let (serves, waits) = oneshot::channel();
+            waiting.push(waits);
+            let of_shard = ShardStart {
+                parts: ShardParts {
+                    config: ShardConfig {
+                        shard,
+                        shards,
+                        partitions,
+                        log_id: start.log.id().0,
+                        limits: start.config.limits.to_engine(),
+                        seed: getrandom::u64().context("the system gives no random numbers")?,
+                    },
+                    writers: take_writers(start.log, shard, shards),
+                    readers: readers.clone(),
+                    checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
+                },
+                state: start.state.clone(),
+                edge: start.edge.clone(),
+                sockets,
+                peers,
+                control: start.control.clone(),
+                entry: ShardEntry {
+                    inbox,
+                    waker,
+                    metrics,
+                    health: start.health.clone(),
+                },
+                clock: start.clock,
+                serves,
+            };
+            let core = usize::from(start.cores[index]);
+            handles.push(thread::spawn(shard, Some(core), move || {
+                run_shard(shard, of_shard)
+            })?);
+        }
+        Ok(Starting {
+            shards: Self { handles },
+            waiting,
+        })
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// Waits until all have ended.
+    ///
+    /// # Errors
+    /// What ended one of them.
+    ///
+    /// # Panics
+    /// As a shard panicked.
+    pub fn join(self) -> anyhow::Result<()> {
+        self.handles.into_iter().try_for_each(join)
+    }
+}
+
+/// Shards that recover.
+pub struct Starting {
+    shards: Shards,
+    waiting: Vec<oneshot::Receiver<()>>,
+}
+
+impl Starting {
+    /// Waits until every shard serves.
+    ///
+    /// # Errors
+    /// What stopped one of them.
+    ///
+    /// # Panics
+    /// As a shard panicked.
+    pub fn wait(mut self) -> anyhow::Result<Shards> {
+        for (index, serves) in self.waiting.into_iter().enumerate() {
+            if serves.blocking_recv().is_err() {
+                join(self.shards.handles.swap_remove(index))?;
+                return Err(anyhow!("shard {index} ended before it served"));
+            }
+        }
+        Ok(self.shards)
+    }
+}
+
+fn join(shard: ShardHandle) -> anyhow::Result<()> {
+    match shard.join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Everything that one shard's thread starts from.
+struct ShardStart {
+    parts: ShardParts,
+    state: Arc<ControlState>,
+    edge: EdgeConfig,
+    sockets: ShardSockets,
+    peers: Peers,
+    control: ControlSender,
+    entry: ShardEntry,
+    clock: Clock,
+    serves: oneshot::Sender<()>,
+}
+
+async fn run_shard(shard: ShardId, start: ShardStart) -> anyhow::Result<()> {
+    let ShardStart {
+        parts,
+        state,
+        edge,
+        sockets,
+        peers,
+        control,
+        entry,
+        clock,
+        serves,
+    } = start;
+    let now = Timestamp(clock.now_ms());
+    let (core, report) = recover(parts, &state, now)
+        .with_context(|| format!("shard {shard} cannot read its partitions"))?;
+    drop(state);
+    tracing::info!(
+        shard = shard.0,
+        records = report.records,
+        chats = report.chats,
+        "recovered"
+    );
+    let edge = Edge::new(&edge, shard.0, sockets)?;
+    let ports = ServerPorts::new(shard, edge, peers, control);
+    let _ = serves.send(());
+    let core = ShardLoop::new(core, ports, entry, clock).run().await;
+    drop(core);
+    Ok(())
+}
+
+fn take_writers(
+    log: &mut Log,
+    shard: ShardId,
+    shards: u16,
+) -> Vec<(PartitionId, skein_log::Writer)> {
+    (0..log.partitions())
+        .map(PartitionId)
+        .filter(|&partition| owner_of(partition, shards) == shard)
+        .map(|partition| {
+            let writer = log.take_writer(skein_log::PartitionId(partition.0));
+            (partition, writer.expect("each writer is taken once"))
+        })
+        .collect()
+}
+
+fn wake_on_durable(log: &Log, gateway: &Gateway, shards: u16) {
+    let inboxes = gateway.inboxes().to_vec();
+    log.on_durable(Box::new(move |partition, _| {
+        let owner = owner_of(PartitionId(partition.0), shards);
+        inboxes[usize::from(owner.0)].durable_moved();
+    }));
+}
