@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use skein_wire::ids::{ChatHandle, Counter, SessionId, ShareNumber, UserName};
 use skein_wire::update::Verdict;
 
+use crate::few::Few;
 use crate::ids::{ShardId, ViewerId};
 use crate::rate::Rate;
 use crate::time::Timestamp;
@@ -15,7 +16,7 @@ pub(crate) struct Connection {
     pub user: UserName,
     pub expires_at: Timestamp,
     pub shares: BTreeMap<ShareNumber, Share>,
-    pub watches: BTreeMap<ChatHandle, WatchState>,
+    pub watches: Few<ChatHandle, WatchState>,
     /// Requests on their way to an owner.
     pub waiting: usize,
     /// Watches that wait for an image.
@@ -51,7 +52,7 @@ impl Connection {
             user,
             expires_at,
             shares: BTreeMap::new(),
-            watches: BTreeMap::new(),
+            watches: Few::default(),
             waiting: 0,
             asking: 0,
             rate: Rate::default(),

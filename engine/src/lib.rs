@@ -43,6 +43,7 @@ mod chats;
 mod checkpoint_writer;
 mod connection;
 mod counter_window;
+mod few;
 mod obligation;
 mod outbox;
 mod owner;
