@@ -37,7 +37,7 @@ pub const PART: Part<Run> = Part {
         "engine_changed_since_1k",
         "engine_changed_since_100k",
     ],
-    seconds: [9, 44],
+    seconds: [5, 24],
     measure,
 };
 

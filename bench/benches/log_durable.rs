@@ -87,7 +87,7 @@ pub const PART: Part<Run> = Part {
         "log_durable_1MiB_p99",
         "log_durable_1MiB_throughput",
     ],
-    seconds: [8, 30],
+    seconds: [10, 40],
     measure,
 };
 

@@ -127,7 +127,7 @@ pub const PART: Part<Run> = Part {
         "bytes_per_row",
         "bytes_per_row_full",
     ],
-    seconds: [6, 32],
+    seconds: [3, 16],
     measure,
 };
 

@@ -1,7 +1,7 @@
 //! Floor of sustained appending: payload copied into a new mapped file, 8 MiB at a time, and
 //! `fdatasync` after each: what the disk takes when nothing else is done.
 //!
-//! Expected: 0.9 to 1.8 GB/s on a virtual machine with two cores of an AMD EPYC (Zen 4), Linux
+//! Expected: 0.8 to 1.6 GB/s on a virtual machine with two cores of an AMD EPYC (Zen 4), Linux
 //! 6.18, ext4.
 
 use std::ops::Range;
@@ -11,7 +11,7 @@ use rustix::fs::fdatasync;
 use crate::floors::mapped_file::MappedFile;
 
 /// Where the rate lies on the machine above, bytes per second.
-pub const EXPECTED: Range<f64> = 0.9e9..1.8e9;
+pub const EXPECTED: Range<f64> = 0.8e9..1.6e9;
 
 /// Bytes between two syncs.
 pub const PIECE_BYTES: usize = 8 << 20;

@@ -28,15 +28,9 @@ impl MappedFile {
             .len(bytes)
             .map_raw(&file)
             .expect("mapped");
-        let mapped = Self { file, raw };
-        mapped.touch();
-        mapped
-    }
-
-    /// Makes all pages writable without a fault, again: write-back protects them.
-    pub fn touch(&self) {
-        let touched = self.raw.advise(Advice::PopulateWrite);
+        let touched = raw.advise(Advice::PopulateWrite);
         touched.expect("a kernel that can touch pages ahead (5.14)");
+        Self { file, raw }
     }
 
     /// Its bytes.

@@ -1,7 +1,7 @@
 //! Floors of opening a log: each file of a folder opened and mapped, its first page read; and all
 //! of each file read and a CRC-32 taken of it.
 //!
-//! Expected: 0.1 to 0.2 ms for 1 GiB in 20 files that lie in the page cache, and 120 to 240 ms with
+//! Expected: 0.2 to 0.4 ms for 1 GiB in 20 files that lie in the page cache, and 120 to 240 ms with
 //! the checksums, on a virtual machine with two cores of an AMD EPYC (Zen 4), Linux 6.18, ext4.
 
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use std::path::Path;
 use memmap2::MmapOptions;
 
 /// Where the time lies on the machine above, milliseconds.
-pub const EXPECTED: Range<f64> = 0.1..0.2;
+pub const EXPECTED: Range<f64> = 0.2..0.4;
 
 /// Where it lies when all is read and checked, milliseconds.
 pub const CHECK_EXPECTED: Range<f64> = 120.0..240.0;

@@ -1,7 +1,7 @@
 //! Floor of "what changed since": the changed rows read out of one dense array, newest first, by a
 //! loop that already knows how many they are.
 //!
-//! Expected: 0.3 to 5 ns a changed row on an AMD EPYC (Zen 4), depending on what fits the caches.
+//! Expected: 0.35 to 0.7 ns a changed row on an AMD EPYC (Zen 4); they lie side by side.
 
 use std::ops::Range;
 
