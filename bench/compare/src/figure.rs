@@ -33,6 +33,8 @@ pub enum Measure {
     AppendEachSecond,
     /// Records appended, each batch synced before its acknowledgement.
     AppendDurable,
+    /// The same beside a plain file that is written and synced in turn with the log.
+    DurableOfRaw,
     /// From the start of the process to the first answer, or to the first new record.
     Restart,
 }
@@ -44,7 +46,7 @@ impl Measure {
             Self::FirstViewerP50 | Self::LastViewerP50 | Self::LastViewerP99 => "ms",
             Self::Delivered | Self::DeliveredMany => "positions/s",
             Self::DeliveredPerCpu | Self::DeliveredManyPerCpu => "positions/CPU s",
-            Self::ServerBusy | Self::ServerBusyMany => "",
+            Self::ServerBusy | Self::ServerBusyMany | Self::DurableOfRaw => "",
             Self::MemoryPerViewer => "B",
             Self::Append | Self::AppendEachSecond | Self::AppendDurable => "records/s",
             Self::Restart => "ms",

@@ -46,6 +46,7 @@ pub mod log_peers;
 // What is measured, and what is made of it.
 pub mod measure;
 
+pub mod interrupt;
 pub mod machine;
 pub mod options;
 

@@ -43,6 +43,25 @@ impl Durability {
     }
 }
 
+/// How fast a log took records.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Appended {
+    /// Records acknowledged per second.
+    pub per_second: f64,
+    /// Its share of the pace of a plain file that was written and synced in turn with it, where
+    /// that was measured.
+    pub of_raw: Option<f64>,
+}
+
+impl From<f64> for Appended {
+    fn from(per_second: f64) -> Self {
+        Self {
+            per_second,
+            of_raw: None,
+        }
+    }
+}
+
 /// A peer with a log.
 pub trait LogPeer {
     /// Who it is.
@@ -54,11 +73,11 @@ pub trait LogPeer {
     /// What it offers.
     fn durabilities(&self) -> &'static [Durability];
 
-    /// Appends batches to a new log for a while: records acknowledged per second.
+    /// Appends batches to a new log for a while.
     ///
     /// # Errors
     /// If it does not start or refuses.
-    fn append(&self, durability: Durability, time: Duration, folder: &Path) -> Result<f64>;
+    fn append(&self, durability: Durability, time: Duration, folder: &Path) -> Result<Appended>;
 
     /// Fills a new log with so many bytes, ends it as a crash does, and opens it so often: the
     /// milliseconds that each opening took. Empty: it is measured elsewhere.

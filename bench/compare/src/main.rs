@@ -64,7 +64,7 @@ fn work(options: Options) -> Result<ExitCode> {
         eprintln!("error: no peer is called `{name}`; `compare --list` names them");
         return Ok(ExitCode::from(2));
     }
-    let results = run::run(&options.run);
+    let results = run::run(&options.run)?;
     let path = options.run.json.clone();
     let path = path.unwrap_or_else(|| folders::target().join(write::RESULTS));
     results.write(&path)?;

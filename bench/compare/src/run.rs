@@ -1,6 +1,7 @@
 //! A run: every peer in turn, and again, so that the moods of the machine hit all of them.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -8,6 +9,7 @@ use skein_bench::{folders, utc};
 
 use crate::effort::Effort;
 use crate::figure::Figures;
+use crate::interrupt;
 use crate::log_peer::LogPeer;
 use crate::log_peers::all::log_peers;
 use crate::machine::{Machine, commit};
@@ -54,13 +56,19 @@ impl Peer {
     }
 
     /// Measures it once.
-    fn measure(&self, effort: &Effort, repeat: usize, figures: &mut Figures) -> Result<()> {
-        let folder = folders::scratch();
+    fn measure(
+        &self,
+        effort: &Effort,
+        repeat: usize,
+        folder: &Path,
+        figures: &mut Figures,
+    ) -> Result<()> {
+        let folder = tempfile::tempdir_in(folder)?;
         match self {
             Self::FanOut(peer) => fan_out::measure(peer.as_ref(), effort, folder.path(), figures),
             Self::Quic(peer) => peer.measure(effort, figures),
             Self::Log(peer) => {
-                log::append(peer.as_ref(), effort, figures)?;
+                log::append(peer.as_ref(), effort, folder.path(), figures)?;
                 // Filling takes longest, and one full log is opened several times anyway.
                 match repeat {
                     0 => log::restart(peer.as_ref(), effort, folder.path(), figures),
@@ -97,8 +105,13 @@ pub fn unknown(options: &RunOptions) -> Option<&str> {
 }
 
 /// Measures the peers that are wanted and there. Says on stderr what it is at.
-pub fn run(options: &RunOptions) -> Results {
+///
+/// # Errors
+/// If signals cannot be waited for. What a peer does wrong is in the results.
+pub fn run(options: &RunOptions) -> Result<Results> {
     let effort = options.effort();
+    let folder = folders::scratch();
+    interrupt::clean_up(folder.path().to_owned())?;
     let began = Instant::now();
     keep_to_loader_core();
     let mut figures = Figures::default();
@@ -132,7 +145,7 @@ pub fn run(options: &RunOptions) -> Results {
             let seconds = began.elapsed().as_secs();
             let round = repeat + 1;
             eprintln!("[{seconds:>4} s] {name}, {round} of {}", effort.repeats);
-            if let Err(error) = peer.measure(&effort, repeat, &mut figures) {
+            if let Err(error) = peer.measure(&effort, repeat, folder.path(), &mut figures) {
                 eprintln!("         {name}: {error:#}");
                 results[*index].trouble = format!("{error:#}");
             }
@@ -147,7 +160,7 @@ pub fn run(options: &RunOptions) -> Results {
         figure.command = format!("{COMMAND}{}{flag}", figure.peer);
     }
     eprintln!("[{:>4} s] done", began.elapsed().as_secs());
-    Results {
+    Ok(Results {
         at: utc::now(),
         commit: commit(),
         machine: Machine::this(),
@@ -155,5 +168,5 @@ pub fn run(options: &RunOptions) -> Results {
         restart_bytes: effort.restart_bytes,
         peers: results,
         figures,
-    }
+    })
 }

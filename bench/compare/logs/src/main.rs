@@ -3,7 +3,8 @@
 //! `compare` starts this program, one process per figure, so that no log profits from what another
 //! left in memory. Each command prints one line of JSON.
 //!
-//! - `append`: how many records a second one thread appends, in batches.
+//! - `append`: how many records a second one thread appends, in batches; where each is synced, in
+//!   turn with a plain file that is written and synced.
 //! - `fill`: leaves a log of so many bytes behind and ends as in a crash, without closing it.
 //! - `open`: how long it takes to open what `fill` left until one more record is in.
 
@@ -12,6 +13,7 @@ mod journal;
 mod commit;
 mod fjall_tree;
 mod okay;
+mod raw;
 mod skein;
 mod walrus;
 
@@ -26,14 +28,15 @@ use crate::commit::CommitJournal;
 use crate::fjall_tree::FjallJournal;
 use crate::journal::{Journal, Sync};
 use crate::okay::OkayJournal;
+use crate::raw::Raw;
 use crate::skein::SkeinJournal;
 use crate::walrus::WalrusJournal;
 
 /// Pause after the first append: background threads prepare files as in a server that is up.
 const WARM: Duration = Duration::from_millis(200);
 
-/// Batches between two looks at the clock.
-const BATCHES_PER_LOOK: usize = 16;
+/// Batches before it is the turn of the raw file, and of the clock.
+const BATCHES_IN_TURN: u64 = 16;
 
 /// Appends to embedded logs and says how fast.
 #[derive(Debug, Parser)]
@@ -132,25 +135,31 @@ fn append(what: &What, time: Duration, bytes: u64) -> Result<serde_json::Value> 
     let mut journal = open(what)?;
     // The first append makes files and names durable: not part of the pace.
     journal.append(&batch)?;
+    let mut raw = match what.sync {
+        Sync::Batch => Some(Raw::create(&what.folder.join("raw"))?),
+        Sync::None => None,
+    };
+    let raw_bytes = payload.repeat(what.batch);
     std::thread::sleep(WARM);
     let batches_max = bytes / (what.payload * what.batch) as u64;
     let began = Instant::now();
-    let mut batches = 0;
+    let (mut batches, mut ours_s, mut raw_s) = (0, 0.0, 0.0);
     while batches < batches_max && began.elapsed() < time {
-        // Syncs take so long that the clock costs nothing beside them.
-        let in_a_row = match what.sync {
-            Sync::None => BATCHES_PER_LOOK,
-            Sync::Batch => 1,
-        };
-        for _ in 0..in_a_row {
-            journal.append(&batch)?;
+        ours_s += seconds(|| (0..BATCHES_IN_TURN).try_for_each(|_| journal.append(&batch)))?;
+        if let Some(raw) = &mut raw {
+            raw_s += seconds(|| (0..BATCHES_IN_TURN).try_for_each(|_| raw.write(&raw_bytes)))?;
         }
-        batches += in_a_row as u64;
+        batches += BATCHES_IN_TURN;
     }
-    let seconds = began.elapsed().as_secs_f64();
     let records = batches * what.batch as u64;
     std::mem::forget(journal);
-    Ok(json!({ "records": records, "seconds": seconds, "payload_bytes": what.payload }))
+    Ok(json!({ "records": records, "seconds": ours_s, "raw_seconds": raw_s }))
+}
+
+fn seconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let began = Instant::now();
+    work()?;
+    Ok(began.elapsed().as_secs_f64())
 }
 
 fn open_again(what: &What) -> Result<serde_json::Value> {

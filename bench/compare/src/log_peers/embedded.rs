@@ -10,7 +10,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use skein_bench::pin;
 
-use crate::log_peer::{BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES};
+use crate::log_peer::{
+    Appended, BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES,
+};
 use crate::peer::{Info, peers_folder};
 use crate::process::{keep_to_loader_core, server_core};
 
@@ -57,7 +59,8 @@ impl EmbeddedLog {
                 "log-walrus",
                 "walrus-rust 0.2",
                 "walrus",
-                "descriptor backend, batch_append_for_topic; NoFsync, or SyncEach (O_SYNC)",
+                "descriptor backend; NoFsync record by record (its batches are always flushed), or \
+                 batch_append_for_topic with SyncEach (O_SYNC)",
                 &[PageCache, Disk],
             ),
             log(
@@ -139,7 +142,7 @@ impl LogPeer for EmbeddedLog {
         self.durabilities
     }
 
-    fn append(&self, durability: Durability, time: Duration, folder: &Path) -> Result<f64> {
+    fn append(&self, durability: Durability, time: Duration, folder: &Path) -> Result<Appended> {
         let options = [
             sync_option(durability),
             ("--batch", BATCH_RECORDS.to_string()),
@@ -149,7 +152,11 @@ impl LogPeer for EmbeddedLog {
         ];
         let said = self.run("append", folder, &options)?;
         let number = |key: &str| said[key].as_f64().context("a number");
-        Ok(number("records")? / number("seconds")?)
+        let (ours_s, raw_s) = (number("seconds")?, number("raw_seconds")?);
+        Ok(Appended {
+            per_second: number("records")? / ours_s,
+            of_raw: (raw_s > 0.0).then(|| raw_s / ours_s),
+        })
     }
 
     fn restart(&self, bytes: u64, times: usize, folder: &Path) -> Result<Vec<f64>> {

@@ -9,7 +9,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::codec::nats::{CONNECT, Message, SUBJECT, message};
-use crate::log_peer::{BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES};
+use crate::log_peer::{
+    Appended, BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES,
+};
 use crate::peer::{Info, lacks};
 use crate::peers::nats;
 use crate::process::{Process, free_port, local};
@@ -165,9 +167,10 @@ impl LogPeer for JetStream {
         &[Durability::PageCache]
     }
 
-    fn append(&self, _durability: Durability, time: Duration, folder: &Path) -> Result<f64> {
+    fn append(&self, _durability: Durability, time: Duration, folder: &Path) -> Result<Appended> {
         let (_process, mut client) = start(folder)?;
-        client.append(RECORD_BYTES, |_, elapsed| elapsed < time)
+        let rate = client.append(RECORD_BYTES, |_, elapsed| elapsed < time);
+        rate.map(Appended::from)
     }
 
     fn restart(&self, bytes: u64, times: usize, folder: &Path) -> Result<Vec<f64>> {

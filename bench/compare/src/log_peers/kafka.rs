@@ -7,7 +7,9 @@ use anyhow::Result;
 use skein_bench::server::now_ms;
 
 use crate::codec::kafka::KafkaClient;
-use crate::log_peer::{BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES};
+use crate::log_peer::{
+    Appended, BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES,
+};
 use crate::peer::Info;
 use crate::peers::broker::{self, Broker, Flush};
 use crate::process::local;
@@ -64,7 +66,7 @@ impl LogPeer for Kafka {
         &[Durability::PageCache, Durability::Disk]
     }
 
-    fn append(&self, durability: Durability, time: Duration, folder: &Path) -> Result<f64> {
+    fn append(&self, durability: Durability, time: Duration, folder: &Path) -> Result<Appended> {
         let flush = match durability {
             Durability::Disk => Flush::EachBatch,
             _ => Flush::Never,
@@ -72,7 +74,8 @@ impl LogPeer for Kafka {
         let broker = Broker::start(folder, flush)?;
         let mut client = KafkaClient::connect(local(broker.port))?;
         append(&mut client, RECORD_BYTES, |_, elapsed| elapsed < WARM)?;
-        append(&mut client, RECORD_BYTES, |_, elapsed| elapsed < time)
+        let rate = append(&mut client, RECORD_BYTES, |_, elapsed| elapsed < time);
+        rate.map(Appended::from)
     }
 
     fn restart(&self, bytes: u64, times: usize, folder: &Path) -> Result<Vec<f64>> {

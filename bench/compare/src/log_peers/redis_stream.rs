@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::codec::resp::{Value, command, value};
-use crate::log_peer::{BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES};
+use crate::log_peer::{
+    Appended, BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES,
+};
 use crate::peer::{Info, lacks};
 use crate::peers::redis::{self, Persistence};
 use crate::process::{free_port, local};
@@ -109,14 +111,15 @@ impl LogPeer for RedisStream {
         &Durability::ALL
     }
 
-    fn append(&self, durability: Durability, time: Duration, folder: &Path) -> Result<f64> {
+    fn append(&self, durability: Durability, time: Duration, folder: &Path) -> Result<Appended> {
         let persistence = match durability {
             Durability::PageCache => Persistence::No,
             Durability::EachSecond => Persistence::EverySecond,
             Durability::Disk => Persistence::Always,
         };
         let (_process, port) = redis::start(folder, persistence)?;
-        Client::connect(port)?.append(RECORD_BYTES, |_, elapsed| elapsed < time)
+        let rate = Client::connect(port)?.append(RECORD_BYTES, |_, elapsed| elapsed < time);
+        rate.map(Appended::from)
     }
 
     fn restart(&self, bytes: u64, times: usize, folder: &Path) -> Result<Vec<f64>> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::codec::http::HttpClient;
 use crate::codec::skein::SkeinWebsocket;
 use crate::crowd::Crowd;
-use crate::log_peer::{BATCH_RECORDS, Durability, LogPeer};
+use crate::log_peer::{Appended, BATCH_RECORDS, Durability, LogPeer};
 use crate::peer::Info;
 use crate::peers::skein::SkeinServer;
 use crate::tally::Tally;
@@ -129,11 +129,11 @@ impl LogPeer for SkeinServerLog {
         &[Durability::EachSecond]
     }
 
-    fn append(&self, _durability: Durability, time: Duration, folder: &Path) -> Result<f64> {
+    fn append(&self, _durability: Durability, time: Duration, folder: &Path) -> Result<Appended> {
         let mut uploads = Uploads::start(folder)?;
-        uploads.append(BATCH_RECORDS as u64, BLOB_BYTES, |_, elapsed| {
-            elapsed < time
-        })
+        let goes_on = |_, elapsed| elapsed < time;
+        let rate = uploads.append(BATCH_RECORDS as u64, BLOB_BYTES, goes_on);
+        rate.map(Appended::from)
     }
 
     fn restart(&self, bytes: u64, times: usize, folder: &Path) -> Result<Vec<f64>> {

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use skein_bench::folders;
 
 use crate::effort::Effort;
 use crate::figure::{Figures, Measure};
@@ -16,13 +15,22 @@ const RESTARTS: usize = 3;
 ///
 /// # Errors
 /// If the peer does not start or refuses.
-pub fn append(peer: &dyn LogPeer, effort: &Effort, figures: &mut Figures) -> Result<()> {
+pub fn append(
+    peer: &dyn LogPeer,
+    effort: &Effort,
+    folder: &Path,
+    figures: &mut Figures,
+) -> Result<()> {
     for durability in peer.durabilities() {
-        let folder = folders::scratch();
-        let rate = peer
+        let folder = tempfile::tempdir_in(folder)?;
+        let appended = peer
             .append(*durability, effort.append, folder.path())
             .with_context(|| format!("appending, {durability:?}"))?;
-        figures.add(peer.info().name, durability.measure(), rate);
+        let name = peer.info().name;
+        figures.add(name, durability.measure(), appended.per_second);
+        if let Some(share) = appended.of_raw {
+            figures.add(name, Measure::DurableOfRaw, share);
+        }
     }
     Ok(())
 }
@@ -37,7 +45,8 @@ pub fn restart(
     folder: &Path,
     figures: &mut Figures,
 ) -> Result<()> {
-    let took = peer.restart(effort.restart_bytes, RESTARTS, folder);
+    let folder = tempfile::tempdir_in(folder)?;
+    let took = peer.restart(effort.restart_bytes, RESTARTS, folder.path());
     for milliseconds in took.context("restarting")? {
         figures.add(peer.info().name, Measure::Restart, milliseconds);
     }

@@ -100,6 +100,12 @@ pub const CHAPTERS: &[Chapter] = &[
         "Records appended a second, each batch synced",
         PACE,
     ),
+    chapter(
+        Measure::DurableOfRaw,
+        "durable_of_raw",
+        "The same, as a share of a plain file that is written and synced in turn",
+        PACE,
+    ),
     chapter(Measure::Restart, "restart", "Restart with a full log", TIME),
 ];
 
@@ -245,6 +251,7 @@ fn peers(out: &mut String, results: &Results) {
                 (Measure::Append, "page cache"),
                 (Measure::AppendEachSecond, "synced each second"),
                 (Measure::AppendDurable, "each batch synced"),
+                (Measure::DurableOfRaw, "of a raw file"),
                 (Measure::Restart, "restart"),
             ],
         ),
