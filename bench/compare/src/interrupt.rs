@@ -40,13 +40,16 @@ pub fn clean_up(folder: PathBuf) -> Result<()> {
                 _ = terminate.recv() => {}
             }
         });
-        for child in children() {
-            // It may have ended by itself.
-            let _ = kill_process(child, Signal::KILL);
+        // Twice: the measuring thread may be about to start the next server.
+        for _ in 0..2 {
+            for child in children() {
+                // It may have ended by itself.
+                let _ = kill_process(child, Signal::KILL);
+            }
+            thread::sleep(GRACE);
+            // What cannot be removed lies in the folder of builds and goes with it.
+            let _ = fs::remove_dir_all(&folder);
         }
-        thread::sleep(GRACE);
-        // What cannot be removed lies in the folder of builds and goes with it.
-        let _ = fs::remove_dir_all(&folder);
         process::exit(INTERRUPTED);
     };
     let thread = thread::Builder::new().name("interrupt".to_owned());

@@ -42,7 +42,6 @@ pub struct SkeinServerLog;
 /// A server and those who send to it.
 struct Uploads {
     server: SkeinServer,
-    control: HttpClient,
     crowd: Crowd<SkeinWebsocket>,
     sent: u64,
 }
@@ -54,7 +53,6 @@ impl Uploads {
         let mut crowd = Crowd::new(protocol, server.http)?;
         crowd.add_senders(SESSIONS)?;
         Ok(Self {
-            control: HttpClient::connect(server.control)?,
             server,
             crowd,
             sent: 0,
@@ -97,8 +95,10 @@ impl Uploads {
         Ok(self.sent as f64 / began.elapsed().as_secs_f64())
     }
 
-    fn accepted(&mut self) -> Result<u64> {
-        let text = self.control.call("GET", "/metrics", b"")?;
+    fn accepted(&self) -> Result<u64> {
+        // The server closes a control connection that says nothing for some seconds.
+        let mut control = HttpClient::connect(self.server.control)?;
+        let text = control.call("GET", "/metrics", b"")?;
         let text = String::from_utf8(text)?;
         let values = text.lines().filter_map(|line| {
             let (name, value) = line.rsplit_once(' ')?;
