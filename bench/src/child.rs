@@ -8,12 +8,19 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{self, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// The environment variable that says which role a child has.
 const VARIABLE: &str = "SKEIN_BENCH_ROLE";
+
+/// Longest wait for a child that was dismissed: 10,000 connections are closed in less.
+const DISMISSED: Duration = Duration::from_secs(5);
+
+/// Pause between two looks whether it has ended.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The role of this process, if it is a child; then it also ends with its parent.
 pub fn role() -> Option<String> {
@@ -27,7 +34,7 @@ pub fn role() -> Option<String> {
 /// A child. Ends with its value.
 pub struct Child {
     process: process::Child,
-    orders: ChildStdin,
+    orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     /// The first line that it wrote to stdout.
     pub said: String,
@@ -63,7 +70,7 @@ impl Child {
         let answers = process.stdout.take().expect("piped above");
         let mut child = Self {
             process,
-            orders,
+            orders: Some(orders),
             answers: BufReader::new(answers),
             said: String::new(),
         };
@@ -80,10 +87,21 @@ impl Child {
     /// # Panics
     /// If it has ended.
     pub fn ask(&mut self, order: &str) -> String {
-        writeln!(self.orders, "{order}").expect("a child that listens");
+        let orders = self.orders.as_mut().expect("open until the end");
+        writeln!(orders, "{order}").expect("a child that listens");
         let answer = self.hear();
         assert!(!answer.is_empty(), "a child has ended over {order}");
         answer
+    }
+
+    /// Says that there are no more orders and waits until it has ended, so that it can take its
+    /// folders and its own children along; not for ever.
+    pub fn dismiss(&mut self) {
+        drop(self.orders.take());
+        let asked = Instant::now();
+        while asked.elapsed() < DISMISSED && matches!(self.process.try_wait(), Ok(None)) {
+            thread::sleep(LOOK);
+        }
     }
 
     fn hear(&mut self) -> String {

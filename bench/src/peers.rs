@@ -65,6 +65,12 @@ impl Peers {
     }
 }
 
+impl Drop for Peers {
+    fn drop(&mut self) {
+        self.child.dismiss();
+    }
+}
+
 fn read<T: DeserializeOwned>(line: &str) -> T {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
