@@ -135,6 +135,14 @@ fn versions_stand_in_one_place() {
 }
 
 #[test]
+fn cargo_run_means_the_server() {
+    report(
+        "the first command of the README runs `skein`",
+        &manifests::default_runs(&Tree::read()),
+    );
+}
+
+#[test]
 fn every_dependency_is_argued() {
     report(
         "docs/DEPENDENCIES.md has one row for each [workspace.dependencies], and no other",

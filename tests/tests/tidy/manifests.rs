@@ -123,6 +123,24 @@ pub fn versions(tree: &Tree) -> Vec<String> {
     breaches
 }
 
+/// Where `cargo run` at the root would not mean `skein`, as the first command of the README does:
+/// cargo refuses to choose between the programs of several members unless exactly one says so.
+pub fn default_runs(tree: &Tree) -> Vec<String> {
+    let wanted = |name: &str| match name {
+        "server" => Some("default-run = \"skein\""),
+        _ => None,
+    };
+    let said = |name| {
+        let mut lines = manifest(tree, name).lines();
+        lines.find(|line| line.starts_with("default-run"))
+    };
+    CRATES
+        .iter()
+        .filter(|name| said(name) != wanted(name))
+        .map(|name| format!("{name}/Cargo.toml: default-run is {:?}", said(name)))
+        .collect()
+}
+
 /// Dependencies without a row in the document, and rows without a dependency.
 pub fn unargued(tree: &Tree) -> Vec<String> {
     let root = &tree.file("Cargo.toml").expect("the root manifest").text;
