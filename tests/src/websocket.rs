@@ -165,27 +165,7 @@ impl WebSocket {
     /// # Errors
     /// What the socket says.
     pub fn send_frame(&mut self, first: u8, masked: bool, payload: &[u8]) -> io::Result<()> {
-        let mut frame = vec![first];
-        let mask_bit = if masked { 0x80 } else { 0 };
-        match payload.len() {
-            short @ 0..126 => frame.push(mask_bit | short as u8),
-            middle @ 126..0x1_0000 => {
-                frame.push(mask_bit | 126);
-                frame.extend((middle as u16).to_be_bytes());
-            }
-            long => {
-                frame.push(mask_bit | 127);
-                frame.extend((long as u64).to_be_bytes());
-            }
-        }
-        if masked {
-            frame.extend(MASK);
-            let keyed = payload.iter().zip(MASK.iter().cycle());
-            frame.extend(keyed.map(|(byte, key)| byte ^ key));
-        } else {
-            frame.extend(payload);
-        }
-        self.send_raw(&frame)
+        self.send_raw(&frame(first, masked, payload))
     }
 
     /// Sends bytes as they are.
@@ -210,6 +190,23 @@ impl WebSocket {
                 return Ok(None);
             }
         }
+    }
+
+    /// How long [`Self::wait`] waits. Asking for a message changes it.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn set_wait(&mut self, limit: Duration) -> io::Result<()> {
+        self.stream.socket().set_read_timeout(Some(limit))
+    }
+
+    /// Waits until bytes come, and keeps them for the next look at messages: one system call, so
+    /// that a clock stopped behind it shows when they came. `false` when none came.
+    ///
+    /// # Errors
+    /// What the socket says; `UnexpectedEof` when the server closed.
+    pub fn wait(&mut self) -> io::Result<bool> {
+        self.read_some()
     }
 
     /// The local port, by which the server's side can be told apart.
@@ -270,6 +267,31 @@ impl WebSocket {
         };
         Ok(Some(message))
     }
+}
+
+/// The bytes of one frame of a client, with this first byte (FIN, reserved bits, opcode).
+pub fn frame(first: u8, masked: bool, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    let mask_bit = if masked { 0x80 } else { 0 };
+    match payload.len() {
+        short @ 0..126 => frame.push(mask_bit | short as u8),
+        middle @ 126..0x1_0000 => {
+            frame.push(mask_bit | 126);
+            frame.extend((middle as u16).to_be_bytes());
+        }
+        long => {
+            frame.push(mask_bit | 127);
+            frame.extend((long as u64).to_be_bytes());
+        }
+    }
+    if masked {
+        frame.extend(MASK);
+        let keyed = payload.iter().zip(MASK.iter().cycle());
+        frame.extend(keyed.map(|(byte, key)| byte ^ key));
+    } else {
+        frame.extend(payload);
+    }
+    frame
 }
 
 fn open(to: SocketAddr, options: &Options) -> io::Result<Stream> {

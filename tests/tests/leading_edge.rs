@@ -14,13 +14,15 @@ use rustix::event::epoll;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use skein_tests::binary;
 use skein_tests::cores::Cores;
-use skein_tests::fleet::{Fleet, SESSIONS_PER_USER};
+use skein_tests::fleet::point_at;
 use skein_tests::on_one_and_two_shards;
-use skein_tests::peer::Peer;
+use skein_tests::peer::{Peer, encoded, live};
 use skein_tests::server::Server;
 use skein_tests::skip;
 use skein_tests::table::Table;
 use skein_tests::wait::PATIENCE;
+use skein_tests::websocket;
+use skein_wire::ids::{SessionId, ShareNumber};
 use skein_wire::request::Delivery;
 
 on_one_and_two_shards!(a_single_publish_is_not_held_back);
@@ -61,15 +63,8 @@ fn a_single_publish_is_not_held_back(cores: Cores) {
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner());
     let server = Server::start(cores);
-    let mut fleet = Fleet::start(&server, "edge", 1);
-    assert_eq!(fleet.members().count(), 1.min(SESSIONS_PER_USER));
-    server
-        .put_member("edge", "viewer", &["watch"])
-        .expect_success("a viewer");
-    let mut viewer = Peer::connect(server.ready.http, &server.token("viewer"));
-    viewer.watch("edge", None, Delivery::Latest);
-    let mut table = Table::default();
-    publish_and_see(&mut fleet, &mut viewer, &mut table);
+    let mut ours = Ours::start(&server);
+    ours.round();
     let mut bare = Bare::start();
     let wake = if cores == Cores::Two {
         WAKE
@@ -78,9 +73,7 @@ fn a_single_publish_is_not_held_back(cores: Cores) {
     };
     let mut one = || {
         thread::sleep(PAUSE);
-        let began = Instant::now();
-        publish_and_see(&mut fleet, &mut viewer, &mut table);
-        let ours = began.elapsed();
+        let ours = ours.round();
         thread::sleep(PAUSE);
         (ours, bare.round())
     };
@@ -89,12 +82,60 @@ fn a_single_publish_is_not_held_back(cores: Cores) {
     assert!(failed.len() < ROUNDS, "{failed:?}");
 }
 
-/// One point, until the viewer has that very point: what it had not read before does not count.
-fn publish_and_see(fleet: &mut Fleet, viewer: &mut Peer, table: &mut Table) {
-    fleet.publish();
-    let member = fleet.members().next().expect("a session");
-    while table.session(member.session).map(|row| row.counter) != Some(member.counter) {
-        table.apply(viewer.batch(PATIENCE).expect("a batch"));
+/// A sender and a viewer of the server under test.
+struct Ours {
+    sender: Peer,
+    share: ShareNumber,
+    session: SessionId,
+    counter: u64,
+    viewer: Peer,
+    table: Table,
+}
+
+impl Ours {
+    fn start(server: &Server) -> Self {
+        let join = |user: &str, rights: &[&str]| {
+            let put = server.put_member("edge", user, rights);
+            put.expect_success("a member");
+            Peer::connect(server.ready.http, &server.token(user))
+        };
+        let mut sender = join("sender", &["share"]);
+        let mut viewer = join("viewer", &["watch"]);
+        let shared = sender.share("edge", 3_600, "edge");
+        viewer.watch("edge", None, Delivery::Latest);
+        Self {
+            sender,
+            share: shared.share,
+            session: shared.session,
+            counter: shared.counter_last.0,
+            viewer,
+            table: Table::default(),
+        }
+    }
+
+    /// One point, until the viewer has the bytes of that very point. As with the bare server,
+    /// the clock runs from the first byte written to the last one read: what this client does
+    /// to make and to understand a message is not the server's time.
+    fn round(&mut self) -> Duration {
+        self.counter += 1;
+        let point = live(self.share, point_at(0, self.counter), false);
+        let message = websocket::frame(0x82, true, &encoded(&[point]));
+        self.viewer.socket.set_wait(PATIENCE).expect("an option");
+        let began = Instant::now();
+        self.sender.socket.send_raw(&message).expect("written");
+        let took = loop {
+            assert!(self.viewer.socket.wait().expect("read"), "no point came");
+            let took = began.elapsed();
+            while let Some(batch) = self.viewer.batch(Duration::ZERO) {
+                self.table.apply(batch);
+            }
+            if self.table.session(self.session).map(|row| row.counter) == Some(self.counter) {
+                break took;
+            }
+        };
+        // Takes the acknowledgements, so that the server never waits for this sender.
+        while self.sender.receive(Duration::ZERO).is_some() {}
+        took
     }
 }
 
