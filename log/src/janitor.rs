@@ -14,6 +14,7 @@ use crate::error::SyncError;
 use crate::flush::flush;
 use crate::limits::{HOUSEKEEPING_INTERVAL_MS, SPACE_RETRY_MS, WRITE_BACK_BYTES};
 use crate::meta::Checkpoint;
+use crate::options::WriterBackend;
 use crate::partition::Partition;
 use crate::position::Offset;
 use crate::retention::{Candidate, aged, droppable, oldest};
@@ -116,9 +117,17 @@ impl Janitor {
         }
     }
 
+    /// Bytes of mapping to make writable ahead; none where nobody stores into it.
+    fn window_bytes(&self) -> usize {
+        match self.shared.options.writer {
+            WriterBackend::Mapped => self.shared.options.pretouch_window_bytes,
+            WriterBackend::Pwrite => 0,
+        }
+    }
+
     /// Makes the pages in front of each tail writable.
     fn touch_ahead(&self) {
-        let window = self.shared.options.pretouch_window_bytes;
+        let window = self.window_bytes();
         if window == 0 {
             return;
         }
@@ -177,7 +186,7 @@ impl Janitor {
     fn prepare_spare(&mut self, bytes: usize, now_ms: u64, report: &mut WorkReport) -> bool {
         match self.shared.create_spare(bytes) {
             Ok(spare) => {
-                let window = self.shared.options.pretouch_window_bytes;
+                let window = self.window_bytes();
                 spare.stored.handle.populate(0..window.min(bytes));
                 self.shared.put_spare(spare);
                 Counters::add(&self.shared.counters.spares_prepared, 1);

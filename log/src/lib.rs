@@ -52,6 +52,8 @@ mod scan;
 mod mapping;
 mod storage;
 
+mod backend;
+
 mod storage_disk;
 mod storage_memory;
 
@@ -86,7 +88,7 @@ pub use crate::inspect::{
 pub use crate::janitor::{Janitor, JanitorThread, WorkReport};
 pub use crate::limits::{BATCH_RECORDS_MAX, FORMAT_VERSION, PAYLOAD_BYTES_MAX};
 pub use crate::log::{Log, LogStats};
-pub use crate::options::Options;
+pub use crate::options::{Options, WriterBackend};
 pub use crate::partition::Durability;
 pub use crate::position::{EpochStart, LogId, OFFSET_FIRST, Offset, PartitionId};
 pub use crate::reader::Reader;

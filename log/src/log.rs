@@ -43,6 +43,8 @@ pub struct LogStats {
     pub syncs: u64,
     /// Syncs that failed since the start.
     pub sync_failures: u64,
+    /// Writes of a batch that failed since the start; only the `pwrite` backend can see one.
+    pub write_failures: u64,
     /// Segments dropped by retention since the start.
     pub segments_dropped: u64,
     /// Their size in bytes.
@@ -198,6 +200,7 @@ impl Log {
             segments_in_memory: counters.segments_in_memory.load(Ordering::Relaxed),
             syncs: counters.syncs.load(Ordering::Relaxed),
             sync_failures: counters.sync_failures.load(Ordering::Relaxed),
+            write_failures: counters.write_failures.load(Ordering::Relaxed),
             segments_dropped: counters.segments_dropped.load(Ordering::Relaxed),
             bytes_dropped: counters.bytes_dropped.load(Ordering::Relaxed),
             ..LogStats::default()

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   0 ........ published ........ reserved_from ........ len
-//!   read as &[u8]    | one writer     | words, atomically (footer)
+//!   read as &[u8]    | one writer     | footer, written by `pwrite`
 //! ```
 //!
 //! - Below `published` the bytes are immutable as long as the mapping lives, so any number of
 //!   threads may hold `&[u8]` and `Bytes` of them.
 //! - From there to `reserved_from` only the one [`MapWriter`] writes; nobody makes a slice.
-//! - Beyond lies the footer, read and written word by word with atomics.
+//! - Beyond lies the footer: written as a write of the file, read before the mapping is shared.
 //!
 //! A memory map is only as honest as its file: another process that writes into or shortens the
 //! file breaks the rule. The directory lock and mode 0600 keep others out, and this crate itself
@@ -109,6 +109,15 @@ impl Memory {
             self.word(position + index * WORD)
                 .store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
+    }
+
+    /// Stores bytes at any position; the words at the edges keep their other bytes.
+    pub(crate) fn copy_in_at(&self, position: usize, bytes: &[u8]) {
+        let start = position / WORD * WORD;
+        let end = (position + bytes.len()).next_multiple_of(WORD);
+        let mut words = self.copy_out(start..end);
+        words[position - start..][..bytes.len()].copy_from_slice(bytes);
+        self.copy_in(start, &words);
     }
 
     /// The 32-bit word at a position, with everything written before it was stored.
@@ -218,15 +227,6 @@ impl Mapping {
             mapping: Arc::clone(self),
         })
     }
-
-    /// Writes into the footer's place.
-    pub(crate) fn write_reserved(&self, position: usize, bytes: &[u8]) {
-        assert!(
-            position >= self.reserved_from,
-            "{position} is not in the footer's place"
-        );
-        self.memory.copy_in(position, bytes);
-    }
 }
 
 /// The right to write behind what is published, held by one writer.
@@ -237,7 +237,19 @@ pub(crate) struct MapWriter {
 
 impl MapWriter {
     /// Unpublished bytes to fill in. They become visible by `publish`.
+    #[inline]
     pub(crate) fn fill(&mut self, start: usize, bytes: usize) -> &mut [u8] {
+        self.check_room(start, bytes);
+        // SAFETY: in bounds by the assertions above.
+        let pointer = unsafe { self.mapping.memory.raw.as_mut_ptr().add(start) };
+        // SAFETY: unpublished bytes below the footer are touched by the one `MapWriter` alone,
+        // and `&mut self` makes the slice the only one.
+        unsafe { slice::from_raw_parts_mut(pointer, bytes) }
+    }
+
+    /// Asserts that bytes may be written there: behind what is published, before the footer.
+    #[inline]
+    pub(crate) fn check_room(&self, start: usize, bytes: usize) {
         let published = self.mapping.published.load(Ordering::Relaxed);
         assert!(
             start >= published,
@@ -248,11 +260,6 @@ impl MapWriter {
             "{start} + {bytes} runs into the footer at {}",
             self.mapping.reserved_from
         );
-        // SAFETY: in bounds by the assertions above.
-        let pointer = unsafe { self.mapping.memory.raw.as_mut_ptr().add(start) };
-        // SAFETY: unpublished bytes below the footer are touched by the one `MapWriter` alone,
-        // and `&mut self` makes the slice the only one.
-        unsafe { slice::from_raw_parts_mut(pointer, bytes) }
     }
 
     /// Stores the length word of a batch last, then publishes it: a reader of another process
@@ -358,5 +365,7 @@ mod tests {
         memory.copy_in(8, b"0123456789");
         assert_eq!(memory.copy_out(9..15), b"123456");
         assert_eq!(memory.copy_out(16..24), b"89\0\0\0\0\0\0");
+        memory.copy_in_at(13, b"abcdef");
+        assert_eq!(memory.copy_out(8..24), b"01234abcdef\0\0\0\0\0");
     }
 }

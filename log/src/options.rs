@@ -7,6 +7,18 @@ use crate::limits::{
     SEGMENT_BYTES_MAX_FLOOR, SEGMENT_BYTES_STEP,
 };
 
+/// How writers put batches into files. Followers map them either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriterBackend {
+    /// Through the mapping: no system call per append. Needs a file system on which a store into
+    /// allocated space can't fail (ext4, xfs, tmpfs).
+    #[default]
+    Mapped,
+    /// With `pwrite`: two system calls per batch, and a full disk is an error and never a signal,
+    /// whatever the file system.
+    Pwrite,
+}
+
 /// Options of a log.
 ///
 /// ```
@@ -44,6 +56,8 @@ pub struct Options {
     pub disk_reserve_bytes: u64,
     /// Bytes in front of each tail that the janitor makes writable without a page fault. 0: off.
     pub pretouch_window_bytes: usize,
+    /// How batches get into files.
+    pub writer: WriterBackend,
 }
 
 impl Default for Options {
@@ -59,6 +73,7 @@ impl Default for Options {
             retention_needs_checkpoint: true,
             disk_reserve_bytes: 64 << 20,
             pretouch_window_bytes: 1 << 20,
+            writer: WriterBackend::Mapped,
         }
     }
 }

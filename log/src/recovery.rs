@@ -389,11 +389,11 @@ impl Recovery<'_> {
         };
         let mut header = [0; HEADER_BYTES];
         draft.header.encode(&mut header);
-        stored.mapping.memory().copy_in(0, &header);
-        stored
-            .mapping
-            .memory()
-            .copy_in(SEGMENT_HEADER_BYTES, &pieces);
+        let handle = &stored.handle;
+        handle.write_at(0, &header).map_err(action())?;
+        handle
+            .write_at(SEGMENT_HEADER_BYTES, &pieces)
+            .map_err(action())?;
         Ok(stored)
     }
 

@@ -4,6 +4,7 @@
 //! here, each field with one of them as its writer.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -31,7 +32,7 @@ pub(crate) enum FooterState {
 
 /// The file behind a segment.
 pub(crate) struct SegmentFile {
-    pub handle: Box<dyn FileHandle>,
+    pub handle: Arc<dyn FileHandle>,
     name: Mutex<String>,
     /// It has the name of a segment and not that of a spare.
     named: AtomicBool,
@@ -43,7 +44,7 @@ pub(crate) struct SegmentFile {
 impl SegmentFile {
     pub(crate) fn new(handle: Box<dyn FileHandle>, name: String, named: bool) -> SegmentFile {
         SegmentFile {
-            handle,
+            handle: handle.into(),
             name: Mutex::new(name),
             named: AtomicBool::new(named),
             gone: AtomicBool::new(false),
@@ -288,19 +289,20 @@ impl Segment {
             last_time: self.last_time(),
             entries: self.index.entries(),
         };
-        self.mapping
-            .write_reserved(self.mapping.reserved_from(), &footer.encode());
-        file.set_footer(FooterState::Written);
+        // A disk that takes it not leaves the segment to be scanned.
+        let place = self.mapping.reserved_from();
+        if file.handle.write_at(place, &footer.encode()).is_ok() {
+            file.set_footer(FooterState::Written);
+        }
     }
 
     /// Takes the footer away before the segment is appended to again.
-    pub(crate) fn clear_footer(&self) {
+    pub(crate) fn clear_footer(&self) -> io::Result<()> {
         let Some(file) = &self.file else {
-            return;
+            return Ok(());
         };
         file.set_footer(FooterState::None);
         let zeros = [0; FOOTER_HEADER_BYTES];
-        self.mapping
-            .write_reserved(self.mapping.reserved_from(), &zeros);
+        file.handle.write_at(self.mapping.reserved_from(), &zeros)
     }
 }

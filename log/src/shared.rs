@@ -38,6 +38,7 @@ pub(crate) struct Counters {
     pub segments_prepared_inline: AtomicU64,
     pub syncs: AtomicU64,
     pub sync_failures: AtomicU64,
+    pub write_failures: AtomicU64,
     pub segments_in_memory: AtomicU64,
     pub segments_dropped: AtomicU64,
     pub bytes_dropped: AtomicU64,

@@ -96,6 +96,10 @@ pub trait FileHandle: Debug + Send + Sync {
     /// Makes a range writable without page faults.
     fn populate(&self, range: Range<usize>);
 
+    /// Stores bytes as a write of the file, not through its mapping; readers of the mapping see
+    /// them in order. What is written is not published yet. Not durable before `sync`.
+    fn write_at(&self, position: usize, bytes: &[u8]) -> io::Result<()>;
+
     /// Zeroes a range that nobody reads. Not durable before `sync`.
     fn zero(&self, range: Range<usize>) -> io::Result<()>;
 }

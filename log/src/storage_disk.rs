@@ -7,7 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -273,6 +273,10 @@ impl FileHandle for DiskFile {
 
     fn populate(&self, range: Range<usize>) {
         self.memory.populate(range);
+    }
+
+    fn write_at(&self, position: usize, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, position as u64)
     }
 
     fn zero(&self, range: Range<usize>) -> io::Result<()> {

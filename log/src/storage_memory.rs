@@ -45,6 +45,8 @@ pub enum Operation {
     Create,
     /// `Storage::write`, fails with ENOSPC.
     Write,
+    /// `FileHandle::write_at`, fails with ENOSPC before a byte is stored.
+    WriteAt,
 }
 
 /// A directory in memory, see the module.
@@ -183,7 +185,7 @@ impl State {
             Operation::Sync | Operation::SyncDirectory => {
                 Err(io::Error::from_raw_os_error(libc::EIO))
             }
-            Operation::Create | Operation::Write => Err(no_space()),
+            Operation::Create | Operation::Write | Operation::WriteAt => Err(no_space()),
         }
     }
 
@@ -548,15 +550,17 @@ impl FileHandle for MemoryFile {
 
     fn populate(&self, _range: Range<usize>) {}
 
+    fn write_at(&self, position: usize, bytes: &[u8]) -> io::Result<()> {
+        self.state
+            .lock()
+            .expect("no panic while the state is held")
+            .call(Operation::WriteAt)?;
+        self.memory.copy_in_at(position, bytes);
+        Ok(())
+    }
+
     fn zero(&self, range: Range<usize>) -> io::Result<()> {
-        let start = range.start.next_multiple_of(8).min(range.end);
-        if start > range.start {
-            let word = range.start / 8 * 8;
-            let mut edge = self.memory.copy_out(word..word + 8);
-            edge[range.start - word..].fill(0);
-            self.memory.copy_in(word, &edge);
-        }
-        self.memory.copy_in(start, &vec![0; range.end - start]);
+        self.memory.copy_in_at(range.start, &vec![0; range.len()]);
         Ok(())
     }
 }

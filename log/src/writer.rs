@@ -2,7 +2,8 @@
 //!
 //! An append copies the records into mapped memory and publishes two numbers. It takes no lock,
 //! makes no system call and allocates nothing, except where a segment is full and no spare is
-//! ready (counted), and at the very first append, which makes the epoch durable.
+//! ready (counted), and at the very first append, which makes the epoch durable. With the
+//! `pwrite` backend it makes two system calls.
 
 mod cut;
 mod roll;
@@ -14,12 +15,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::backend::{Backend, SegmentWriter};
 use crate::batch::{BatchHeader, BatchKind};
 use crate::error::{AppendError, SyncError};
 use crate::flush::flush;
 use crate::index::IndexEntry;
 use crate::limits::{BATCH_HEADER_BYTES, BATCH_RECORDS_MAX, PAYLOAD_BYTES_MAX};
-use crate::mapping::MapWriter;
 use crate::meta::Checkpoint;
 use crate::partition::{Durability, Partition};
 use crate::position::{EpochStart, Offset, PartitionId};
@@ -34,7 +35,7 @@ const WAKE_BYTES_MIN: usize = 64 << 10;
 #[derive(Debug)]
 struct Active {
     segment: Arc<Segment>,
-    map: MapWriter,
+    map: SegmentWriter,
     position: usize,
     /// At this time (ms) the segment is old enough to be closed.
     roll_at: u64,
@@ -114,11 +115,13 @@ impl Writer {
             return None;
         }
         let map = segment.mapping.writer()?;
+        let handle = segment.file.as_ref().map(|file| &file.handle);
+        let map = SegmentWriter::new(self.shared.options.writer, map, handle);
         let position = segment.mapping.published();
         Some(self.active(segment, map, position))
     }
 
-    fn active(&self, segment: Arc<Segment>, map: MapWriter, position: usize) -> Active {
+    fn active(&self, segment: Arc<Segment>, map: SegmentWriter, position: usize) -> Active {
         let age = self.shared.options.segment_age_ms;
         let roll_at = segment.header.created_at.saturating_add(age) + self.shared.jitter(age);
         Active {
@@ -206,7 +209,13 @@ impl Writer {
             self.roll(bytes, now_ms)?;
         }
         let time = now_ms.max(self.last_time);
-        self.write(time, records, bytes);
+        if self.write(time, records, bytes).is_err() {
+            Counters::add(&self.shared.counters.write_failures, 1);
+            self.go_on_in_memory(bytes, now_ms)?;
+            self.shared.wake_janitor();
+            let written = self.write(time, records, bytes);
+            written.expect("memory takes what fits");
+        }
         let first = self.next_offset;
         self.next_offset += records.len() as u64;
         self.last_time = time;
@@ -256,7 +265,9 @@ impl Writer {
         })
     }
 
-    fn write(&mut self, time: u64, records: &[Record<'_>], bytes: usize) {
+    /// Nothing is changed by a write that fails.
+    #[inline]
+    fn write(&mut self, time: u64, records: &[Record<'_>], bytes: usize) -> io::Result<()> {
         let active = self
             .active
             .as_mut()
@@ -278,7 +289,7 @@ impl Writer {
             durable: Some(self.partition.durable()),
         };
         header.encode_without_len(target);
-        active.map.publish_batch(start, bytes as u32);
+        active.map.publish_batch(start, bytes as u32)?;
         active.position = start + bytes;
         let entry = IndexEntry {
             offset: self.next_offset,
@@ -292,6 +303,7 @@ impl Writer {
         if active.position >= active.wake_at {
             self.call_janitor();
         }
+        Ok(())
     }
 
     /// Asks for pages ahead of the tail, and for the next segment once half of this one is full.
@@ -334,7 +346,8 @@ impl Writer {
         self.persist_epoch()
             .map_err(not_begun("writing the state file"))?;
         if let Some(active) = &self.active {
-            active.segment.clear_footer();
+            let cleared = active.segment.clear_footer();
+            cleared.map_err(not_begun("clearing a footer"))?;
         }
         self.begun = true;
         Ok(())

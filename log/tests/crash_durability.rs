@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{Seeded, append, options, payload};
-use skein_log::{Janitor, Log, MemoryStorage, PartitionId, SyncMode, Writer};
+use skein_log::{Janitor, Log, MemoryStorage, PartitionId, SyncMode, Writer, WriterBackend};
 
 const PARTITIONS: u16 = 2;
 
@@ -45,6 +45,7 @@ struct World {
     seeded: Seeded,
     storage: Arc<MemoryStorage>,
     acknowledge: Acknowledge,
+    writer: WriterBackend,
     models: Vec<Model>,
     stamp: u64,
     now: u64,
@@ -59,12 +60,18 @@ struct Running {
 }
 
 impl World {
+    /// Odd seeds write with `pwrite`.
     fn new(seed: u64, mode: SyncMode, acknowledge: Acknowledge) -> World {
         let storage = MemoryStorage::new();
         storage.set_sync_mode(mode);
         World {
             seeded: Seeded::new(seed),
             storage,
+            writer: if seed % 2 == 1 {
+                WriterBackend::Pwrite
+            } else {
+                WriterBackend::Mapped
+            },
             acknowledge,
             models: (0..PARTITIONS).map(|_| Model::default()).collect(),
             stamp: 0,
@@ -76,6 +83,7 @@ impl World {
     fn start(&mut self) -> Result<Running, String> {
         let mut options = options(PARTITIONS);
         options.retention_age_ms = Some(2_000);
+        options.writer = self.writer;
         let storage = Arc::clone(&self.storage);
         let (mut log, report) = Log::open(storage, options, self.now, self.seeded.next())
             .map_err(|error| format!("open: {error}"))?;

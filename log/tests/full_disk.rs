@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{append_many, drain, options};
-use skein_log::{Log, Options, PartitionId};
+use skein_log::{Log, Options, PartitionId, WriterBackend};
 
 const P: PartitionId = PartitionId(0);
 
@@ -46,6 +46,15 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_file_system_never_kills_and_heals_by_itself() {
+    fills_up(WriterBackend::Mapped);
+}
+
+#[test]
+fn a_full_file_system_is_an_error_of_pwrite_and_heals_by_itself() {
+    fills_up(WriterBackend::Pwrite);
+}
+
+fn fills_up(backend: WriterBackend) {
     let Some(disk) = SmallDisk::mount() else {
         eprintln!("SKIPPED: can't mount a tmpfs here (needs root)");
         return;
@@ -53,6 +62,7 @@ fn a_full_file_system_never_kills_and_heals_by_itself() {
     let path = disk.path().join("log");
     let options = Options {
         segment_bytes_max: 1 << 20,
+        writer: backend,
         ..options(1)
     };
     let (mut log, _) = Log::open_dir(&path, options.clone(), 0, 1).expect("open");

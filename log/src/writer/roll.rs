@@ -5,9 +5,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::backend::{Backend, SegmentWriter};
 use crate::batch::encode_gap;
 use crate::error::AppendError;
-use crate::header::SegmentHeader;
+use crate::header::{HEADER_BYTES, SegmentHeader};
 use crate::index::SparseIndex;
 use crate::layout::{GAP_BATCH_BYTES, batch_limit, capacity_for, index_entries_max};
 use crate::limits::{MEMORY_SEGMENTS_MAX, SEGMENT_HEADER_BYTES};
@@ -15,7 +16,7 @@ use crate::mapping::Mapping;
 use crate::partition::LostRange;
 use crate::position::Offset;
 use crate::segment::{Segment, SegmentFile, SegmentStart};
-use crate::shared::Counters;
+use crate::shared::{Counters, remove_if_there};
 use crate::writer::{Active, Writer};
 
 impl Writer {
@@ -29,24 +30,28 @@ impl Writer {
                 self.leave_hole_behind();
                 self.plan_next(capacity);
             }
-            Err(_) => {
-                let active =
-                    self.memory_segment(bytes, now_ms)
-                        .map_err(|source| AppendError::NoMemory {
-                            partition: self.partition.id,
-                            source,
-                        })?;
-                self.hole_from.get_or_insert(self.next_offset);
-                self.install(active);
-                self.keep_few_in_memory();
-                self.partition.clear_poison();
-                self.partition.spare_ready.store(false, Ordering::Release);
-                self.partition.degraded.store(true, Ordering::Release);
-                let wanted = self.partition.next_segment_bytes.load(Ordering::Relaxed);
-                self.partition.spare_wanted.store(wanted, Ordering::Release);
-            }
+            Err(_) => self.go_on_in_memory(bytes, now_ms)?,
         }
         self.shared.wake_janitor();
+        Ok(())
+    }
+
+    /// The disk takes nothing: goes on in memory until the janitor has a file again.
+    pub(super) fn go_on_in_memory(&mut self, bytes: usize, now_ms: u64) -> Result<(), AppendError> {
+        let active =
+            self.memory_segment(bytes, now_ms)
+                .map_err(|source| AppendError::NoMemory {
+                    partition: self.partition.id,
+                    source,
+                })?;
+        self.hole_from.get_or_insert(self.next_offset);
+        self.install(active);
+        self.keep_few_in_memory();
+        self.partition.clear_poison();
+        self.partition.spare_ready.store(false, Ordering::Release);
+        self.partition.degraded.store(true, Ordering::Release);
+        let wanted = self.partition.next_segment_bytes.load(Ordering::Relaxed);
+        self.partition.spare_wanted.store(wanted, Ordering::Release);
         Ok(())
     }
 
@@ -68,18 +73,24 @@ impl Writer {
                 spare
             }
         };
+        let name = spare.name.clone();
         let file = SegmentFile::new(spare.stored.handle, spare.name, false);
-        Ok((
-            self.new_segment(spare.stored.mapping, Some(file), self.hole_from, now_ms),
-            capacity,
-        ))
+        match self.new_segment(spare.stored.mapping, Some(file), self.hole_from, now_ms) {
+            Ok(active) => Ok((active, capacity)),
+            Err(error) => {
+                // Whatever became of it: nothing was published in it.
+                let _ = remove_if_there(&*self.shared.storage, &name);
+                self.shared.note_directory_change();
+                Err(error)
+            }
+        }
     }
 
     fn memory_segment(&self, bytes: usize, now_ms: u64) -> io::Result<Active> {
         let capacity = (self.shared.options.segment_bytes_min as usize).max(capacity_for(bytes));
         let mapping = Mapping::anonymous(capacity, batch_limit(capacity))?;
         Counters::add(&self.shared.counters.segments_in_memory, 1);
-        Ok(self.new_segment(mapping, None, None, now_ms))
+        self.new_segment(mapping, None, None, now_ms)
     }
 
     /// Writes the header, and the gap if there is one, into a blank mapping.
@@ -89,9 +100,11 @@ impl Writer {
         file: Option<SegmentFile>,
         hole_from: Option<Offset>,
         now_ms: u64,
-    ) -> Active {
+    ) -> io::Result<Active> {
         let mapping = Arc::new(mapping);
-        let mut map = mapping.writer().expect("a new mapping has no writer");
+        let map = mapping.writer().expect("a new mapping has no writer");
+        let handle = file.as_ref().map(|file| &file.handle);
+        let mut map = SegmentWriter::new(self.shared.options.writer, map, handle);
         let header = SegmentHeader {
             partition: self.partition.id,
             generation: self.shared.generation(),
@@ -102,15 +115,15 @@ impl Writer {
             capacity: mapping.len(),
             epoch: self.epoch(),
         };
-        header.encode(map.fill(0, SEGMENT_HEADER_BYTES));
-        map.publish(SEGMENT_HEADER_BYTES);
+        header.encode(map.fill(0, HEADER_BYTES));
+        map.publish(SEGMENT_HEADER_BYTES)?;
         let mut position = SEGMENT_HEADER_BYTES;
         if let Some(from) = hole_from.filter(|from| *from < self.next_offset) {
             let (next, durable) = (self.next_offset, self.partition.durable());
             let time = now_ms.max(self.last_time);
             let target = map.fill(position, GAP_BATCH_BYTES);
             encode_gap(header.generation, from, next, time, durable, target);
-            map.publish_batch(position, GAP_BATCH_BYTES as u32);
+            map.publish_batch(position, GAP_BATCH_BYTES as u32)?;
             position += GAP_BATCH_BYTES;
         }
         let start = SegmentStart {
@@ -123,7 +136,7 @@ impl Writer {
         };
         let index = SparseIndex::with_capacity(index_entries_max(mapping.len()));
         let segment = Arc::new(Segment::new(start, mapping, file, index));
-        self.active(segment, map, position)
+        Ok(self.active(segment, map, position))
     }
 
     pub(super) fn install(&mut self, active: Active) {
