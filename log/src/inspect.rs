@@ -21,6 +21,9 @@ use crate::record::Records;
 use crate::storage::{DirectoryEntry, Storage};
 use crate::storage_disk::DiskStorage;
 
+/// Looks at a directory that changes under them, before what is missing is believed.
+const LOOKS_MAX: usize = 8;
+
 /// A directory to look at.
 ///
 /// ```
@@ -183,6 +186,13 @@ struct View {
     cut: Offset,
 }
 
+/// The files of a partition at one look.
+struct Look {
+    views: Vec<View>,
+    /// No file came, went or was renamed meanwhile.
+    complete: bool,
+}
+
 /// What lies at a position of a file.
 enum Found {
     Nothing,
@@ -308,36 +318,31 @@ impl Inspector {
     /// The files that count, oldest first. A spare that is in use counts; a file whose offsets a
     /// later one claims does not.
     fn views(&self, partition: PartitionId) -> Result<Vec<View>, InspectError> {
+        let mut looked = self.look(partition)?;
+        for _ in 1..LOOKS_MAX {
+            if looked.complete {
+                break;
+            }
+            looked = self.look(partition)?;
+        }
+        Ok(counting(looked.views))
+    }
+
+    /// One look at the files. The process that owns the directory may rename a file between its
+    /// being listed and being opened; then another look finds it.
+    fn look(&self, partition: PartitionId) -> Result<Look, InspectError> {
         let mut views: Vec<View> = Vec::new();
-        for entry in list(&*self.storage)? {
+        let before = list(&*self.storage)?;
+        for entry in &before {
             let base = match names::kind(&entry.name) {
                 FileKind::Segment(of, base) if of == partition => Some(base),
                 FileKind::Spare => None,
                 _ => continue,
             };
-            views.extend(self.view(&entry, partition, base)?);
+            views.extend(self.view(entry, partition, base)?);
         }
-        views.sort_by_key(|view| (view.header.base_offset, view.header.sequence));
-        let mut kept: Vec<View> = Vec::new();
-        for view in views {
-            if kept
-                .last()
-                .is_some_and(|last| last.header.sequence > view.header.sequence)
-            {
-                continue;
-            }
-            if kept
-                .last()
-                .is_some_and(|last| last.header.base_offset == view.header.base_offset)
-            {
-                kept.pop();
-            }
-            if let Some(last) = kept.last_mut() {
-                last.cut = view.header.base_offset;
-            }
-            kept.push(view);
-        }
-        Ok(kept)
+        let complete = before == list(&*self.storage)?;
+        Ok(Look { views, complete })
     }
 
     fn view(
@@ -395,6 +400,31 @@ fn list(storage: &dyn Storage) -> Result<Vec<DirectoryEntry>, OpenError> {
         "listing {}",
         storage.describe()
     )))
+}
+
+/// Sorts files and leaves out those whose offsets a later one claims.
+fn counting(mut views: Vec<View>) -> Vec<View> {
+    views.sort_by_key(|view| (view.header.base_offset, view.header.sequence));
+    let mut kept: Vec<View> = Vec::new();
+    for view in views {
+        if kept
+            .last()
+            .is_some_and(|last| last.header.sequence > view.header.sequence)
+        {
+            continue;
+        }
+        if kept
+            .last()
+            .is_some_and(|last| last.header.base_offset == view.header.base_offset)
+        {
+            kept.pop();
+        }
+        if let Some(last) = kept.last_mut() {
+            last.cut = view.header.base_offset;
+        }
+        kept.push(view);
+    }
+    kept
 }
 
 /// A header in place of a damaged one: the first batch knows the generation.
@@ -651,6 +681,29 @@ impl Tail {
         .into()
     }
 
+    /// The first file behind the current one. That it begins beyond `next` is believed only when
+    /// several looks show it: a file that was blank a moment ago may be in use now.
+    fn next_view(&self, view: &View) -> Result<Option<View>, InspectError> {
+        let (base, sequence) = (view.header.base_offset, view.header.sequence);
+        let follows =
+            |other: &View| other.header.base_offset > base || other.header.sequence > sequence;
+        let mut found = None;
+        for _ in 0..LOOKS_MAX {
+            found = self
+                .inspector
+                .views(self.partition)?
+                .into_iter()
+                .find(follows);
+            if found
+                .as_ref()
+                .is_none_or(|next| next.header.base_offset <= self.next)
+            {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     /// Enters the file that holds `next`.
     fn enter(&mut self) -> Result<bool, InspectError> {
         let mut views = self.inspector.views(self.partition)?;
@@ -682,12 +735,7 @@ impl Tail {
     /// At the end of a file: goes to the next one if there is one by now.
     fn enter_next(&mut self) -> Result<bool, InspectError> {
         let view = self.view.as_ref().expect("called in a file");
-        let views = self.inspector.views(self.partition)?;
-        let (base, sequence) = (view.header.base_offset, view.header.sequence);
-        let next = views
-            .into_iter()
-            .find(|other| other.header.base_offset > base || other.header.sequence > sequence);
-        let Some(next) = next else {
+        let Some(next) = self.next_view(view)? else {
             return Ok(false);
         };
         // The file may have been filled up between the last look and the new list.
