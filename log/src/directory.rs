@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::error::OpenError;
 use crate::header::HeaderFound;
 use crate::limits::{FORMAT_VERSION, SMALL_FILE_BYTES_MAX};
-use crate::meta::{CleanMark, Fault, Identity, PartitionState};
+use crate::meta::{CleanMark, DurableMarks, Fault, Identity, PartitionState};
 use crate::names::{self, FileKind};
 use crate::options::Options;
 use crate::partition::{Partition, PartitionStart};
@@ -84,6 +84,20 @@ fn lock(storage: &dyn Storage) -> Result<(), OpenError> {
     })
 }
 
+/// What the last run left word of.
+struct Marks {
+    clean: Option<CleanMark>,
+    durable: DurableMarks,
+}
+
+impl Marks {
+    /// Where the clean mark says the partition ends.
+    fn clean_next(&self, partition: PartitionId) -> Option<u64> {
+        let clean = self.clean.as_ref()?;
+        Some(clean.next_offsets[usize::from(partition.0)])
+    }
+}
+
 struct Directory<'a> {
     storage: &'a dyn Storage,
     options: &'a Options,
@@ -117,26 +131,25 @@ impl Directory<'_> {
         self.finish_interrupted(&entries)?;
         self.adopt_spares(&identity)?;
         let entries = self.list()?;
-        let clean_mark = self.read_clean_mark(&entries, &identity);
+        let marks = Marks {
+            clean: self.read_clean_mark(&entries, &identity),
+            durable: read_durable_marks(self.storage, &entries, &identity),
+        };
         let mut segments = segments(&entries, identity.partitions);
         let mut partitions = Vec::new();
         let mut starts = Vec::new();
         let mut report = RecoveryReport {
             created,
-            clean: created || clean_mark.is_some(),
+            clean: created || marks.clean.is_some(),
             log_id: identity.log_id,
             partitions: Vec::new(),
         };
         for number in 0..identity.partitions {
             let partition = PartitionId(number);
             let candidates = segments.remove(&partition).unwrap_or_default();
-            let clean_next = clean_mark
-                .as_ref()
-                .map(|mark| mark.next_offsets[usize::from(number)]);
             let stamp = random.next();
-            let (start, writer, found) = self.recover(
-                &identity, partition, &entries, candidates, clean_next, stamp,
-            )?;
+            let (start, writer, found) =
+                self.recover(&identity, partition, &entries, candidates, &marks, stamp)?;
             report.clean &= created || !writer.tail_unsynced;
             report.partitions.extend(found);
             partitions.push(Arc::new(Partition::new(start)));
@@ -145,7 +158,7 @@ impl Directory<'_> {
         Ok((
             identity,
             random,
-            clean_mark.is_some(),
+            marks.clean.is_some(),
             partitions,
             starts,
             report,
@@ -259,7 +272,7 @@ impl Directory<'_> {
         partition: PartitionId,
         entries: &[DirectoryEntry],
         candidates: Vec<SegmentCandidate>,
-        clean_next: Option<u64>,
+        marks: &Marks,
         stamp: u64,
     ) -> Result<(PartitionStart, WriterStart, Option<PartitionReport>), OpenError> {
         let state = read_state(self.storage, identity, partition, entries)?;
@@ -271,8 +284,8 @@ impl Directory<'_> {
             log_id: identity.log_id,
             partition,
             floor: state.floor,
-            durable: state.durable(),
-            clean_next: clean_next.filter(|_| !state_lost),
+            durable: state.durable().max(marks.durable.of(&state)),
+            clean_next: marks.clean_next(partition).filter(|_| !state_lost),
             stamp,
         };
         let mut found = recovery.run(candidates)?;
@@ -418,6 +431,25 @@ pub(crate) fn read_state(
         Ok(_) | Err(Fault::Damaged(_)) => Ok(None),
         Err(Fault::Newer(version)) => Err(newer(&name, version)),
     }
+}
+
+/// The durable marks. A file that is not there or can't be read says nothing.
+pub(crate) fn read_durable_marks(
+    storage: &dyn Storage,
+    entries: &[DirectoryEntry],
+    identity: &Identity,
+) -> DurableMarks {
+    let there = entries
+        .iter()
+        .any(|entry| entry.name == names::DURABLE_MARKS);
+    let read = || {
+        let bytes = storage
+            .read(names::DURABLE_MARKS, SMALL_FILE_BYTES_MAX)
+            .ok()?;
+        DurableMarks::decode(&bytes, identity.log_id).ok()
+    };
+    let none = DurableMarks { marks: Vec::new() };
+    if there { read().unwrap_or(none) } else { none }
 }
 
 /// The segment files by partition.

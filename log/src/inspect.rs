@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::batch::{BatchHeader, BatchKind};
-use crate::directory::{read_identity, read_state};
+use crate::directory::{read_durable_marks, read_identity, read_state};
 use crate::error::{InspectError, OpenError, ReadError};
 use crate::header::{Footer, HEADER_BYTES, HeaderFound, SegmentHeader};
 use crate::layout::batch_limit;
@@ -300,7 +300,33 @@ impl Inspector {
             }
             expected = Some(view.verify(&mut report));
         }
+        self.check_end(partition, expected, &mut report)?;
         Ok(report)
+    }
+
+    /// What was durable when the partition went quiet has to be there.
+    fn check_end(
+        &self,
+        partition: PartitionId,
+        end: Option<Offset>,
+        report: &mut VerifyReport,
+    ) -> Result<(), InspectError> {
+        let entries = list(&*self.storage)?;
+        let marks = read_durable_marks(&*self.storage, &entries, &self.identity);
+        let state = read_state(&*self.storage, &self.identity, partition, &entries)?;
+        let Some(state) = state else {
+            return Ok(());
+        };
+        let (from, durable) = (end.unwrap_or(state.floor), marks.of(&state));
+        if from <= durable {
+            let next = durable + 1;
+            report.problems.push(ReadError::Gap {
+                partition,
+                from,
+                next,
+            });
+        }
+        Ok(())
     }
 
     fn check(&self, partition: PartitionId) -> Result<(), InspectError> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::error::SyncError;
 use crate::flush::flush;
 use crate::limits::{HOUSEKEEPING_INTERVAL_MS, SPACE_RETRY_MS, WRITE_BACK_BYTES};
+use crate::marks::MarkKeeper;
 use crate::meta::Checkpoint;
 use crate::options::WriterBackend;
 use crate::partition::Partition;
@@ -64,6 +65,7 @@ pub struct Janitor {
     sync_due: u64,
     housekeeping_due: u64,
     space_retry_at: u64,
+    marks: MarkKeeper,
     /// Dropped segments whose mapping somebody may still hold.
     leaving: Vec<Arc<Segment>>,
 }
@@ -72,6 +74,7 @@ impl Janitor {
     pub(crate) fn new(shared: Arc<Shared>) -> Janitor {
         shared.janitor_alive.store(true, Ordering::Release);
         Janitor {
+            marks: MarkKeeper::new(shared.partitions.len()),
             shared,
             sync_due: 0,
             housekeeping_due: 0,
@@ -91,6 +94,11 @@ impl Janitor {
         if now_ms >= self.housekeeping_due {
             self.housekeeping_due = now_ms + HOUSEKEEPING_INTERVAL_MS;
             self.write_footers();
+            if let Err(error) = self.marks.round(&self.shared) {
+                report
+                    .refusals
+                    .push(format!("writing the durable marks: {error}"));
+            }
             self.retain(now_ms, &mut report);
         }
         self.let_go(&mut report);

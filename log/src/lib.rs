@@ -71,6 +71,8 @@ mod flush;
 mod reader;
 mod writer;
 
+mod marks;
+
 mod janitor;
 mod retention;
 

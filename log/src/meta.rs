@@ -10,6 +10,8 @@
 //!             · epochs x { epoch u32 · zero u32 · first_offset u64 } · crc u32
 //!  clean      magic SKEINCLN · version u16 · partitions u16 · zero u32 · log id u64
 //!             · partitions x { next_offset u64 } · crc u32
+//!  durable    magic SKEINDUR · version u16 · partitions u16 · zero u32 · log id u64
+//!             · partitions x { epoch u32 · zero u32 · durable u64 } · crc u32
 //! ```
 
 use crate::limits::{EPOCHS_MAX, FORMAT_VERSION};
@@ -17,6 +19,7 @@ use crate::position::{EpochStart, LogId, OFFSET_FIRST, Offset, PartitionId};
 
 const IDENTITY_MAGIC: &[u8; 8] = b"SKEINLOG";
 const STATE_MAGIC: &[u8; 8] = b"SKEINPST";
+const DURABLE_MAGIC: &[u8; 8] = b"SKEINDUR";
 const CLEAN_MAGIC: &[u8; 8] = b"SKEINCLN";
 
 /// What is wrong with a small file.
@@ -194,6 +197,52 @@ impl CleanMark {
     }
 }
 
+/// How far a partition was durable, in the epoch that was its newest then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DurableMark {
+    pub epoch: u32,
+    pub durable: Offset,
+}
+
+/// How far each partition was known to be durable at some moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DurableMarks {
+    pub marks: Vec<DurableMark>,
+}
+
+impl DurableMarks {
+    pub(crate) fn encode(&self, log_id: LogId) -> Vec<u8> {
+        let mut bytes = start(DURABLE_MAGIC, self.marks.len() as u16, 0, log_id);
+        for mark in &self.marks {
+            bytes.extend_from_slice(&u64::from(mark.epoch).to_le_bytes());
+            bytes.extend_from_slice(&mark.durable.to_le_bytes());
+        }
+        finish(bytes)
+    }
+
+    pub(crate) fn decode(bytes: &[u8], log_id: LogId) -> Result<DurableMarks, Fault> {
+        let mut fields = open(bytes, DURABLE_MAGIC)?;
+        let partitions = fields.u16()?;
+        fields.u32()?;
+        if LogId(fields.u64()?) != log_id {
+            return Err(Fault::Damaged("it belongs to another log"));
+        }
+        let mut marks = Vec::with_capacity(usize::from(partitions));
+        for _ in 0..partitions {
+            let (epoch, _, durable) = (fields.u32()?, fields.u32()?, fields.u64()?);
+            marks.push(DurableMark { epoch, durable });
+        }
+        fields.end().map(|()| DurableMarks { marks })
+    }
+
+    /// The mark of a partition, if it is of its newest epoch: a truncation takes marks back.
+    pub(crate) fn of(&self, state: &PartitionState) -> Offset {
+        let mark = self.marks.get(usize::from(state.partition.0));
+        mark.filter(|mark| mark.epoch == state.epoch())
+            .map_or(0, |mark| mark.durable)
+    }
+}
+
 fn start(magic: &[u8; 8], small: u16, number: u32, log_id: LogId) -> Vec<u8> {
     let mut bytes = magic.to_vec();
     bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -307,6 +356,19 @@ mod tests {
             Ok(clean.clone())
         );
         assert!(CleanMark::decode(&clean.encode(LOG), LogId(1)).is_err());
+        let mark = |epoch, durable| DurableMark { epoch, durable };
+        let durable = DurableMarks {
+            marks: vec![mark(1, 5), mark(0, 0), mark(9, 9), mark(2, 30)],
+        };
+        let read = DurableMarks::decode(&durable.encode(LOG), LOG);
+        assert_eq!(read, Ok(durable.clone()));
+        assert!(DurableMarks::decode(&durable.encode(LOG), LogId(1)).is_err());
+        assert_eq!(durable.of(&state), 30, "of the newest epoch");
+        let of_another_epoch = PartitionState {
+            partition: PartitionId(2),
+            ..state
+        };
+        assert_eq!(durable.of(&of_another_epoch), 0);
     }
 
     #[test]

@@ -9,6 +9,9 @@ pub(crate) const IDENTITY: &str = "skein-log";
 /// There while, and only while, everything is durable and nobody writes.
 pub(crate) const CLEAN_MARK: &str = "clean";
 
+/// How far quiet partitions are durable.
+pub(crate) const DURABLE_MARKS: &str = "durable";
+
 /// Suffix of a small file that is being written.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
@@ -17,6 +20,7 @@ pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 pub(crate) enum FileKind {
     Identity,
     CleanMark,
+    DurableMarks,
     State(PartitionId),
     Segment(PartitionId, Offset),
     /// Prepared; may be in use already if the process ended before it was renamed.
@@ -56,6 +60,9 @@ pub(crate) fn kind(name: &str) -> FileKind {
     }
     if name == CLEAN_MARK {
         return FileKind::CleanMark;
+    }
+    if name == DURABLE_MARKS {
+        return FileKind::DurableMarks;
     }
     if name.ends_with(".quarantine") {
         return FileKind::Quarantine;
