@@ -17,7 +17,7 @@ use skein_bench::part::Part;
 use skein_bench::ratio::Spec;
 use skein_bench::run::Run;
 use skein_bench::thread_time;
-use skein_log::{Janitor, Log, Options, PartitionId, Record, Writer};
+use skein_log::{Janitor, Log, Options, PartitionId, Record, Writer, WriterBackend};
 use tempfile::TempDir;
 
 /// Bytes of a segment: larger than the caches, as segments are.
@@ -29,14 +29,36 @@ const SEGMENT_RESERVE_BYTES: usize = 1 << 20;
 /// Bytes that the bulk floor copies at once. Smaller and larger pieces were slower.
 const BULK_BYTES: usize = 1 << 20;
 
-/// Rows of the table: name, bytes of a payload, records of a batch.
-const CASES: &[(&str, usize, usize)] = &[
-    ("log_append_64B_batched", 64, 64),
-    ("log_append_64B_single", 64, 1),
-    ("log_append_64B_batches_of_1024", 64, 1_024),
-    ("log_append_128B_batched", 128, 64),
-    ("log_append_128B_single", 128, 1),
-    ("log_append_128B_batches_of_1024", 128, 1_024),
+/// Rows of the table: name, bytes of a payload, records of a batch, how they are written.
+const CASES: &[(&str, usize, usize, WriterBackend)] = &[
+    ("log_append_64B_batched", 64, 64, WriterBackend::Mapped),
+    ("log_append_64B_single", 64, 1, WriterBackend::Mapped),
+    (
+        "log_append_64B_batches_of_1024",
+        64,
+        1_024,
+        WriterBackend::Mapped,
+    ),
+    ("log_append_128B_batched", 128, 64, WriterBackend::Mapped),
+    ("log_append_128B_single", 128, 1, WriterBackend::Mapped),
+    (
+        "log_append_128B_batches_of_1024",
+        128,
+        1_024,
+        WriterBackend::Mapped,
+    ),
+    (
+        "log_append_64B_batched_pwrite",
+        64,
+        64,
+        WriterBackend::Pwrite,
+    ),
+    (
+        "log_append_64B_batches_of_1024_pwrite",
+        64,
+        1_024,
+        WriterBackend::Pwrite,
+    ),
 ];
 
 /// One partition with a touched segment.
@@ -49,7 +71,7 @@ struct Fresh {
 }
 
 impl Fresh {
-    fn new() -> Self {
+    fn new(writer: WriterBackend) -> Self {
         let folder = folders::scratch();
         let options = Options {
             partitions: 1,
@@ -57,6 +79,7 @@ impl Fresh {
             segment_bytes_max: SEGMENT_BYTES as u64,
             disk_reserve_bytes: 0,
             pretouch_window_bytes: SEGMENT_BYTES,
+            writer,
             ..Options::default()
         };
         let (mut log, _) = Log::open_dir(folder.path(), options, 0, 1).expect("a log");
@@ -133,24 +156,26 @@ pub const PART: Part<Run> = Part {
         "log_append_128B_batched",
         "log_append_128B_single",
         "log_append_128B_batches_of_1024",
+        "log_append_64B_batched_pwrite",
+        "log_append_64B_batches_of_1024_pwrite",
         "log_append_64B_vs_crc_floor",
     ],
-    seconds: [18, 70],
+    seconds: [24, 90],
     measure,
 };
 
 fn measure(run: &mut Run) {
     distributions(run);
-    for (name, payload_bytes, records) in CASES {
+    for (name, payload_bytes, records, writer) in CASES {
         let batch = Batch::new(*payload_bytes, *records);
-        against_bulk(run, name, &batch);
+        against_bulk(run, name, &batch, *writer);
     }
     against_crc(run, &Batch::new(64, 64));
 }
 
 /// Payload bytes per second of one filled segment.
-fn ours(batch: &Batch, times: usize) -> f64 {
-    let took = Fresh::new().append(&batch.records(), times);
+fn ours(batch: &Batch, times: usize, writer: WriterBackend) -> f64 {
+    let took = Fresh::new(writer).append(&batch.records(), times);
     (batch.payload_bytes() * times) as f64 / took.as_secs_f64()
 }
 
@@ -162,7 +187,7 @@ fn times(run: &Run, batch: &Batch) -> usize {
     }
 }
 
-fn against_bulk(run: &mut Run, name: &'static str, batch: &Batch) {
+fn against_bulk(run: &mut Run, name: &'static str, batch: &Batch, writer: WriterBackend) {
     if !run.wants(name) {
         return;
     }
@@ -176,7 +201,7 @@ fn against_bulk(run: &mut Run, name: &'static str, batch: &Batch) {
     let bytes = batch.payload_bytes() * times;
     run.ratio(
         &spec,
-        || ours(batch, times),
+        || ours(batch, times, writer),
         || {
             rate_of_floor(bytes, |mapped| {
                 memcpy_mapped::copy(mapped, black_box(&source), bytes);
@@ -199,7 +224,7 @@ fn against_crc(run: &mut Run, batch: &Batch) {
     let bytes = batch.payload_bytes() * times;
     run.ratio(
         &spec,
-        || ours(batch, times),
+        || ours(batch, times, WriterBackend::Mapped),
         || {
             rate_of_floor(bytes, |mapped| {
                 memcpy_crc::copy(mapped, black_box(&payload), bytes);
@@ -228,7 +253,7 @@ fn distributions(run: &mut Run) {
         group.throughput(Throughput::Bytes((batch.payload_bytes() * times) as u64));
         let id = BenchmarkId::new("64B_segment_in_batches_of", records);
         group.bench_function(id, |bencher| {
-            let fill = |_| Fresh::new().append(&list, times);
+            let fill = |_| Fresh::new(WriterBackend::Mapped).append(&list, times);
             bencher.iter_custom(|iterations| (0..iterations).map(fill).sum());
         });
     }

@@ -7,13 +7,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use skein_log::{DiskStorage, Log, Options};
+use skein_log::{DiskStorage, Log, Options, WriterBackend};
 
 use crate::access::Access;
 use crate::access::control_token::ControlToken;
 use crate::app::data_dir::DataDir;
 use crate::clock::Clock;
-use crate::config::settings::Config;
+use crate::config::settings::{Config, LogWriter};
 use crate::control::core::{Acknowledge, ControlCore};
 use crate::edge::bind::{Addresses, Bound, bind};
 use crate::edge::certificate::CertificateStore;
@@ -145,6 +145,10 @@ fn open_log(dir: &DataDir, config: &Config, clock: Clock) -> anyhow::Result<Log>
         retention_age_ms: (settings.retention_age_ms > 0).then_some(settings.retention_age_ms),
         retention_bytes: (settings.retention_bytes > 0).then_some(settings.retention_bytes),
         disk_reserve_bytes: settings.disk_reserve_bytes,
+        writer: match settings.writer {
+            LogWriter::Mapped => WriterBackend::Mapped,
+            LogWriter::Pwrite => WriterBackend::Pwrite,
+        },
         ..Options::default()
     };
     let random = getrandom::u64().context("the system gives no random numbers")?;

@@ -110,6 +110,17 @@ impl Default for Shards {
     }
 }
 
+/// How appends get into files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogWriter {
+    /// Through mapped memory, without a system call.
+    #[default]
+    Mapped,
+    /// With `pwrite`, for file systems that copy on write.
+    Pwrite,
+}
+
 /// The event log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -128,6 +139,8 @@ pub struct LogSettings {
     pub retention_bytes: u64,
     /// Bytes of the file system that the log leaves free.
     pub disk_reserve_bytes: u64,
+    /// How appends get into files.
+    pub writer: LogWriter,
 }
 
 impl Default for LogSettings {
@@ -140,6 +153,7 @@ impl Default for LogSettings {
             retention_age_ms: 24 * 60 * 60 * 1_000,
             retention_bytes: 0,
             disk_reserve_bytes: 64 * 1024 * 1024,
+            writer: LogWriter::Mapped,
         }
     }
 }
