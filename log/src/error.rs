@@ -260,6 +260,56 @@ pub enum TruncateError {
     },
 }
 
+/// Why a consumer could not be opened, or its places not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumerError {
+    /// The name can't be part of a file name.
+    #[error(
+        "`{name}` is no name of a consumer: 1 to {bytes_max} lower case letters, digits, `-`, `_`"
+    )]
+    BadName {
+        /// The name.
+        name: String,
+        /// Longest name in bytes.
+        bytes_max: usize,
+    },
+    /// There is a consumer of that name in use.
+    #[error("consumer `{name}` is in use; drop it first, or choose another name")]
+    InUse {
+        /// The name.
+        name: String,
+    },
+    /// There is no room for another consumer.
+    #[error("the log has {consumers_max} consumers already; remove one that is not needed")]
+    TooMany {
+        /// Most consumers of a log.
+        consumers_max: usize,
+    },
+    /// The file with the places is damaged.
+    #[error("{file} is damaged ({problem}); remove it, and the consumer begins at the start")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file system refused something. Try again.
+    #[error("{action} failed: {source}")]
+    Storage {
+        /// What was tried, with the file.
+        action: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl ConsumerError {
+    pub(crate) fn storage(action: impl Into<String>) -> impl FnOnce(io::Error) -> ConsumerError {
+        let action = action.into();
+        move |source| ConsumerError::Storage { action, source }
+    }
+}
+
 /// Why a directory could not be inspected.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {

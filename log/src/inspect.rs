@@ -284,6 +284,25 @@ impl Inspector {
         })
     }
 
+    /// Follows a partition from the first batch that was appended at `time_ms` or later.
+    pub fn tail_from_time(
+        &self,
+        partition: PartitionId,
+        time_ms: u64,
+    ) -> Result<Tail, InspectError> {
+        self.check(partition)?;
+        let ends_before = |view: &View| {
+            let footer = view.footer();
+            footer.is_some_and(|footer| footer.last_time < time_ms)
+        };
+        let mut views = self.views(partition)?.into_iter();
+        let first = views.find(|view| !ends_before(view));
+        let from = first.map(|view| view.header.base_offset);
+        let mut tail = self.tail(partition, from.unwrap_or(OFFSET_FIRST))?;
+        tail.skip_before(time_ms)?;
+        Ok(tail)
+    }
+
     /// Checks every batch of a partition, and that nothing is missing between them.
     pub fn verify(&self, partition: PartitionId) -> Result<VerifyReport, InspectError> {
         self.check(partition)?;
@@ -693,6 +712,22 @@ impl Tail {
                     self.pass_damage();
                     return Err(error.into());
                 }
+            }
+        }
+    }
+
+    /// Goes to the first batch of that time or later; what is damaged or missing on the way is
+    /// passed by.
+    fn skip_before(&mut self, time_ms: u64) -> Result<(), InspectError> {
+        loop {
+            match self.next_batch() {
+                Ok(Some(batch)) if batch.append_time() >= time_ms => {
+                    (self.position, self.next) = (batch.position, batch.from);
+                    return Ok(());
+                }
+                Ok(None) => return Ok(()),
+                Ok(Some(_)) | Err(InspectError::Read(_)) => {}
+                Err(error) => return Err(error),
             }
         }
     }

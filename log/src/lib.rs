@@ -71,6 +71,8 @@ mod flush;
 mod reader;
 mod writer;
 
+mod consumer;
+
 mod marks;
 
 mod janitor;
@@ -80,9 +82,10 @@ mod inspect;
 mod log;
 
 pub use crate::batch::Batch;
+pub use crate::consumer::Consumer;
 pub use crate::error::{
-    AppendError, CloseError, InspectError, OpenError, OptionsError, ReadError, SyncError,
-    TruncateError,
+    AppendError, CloseError, ConsumerError, InspectError, OpenError, OptionsError, ReadError,
+    SyncError, TruncateError,
 };
 pub use crate::inspect::{
     DirectoryStat, FileBatch, Inspector, PartitionStat, SegmentStat, Tail, VerifyReport,

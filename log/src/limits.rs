@@ -57,6 +57,12 @@ pub const MEMORY_SEGMENTS_MAX: usize = 2;
 /// merged into their neighbour, so the answer errs towards "lost".
 pub const LOST_RANGES_MAX: usize = 64;
 
+/// Longest name of a consumer in bytes: it is part of a file name.
+pub const CONSUMER_NAME_BYTES_MAX: usize = 64;
+
+/// Most consumers of one log: each is a small file, listed at every start.
+pub const CONSUMERS_MAX: usize = 64;
+
 /// How often (ms) the janitor looks at retention, free space and left-over mappings.
 pub const HOUSEKEEPING_INTERVAL_MS: u64 = 5_000;
 

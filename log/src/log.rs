@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::consumer::{self, Consumer};
 use crate::directory::{Opened, WriterStart, open};
-use crate::error::{CloseError, OpenError, SyncError};
+use crate::error::{CloseError, ConsumerError, OpenError, SyncError};
 use crate::flush::flush;
 use crate::janitor::Janitor;
 use crate::meta::CleanMark;
@@ -165,6 +166,24 @@ impl Log {
         Reader::new(Arc::clone(
             &self.shared.partitions[usize::from(partition.0)],
         ))
+    }
+
+    /// A named consumer: it goes on where it had committed, or begins at the start.
+    ///
+    /// # Errors
+    ///
+    /// The name is not possible or in use, or its file can't be read.
+    pub fn consumer(&self, name: &str) -> Result<Consumer, ConsumerError> {
+        Consumer::open(Arc::clone(&self.shared), name)
+    }
+
+    /// The names of the consumers that have committed something durably.
+    ///
+    /// # Errors
+    ///
+    /// The directory can't be listed.
+    pub fn consumers(&self) -> Result<Vec<String>, ConsumerError> {
+        consumer::list(&self.shared)
     }
 
     /// The janitor, once.

@@ -12,6 +12,7 @@
 //!             · partitions x { next_offset u64 } · crc u32
 //!  durable    magic SKEINDUR · version u16 · partitions u16 · zero u32 · log id u64
 //!             · partitions x { epoch u32 · zero u32 · durable u64 } · crc u32
+//!  consumer   magic SKEINCSM, then as above, with the next offset in place of `durable`
 //! ```
 
 use crate::limits::{EPOCHS_MAX, FORMAT_VERSION};
@@ -20,6 +21,7 @@ use crate::position::{EpochStart, LogId, OFFSET_FIRST, Offset, PartitionId};
 const IDENTITY_MAGIC: &[u8; 8] = b"SKEINLOG";
 const STATE_MAGIC: &[u8; 8] = b"SKEINPST";
 const DURABLE_MAGIC: &[u8; 8] = b"SKEINDUR";
+const CONSUMER_MAGIC: &[u8; 8] = b"SKEINCSM";
 const CLEAN_MAGIC: &[u8; 8] = b"SKEINCLN";
 
 /// What is wrong with a small file.
@@ -212,27 +214,16 @@ pub(crate) struct DurableMarks {
 
 impl DurableMarks {
     pub(crate) fn encode(&self, log_id: LogId) -> Vec<u8> {
-        let mut bytes = start(DURABLE_MAGIC, self.marks.len() as u16, 0, log_id);
-        for mark in &self.marks {
-            bytes.extend_from_slice(&u64::from(mark.epoch).to_le_bytes());
-            bytes.extend_from_slice(&mark.durable.to_le_bytes());
-        }
-        finish(bytes)
+        let pairs = self.marks.iter().map(|mark| (mark.epoch, mark.durable));
+        encode_pairs(DURABLE_MAGIC, log_id, pairs)
     }
 
     pub(crate) fn decode(bytes: &[u8], log_id: LogId) -> Result<DurableMarks, Fault> {
-        let mut fields = open(bytes, DURABLE_MAGIC)?;
-        let partitions = fields.u16()?;
-        fields.u32()?;
-        if LogId(fields.u64()?) != log_id {
-            return Err(Fault::Damaged("it belongs to another log"));
-        }
-        let mut marks = Vec::with_capacity(usize::from(partitions));
-        for _ in 0..partitions {
-            let (epoch, _, durable) = (fields.u32()?, fields.u32()?, fields.u64()?);
-            marks.push(DurableMark { epoch, durable });
-        }
-        fields.end().map(|()| DurableMarks { marks })
+        let pairs = decode_pairs(DURABLE_MAGIC, log_id, bytes)?.into_iter();
+        let mark = |(epoch, durable)| DurableMark { epoch, durable };
+        Ok(DurableMarks {
+            marks: pairs.map(mark).collect(),
+        })
     }
 
     /// The mark of a partition, if it is of its newest epoch: a truncation takes marks back.
@@ -241,6 +232,77 @@ impl DurableMarks {
         mark.filter(|mark| mark.epoch == state.epoch())
             .map_or(0, |mark| mark.durable)
     }
+}
+
+/// The next offset that a consumer reads, and the newest epoch when that was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub epoch: u32,
+    pub next: Offset,
+}
+
+/// The places of a consumer, by partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConsumerPlaces {
+    pub places: Vec<Place>,
+}
+
+impl ConsumerPlaces {
+    /// At the start of every partition.
+    pub(crate) fn new(partitions: usize) -> ConsumerPlaces {
+        let start = Place {
+            epoch: 0,
+            next: OFFSET_FIRST,
+        };
+        ConsumerPlaces {
+            places: vec![start; partitions],
+        }
+    }
+
+    pub(crate) fn encode(&self, log_id: LogId) -> Vec<u8> {
+        let pairs = self.places.iter().map(|place| (place.epoch, place.next));
+        encode_pairs(CONSUMER_MAGIC, log_id, pairs)
+    }
+
+    pub(crate) fn decode(bytes: &[u8], log_id: LogId) -> Result<ConsumerPlaces, Fault> {
+        let pairs = decode_pairs(CONSUMER_MAGIC, log_id, bytes)?.into_iter();
+        let place = |(epoch, next): (u32, Offset)| Place {
+            epoch,
+            next: next.max(OFFSET_FIRST),
+        };
+        Ok(ConsumerPlaces {
+            places: pairs.map(place).collect(),
+        })
+    }
+}
+
+/// An epoch and an offset for each partition.
+fn encode_pairs(
+    magic: &[u8; 8],
+    log_id: LogId,
+    pairs: impl ExactSizeIterator<Item = (u32, Offset)>,
+) -> Vec<u8> {
+    let mut bytes = start(magic, pairs.len() as u16, 0, log_id);
+    for (epoch, offset) in pairs {
+        bytes.extend_from_slice(&u64::from(epoch).to_le_bytes());
+        bytes.extend_from_slice(&offset.to_le_bytes());
+    }
+    finish(bytes)
+}
+
+fn decode_pairs(magic: &[u8; 8], log_id: LogId, bytes: &[u8]) -> Result<Vec<(u32, Offset)>, Fault> {
+    let mut fields = open(bytes, magic)?;
+    let partitions = fields.u16()?;
+    fields.u32()?;
+    if LogId(fields.u64()?) != log_id {
+        return Err(Fault::Damaged("it belongs to another log"));
+    }
+    let mut pairs = Vec::with_capacity(usize::from(partitions));
+    for _ in 0..partitions {
+        let (epoch, _, offset) = (fields.u32()?, fields.u32()?, fields.u64()?);
+        pairs.push((epoch, offset));
+    }
+    fields.end().map(|()| pairs)
 }
 
 fn start(magic: &[u8; 8], small: u16, number: u32, log_id: LogId) -> Vec<u8> {

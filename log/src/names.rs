@@ -12,6 +12,9 @@ pub(crate) const CLEAN_MARK: &str = "clean";
 /// How far quiet partitions are durable.
 pub(crate) const DURABLE_MARKS: &str = "durable";
 
+/// Prefix of the file with the places of a consumer.
+const CONSUMER_PREFIX: &str = "consumer-";
+
 /// Suffix of a small file that is being written.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
@@ -21,6 +24,7 @@ pub(crate) enum FileKind {
     Identity,
     CleanMark,
     DurableMarks,
+    Consumer(String),
     State(PartitionId),
     Segment(PartitionId, Offset),
     /// Prepared; may be in use already if the process ended before it was renamed.
@@ -53,6 +57,15 @@ pub(crate) fn quarantine(name: &str, number: u64) -> String {
     format!("{name}.{number:08x}.quarantine")
 }
 
+pub(crate) fn consumer(name: &str) -> String {
+    format!("{CONSUMER_PREFIX}{name}")
+}
+
+/// Bytes that the name of a consumer may have.
+pub(crate) fn is_consumer_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
+}
+
 /// What a name says.
 pub(crate) fn kind(name: &str) -> FileKind {
     if name == IDENTITY {
@@ -63,6 +76,12 @@ pub(crate) fn kind(name: &str) -> FileKind {
     }
     if name == DURABLE_MARKS {
         return FileKind::DurableMarks;
+    }
+    if let Some(consumer) = name.strip_prefix(CONSUMER_PREFIX)
+        && !consumer.is_empty()
+        && consumer.bytes().all(is_consumer_byte)
+    {
+        return FileKind::Consumer(consumer.to_owned());
     }
     if name.ends_with(".quarantine") {
         return FileKind::Quarantine;
@@ -124,7 +143,11 @@ mod tests {
             FileKind::Quarantine
         );
         assert_eq!(kind("skein-log"), FileKind::Identity);
+        assert_eq!(kind(DURABLE_MARKS), FileKind::DurableMarks);
+        assert_eq!(kind(&consumer("a-1")), FileKind::Consumer("a-1".into()));
+        assert_eq!(kind("consumer-a.tmp"), FileKind::Temporary);
         for foreign in [
+            "consumer-",
             "notes.txt",
             "p0001.state",
             "p00001-1.seg",

@@ -1,6 +1,7 @@
 //! What all partitions of an open log share: storage, spares, clean mark, directory syncs,
 //! listeners, counters. Dropping the last reference gives the directory back.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     spares: Mutex<Vec<Spare>>,
     /// Segments that left their partition; the janitor removes their files and unmaps them.
     discarded: Mutex<Vec<Arc<Segment>>>,
+    /// Names of consumers in use.
+    consumers: Mutex<BTreeSet<String>>,
     random: Mutex<Random>,
     /// The clean mark is on the disk.
     clean_mark: Mutex<bool>,
@@ -104,6 +107,7 @@ impl Shared {
             janitor_alive: AtomicBool::new(false),
             spares: Mutex::new(Vec::new()),
             discarded: Mutex::new(Vec::new()),
+            consumers: Mutex::new(BTreeSet::new()),
             random: Mutex::new(random),
             clean_mark: Mutex::new(clean_mark),
             directory_changes: AtomicU64::new(0),
@@ -161,6 +165,18 @@ impl Shared {
             .iter()
             .filter(|spare| spare.bytes == bytes)
             .count()
+    }
+
+    /// Takes the name of a consumer. False: it is in use.
+    pub(crate) fn take_consumer(&self, name: &str) -> bool {
+        self.consumers
+            .lock()
+            .expect("consumers")
+            .insert(name.to_owned())
+    }
+
+    pub(crate) fn give_consumer_back(&self, name: &str) {
+        self.consumers.lock().expect("consumers").remove(name);
     }
 
     /// Hands a segment that is in no partition any more to the janitor.
