@@ -17,6 +17,10 @@
 //!
 //! A batch of kind `Gap` says that the offsets from `base_offset` to before `next` (its body) are
 //! not there: the one explanation of a hole.
+//!
+//! A batch of kind `Sparse` is what is left of batches of which records were removed (thinned or
+//! erased): `end u64 · count x (offset - base_offset) u32 · zeros to a multiple of 8 · records`. It
+//! stands for the offsets from `base_offset` to before `end`.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -35,6 +39,10 @@ const LAG_UNKNOWN: u32 = u32::MAX;
 
 const KIND_DATA: u8 = 0;
 const KIND_GAP: u8 = 1;
+const KIND_SPARSE: u8 = 2;
+
+/// Bytes in front of the offsets of a sparse batch.
+const SPARSE_END_BYTES: usize = 8;
 
 /// What a batch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +51,8 @@ pub(crate) enum BatchKind {
     Data,
     /// A hole, explained.
     Gap,
+    /// Records of which others were removed.
+    Sparse,
 }
 
 /// The header, decoded.
@@ -75,6 +85,7 @@ impl BatchHeader {
         let kind = match header[34] {
             KIND_DATA => BatchKind::Data,
             KIND_GAP => BatchKind::Gap,
+            KIND_SPARSE => BatchKind::Sparse,
             _ => return None,
         };
         let base_offset = u64_at(header, 16);
@@ -113,6 +124,7 @@ impl BatchHeader {
         header[34] = match self.kind {
             BatchKind::Data => KIND_DATA,
             BatchKind::Gap => KIND_GAP,
+            BatchKind::Sparse => KIND_SPARSE,
         };
         header[36..40].copy_from_slice(&lag.to_le_bytes());
         let crc = header_crc(&header);
@@ -136,8 +148,60 @@ impl BatchHeader {
                 let next = decode_gap(body)?;
                 (self.count == 0 && next > self.base_offset).then_some(next)
             }
+            BatchKind::Sparse => {
+                let end = sparse_end(body)?;
+                let start = SPARSE_END_BYTES + sparse_table_bytes(self.count);
+                let offsets = body.get(SPARSE_END_BYTES..start)?;
+                let offsets = &offsets[..usize::from(self.count) * 4];
+                let fits = end > self.base_offset
+                    && Records::sparse(body, start, self.base_offset, offsets, end).are_whole();
+                fits.then_some(end)
+            }
         }
     }
+
+    /// The records of a body that was checked, from `from` on and before `end`.
+    #[inline]
+    pub(crate) fn records<'a>(&self, body: &'a [u8], from: Offset, end: Offset) -> Records<'a> {
+        let mut records = match self.kind {
+            BatchKind::Sparse => {
+                let start = SPARSE_END_BYTES + sparse_table_bytes(self.count);
+                let table = SPARSE_END_BYTES..SPARSE_END_BYTES + usize::from(self.count) * 4;
+                let offsets = body.get(table).unwrap_or(&[]);
+                Records::sparse(body, start, self.base_offset, offsets, end)
+            }
+            BatchKind::Data | BatchKind::Gap => Records::new(body, self.base_offset, end),
+        };
+        records.skip_to(from);
+        records
+    }
+}
+
+/// Bytes of the offsets of a sparse batch, padded.
+const fn sparse_table_bytes(count: u16) -> usize {
+    (count as usize * 4).next_multiple_of(ALIGNMENT)
+}
+
+/// The offset after a sparse batch.
+pub(crate) fn sparse_end(body: &[u8]) -> Option<Offset> {
+    (body.len() >= SPARSE_END_BYTES).then(|| u64_at(body, 0))
+}
+
+/// The body of a sparse batch: records that are encoded already, with their offsets.
+pub(crate) fn encode_sparse(
+    base: Offset,
+    end: Offset,
+    offsets: &[Offset],
+    records: &[u8],
+) -> Vec<u8> {
+    let mut body = end.to_le_bytes().to_vec();
+    for offset in offsets {
+        let distance = u32::try_from(offset - base).expect("a segment has fewer records");
+        body.extend_from_slice(&distance.to_le_bytes());
+    }
+    body.resize(body.len().next_multiple_of(ALIGNMENT), 0);
+    body.extend_from_slice(records);
+    body
 }
 
 /// The offset after a gap.
@@ -268,11 +332,7 @@ impl Batch {
 
     /// The records in order.
     pub fn records(&self) -> Records<'_> {
-        let mut records = Records::new(self.body(), self.header.base_offset, self.end);
-        for _ in self.header.base_offset..self.from {
-            records.next();
-        }
-        records
+        self.header.records(self.body(), self.from, self.end)
     }
 
     /// The records as runs of equal key.
@@ -309,6 +369,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Record, encode_record};
 
     fn header() -> BatchHeader {
         BatchHeader {
@@ -361,6 +422,56 @@ mod tests {
             BatchHeader::decode(&encoded(&far)).expect("valid").durable,
             None
         );
+    }
+
+    #[test]
+    fn a_sparse_batch_gives_what_is_left_at_its_own_offsets() {
+        let mut records = vec![0; 256];
+        let mut bytes = 0;
+        for payload in [&b"one"[..], b"", b"three hundred"] {
+            let record = Record {
+                key: payload.len() as u32,
+                payload,
+                ..Record::default()
+            };
+            bytes += encode_record(&record, &mut records[bytes..]);
+        }
+        records.truncate(bytes);
+        let body = encode_sparse(100, 200, &[101, 105, 199], &records);
+        let header = BatchHeader {
+            bytes: BATCH_HEADER_BYTES + body.len(),
+            body_crc: crc32fast::hash(&body),
+            base_offset: 100,
+            count: 3,
+            kind: BatchKind::Sparse,
+            ..header()
+        };
+        assert_eq!(header.end_offset(&body), Some(200));
+        let offsets = |from, end| -> Vec<Offset> {
+            let records = header.records(&body, from, end);
+            records.map(|(offset, _)| offset).collect()
+        };
+        assert_eq!(offsets(100, 200), [101, 105, 199]);
+        assert_eq!(offsets(102, 200), [105, 199]);
+        assert_eq!(offsets(105, 199), [105]);
+        assert_eq!(offsets(200, 200), [0; 0]);
+        let runs = Runs::new(header.records(&body, 100, 200));
+        let runs: Vec<_> = runs.map(|run| (run.key, run.records.count())).collect();
+        assert_eq!(runs, [(3, 1), (0, 1), (13, 1)]);
+
+        for (count, end, offsets) in [
+            (3, 200, [101, 101, 199]), // not growing
+            (3, 199, [101, 105, 199]), // beyond the end
+            (2, 200, [101, 105, 199]), // bytes left over
+        ] {
+            let body = encode_sparse(100, end, &offsets, &records);
+            let bad = BatchHeader {
+                body_crc: crc32fast::hash(&body),
+                count,
+                ..header
+            };
+            assert_eq!(bad.end_offset(&body), None, "{count} {end} {offsets:?}");
+        }
     }
 
     #[test]

@@ -260,6 +260,58 @@ pub enum TruncateError {
     },
 }
 
+/// Why metadata was not set. What was there before is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum MetaError {
+    /// It is too long.
+    #[error("metadata of {bytes} bytes, at most {bytes_max} fit")]
+    TooLarge {
+        /// Bytes given.
+        bytes: usize,
+        /// Most bytes.
+        bytes_max: usize,
+    },
+    /// The records before it can't be made durable.
+    #[error(transparent)]
+    NotDurable(#[from] SyncError),
+    /// The file system refused something; after a restart the old or the new metadata is there.
+    #[error("{action} failed: {source}")]
+    Storage {
+        /// What was tried, with the file.
+        action: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why segments were not rewritten.
+#[derive(Debug, thiserror::Error)]
+pub enum RewriteError {
+    /// A batch is damaged. Restart: recovery puts the file aside and keeps what can be read.
+    #[error("{file}: the batch at position {position} is damaged; restart to put the file aside")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// Byte position in the file.
+        position: u64,
+    },
+    /// The file system refused something. Nothing is lost; try again.
+    #[error("{action} failed: {source}")]
+    Storage {
+        /// What was tried, with the file.
+        action: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl RewriteError {
+    pub(crate) fn storage(action: impl Into<String>) -> impl FnOnce(io::Error) -> RewriteError {
+        let action = action.into();
+        move |source| RewriteError::Storage { action, source }
+    }
+}
+
 /// Why a consumer could not be opened, or its places not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumerError {

@@ -38,6 +38,7 @@ pub(crate) const HEADER_BYTES: usize = 64;
 /// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
+    pub version: u16,
     pub partition: PartitionId,
     pub generation: u32,
     pub log_id: LogId,
@@ -64,7 +65,7 @@ pub(crate) enum HeaderFound {
 impl SegmentHeader {
     pub(crate) fn encode(&self, target: &mut [u8]) {
         target[0..8].copy_from_slice(MAGIC);
-        target[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        target[8..10].copy_from_slice(&self.version.to_le_bytes());
         target[10..12].copy_from_slice(&self.partition.0.to_le_bytes());
         target[12..16].copy_from_slice(&self.generation.to_le_bytes());
         target[16..24].copy_from_slice(&self.log_id.0.to_le_bytes());
@@ -92,6 +93,7 @@ impl SegmentHeader {
             return HeaderFound::Newer(version);
         }
         HeaderFound::Valid(SegmentHeader {
+            version,
             partition: PartitionId(u16_at(bytes, 10)),
             generation: u32_at(bytes, 12),
             log_id: LogId(u64_at(bytes, 16)),
@@ -200,6 +202,7 @@ mod tests {
 
     fn header() -> SegmentHeader {
         SegmentHeader {
+            version: 1,
             partition: PartitionId(3),
             generation: 77,
             log_id: LogId(0xABCD),

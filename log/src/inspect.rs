@@ -12,7 +12,9 @@ use crate::directory::{read_durable_marks, read_identity, read_state};
 use crate::error::{InspectError, OpenError, ReadError};
 use crate::header::{Footer, HEADER_BYTES, HeaderFound, SegmentHeader};
 use crate::layout::batch_limit;
-use crate::limits::{ALIGNMENT, BATCH_BYTES_CEILING, BATCH_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::limits::{
+    ALIGNMENT, BATCH_BYTES_CEILING, BATCH_HEADER_BYTES, FORMAT_VERSION, SEGMENT_HEADER_BYTES,
+};
 use crate::mapping::Memory;
 use crate::meta::{Checkpoint, Identity};
 use crate::names::{self, FileKind};
@@ -122,6 +124,8 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// Offsets that the log itself says are not there.
     pub gap_offsets: u64,
+    /// Offsets of records that the owner had removed (thinned or erased).
+    pub removed_offsets: u64,
     /// Everything that is not right.
     pub problems: Vec<ReadError>,
 }
@@ -165,11 +169,7 @@ impl FileBatch {
 
     /// The records in order.
     pub fn records(&self) -> Records<'_> {
-        let mut records = Records::new(&self.body, self.header.base_offset, self.end);
-        for _ in self.header.base_offset..self.from {
-            records.next();
-        }
-        records
+        self.header.records(&self.body, self.from, self.end)
     }
 }
 
@@ -477,6 +477,7 @@ fn guess(memory: &Memory, partition: PartitionId, log_id: LogId, base: Offset) -
     let start = SEGMENT_HEADER_BYTES;
     let first = BatchHeader::decode(&memory.copy_out(start..start + BATCH_HEADER_BYTES));
     SegmentHeader {
+        version: FORMAT_VERSION,
         partition,
         generation: first.map_or(0, |batch| batch.generation),
         log_id,
@@ -656,6 +657,11 @@ impl VerifyReport {
         self.bytes += batch.header.bytes as u64;
         match batch.header.kind {
             BatchKind::Data => self.records += u64::from(batch.header.count),
+            BatchKind::Sparse => {
+                let count = u64::from(batch.header.count);
+                self.records += count;
+                self.removed_offsets += batch.end - batch.header.base_offset - count;
+            }
             BatchKind::Gap => self.gap_offsets += batch.end - batch.header.base_offset,
         }
     }

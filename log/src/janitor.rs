@@ -367,6 +367,12 @@ impl Janitor {
         segment: &Arc<Segment>,
         report: &mut WorkReport,
     ) -> bool {
+        let _dropping = partition.dropping.lock().expect("dropping");
+        let held = partition
+            .with_segments(|segments| segments.iter().any(|other| Arc::ptr_eq(other, segment)));
+        if !held {
+            return false; // Rewritten meanwhile; the new one is looked at next time.
+        }
         // The state file says so first: names may come back after a crash in any combination, and
         // a segment without its successor would look like damage.
         if let Err(error) = self.shared.raise_floor(partition, segment.end()) {

@@ -77,6 +77,7 @@ mod marks;
 
 mod janitor;
 mod retention;
+mod rewrite;
 
 mod inspect;
 mod log;
@@ -84,8 +85,8 @@ mod log;
 pub use crate::batch::Batch;
 pub use crate::consumer::Consumer;
 pub use crate::error::{
-    AppendError, CloseError, ConsumerError, InspectError, OpenError, OptionsError, ReadError,
-    SyncError, TruncateError,
+    AppendError, CloseError, ConsumerError, InspectError, MetaError, OpenError, OptionsError,
+    ReadError, RewriteError, SyncError, TruncateError,
 };
 pub use crate::inspect::{
     DirectoryStat, FileBatch, Inspector, PartitionStat, SegmentStat, Tail, VerifyReport,
@@ -99,6 +100,7 @@ pub use crate::position::{EpochStart, LogId, OFFSET_FIRST, Offset, PartitionId};
 pub use crate::reader::Reader;
 pub use crate::record::{Record, RecordRef, Records, Run, Runs};
 pub use crate::report::{Corruption, PartitionReport, RecoveryReport};
+pub use crate::rewrite::{RewriteReport, Rewriter, Thinning};
 pub use crate::storage::{DirectoryEntry, FileHandle, LockError, Storage, StoredFile};
 pub use crate::storage_disk::DiskStorage;
 pub use crate::storage_memory::{MemoryStorage, Operation, SyncMode};

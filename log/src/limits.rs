@@ -1,7 +1,21 @@
 //! Every bound of the log, with its unit and its reason. Ground floor: imports nothing.
 
-/// Version of the files this crate writes.
-pub const FORMAT_VERSION: u16 = 1;
+/// Newest version of files that this crate reads and writes. A file gets the oldest version that
+/// can say what is in it, so a program of that version still reads it.
+pub const FORMAT_VERSION: u16 = 2;
+
+/// Version of files that need nothing newer.
+pub const FORMAT_VERSION_FIRST: u16 = 1;
+
+/// First version with sparse batches, and with the owner's metadata in a state file.
+pub const FORMAT_VERSION_SPARSE: u16 = 2;
+
+/// Largest metadata of a partition in bytes: it is replaced as a whole, with the state file.
+pub const META_BYTES_MAX: usize = 4096;
+
+/// Bytes of a batch that a rewritten segment is made of, at most (one record may be beyond it):
+/// half of the largest, as a table of offsets comes in addition.
+pub const SPARSE_BATCH_BYTES_MAX: usize = BATCH_BYTES_CEILING / 2;
 
 /// Bytes of the header page in front of the batches of a segment: one page, so that the first
 /// batch starts page-aligned and the header is written back on its own.
@@ -56,6 +70,10 @@ pub const MEMORY_SEGMENTS_MAX: usize = 2;
 /// Ranges of offsets remembered as lost per partition, for `durability(offset)`. Older ones are
 /// merged into their neighbour, so the answer errs towards "lost".
 pub const LOST_RANGES_MAX: usize = 64;
+
+/// Pairs of key and extension that thinning remembers at a time; beyond that it forgets all of them
+/// and keeps a record too many of each.
+pub const THINNED_GROUPS_MAX: usize = 1 << 20;
 
 /// Longest name of a consumer in bytes: it is part of a file name.
 pub const CONSUMER_NAME_BYTES_MAX: usize = 64;

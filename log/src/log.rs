@@ -17,6 +17,7 @@ use crate::partition::Partition;
 use crate::position::{LogId, OFFSET_FIRST, Offset, PartitionId};
 use crate::reader::Reader;
 use crate::report::RecoveryReport;
+use crate::rewrite::Rewriter;
 use crate::segment::FooterState;
 use crate::shared::{Shared, remove_if_there};
 use crate::storage::{Storage, replace};
@@ -175,6 +176,11 @@ impl Log {
     /// The name is not possible or in use, or its file can't be read.
     pub fn consumer(&self, name: &str) -> Result<Consumer, ConsumerError> {
         Consumer::open(Arc::clone(&self.shared), name)
+    }
+
+    /// Thins and erases. On a thread that may wait for the disk.
+    pub fn rewriter(&self) -> Rewriter {
+        Rewriter::new(Arc::clone(&self.shared))
     }
 
     /// The names of the consumers that have committed something durably.

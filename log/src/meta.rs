@@ -7,7 +7,8 @@
 //!             · created_at u64 · crc u32
 //!  state      magic SKEINPST · version u16 · partition u16 · epochs u32 · log id u64 · floor u64
 //!             · checkpoint_begin u64 · checkpoint_end u64
-//!             · epochs x { epoch u32 · zero u32 · first_offset u64 } · crc u32
+//!             · epochs x { epoch u32 · zero u32 · first_offset u64 }
+//!             · version 2: bytes of metadata u32, metadata · crc u32
 //!  clean      magic SKEINCLN · version u16 · partitions u16 · zero u32 · log id u64
 //!             · partitions x { next_offset u64 } · crc u32
 //!  durable    magic SKEINDUR · version u16 · partitions u16 · zero u32 · log id u64
@@ -15,7 +16,9 @@
 //!  consumer   magic SKEINCSM, then as above, with the next offset in place of `durable`
 //! ```
 
-use crate::limits::{EPOCHS_MAX, FORMAT_VERSION};
+use crate::limits::{
+    EPOCHS_MAX, FORMAT_VERSION, FORMAT_VERSION_FIRST, FORMAT_VERSION_SPARSE, META_BYTES_MAX,
+};
 use crate::position::{EpochStart, LogId, OFFSET_FIRST, Offset, PartitionId};
 
 const IDENTITY_MAGIC: &[u8; 8] = b"SKEINLOG";
@@ -82,6 +85,8 @@ pub(crate) struct PartitionState {
     pub checkpoint: Option<Checkpoint>,
     /// Oldest first.
     pub epochs: Vec<EpochStart>,
+    /// The owner's own.
+    pub meta: Vec<u8>,
 }
 
 impl PartitionState {
@@ -91,6 +96,7 @@ impl PartitionState {
             floor: OFFSET_FIRST,
             checkpoint: None,
             epochs: Vec::new(),
+            meta: Vec::new(),
         }
     }
 
@@ -113,7 +119,13 @@ impl PartitionState {
     }
 
     pub(crate) fn encode(&self, log_id: LogId) -> Vec<u8> {
-        let mut bytes = start(
+        let version = if self.meta.is_empty() {
+            FORMAT_VERSION_FIRST
+        } else {
+            FORMAT_VERSION_SPARSE
+        };
+        let mut bytes = start_of_version(
+            version,
             STATE_MAGIC,
             self.partition.0,
             self.epochs.len() as u32,
@@ -128,6 +140,10 @@ impl PartitionState {
         for start in &self.epochs {
             bytes.extend_from_slice(&u64::from(start.epoch).to_le_bytes());
             bytes.extend_from_slice(&start.first_offset.to_le_bytes());
+        }
+        if !self.meta.is_empty() {
+            bytes.extend_from_slice(&(self.meta.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(&self.meta);
         }
         finish(bytes)
     }
@@ -159,12 +175,22 @@ impl PartitionState {
                 first_offset,
             });
         }
+        let meta = if fields.version >= FORMAT_VERSION_SPARSE {
+            let bytes = fields.u32()? as usize;
+            if bytes > META_BYTES_MAX {
+                return Err(Fault::Damaged("numbers out of range"));
+            }
+            fields.bytes(bytes)?.to_vec()
+        } else {
+            Vec::new()
+        };
         let checkpoint = (begin > 0).then_some(Checkpoint { begin, end });
         fields.end().map(|()| PartitionState {
             partition,
             floor,
             checkpoint,
             epochs,
+            meta,
         })
     }
 }
@@ -306,8 +332,18 @@ fn decode_pairs(magic: &[u8; 8], log_id: LogId, bytes: &[u8]) -> Result<Vec<(u32
 }
 
 fn start(magic: &[u8; 8], small: u16, number: u32, log_id: LogId) -> Vec<u8> {
+    start_of_version(FORMAT_VERSION_FIRST, magic, small, number, log_id)
+}
+
+fn start_of_version(
+    version: u16,
+    magic: &[u8; 8],
+    small: u16,
+    number: u32,
+    log_id: LogId,
+) -> Vec<u8> {
     let mut bytes = magic.to_vec();
-    bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    bytes.extend_from_slice(&version.to_le_bytes());
     bytes.extend_from_slice(&small.to_le_bytes());
     bytes.extend_from_slice(&number.to_le_bytes());
     bytes.extend_from_slice(&log_id.0.to_le_bytes());
@@ -332,9 +368,11 @@ fn open<'a>(bytes: &'a [u8], magic: &[u8; 8]) -> Result<Fields<'a>, Fault> {
         return Err(Fault::Damaged("its checksum does not match"));
     }
     let mut fields = Fields {
+        version: 0,
         rest: &content[magic.len()..],
     };
     let version = fields.u16()?;
+    fields.version = version;
     if version > FORMAT_VERSION {
         return Err(Fault::Newer(version));
     }
@@ -342,6 +380,7 @@ fn open<'a>(bytes: &'a [u8], magic: &[u8; 8]) -> Result<Fields<'a>, Fault> {
 }
 
 struct Fields<'a> {
+    version: u16,
     rest: &'a [u8],
 }
 
@@ -353,6 +392,15 @@ impl Fields<'_> {
             .ok_or(Fault::Damaged("it is too short"))?;
         self.rest = rest;
         Ok(*head)
+    }
+
+    fn bytes(&mut self, count: usize) -> Result<&[u8], Fault> {
+        let (head, rest) = self
+            .rest
+            .split_at_checked(count)
+            .ok_or(Fault::Damaged("it is too short"))?;
+        self.rest = rest;
+        Ok(head)
     }
 
     fn u16(&mut self) -> Result<u16, Fault> {
@@ -404,12 +452,21 @@ mod tests {
                     first_offset: 15,
                 },
             ],
+            meta: Vec::new(),
         };
         assert_eq!(
             PartitionState::decode(&state.encode(LOG), LOG),
             Ok(state.clone())
         );
         assert_eq!(state.durable(), 20);
+        let with_meta = PartitionState {
+            meta: b"vote".to_vec(),
+            ..state.clone()
+        };
+        assert_eq!(
+            PartitionState::decode(&with_meta.encode(LOG), LOG),
+            Ok(with_meta)
+        );
         let clean = CleanMark {
             next_offsets: vec![1, 99],
         };

@@ -42,6 +42,8 @@ pub(crate) struct Partition {
     segments: Mutex<Vec<Arc<Segment>>>,
     /// Held while syncing: the janitor and `sync_now` never sync at the same time.
     pub flush: Mutex<()>,
+    /// Held while a segment is taken out of the list for good, or replaced in it.
+    pub dropping: Mutex<()>,
     /// The state file's content; held while it is written.
     pub state: Mutex<PartitionState>,
     /// First offset that a failed sync left behind; 0: none, or the writer has moved on.
@@ -89,6 +91,7 @@ impl Partition {
             durable: CachePadded::new(AtomicU64::new(start.durable)),
             segments: Mutex::new(start.segments),
             flush: Mutex::new(()),
+            dropping: Mutex::new(()),
             floor: AtomicU64::new(start.state.floor),
             state: Mutex::new(start.state),
             poisoned_from: AtomicU64::new(0),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::batch::{Batch, BatchKind, decode_gap};
+use crate::batch::{Batch, BatchKind, decode_gap, sparse_end};
 use crate::error::ReadError;
 use crate::limits::{ALIGNMENT, SEGMENT_HEADER_BYTES};
 use crate::partition::{Durability, Partition};
@@ -95,7 +95,7 @@ impl Reader {
                 if header.base_offset >= segment.end() {
                     break; // Cut off: a later segment has these offsets.
                 }
-                if header.append_time >= time_ms && header.kind == BatchKind::Data {
+                if header.append_time >= time_ms && header.kind != BatchKind::Gap {
                     return self.seek(header.base_offset.max(self.partition.first_offset()));
                 }
                 position += header.bytes;
@@ -170,7 +170,16 @@ impl Reader {
                 }
                 Step::Batch(place, end) => {
                     let segment = Arc::clone(segment);
-                    return Ok(Some(self.take(&segment, place, end)));
+                    let sparse = place.header.kind == BatchKind::Sparse;
+                    let batch = self.take(&segment, place, end);
+                    // All of its records may have been removed.
+                    if sparse && batch.records().next().is_none() {
+                        if self.next > appended {
+                            return Ok(None);
+                        }
+                        continue;
+                    }
+                    return Ok(Some(batch));
                 }
                 Step::SegmentEnd => self.leave_segment()?,
                 Step::Damaged(error) => {
@@ -246,13 +255,14 @@ impl Reader {
         }
         match place.header.kind {
             BatchKind::Data => Some(place.header.base_offset + u64::from(place.header.count)),
+            BatchKind::Sparse => sparse_end(body),
             BatchKind::Gap => decode_gap(body),
         }
     }
 
     fn take(&mut self, segment: &Arc<Segment>, place: BatchPlace, end: Offset) -> Batch {
         debug_assert!(
-            place.header.kind == BatchKind::Data,
+            place.header.kind != BatchKind::Gap,
             "gaps are passed in `next_batch`"
         );
         let from = self.next.max(place.header.base_offset);

@@ -102,6 +102,9 @@ pub struct Records<'a> {
     position: usize,
     next: Offset,
     end: Offset,
+    base: Offset,
+    /// Distances from `base` of the records of a sparse batch that are still to come.
+    offsets: &'a [u8],
 }
 
 impl<'a> Records<'a> {
@@ -112,7 +115,59 @@ impl<'a> Records<'a> {
             position: 0,
             next: first,
             end,
+            base: first,
+            offsets: &[],
         }
+    }
+
+    /// Records of a sparse batch, from `position` of its body on: each has its own offset.
+    pub(crate) fn sparse(
+        body: &'a [u8],
+        position: usize,
+        base: Offset,
+        offsets: &'a [u8],
+        end: Offset,
+    ) -> Records<'a> {
+        Records {
+            body,
+            position,
+            next: if offsets.is_empty() { end } else { base },
+            end,
+            base,
+            offsets,
+        }
+    }
+
+    /// Leaves out the records before `from`.
+    pub(crate) fn skip_to(&mut self, from: Offset) {
+        while self.next < from {
+            let before = self.clone();
+            match self.next() {
+                Some((offset, _)) if offset >= from => {
+                    *self = before;
+                    return;
+                }
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+
+    fn next_sparse(&mut self) -> Option<(Offset, RecordRef<'a>)> {
+        let (distance, rest) = self.offsets.split_first_chunk::<4>()?;
+        let offset = self.base + u64::from(u32::from_le_bytes(*distance));
+        if offset < self.next || offset >= self.end {
+            return None;
+        }
+        let (record, position) = decode_record(self.body, self.position)?;
+        self.position = position;
+        self.offsets = rest;
+        self.next = if rest.is_empty() {
+            self.end
+        } else {
+            offset + 1
+        };
+        Some((offset, record))
     }
 
     /// True when exactly the expected records fill the whole body.
@@ -129,6 +184,9 @@ impl<'a> Iterator for Records<'a> {
     fn next(&mut self) -> Option<(Offset, RecordRef<'a>)> {
         if self.next >= self.end {
             return None;
+        }
+        if !self.offsets.is_empty() {
+            return self.next_sparse();
         }
         let (record, position) = decode_record(self.body, self.position)?;
         let offset = self.next;

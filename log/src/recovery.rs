@@ -200,6 +200,8 @@ impl Recovery<'_> {
             .and_then(BatchHeader::decode);
         let first = first.filter(|batch| batch.base_offset == candidate.base);
         SegmentHeader {
+            // Unknown; the newest one may hold everything.
+            version: FORMAT_VERSION,
             partition: self.partition,
             generation: first.map_or(0, |batch| batch.generation),
             log_id: self.log_id,
@@ -483,7 +485,7 @@ impl Draft {
             return false;
         };
         self.first_record = Some(match first.header.kind {
-            BatchKind::Data => (first.header.base_offset, first.position),
+            BatchKind::Data | BatchKind::Sparse => (first.header.base_offset, first.position),
             BatchKind::Gap => (first.end, first.position + first.header.bytes),
         });
         self.stretches = vec![Stretch {

@@ -112,7 +112,7 @@ impl Scan {
         if self.first_time == 0 {
             self.first_time = header.append_time;
         }
-        if header.kind == BatchKind::Data {
+        if header.kind != BatchKind::Gap {
             self.first_record
                 .get_or_insert((header.base_offset, batch.position));
             index.note(IndexEntry {

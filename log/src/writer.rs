@@ -423,6 +423,17 @@ impl Writer {
         }
     }
 
+    /// Closes the segment being written, if it holds something, so that it can be rewritten or
+    /// dropped; the next append begins another one.
+    pub fn close_segment(&mut self) {
+        let holds = |active: &Active| !active.segment.is_empty();
+        if self.begun && self.active.as_ref().is_some_and(holds) {
+            let old = self.active.take().expect("checked above");
+            old.segment.seal();
+            self.shared.wake_janitor();
+        }
+    }
+
     /// Says that the owner has written a complete checkpoint into the log at `begin..=end`. Once
     /// `end` is durable the janitor makes the hint durable, and retention may drop segments that
     /// lie wholly before `begin`.

@@ -3,8 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::error::TruncateError;
+use crate::error::{MetaError, TruncateError};
 use crate::flush::flush;
+use crate::limits::META_BYTES_MAX;
 use crate::position::{EpochStart, Offset};
 use crate::segment::Segment;
 use crate::writer::{Active, Writer};
@@ -115,6 +116,35 @@ impl Writer {
         self.install(active);
         self.leave_hole_behind();
         self.begun = true;
+    }
+
+    /// Replaces the owner's metadata of the partition (a vote, a term), at most 4 KiB. It is in
+    /// order with the records: when this returns, everything appended before is durable, then the
+    /// metadata is; what is appended later can't survive without it. Truncations leave it alone.
+    ///
+    /// Waits for the disk several times: for what changes rarely.
+    pub fn set_meta(&mut self, meta: &[u8]) -> Result<(), MetaError> {
+        if meta.len() > META_BYTES_MAX {
+            return Err(MetaError::TooLarge {
+                bytes: meta.len(),
+                bytes_max: META_BYTES_MAX,
+            });
+        }
+        if self.partition.durable() < self.partition.appended() {
+            flush(&self.shared, &self.partition)?;
+        }
+        self.shared
+            .update_state(&self.partition, |state| state.meta = meta.to_vec())
+            .map_err(|source| MetaError::Storage {
+                action: format!("writing the state file of {}", self.partition.id),
+                source,
+            })
+    }
+
+    /// The owner's metadata, empty if none was set.
+    pub fn meta(&self) -> Vec<u8> {
+        let state = self.partition.state.lock().expect("partition state");
+        state.meta.clone()
     }
 
     /// Says that no record before `offset` is needed any more: readers there get a gap, and the

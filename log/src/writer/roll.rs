@@ -11,7 +11,7 @@ use crate::error::AppendError;
 use crate::header::{HEADER_BYTES, SegmentHeader};
 use crate::index::SparseIndex;
 use crate::layout::{GAP_BATCH_BYTES, batch_limit, capacity_for, index_entries_max};
-use crate::limits::{MEMORY_SEGMENTS_MAX, SEGMENT_HEADER_BYTES};
+use crate::limits::{FORMAT_VERSION_FIRST, MEMORY_SEGMENTS_MAX, SEGMENT_HEADER_BYTES};
 use crate::mapping::Mapping;
 use crate::partition::LostRange;
 use crate::position::Offset;
@@ -106,6 +106,7 @@ impl Writer {
         let handle = file.as_ref().map(|file| &file.handle);
         let mut map = SegmentWriter::new(self.shared.options.writer, map, handle);
         let header = SegmentHeader {
+            version: FORMAT_VERSION_FIRST,
             partition: self.partition.id,
             generation: self.shared.generation(),
             log_id: self.shared.id,

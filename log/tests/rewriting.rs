@@ -1,0 +1,288 @@
+//! Records that are thinned or erased are gone from every file, all others stay where they were,
+//! whatever happens meanwhile: followers, crashes at any moment, retention, truncation.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{Seeded, all, append_many, drain, options, payload};
+use skein_log::{
+    Inspector, Log, MemoryStorage, Operation, PartitionId, Record, RewriteError, Storage, Thinning,
+    Writer, WriterBackend,
+};
+
+const P: PartitionId = PartitionId(0);
+
+/// Of some keys, in batches of every size, a batch at each millisecond. Gives what is in it.
+fn fill(writer: &mut Writer, seed: u64, batches: u64) -> BTreeMap<u64, (u32, Vec<u8>)> {
+    let mut seeded = Seeded::new(seed);
+    let mut model = BTreeMap::new();
+    for time in 1..=batches {
+        let records: Vec<(u32, Vec<u8>)> = (0..1 + seeded.below(30))
+            .map(|_| {
+                let key = seeded.below(5) as u32;
+                (key, payload(seeded.next(), seeded.below(200) as usize))
+            })
+            .collect();
+        let first = writer.next_offset();
+        let list: Vec<Record<'_>> = records
+            .iter()
+            .map(|(key, payload)| Record {
+                kind: 1,
+                key: *key,
+                payload,
+                ..Record::default()
+            })
+            .collect();
+        writer.append(time, &list).expect("append");
+        model.extend((first..).zip(records));
+    }
+    model
+}
+
+fn read(log: &Log) -> BTreeMap<u64, (u32, Vec<u8>)> {
+    let mut reader = log.reader(P);
+    reader.set_verify(true);
+    let mut found = BTreeMap::new();
+    while let Some(batch) = reader.next_batch().expect("no gap") {
+        for (offset, record) in batch.records() {
+            found.insert(offset, (record.key, record.payload.to_vec()));
+        }
+    }
+    assert_eq!(reader.position(), reader.appended() + 1);
+    found
+}
+
+#[test]
+fn erased_keys_are_in_no_file_and_all_else_stays() {
+    for writer_backend in [WriterBackend::Mapped, WriterBackend::Pwrite] {
+        let storage = MemoryStorage::new();
+        let mut options = options(1);
+        options.writer = writer_backend;
+        let (mut log, _) = Log::open(storage.clone(), options.clone(), 0, 1).expect("open");
+        let mut writer = log.take_writer(P).expect("writer");
+        let mut janitor = log.take_janitor().expect("janitor");
+        let mut model = fill(&mut writer, 1, 300);
+        writer.close_segment();
+        writer.sync_now(0).expect("sync");
+        let mut behind = log.reader(P);
+        behind.next_batch().expect("valid").expect("a batch");
+        let held = log.reader(P).next_batch().expect("valid").expect("a batch");
+        let held_bytes = held.bytes().to_vec();
+
+        let gone = model.values().filter(|(key, _)| *key == 3).count() as u64;
+        let report = log
+            .rewriter()
+            .erase(P, |_, record| record.key == 3)
+            .expect("erase");
+        assert_eq!((report.records_removed, report.records_left), (gone, 0));
+        assert!(report.segments_rewritten >= 3, "{report:?}");
+        assert!(report.bytes_after < report.bytes_before);
+        let before = model.clone();
+        model.retain(|_, (key, _)| *key != 3);
+        assert_eq!(read(&log), model);
+        // Who was in the old file finishes there; what it held does not change.
+        assert!(drain(&mut behind).0.len() >= model.len() - 30);
+        assert_eq!(held.bytes(), held_bytes);
+        drop((behind, held));
+        janitor.work(10_000);
+        assert_eq!(log.stats().mapped_deleted_bytes, 0);
+        for entry in storage.list().expect("list") {
+            let bytes = storage.read(&entry.name, 1 << 30).expect("read");
+            for (key, payload) in before.values().filter(|(key, p)| *key == 3 && p.len() > 24) {
+                let there = bytes.windows(24).any(|window| window == &payload[..24]);
+                assert!(!there, "{} holds a record of {key}", entry.name);
+            }
+        }
+        // Every place can be sought, also those in the middle of what is gone.
+        for offset in (1..before.len() as u64).step_by(7) {
+            let mut reader = log.reader(P);
+            reader.seek(offset);
+            let batch = reader.next_batch().expect("no gap").expect("more");
+            let (first, _) = batch.records().next().expect("a record");
+            assert_eq!(Some(&first), model.range(offset..).next().map(|(o, _)| o));
+        }
+        let again = log.rewriter().erase(P, |_, record| record.key == 3);
+        assert_eq!(again.expect("erase").segments_rewritten, 0);
+
+        append_many(&mut writer, 3, 10);
+        for offset in writer.appended() - 2..=writer.appended() {
+            model.insert(offset, (0, payload(offset, 10)));
+        }
+        drop((writer, janitor));
+        let inspector = Inspector::of(storage.kill()).expect("inspect");
+        let verified = inspector.verify(P).expect("verify");
+        assert!(verified.problems.is_empty(), "{verified:?}");
+        assert_eq!(verified.removed_offsets, gone);
+        let (unclean, report) = Log::open(storage.kill(), options.clone(), 0, 2).expect("open");
+        assert!(!report.is_corrupt(), "{report}");
+        assert_eq!(read(&unclean), model);
+        log.close(0).expect("close");
+        let (log, report) = Log::open(storage, options, 0, 3).expect("open");
+        assert!(report.clean, "{report}");
+        assert_eq!(read(&log), model);
+    }
+}
+
+#[test]
+fn what_can_not_be_rewritten_is_reported() {
+    let (mut log, _) = Log::open(MemoryStorage::new(), options(1), 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    let model = fill(&mut writer, 2, 10);
+    let gone = model.values().filter(|(key, _)| *key == 3).count() as u64;
+    let erase = |log: &Log| {
+        let report = log.rewriter().erase(P, |_, record| record.key == 3);
+        let report = report.expect("erase");
+        (report.records_removed, report.records_left)
+    };
+    assert_eq!(erase(&log), (0, gone), "it is being written");
+    writer.close_segment();
+    assert_eq!(erase(&log), (0, gone), "it is not durable");
+    writer.sync_now(0).expect("sync");
+    assert_eq!(erase(&log), (gone, 0));
+}
+
+#[test]
+fn old_points_are_thinned_and_promises_are_not() {
+    let (mut log, _) = Log::open(MemoryStorage::new(), options(1), 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    for time in 0..2_000 {
+        let point = |extension| Record {
+            kind: 1,
+            flags: 0,
+            key: 7,
+            extension,
+            payload: b"somewhere",
+        };
+        let promise = Record {
+            kind: 5,
+            flags: 0,
+            key: 7,
+            extension: 1,
+            payload: b"started",
+        };
+        writer
+            .append(time, &[point(1), promise, point(2)])
+            .expect("append");
+    }
+    writer.close_segment();
+    writer.sync_now(0).expect("sync");
+    let thinning = Thinning {
+        age_ms: 1_000,
+        interval_ms: 100,
+        kinds: vec![1],
+    };
+    let report = log.rewriter().thin(P, &thinning, 3_500).expect("thin");
+    assert!(report.segments_rewritten >= 1, "{report:?}");
+    let mut reader = log.reader(P);
+    let (mut promises, mut points) = (0, BTreeMap::new());
+    while let Some(batch) = reader.next_batch().expect("no gap") {
+        for (_, record) in batch.records() {
+            if record.kind == 5 {
+                promises += 1;
+            } else {
+                let times: &mut Vec<u64> = points.entry(record.extension).or_default();
+                times.push(batch.append_time());
+            }
+        }
+    }
+    assert_eq!(promises, 2_000, "nothing of another kind is touched");
+    assert_eq!(points.len(), 2);
+    for times in points.values() {
+        assert_eq!(times.len(), 20);
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 100));
+    }
+    let again = log.rewriter().thin(P, &thinning, 3_500).expect("thin");
+    assert_eq!(again.segments_rewritten, 0, "nothing is left to thin");
+    let young = log.rewriter().thin(P, &thinning, 2_000).expect("thin");
+    assert!(young.segments < report.segments, "young segments stay");
+}
+
+#[test]
+fn a_crash_in_a_rewrite_leaves_the_old_segment_or_the_new_one() {
+    let (mut old, mut new) = (0, 0);
+    for write in 0..12 {
+        let before = MemoryStorage::new();
+        let (mut log, _) = Log::open(before.clone(), options(1), 0, 1).expect("open");
+        let mut writer = log.take_writer(P).expect("writer");
+        let model = fill(&mut writer, 3, 150);
+        writer.close_segment();
+        writer.sync_now(0).expect("sync");
+        let left = model.iter().filter(|(_, (key, _))| *key != 3);
+        let left: BTreeMap<_, _> = left.map(|(o, r)| (*o, r.clone())).collect();
+        // The write that fails stands for the moment of the crash.
+        before.fail_call(Operation::WriteAt, write);
+        let outcome = log.rewriter().erase(P, |_, record| record.key == 3);
+        if let Err(error) = &outcome {
+            assert!(matches!(error, RewriteError::Storage { .. }), "{error}");
+        }
+        assert!(read(&log).len() >= left.len());
+        for seed in 0..20 {
+            let after = before.crash(seed);
+            let (log, report) = Log::open(after, options(1), 0, 3).expect("open");
+            assert!(!report.is_corrupt(), "write {write}, seed {seed}: {report}");
+            let found = read(&log);
+            assert!(left.iter().all(|(o, r)| found.get(o) == Some(r)));
+            assert!(found.iter().all(|(o, r)| model.get(o) == Some(r)));
+            if found.len() == model.len() {
+                old += 1;
+            }
+            new += u64::from(found.len() == left.len());
+        }
+    }
+    assert!(old > 0 && new > 0, "{old} old, {new} new");
+}
+
+#[test]
+fn segments_that_leave_meanwhile_stay_away() {
+    let storage = MemoryStorage::new();
+    let (mut log, _) = Log::open(storage.clone(), options(1), 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    let mut janitor = log.take_janitor().expect("janitor");
+    fill(&mut writer, 4, 300);
+    writer.close_segment();
+    writer.sync_now(0).expect("sync");
+    let last = writer.appended();
+    // While the first segment is looked at, all of them are cut or purged.
+    let mut first = true;
+    let rewriter = log.rewriter();
+    let report = rewriter.erase(P, |_, record| {
+        if std::mem::take(&mut first) {
+            writer.truncate_after(0, last - 10).expect("truncate");
+            writer.purge_before(last - 20).expect("purge");
+            janitor.work(100_000);
+        }
+        record.key == 3
+    });
+    report.expect("erase");
+    append_many(&mut writer, 2, 10);
+    writer.sync_now(0).expect("sync");
+    let (log, report) = Log::open(storage.crash(1), options(1), 0, 2).expect("open");
+    assert!(!report.is_corrupt(), "{report}");
+    let records = all(&log, 0);
+    assert_eq!(records.last().expect("records").0, last - 8);
+    assert!(records[0].0 >= last - 20);
+}
+
+#[test]
+fn metadata_is_in_order_with_records_and_survives_truncation_and_crash() {
+    let storage = MemoryStorage::new();
+    let (mut log, _) = Log::open(storage.clone(), options(1), 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    assert!(writer.meta().is_empty());
+    append_many(&mut writer, 10, 50);
+    writer.set_meta(b"term 7, vote b").expect("set");
+    assert_eq!(writer.durable(), 10, "what came before is durable");
+    append_many(&mut writer, 5, 50);
+    writer.truncate_after(0, 4).expect("truncate");
+    for seed in 0..50 {
+        let after = storage.crash(seed);
+        let (mut log, _) = Log::open(after, options(1), 0, 2).expect("open");
+        let writer = log.take_writer(P).expect("writer");
+        assert_eq!(writer.meta(), b"term 7, vote b");
+    }
+    let long = writer.set_meta(&[0; 5_000]).expect_err("too long");
+    assert!(long.to_string().contains("4096"), "{long}");
+    writer.set_meta(b"").expect("forget");
+    assert!(writer.meta().is_empty());
+}
