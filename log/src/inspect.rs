@@ -14,9 +14,10 @@ use crate::header::{Footer, HEADER_BYTES, HeaderFound, SegmentHeader};
 use crate::layout::batch_limit;
 use crate::limits::{
     ALIGNMENT, BATCH_BYTES_CEILING, BATCH_HEADER_BYTES, FORMAT_VERSION, SEGMENT_HEADER_BYTES,
+    SMALL_FILE_BYTES_MAX,
 };
 use crate::mapping::Memory;
-use crate::meta::{Checkpoint, Identity};
+use crate::meta::{Checkpoint, CleanMark, ConsumerPlaces, DurableMarks, Identity, PartitionState};
 use crate::names::{self, FileKind};
 use crate::position::{EpochStart, LogId, OFFSET_FIRST, Offset, PartitionId};
 use crate::record::Records;
@@ -253,6 +254,42 @@ impl Inspector {
         })
     }
 
+    /// Names of small files that are there and damaged: states of partitions, marks, places of
+    /// consumers. (A damaged identity is an error of `open`.)
+    pub fn damaged_small_files(&self) -> Result<Vec<String>, InspectError> {
+        let id = self.identity.log_id;
+        let mut damaged = Vec::new();
+        for entry in list(&*self.storage)? {
+            let kind = names::kind(&entry.name);
+            let bytes = match kind {
+                FileKind::State(_)
+                | FileKind::CleanMark
+                | FileKind::DurableMarks
+                | FileKind::Consumer(_) => self.storage.read(&entry.name, SMALL_FILE_BYTES_MAX),
+                _ => continue,
+            };
+            let bytes = match bytes {
+                Ok(bytes) => bytes,
+                // Replaced or removed since it was listed.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    let action = format!("reading {}", entry.name);
+                    return Err(OpenError::storage(action)(error).into());
+                }
+            };
+            let sound = match kind {
+                FileKind::State(_) => PartitionState::decode(&bytes, id).is_ok(),
+                FileKind::CleanMark => CleanMark::decode(&bytes, id).is_ok(),
+                FileKind::DurableMarks => DurableMarks::decode(&bytes, id).is_ok(),
+                _ => ConsumerPlaces::decode(&bytes, id).is_ok(),
+            };
+            if !sound {
+                damaged.push(entry.name);
+            }
+        }
+        Ok(damaged)
+    }
+
     fn partition_stat(
         &self,
         partition: PartitionId,
@@ -284,7 +321,8 @@ impl Inspector {
         })
     }
 
-    /// Follows a partition from the first batch that was appended at `time_ms` or later.
+    /// Follows a partition from the first batch that was appended at `time_ms` or later; from
+    /// damage before it, if there is some on the way there.
     pub fn tail_from_time(
         &self,
         partition: PartitionId,
@@ -305,6 +343,15 @@ impl Inspector {
 
     /// Checks every batch of a partition, and that nothing is missing between them.
     pub fn verify(&self, partition: PartitionId) -> Result<VerifyReport, InspectError> {
+        self.verify_with(partition, |_| {})
+    }
+
+    /// As `verify`; `observe` gets the report so far after each segment, and may take its time.
+    pub fn verify_with(
+        &self,
+        partition: PartitionId,
+        mut observe: impl FnMut(&VerifyReport),
+    ) -> Result<VerifyReport, InspectError> {
         self.check(partition)?;
         let mut report = VerifyReport::default();
         let mut expected = None;
@@ -318,6 +365,7 @@ impl Inspector {
                 });
             }
             expected = Some(view.verify(&mut report));
+            observe(&report);
         }
         self.check_end(partition, expected, &mut report)?;
         Ok(report)
@@ -722,16 +770,21 @@ impl Tail {
         }
     }
 
-    /// Goes to the first batch of that time or later; what is damaged or missing on the way is
-    /// passed by.
+    /// Goes to the first batch of that time or later, or to damage before it: what is behind that
+    /// may be wanted, and whoever reads on is told.
     fn skip_before(&mut self, time_ms: u64) -> Result<(), InspectError> {
         loop {
+            let before = (self.view.clone(), self.position, self.next);
             match self.next_batch() {
                 Ok(Some(batch)) if batch.append_time() >= time_ms => {
                     (self.position, self.next) = (batch.position, batch.from);
                     return Ok(());
                 }
                 Ok(None) => return Ok(()),
+                Err(InspectError::Read(ReadError::Damaged { .. })) => {
+                    (self.view, self.position, self.next) = before;
+                    return Ok(());
+                }
                 Ok(Some(_)) | Err(InspectError::Read(_)) => {}
                 Err(error) => return Err(error),
             }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use skein_engine::command::Command as ControlCommand;
 use skein_engine::ids::{ProposalId, ShardId};
+use skein_engine::journal::Entry;
 use skein_engine::request::{ChatReply, ChatRequest, ChatResult, SessionInfo};
 use skein_log::{DiskStorage, Log, MemoryStorage, Options, PartitionId, Record};
 use skein_server::access::control_token::ControlToken;
@@ -25,7 +26,8 @@ use skein_server::http::listener;
 use skein_server::http::metrics::MetricsBoard;
 use skein_server::http::state::{ApiState, Callers};
 use skein_wire::error::{Code, WireError};
-use skein_wire::ids::{Counter, SessionId, UserName};
+use skein_wire::ids::{ChatHandle, Counter, SessionId, UserName};
+use skein_wire::point::{Fix, Payload, Point, Position};
 use skein_wire::update::SessionState;
 use tokio::sync::{oneshot, watch};
 
@@ -376,6 +378,11 @@ fn logs_are_inspected_while_they_are_open() {
         control.contains("PutMember") && control.contains("hike"),
         "{control}"
     );
+    let scrub = ok(&["log", "scrub", "--data-dir", data_dir, "--rate-mib", "0"]);
+    assert!(
+        scrub.contains("log: 1 records") && scrub.contains("no problems"),
+        "{scrub}"
+    );
     let output = skein(&["log", "dump", "--partition", "9", "--data-dir", data_dir]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
@@ -383,4 +390,106 @@ fn logs_are_inspected_while_they_are_open() {
         "{}",
         text(&output.stderr)
     );
+}
+
+/// A data directory with one session of four points, of which the third comes late.
+fn data_dir_with_a_track() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let storage = DiskStorage::new(dir.path().join("control")).expect("storage");
+    ControlCore::open(storage, Acknowledge::AfterSync, 0, 1).expect("control log");
+    let options = Options {
+        partitions: 1,
+        ..Options::default()
+    };
+    let storage = DiskStorage::new(dir.path().join("log")).expect("storage");
+    let (mut log, _) = Log::open(storage, options, 0, 1).expect("log");
+    let mut writer = log.take_writer(PartitionId(0)).expect("writer");
+    for (time, counter) in [(1_000, 1), (2_000, 2), (3_000, 4), (4_000, 3)] {
+        let position = Position::from_degrees(45.0 + counter as f64 / 1_000.0, 13.5);
+        let point = Point {
+            counter: Counter(counter),
+            captured_at_ms: 1_608_272_150_000 + counter as i64 * 1_000,
+            payload: Payload::Fix(Fix {
+                position: position.expect("on earth"),
+                ..Fix::default()
+            }),
+        };
+        let session = SessionId(0xa1);
+        let entry = match counter {
+            3 => Entry::HistoricalPoint { session, point },
+            _ => Entry::Point { session, point },
+        };
+        let encoded = entry.encode(ChatHandle(7));
+        let record = Record {
+            kind: encoded.kind,
+            flags: encoded.flags,
+            key: encoded.key,
+            extension: encoded.extension,
+            payload: encoded.as_raw().payload,
+        };
+        writer.append(time, &[record]).expect("append");
+    }
+    writer.sync_now(0).expect("sync");
+    dir
+}
+
+#[test]
+fn a_log_is_exported_as_json_lines_and_as_tracks() {
+    let dir = data_dir_with_a_track();
+    let data_dir = dir.path().to_str().expect("UTF-8");
+    let export = |more: &[&str]| {
+        let mut args = vec!["log", "export", "--data-dir", data_dir];
+        args.extend(more);
+        ok(&args)
+    };
+    let json = export(&[]);
+    assert_eq!(json.lines().count(), 4);
+    assert!(json.contains(r#""lat":45.001"#), "{json}");
+    let json = export(&[
+        "--since",
+        "1970-01-01T00:00:02Z",
+        "--until",
+        "1970-01-01T00:00:04Z",
+    ]);
+    assert_eq!(json.lines().count(), 2, "{json}");
+    assert_eq!(export(&["--session", "00000000000000a2"]), "");
+
+    let file = dir.path().join("tracks.gpx");
+    let path = file.to_str().expect("UTF-8");
+    export(&["--format", "gpx", "--out", path]);
+    let points = skein_server::cli::gpx::read(&file).expect("a track");
+    let lats: Vec<f64> = points
+        .iter()
+        .map(|point| point.fix.position.lat())
+        .collect();
+    assert_eq!(
+        lats,
+        [45.001, 45.002, 45.003, 45.004],
+        "in the order of the sender"
+    );
+    assert_eq!(points[0].time_ms, Some(1_608_272_151_000));
+}
+
+#[test]
+fn damage_is_found_by_a_scrub_and_passed_by_an_export() {
+    let dir = data_dir_with_a_track();
+    let data_dir = dir.path().to_str().expect("UTF-8");
+    let segment = dir.path().join("log/p00000-00000000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).expect("read");
+    bytes[4096 + 60] ^= 1;
+    std::fs::write(&segment, bytes).expect("write");
+    for (verb, expect) in [("scrub", "1 problems"), ("export", "1 places are damaged")] {
+        let output = skein(&["log", verb, "--data-dir", data_dir]);
+        assert_eq!(output.status.code(), Some(1), "{verb}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains(expect), "{verb}: {stderr}");
+        if verb == "export" {
+            assert_eq!(text(&output.stdout).lines().count(), 3, "the rest is there");
+        }
+    }
+    let state = dir.path().join("log/p00000.state");
+    std::fs::write(&state, b"nonsense").expect("write");
+    let output = skein(&["log", "scrub", "--data-dir", data_dir]);
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("p00000.state is damaged"), "{stdout}");
 }

@@ -121,6 +121,12 @@ pub const BAD_COMMANDS: &[BadInput] = &[
         "is not a skein data directory",
     ),
     BadInput::new(
+        "an export since a time that is none",
+        "log export --data-dir DIR --since yesterday",
+        "2",
+        "a time looks like",
+    ),
+    BadInput::new(
         "no walkers",
         "demo --walkers 0",
         "2",

@@ -6,11 +6,14 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use skein_log::{InspectError, Inspector, OFFSET_FIRST, Offset, PartitionId, PartitionStat};
 
+use crate::cli::log_export::{self, ExportArgs};
+use crate::cli::log_open;
 use crate::cli::log_record;
+use crate::cli::log_scrub::{self, ScrubArgs};
 
 /// Time between two looks for new records while following.
 const TAIL_INTERVAL: Duration = Duration::from_millis(200);
@@ -25,6 +28,8 @@ const PROBLEMS_SHOWN_MAX: usize = 100;
   skein log verify --data-dir skein-data
   skein log dump --data-dir skein-data --partition 3
   skein log tail --data-dir skein-data --control
+  skein log scrub --data-dir skein-data --rate-mib 16
+  skein log export --data-dir skein-data --format gpx --out tracks.gpx
 
 A server may be running on the directory. dump and tail print one JSON object a line.")]
 pub struct LogArgs {
@@ -48,6 +53,11 @@ pub enum Verb {
         #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
     },
+    /// Read everything at a bounded rate, beside a running server; exit code 1 when something is
+    /// wrong.
+    Scrub(ScrubArgs),
+    /// Write records as JSON lines or points as GPX, coordinates included.
+    Export(ExportArgs),
     /// Print the records that are there.
     Dump(ReadArgs),
     /// Print records as they come, until interrupted.
@@ -82,6 +92,8 @@ pub fn run(args: LogArgs) -> anyhow::Result<()> {
     let result = match args.verb {
         Verb::Stat { data_dir } => stat(&data_dir),
         Verb::Verify { data_dir } => verify(&data_dir),
+        Verb::Scrub(args) => log_scrub::run(&args),
+        Verb::Export(args) => log_export::run(&args),
         Verb::Dump(args) => read(&args, false),
         Verb::Tail(args) => read(&args, true),
     };
@@ -97,27 +109,9 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
 }
 
-/// The two logs of a data directory by name.
-fn logs(data_dir: &Path) -> anyhow::Result<[(&'static str, Inspector); 2]> {
-    Ok([
-        ("log", open(data_dir, false)?),
-        ("control", open(data_dir, true)?),
-    ])
-}
-
-fn open(data_dir: &Path, control: bool) -> anyhow::Result<Inspector> {
-    let path = data_dir.join(if control { "control" } else { "log" });
-    Inspector::open(&path).with_context(|| {
-        format!(
-            "{} is not a skein data directory; name the one of `skein serve`",
-            data_dir.display()
-        )
-    })
-}
-
 fn stat(data_dir: &Path) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    for (name, inspector) in logs(data_dir)? {
+    for (name, inspector) in log_open::both(data_dir)? {
         let stat = inspector.stat()?;
         let clean = if stat.clean {
             "closed cleanly"
@@ -171,7 +165,7 @@ fn partition_line(stat: &PartitionStat) -> String {
 fn verify(data_dir: &Path) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let mut problems = 0;
-    for (name, inspector) in logs(data_dir)? {
+    for (name, inspector) in log_open::both(data_dir)? {
         let (mut records, mut bytes) = (0, 0);
         for partition in (0..inspector.partitions()).map(PartitionId) {
             let report = inspector.verify(partition)?;
@@ -198,7 +192,7 @@ fn verify(data_dir: &Path) -> anyhow::Result<()> {
 }
 
 fn read(args: &ReadArgs, follow: bool) -> anyhow::Result<()> {
-    let inspector = open(&args.data_dir, args.control)?;
+    let inspector = log_open::one(&args.data_dir, args.control)?;
     let partitions: Vec<PartitionId> = match args.partition {
         Some(partition) => vec![PartitionId(partition)],
         None => (0..inspector.partitions()).map(PartitionId).collect(),

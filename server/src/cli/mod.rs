@@ -11,7 +11,12 @@ pub mod trace;
 pub mod connect_args;
 pub mod gpx;
 pub mod json_line;
+pub mod log_open;
 pub mod log_record;
+
+pub mod log_export;
+pub mod log_scrub;
+
 pub mod newest;
 pub mod offline;
 pub mod pace;

@@ -32,6 +32,35 @@ pub fn clock_text(ms: u64) -> String {
     format!("{hour:02}:{minute:02}:{second:02}")
 }
 
+/// Milliseconds since 1970 as `2020-12-18T06:15:50.000Z`.
+pub fn date_text(ms: i64) -> String {
+    let (days, in_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) as u64);
+    let (year, month, day) = date_of(days);
+    let clock = clock_text(in_day);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{clock}.{:03}Z",
+        in_day % 1_000
+    )
+}
+
+/// Year, month and day of a day since 1970-01-01; the inverse of `days_of`.
+fn date_of(days: i64) -> (i64, i64, i64) {
+    // From the 1st of March of the year 0, in eras of 400 years.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    (era * 400 + year_of_era + next_year, month, day)
+}
+
 fn split_offset(clock: &str) -> Option<(&str, i64)> {
     if let Some(clock) = clock.strip_suffix(['Z', 'z']) {
         return Some((clock, 0));
@@ -93,7 +122,7 @@ fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::time_text::{clock_text, parse_ms};
+    use crate::cli::time_text::{clock_text, date_text, parse_ms};
 
     #[test]
     fn times_are_read_to_the_millisecond() {
@@ -116,6 +145,15 @@ mod tests {
             ("yesterday", None),
         ] {
             assert_eq!(parse_ms(text), ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_are_written_as_they_are_read() {
+        assert_eq!(date_text(1_608_272_150_007), "2020-12-18T06:15:50.007Z");
+        for day in (-100_000..100_000).step_by(13) {
+            let ms = day * 86_400_000 + 1;
+            assert_eq!(parse_ms(&date_text(ms)), Some(ms));
         }
     }
 

@@ -1,0 +1,279 @@
+//! `skein log export`: records as JSON lines, or points as GPX tracks, for other programs.
+//!
+//! An export is for reading where people were: it holds coordinates. What is damaged is passed by,
+//! said on stderr, and is an error in the end; what retention has dropped is not.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use skein_engine::journal::Entry;
+use skein_engine::record::RawRecord;
+use skein_log::{FileBatch, InspectError, Inspector, PartitionId, ReadError, RecordRef};
+use skein_wire::ids::SessionId;
+use skein_wire::point::Payload;
+
+use crate::cli::log_open::{self, Progress};
+use crate::cli::{log_record, time_text};
+
+/// Points that are held for GPX, where they are put in order by session: about 1 GB.
+const POINTS_MAX: usize = 16_000_000;
+
+/// Arguments of `skein log export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The server's data directory.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// `json`: every record, one object a line. `gpx`: the points, a track for each session.
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    pub format: Format,
+    /// Write to this file instead of stdout.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Only this partition.
+    #[arg(long, value_name = "P")]
+    pub partition: Option<u16>,
+    /// Only records appended at this time or later, such as 2020-12-18T06:15:50Z.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub since: Option<u64>,
+    /// Only records appended before this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub until: Option<u64>,
+    /// Only this session, 16 hexadecimal digits.
+    #[arg(long, value_name = "SESSION", value_parser = parse_session)]
+    pub session: Option<SessionId>,
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// JSON, one object a line.
+    Json,
+    /// GPX 1.1.
+    Gpx,
+}
+
+fn parse_time(text: &str) -> Result<u64, String> {
+    let ms = time_text::parse_ms(text).and_then(|ms| u64::try_from(ms).ok());
+    ms.ok_or_else(|| "a time looks like 2020-12-18T06:15:50Z".to_owned())
+}
+
+fn parse_session(text: &str) -> Result<SessionId, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+/// Runs it.
+///
+/// # Errors
+/// There is no log, it is damaged, or the output can't be written.
+pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
+    match &args.out {
+        Some(path) => {
+            let file = File::create(path)
+                .with_context(|| format!("cannot write the export to {}", path.display()))?;
+            export(args, BufWriter::new(file))
+        }
+        None => export(args, BufWriter::new(io::stdout().lock())),
+    }
+}
+
+fn export(args: &ExportArgs, mut out: impl Write) -> anyhow::Result<()> {
+    let inspector = log_open::one(&args.data_dir, false)?;
+    let mut tracks = Tracks::default();
+    let mut walk = Walk::new(args, &inspector);
+    match args.format {
+        Format::Json => walk.each(|place, record| {
+            let line = log_record::event(place, record, true);
+            Ok(writeln!(out, "{line}")?)
+        })?,
+        Format::Gpx => {
+            walk.each(|_, record| tracks.add(record))?;
+            tracks.write(&mut out)?;
+        }
+    }
+    out.flush()?;
+    if tracks.sealed > 0 {
+        eprintln!(
+            "{} points are sealed; only their members can read them",
+            tracks.sealed
+        );
+    }
+    if walk.damaged > 0 {
+        bail!(
+            "{} places are damaged, the rest is exported; see `skein log verify`",
+            walk.damaged
+        );
+    }
+    Ok(())
+}
+
+/// Goes through the records that are wanted.
+struct Walk<'a> {
+    args: &'a ExportArgs,
+    inspector: &'a Inspector,
+    progress: Progress,
+    records: u64,
+    damaged: u64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(args: &'a ExportArgs, inspector: &'a Inspector) -> Self {
+        Self {
+            args,
+            inspector,
+            progress: Progress::begin(),
+            records: 0,
+            damaged: 0,
+        }
+    }
+
+    fn each(
+        &mut self,
+        mut visit: impl FnMut(log_record::Place, &RecordRef<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let partitions = match self.args.partition {
+            Some(partition) => partition..=partition,
+            None => 0..=self.inspector.partitions() - 1,
+        };
+        for partition in partitions.map(PartitionId) {
+            self.partition(partition, &mut visit)?;
+        }
+        Ok(())
+    }
+
+    fn partition(
+        &mut self,
+        partition: PartitionId,
+        visit: &mut impl FnMut(log_record::Place, &RecordRef<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let since = self.args.since.unwrap_or(0);
+        let mut tail = self.inspector.tail_from_time(partition, since)?;
+        loop {
+            let batch = match tail.next_batch() {
+                Ok(Some(batch)) => batch,
+                Ok(None) => break,
+                Err(InspectError::Read(problem)) => {
+                    self.damaged += u64::from(matches!(problem, ReadError::Damaged { .. }));
+                    eprintln!("warning: {problem}");
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if self
+                .args
+                .until
+                .is_some_and(|until| batch.append_time() >= until)
+            {
+                break;
+            }
+            self.batch(partition, &batch, visit)?;
+        }
+        Ok(())
+    }
+
+    fn batch(
+        &mut self,
+        partition: PartitionId,
+        batch: &FileBatch,
+        visit: &mut impl FnMut(log_record::Place, &RecordRef<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for (offset, record) in batch.records() {
+            let wanted = self.args.session.is_none_or(|id| id.0 == record.extension);
+            if wanted {
+                let place = log_record::Place {
+                    partition: partition.0,
+                    offset,
+                    time_ms: batch.append_time(),
+                };
+                visit(place, &record)?;
+                self.records += 1;
+            }
+        }
+        let (records, number) = (self.records, partition.0 + 1);
+        let partitions = self.inspector.partitions();
+        self.progress
+            .say(|| format!("partition {number} of {partitions}, {records} records"));
+        Ok(())
+    }
+}
+
+/// A point of a track.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct TrackPoint {
+    counter: u64,
+    captured_at_ms: i64,
+    lat: f64,
+    lon: f64,
+}
+
+/// The points by session.
+#[derive(Debug, Default)]
+struct Tracks {
+    sessions: BTreeMap<u64, Vec<TrackPoint>>,
+    points: usize,
+    sealed: u64,
+}
+
+impl Tracks {
+    fn add(&mut self, record: &RecordRef<'_>) -> anyhow::Result<()> {
+        let raw = RawRecord {
+            kind: record.kind,
+            flags: record.flags,
+            key: record.key,
+            extension: record.extension,
+            payload: record.payload,
+        };
+        let Ok(Entry::Point { session, point } | Entry::HistoricalPoint { session, point }) =
+            Entry::decode(&raw)
+        else {
+            return Ok(());
+        };
+        let Payload::Fix(fix) = &point.payload else {
+            self.sealed += 1;
+            return Ok(());
+        };
+        if self.points >= POINTS_MAX {
+            bail!("more than {POINTS_MAX} points; export less with --since, --until or --session");
+        }
+        self.points += 1;
+        self.sessions
+            .entry(session.0)
+            .or_default()
+            .push(TrackPoint {
+                counter: point.counter.0,
+                captured_at_ms: point.captured_at_ms,
+                lat: fix.position.lat(),
+                lon: fix.position.lon(),
+            });
+        Ok(())
+    }
+
+    /// Historical points come late: the sender's count is the order.
+    fn write(&mut self, out: &mut impl Write) -> anyhow::Result<()> {
+        writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
+        writeln!(
+            out,
+            r#"<gpx version="1.1" creator="skein" xmlns="http://www.topografix.com/GPX/1/1">"#
+        )?;
+        for (session, points) in &mut self.sessions {
+            points.sort_by_key(|point| point.counter);
+            points.dedup_by_key(|point| point.counter);
+            writeln!(out, "<trk><name>{}</name><trkseg>", SessionId(*session))?;
+            for point in points {
+                let (lat, lon) = (point.lat, point.lon);
+                let time = time_text::date_text(point.captured_at_ms);
+                writeln!(
+                    out,
+                    r#"<trkpt lat="{lat:.6}" lon="{lon:.6}"><time>{time}</time></trkpt>"#
+                )?;
+            }
+            writeln!(out, "</trkseg></trk>")?;
+        }
+        writeln!(out, "</gpx>")?;
+        Ok(())
+    }
+}

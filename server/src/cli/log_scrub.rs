@@ -1,0 +1,117 @@
+//! `skein log scrub`: reads everything slowly, so that damage is found while there is a backup, and
+//! not when the records are needed.
+//!
+//! It is `verify` for a running server: at a bounded rate, with what it says about how far it is, and
+//! with the small files as well.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use clap::Args;
+use skein_log::{Inspector, PartitionId, VerifyReport};
+
+use crate::cli::log_open::{self, Progress};
+
+/// Problems that are printed; a damaged disk has more than anybody reads.
+const PROBLEMS_SHOWN_MAX: usize = 100;
+
+/// Arguments of `skein log scrub`.
+#[derive(Debug, Args)]
+pub struct ScrubArgs {
+    /// The server's data directory.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Read at most so many MiB per second; 0 = as fast as it goes.
+    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    pub rate_mib: u64,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// There is no log, or something in it is not right.
+pub fn run(args: &ScrubArgs) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    let mut pace = Pace::new(args.rate_mib << 20);
+    let mut problems: Vec<String> = Vec::new();
+    for (name, inspector) in log_open::both(&args.data_dir)? {
+        let (mut records, mut bytes) = (0, 0);
+        problems.extend(small_files(name, &inspector)?);
+        for partition in (0..inspector.partitions()).map(PartitionId) {
+            let observe = |report: &VerifyReport| {
+                pace.took(name, partition, inspector.partitions(), report.bytes);
+            };
+            let report = inspector.verify_with(partition, observe)?;
+            pace.next_partition();
+            records += report.records;
+            bytes += report.bytes;
+            problems.extend(
+                report
+                    .problems
+                    .iter()
+                    .map(|problem| format!("{name}: {problem}")),
+            );
+        }
+        writeln!(out, "{name}: {records} records, {bytes} bytes read")?;
+    }
+    for problem in problems.iter().take(PROBLEMS_SHOWN_MAX) {
+        writeln!(out, "{problem}")?;
+    }
+    if !problems.is_empty() {
+        bail!(
+            "{} problems; stop the server, keep a copy of {}, then start it again: what can be read \
+             is kept, damaged files are put aside",
+            problems.len(),
+            args.data_dir.display()
+        );
+    }
+    writeln!(out, "no problems")?;
+    Ok(())
+}
+
+fn small_files(name: &str, inspector: &Inspector) -> anyhow::Result<Vec<String>> {
+    let damaged = inspector.damaged_small_files()?;
+    let line = |file| format!("{name}: {file} is damaged");
+    Ok(damaged.into_iter().map(line).collect())
+}
+
+/// Keeps to the rate.
+struct Pace {
+    bytes_per_second: u64,
+    began: Instant,
+    bytes_before: u64,
+    bytes: u64,
+    progress: Progress,
+}
+
+impl Pace {
+    fn new(bytes_per_second: u64) -> Self {
+        Self {
+            bytes_per_second,
+            began: Instant::now(),
+            bytes_before: 0,
+            bytes: 0,
+            progress: Progress::begin(),
+        }
+    }
+
+    /// So many bytes of the partition were read by now.
+    fn took(&mut self, log: &str, partition: PartitionId, partitions: u16, bytes: u64) {
+        self.bytes = self.bytes_before + bytes;
+        let (all, number) = (self.bytes >> 20, partition.0 + 1);
+        self.progress
+            .say(|| format!("{log}: partition {number} of {partitions}, {all} MiB read"));
+        if self.bytes_per_second > 0 {
+            let due = self.bytes as f64 / self.bytes_per_second as f64;
+            let due = Duration::from_secs_f64(due);
+            thread::sleep(due.saturating_sub(self.began.elapsed()));
+        }
+    }
+
+    fn next_partition(&mut self) {
+        self.bytes_before = self.bytes;
+    }
+}
