@@ -5,7 +5,7 @@
 //! all shards agree, because they share one anchor. Timers and promises use this clock, wall
 //! time is only its origin.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A monotone clock, cheap to copy; all copies agree.
 ///
@@ -46,6 +46,12 @@ impl Clock {
         let elapsed = self.origin.elapsed().as_millis();
         self.origin_ms
             .saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
+    }
+
+    /// The moment at which [`Clock::now_ms`] begins to say `at_ms`; the start for what was before.
+    pub fn instant(&self, at_ms: u64) -> Instant {
+        let since = Duration::from_millis(at_ms.saturating_sub(self.origin_ms));
+        self.origin.checked_add(since).unwrap_or(self.origin)
     }
 }
 

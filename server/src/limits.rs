@@ -103,6 +103,16 @@ limits! {
         "kept of one connection that waits for its handshake";
     QUIC_INCOMING_BYTES_TOTAL_MAX: u64 = 1024 * 1024, "bytes",
         "kept of all of them";
+    QUIC_ACCEPTS_PER_POLL_MAX: usize = 8, "handshakes",
+        "begun in one pass, at a third of a millisecond each, so that viewers do not wait for newcomers";
+    QUIC_DATAGRAMS_PER_POLL_MAX: usize = 1_024, "datagrams",
+        "taken from the socket in one pass, at about 3 us each; one more batch may come on top";
+    QUIC_PACKETS_PER_SEND_MAX: usize = 64, "packets",
+        "of many clients sent in one system call, and kept while the socket is full";
+    QUIC_SEGMENTS_MAX: usize = 10, "datagrams",
+        "that the kernel cuts one packet into; each of the packets above has memory for as many";
+    QUIC_PACKETS_PER_FLUSH_MAX: usize = 4, "packets",
+        "of one connection before the next one has its turn";
     QUIC_BATCH_STREAMS_MAX: usize = 64, "streams",
         "of batches open towards one client, one a viewer";
     QUIC_UDP_BUFFER_BYTES: usize = 4 * 1024 * 1024, "bytes",

@@ -5,16 +5,19 @@
 //! does not matter to it, except through what an offer answers.
 
 use std::future::{pending, poll_fn};
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use skein_engine::ids::{ConnectionId, ViewerId};
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
 use skein_wire::error::Code;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -29,13 +32,11 @@ use crate::edge::http_listener::{self, HttpStage};
 use crate::edge::origins::Origins;
 use crate::edge::quic::Quic;
 use crate::edge::quic_config::QuicConfig;
-use crate::edge::quic_connection::Offered;
 use crate::edge::quic_keys::QuicKeys;
-
 use crate::edge::slots::{Transport, transport_of};
-use crate::edge::stats::EdgeStats;
+use crate::edge::stats::{EdgeStats, TransportStats};
 use crate::edge::tls::Tls;
-use crate::edge::websocket::WebSockets;
+use crate::edge::websocket::{WebSockets, watch};
 use crate::edge::websocket_connection::Took;
 use crate::limits::HTTP_CONNECTIONS_MAX;
 
@@ -67,12 +68,19 @@ impl EdgeConfig {
     }
 }
 
+/// QUIC and what its socket is watched with.
+#[derive(Debug)]
+struct WatchedQuic {
+    quic: Quic,
+    socket: AsyncFd<OwnedFd>,
+}
+
 /// The edge of one shard.
 #[derive(Debug)]
 pub struct Edge {
     clock: Clock,
     websockets: WebSockets,
-    quic: Option<Quic>,
+    quic: Option<WatchedQuic>,
     http: Rc<HttpStage>,
     listeners: Vec<JoinHandle<()>>,
     turn: bool,
@@ -111,7 +119,9 @@ impl Edge {
             let quic = config.quic.as_ref().ok_or_else(no_certificate)?;
             let access = Arc::clone(&config.access);
             let quic = Quic::new(quic, socket, shard, config.shards, access, config.clock)?;
-            edge.quic = Some(quic);
+            let socket = quic.as_fd().try_clone_to_owned()?;
+            let socket = watch(socket, Interest::READABLE | Interest::WRITABLE)?;
+            edge.quic = Some(WatchedQuic { quic, socket });
         }
         Ok(edge)
     }
@@ -124,17 +134,24 @@ impl Edge {
         if self.turn {
             self.websockets.poll(now_ms, events);
         }
-        if let Some(quic) = &mut self.quic {
-            quic.poll(now_ms, events);
+        if let Some(watched) = &mut self.quic {
+            watched.quic.poll(now_ms, events);
         }
         if !self.turn {
             self.websockets.poll(now_ms, events);
         }
     }
 
+    /// Ends a pass: what the transports have gathered leaves.
+    pub fn flush(&mut self) {
+        if let Some(watched) = &mut self.quic {
+            watched.quic.flush();
+        }
+    }
+
     /// Waits until [`Edge::poll_events`] may find something. A dropped wait loses nothing.
     ///
-    /// The shard's other tasks, QUIC's among them, run meanwhile, at least once even when there
+    /// The shard's other tasks, handshakes of TLS among them, run meanwhile, at least once even when there
     /// is something at once: a flood on one transport does not starve the other.
     pub async fn ready(&mut self) {
         let mut waited = false;
@@ -190,7 +207,7 @@ impl Edge {
             listener.abort();
         }
         let mut ids = self.websockets.ids();
-        if let Some(quic) = &mut self.quic {
+        if let Some(WatchedQuic { quic, .. }) = &mut self.quic {
             quic.stop_accepting();
             ids.extend(quic.ids());
         }
@@ -205,13 +222,12 @@ impl Edge {
     pub async fn drain(&mut self, deadline: Duration) {
         let drained = tokio::time::timeout(deadline, async {
             let mut events = Vec::new();
-            while self.connections() > 0 {
+            self.flush();
+            while self.connections() > 0 || !self.is_idle() {
                 self.ready().await;
                 self.poll_events(&mut events);
                 events.clear();
-            }
-            if let Some(quic) = &self.quic {
-                quic.flushed().await;
+                self.flush();
             }
         });
         if drained.await.is_err() {
@@ -224,14 +240,15 @@ impl Edge {
 
     /// Connections in whatever state.
     pub fn connections(&self) -> usize {
-        self.websockets.count() + self.quic.as_ref().map_or(0, Quic::count)
+        let quic = self.quic.as_ref().map_or(0, |watched| watched.quic.count());
+        self.websockets.count() + quic
     }
 
     /// Counters.
     pub fn stats(&self) -> EdgeStats {
         let mut stats = EdgeStats {
             websocket: self.websockets.stats(),
-            quic: self.quic.as_ref().map(Quic::stats).unwrap_or_default(),
+            quic: self.quic.as_ref().map(stats_of).unwrap_or_default(),
             ..EdgeStats::default()
         };
         self.http.add_stats(&mut stats);
@@ -242,8 +259,14 @@ impl Edge {
         tokio::select! {
             () = self.websockets.ready() => {}
             () = ready_quic(self.quic.as_ref()) => {}
-            () = sleep_until(self.clock, self.next_deadline_ms()) => {}
+            () = sleep_until(self.clock, self.websockets.next_deadline_ms()) => {}
         }
+    }
+
+    /// Whether the last packets of closed connections have left.
+    fn is_idle(&self) -> bool {
+        let quic = self.quic.as_ref();
+        quic.is_none_or(|watched| watched.quic.is_idle())
     }
 
     fn listen(
@@ -260,16 +283,11 @@ impl Edge {
     fn transport(&mut self, connection: ConnectionId) -> Option<Lane<'_>> {
         match transport_of(connection) {
             Transport::WebSocket => Some(Lane::WebSocket(&mut self.websockets)),
-            Transport::Quic => self.quic.as_mut().map(Lane::Quic),
+            Transport::Quic => {
+                let watched = self.quic.as_mut()?;
+                Some(Lane::Quic(&mut watched.quic))
+            }
         }
-    }
-
-    fn next_deadline_ms(&self) -> Option<u64> {
-        let quic = self.quic.as_ref().and_then(Quic::next_deadline_ms);
-        [self.websockets.next_deadline_ms(), quic]
-            .into_iter()
-            .flatten()
-            .min()
     }
 }
 
@@ -283,12 +301,7 @@ impl Sink for Edge {
                     Took::Gone => Offer::Gone,
                 }
             }
-            Some(Lane::Quic(quic)) => match quic.offer(connection, viewer, batch.frames()) {
-                Offered::Datagram => Offer::Datagram,
-                Offered::Streaming(_) => Offer::Streaming,
-                Offered::Full(_) => Offer::Full,
-                Offered::Gone => Offer::Gone,
-            },
+            Some(Lane::Quic(quic)) => quic.offer(connection, viewer, batch.frames()),
             None => Offer::Gone,
         }
     }
@@ -306,9 +319,35 @@ enum Lane<'a> {
     Quic(&'a mut Quic),
 }
 
-async fn ready_quic(quic: Option<&Quic>) {
-    match quic {
-        Some(quic) => quic.ready().await,
+fn stats_of(watched: &WatchedQuic) -> TransportStats {
+    watched.quic.stats()
+}
+
+async fn ready_quic(watched: Option<&WatchedQuic>) {
+    let Some(WatchedQuic { quic, socket }) = watched else {
+        return pending().await;
+    };
+    if quic.has_more() {
+        return;
+    }
+    tokio::select! {
+        () = await_socket(socket, Interest::READABLE) => {}
+        () = await_socket(socket, Interest::WRITABLE), if quic.wants_writable() => {}
+        () = sleep_till(quic.next_due()) => {}
+    }
+}
+
+async fn await_socket(socket: &AsyncFd<OwnedFd>, interest: Interest) {
+    match socket.ready(interest).await {
+        // Cleared before the packets are taken: what comes in between is an edge again.
+        Ok(mut guard) => guard.clear_ready(),
+        Err(error) => tracing::error!(%error, "the runtime is gone"),
+    }
+}
+
+async fn sleep_till(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
         None => pending().await,
     }
 }

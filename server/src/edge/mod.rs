@@ -38,10 +38,26 @@ pub mod quic_id;
 pub mod quic_keys;
 
 pub mod quic_config;
-pub mod quic_connection;
-pub mod quic_shared;
 
-pub mod quic_tasks;
+pub mod slot_set;
+
+pub mod quic_packet;
+
+pub mod quic_outbox;
+pub mod quic_sendmmsg;
+
+pub mod quic_socket;
+
+pub mod quic_write;
+
+pub mod quic_batches;
+pub mod quic_control;
+pub mod quic_input;
+
+pub mod quic_connection;
+
+pub mod quic_arrivals;
+pub mod quic_timers;
 
 pub mod quic;
 

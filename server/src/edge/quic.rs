@@ -1,48 +1,76 @@
-//! All QUIC connections of a shard: one endpoint on the shard's own socket and runtime.
+//! All QUIC connections of a shard: a plain loop over the protocol machine, driven by the pass.
 //!
-//! Handshakes are dear, half a millisecond each, and a restart brings all clients at once: only
-//! so many run at a time, addresses must prove themselves once there are several, and what is
-//! beyond that is ignored, because a client that hears nothing comes again by itself.
+//! [`Quic::poll`] takes packets and timers in and gives events out; [`Quic::flush`] sends what all
+//! connections have to send, many packets in one call. Nothing here waits, and nothing is done
+//! for a connection that was not touched: those that may have something to tell and those that
+//! may have something to send are marked, and visited in the order in which they lie in memory.
 
-use std::cell::Cell;
 use std::net::UdpSocket;
-use std::rc::Rc;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use bytes::Bytes;
-use quinn::{Connecting, Endpoint, Incoming, TokioRuntime};
+use bytes::{Bytes, BytesMut};
+use quinn_proto::{ConnectionEvent, ConnectionHandle, DatagramEvent, Endpoint, Incoming};
 use skein_engine::ids::{ConnectionId, ViewerId};
+use skein_engine::sink::Offer;
 use skein_wire::error::Code;
-use tokio::task::{JoinHandle, spawn_local};
-use tokio::time::timeout;
 
 use crate::access::Access;
 use crate::clock::Clock;
+use crate::edge::deadlines::Deadlines;
 use crate::edge::error::EdgeError;
 use crate::edge::event::Event;
+use crate::edge::quic_arrivals::{self, Answer, QuicArrivals};
 use crate::edge::quic_config::QuicConfig;
-use crate::edge::quic_connection::Offered;
-use crate::edge::quic_shared::QuicShared;
-use crate::edge::quic_tasks;
+use crate::edge::quic_connection::{QuicConnection, Standing, Turn};
+use crate::edge::quic_socket::{Answers, Origin, QuicSocket};
+use crate::edge::quic_timers::QuicTimers;
+use crate::edge::slot_set::SlotSet;
+use crate::edge::slots::{Slots, Transport, place_of};
 use crate::edge::stats::TransportStats;
-use crate::edge::steering;
 use crate::limits::{
-    EVENTS_PER_POLL_MAX, QUIC_HANDSHAKE_DEADLINE_MS, QUIC_HANDSHAKES_MAX, QUIC_RETRY_FROM,
+    CONNECTIONS_PER_SHARD_MAX, EVENTS_PER_POLL_MAX, QUIC_ACCEPTS_PER_POLL_MAX,
+    QUIC_DATAGRAMS_PER_POLL_MAX, QUIC_PACKETS_PER_FLUSH_MAX,
 };
 
 /// All QUIC connections of a shard.
 #[derive(Debug)]
 pub struct Quic {
-    shared: Rc<QuicShared>,
+    access: Arc<Access>,
+    clock: Clock,
+    socket: QuicSocket,
     endpoint: Endpoint,
-    accepting: JoinHandle<()>,
+    arrivals: QuicArrivals,
+    connections: Slots<QuicConnection>,
+    /// The endpoint's numbers of connections, which it uses again, to ours.
+    by_handle: Vec<ConnectionId>,
+    /// Those that may have something to tell.
+    heard: SlotSet,
+    /// Those that may have something to send, or another timer.
+    touched: SlotSet,
+    /// Where the next walks begin, so that nobody is always last.
+    heard_from: u32,
+    touched_from: u32,
+    timers: QuicTimers,
+    deadlines: Deadlines,
+    /// What happened outside of [`Quic::poll`].
+    outbox: Vec<Event>,
+    arriving: usize,
+    leaving: usize,
+    stats: TransportStats,
+    /// The socket may have more packets for us.
+    more_packets: bool,
     /// The time of the last poll: the clock is read once a pass, not once an offer.
     now_ms: u64,
+    now: Instant,
+    /// Kept for their memory.
+    answer: Vec<u8>,
+    due: Vec<u32>,
 }
 
 impl Quic {
-    /// Begins to accept. Must be called inside the shard's runtime.
+    /// Begins to accept on `socket`, which is that of shard number `shard`.
     ///
     /// # Errors
     /// When the system refuses the socket.
@@ -54,164 +82,491 @@ impl Quic {
         access: Arc<Access>,
         clock: Clock,
     ) -> Result<Self, EdgeError> {
-        let group = (shards > 1).then(|| socket.try_clone()).transpose()?;
-        let endpoint = Endpoint::new(
-            config.endpoint(shard, shards),
-            Some(config.server()),
-            socket,
-            Arc::new(TokioRuntime),
-        )?;
-        if let Some(Err(error)) = group.as_ref().map(steering::keep_packets_apart) {
-            tracing::warn!(%error, "connections behind one address may lose packets");
-        }
-        let shared = QuicShared::new(access, clock);
-        let accepting = spawn_local(accept(Rc::clone(&shared), endpoint.clone()));
+        let endpoint = Arc::new(config.endpoint(shard, shards));
+        let datagram_bytes_max = endpoint.get_max_udp_payload_size().min(64 * 1024) as usize;
+        let socket = QuicSocket::new(socket, datagram_bytes_max, shards == 1)?;
+        let now = Instant::now();
+        let now_ms = clock.now_ms();
         Ok(Self {
-            shared,
-            endpoint,
-            accepting,
-            now_ms: clock.now_ms(),
+            access,
+            clock,
+            socket,
+            // Paths are not probed for larger packets.
+            endpoint: Endpoint::new(endpoint, Some(Arc::new(config.server())), false, None),
+            arrivals: QuicArrivals::default(),
+            connections: Slots::new(Transport::Quic),
+            by_handle: Vec::new(),
+            heard: SlotSet::default(),
+            touched: SlotSet::default(),
+            heard_from: 0,
+            touched_from: 0,
+            timers: QuicTimers::new(now),
+            deadlines: Deadlines::new(now_ms),
+            outbox: Vec::new(),
+            arriving: 0,
+            leaving: 0,
+            stats: TransportStats::default(),
+            more_packets: false,
+            now_ms,
+            now,
+            answer: Vec::new(),
+            due: Vec::new(),
         })
     }
 
-    /// Takes what has happened, up to one share.
+    /// Takes what has happened, up to one share. Never waits.
     pub fn poll(&mut self, now_ms: u64, events: &mut Vec<Event>) {
         self.now_ms = now_ms;
-        for (id, code) in self.shared.overdue(now_ms) {
-            match code {
-                Some(code) => quic_tasks::close(&self.shared, id, code, 0, code.text()),
-                None => quic_tasks::cut(&self.shared, id, Code::Deadline),
-            }
+        self.now = Instant::now();
+        events.append(&mut self.outbox);
+        self.poll_timers();
+        self.poll_deadlines(events);
+        self.poll_packets();
+        self.poll_arrivals();
+        self.poll_heard(events);
+    }
+
+    /// Ends a pass: sends what all connections have to send, as far as the socket takes it.
+    pub fn flush(&mut self) {
+        if !self.socket.is_empty() {
+            self.socket.send();
         }
-        self.shared
-            .inbox
-            .take(EVENTS_PER_POLL_MAX, |event| events.push(event));
+        if self.touched.is_empty() {
+            return;
+        }
+        self.now = Instant::now();
+        let start = self.touched_from;
+        self.settle_between(start, u32::MAX);
+        self.settle_between(0, start);
+        self.socket.send();
     }
 
-    /// Waits until [`Quic::poll`] may find something other than a deadline. A dropped wait loses
-    /// nothing.
-    pub async fn ready(&self) {
-        self.shared.inbox.filled().await;
+    /// Whether [`Quic::poll`] or [`Quic::flush`] has something to do at once.
+    pub fn has_more(&self) -> bool {
+        self.more_packets
+            || !self.outbox.is_empty()
+            || !self.arrivals.is_empty()
+            || !self.heard.is_empty()
+            || (!self.socket.is_blocked() && !self.touched.is_empty())
     }
 
-    /// When the next deadline may come, if there is one.
-    pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.shared.next_deadline_ms()
+    /// Whether the socket was full: then it is to be watched for room too.
+    pub fn wants_writable(&self) -> bool {
+        self.socket.is_blocked()
+    }
+
+    /// When [`Quic::poll`] has something to do although nothing comes, if ever.
+    pub fn next_due(&self) -> Option<Instant> {
+        let deadline = self.deadlines.next_ms().map(|at| self.clock.instant(at));
+        [self.timers.next_due(), deadline]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Offers the frames of a batch to one viewer.
-    pub fn offer(&mut self, id: ConnectionId, viewer: ViewerId, frames: Bytes) -> Offered {
+    pub fn offer(&mut self, id: ConnectionId, viewer: ViewerId, frames: Bytes) -> Offer {
         let now_ms = self.now_ms;
         let len = frames.len() as u64;
-        let offered = self.shared.with(id, |connection, stats| {
-            let offered = connection.offer(viewer, frames, now_ms);
-            match offered {
-                Offered::Datagram => stats.offers_datagram += 1,
-                Offered::Streaming(_) => stats.offers_sent += 1,
-                Offered::Full(_) => stats.offers_full += 1,
-                Offered::Gone => {}
-            }
-            if matches!(offered, Offered::Datagram | Offered::Streaming(_)) {
-                stats.bytes_out += len;
-            }
-            offered
-        });
-        let offered = offered.unwrap_or(Offered::Gone);
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Offer::Gone;
+        };
+        let offered = connection.offer(viewer, frames, now_ms);
         match offered {
-            Offered::Streaming(serial) => quic_tasks::drive_stream(&self.shared, id, serial),
-            Offered::Full(Some(need)) => quic_tasks::wait_for(&self.shared, id, need),
-            Offered::Datagram | Offered::Full(None) | Offered::Gone => {}
+            Offer::Datagram => self.stats.offers_datagram += 1,
+            Offer::Streaming => self.stats.offers_sent += 1,
+            Offer::Full => self.stats.offers_full += 1,
+            Offer::Sent | Offer::Gone => {}
         }
+        if matches!(offered, Offer::Datagram | Offer::Streaming) {
+            self.stats.bytes_out += len;
+            self.touched.insert(place_of(id));
+        }
+        let due_ms = connection.due_ms();
+        self.deadlines.arm(id, &mut connection.armed, due_ms);
         offered
     }
 
     /// Sends a small frame as a datagram, or not at all.
     pub fn offer_head(&mut self, id: ConnectionId, frame: &Bytes) {
-        self.shared.with(id, |connection, stats| {
-            if connection.offer_head(frame) {
-                stats.bytes_out += frame.len() as u64;
-            }
-        });
+        let connection = self.connections.get_mut(id);
+        if connection.is_some_and(|connection| connection.offer_head(frame)) {
+            self.stats.bytes_out += frame.len() as u64;
+            self.touched.insert(place_of(id));
+        }
     }
 
-    /// Sends a frame on the control stream.
+    /// Sends a frame on the control stream, behind what waits. A client that lets too much pile
+    /// up is cut.
     pub fn send(&mut self, id: ConnectionId, frame: Bytes) {
-        quic_tasks::send(&self.shared, id, frame);
+        self.with(id, None, |connection, turn| connection.send(frame, turn));
     }
 
     /// Forgets what is on its way to a viewer that may not see it any more.
     pub fn purge(&mut self, id: ConnectionId, viewer: ViewerId) {
-        self.shared
-            .with(id, |connection, _| connection.purge(viewer));
+        self.with(id, None, |connection, _| connection.purge(viewer));
+        self.socket.discard(place_of(id));
     }
 
     /// Says goodbye to one client.
     pub fn close(&mut self, id: ConnectionId, code: Code, retry_after_ms: u32, text: &str) {
-        quic_tasks::close(&self.shared, id, code, retry_after_ms, text);
+        self.with(id, None, |connection, turn| {
+            connection.close(code, retry_after_ms, text, turn);
+        });
     }
 
     /// Accepts nothing more; what is there goes on.
     pub fn stop_accepting(&mut self) {
         self.endpoint.set_server_config(None);
-        self.accepting.abort();
+        while let Some(incoming) = self.arrivals.pop() {
+            self.endpoint.ignore(incoming);
+        }
     }
 
-    /// Waits until the last packets of closed connections have left.
-    pub async fn flushed(&self) {
-        self.endpoint.wait_idle().await;
+    /// Whether the last packets of all connections have left and nobody can ask for them again.
+    pub fn is_idle(&self) -> bool {
+        self.connections.is_empty() && self.socket.is_empty()
     }
 
-    /// The numbers of all connections.
+    /// The numbers of all connections whose handshake is done.
     pub fn ids(&self) -> Vec<ConnectionId> {
-        self.shared.ids()
+        let mut ids = self.connections.ids();
+        ids.retain(|&id| {
+            let connection = self.connections.get(id);
+            connection.is_some_and(|connection| connection.standing() == Standing::Here)
+        });
+        ids
     }
 
-    /// Connections in whatever state.
+    /// Connections whose handshake is done and which are not over.
     pub fn count(&self) -> usize {
-        self.shared.connections()
+        self.connections.len() - self.arriving - self.leaving
     }
 
     /// Counters.
     pub fn stats(&self) -> TransportStats {
-        self.shared.stats()
+        TransportStats {
+            connections: self.count() as u64,
+            ..self.stats.clone()
+        }
+    }
+
+    fn poll_timers(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.timers.take(self.now, &mut due);
+        for place in due.drain(..) {
+            let Some((_, connection)) = self.connections.at_mut(place) else {
+                continue;
+            };
+            match connection.timer_at {
+                Some(at) if at <= self.now => {
+                    connection.link.handle_timeout(self.now);
+                    self.heard.insert(place);
+                    self.touched.insert(place);
+                }
+                Some(at) => self.timers.arm(place, at),
+                None => {}
+            }
+        }
+        self.due = due;
+    }
+
+    fn poll_deadlines(&mut self, events: &mut Vec<Event>) {
+        let now_ms = self.now_ms;
+        for (id, mark) in self.deadlines.take(now_ms) {
+            let Some(connection) = self.connections.get_mut(id) else {
+                continue;
+            };
+            if connection.armed != mark {
+                continue;
+            }
+            connection.armed = Default::default();
+            self.with(id, Some(&mut *events), |connection, turn| {
+                if connection.due_ms() <= now_ms {
+                    connection.handle_due(turn);
+                }
+            });
+        }
+    }
+
+    fn poll_packets(&mut self) {
+        let mut datagrams = 0;
+        self.more_packets = true;
+        while self.more_packets && datagrams < QUIC_DATAGRAMS_PER_POLL_MAX {
+            let Self {
+                socket,
+                endpoint,
+                arrivals,
+                connections,
+                by_handle,
+                heard,
+                touched,
+                arriving,
+                stats,
+                answer,
+                ..
+            } = self;
+            let mut inside = Inside {
+                now: self.now,
+                endpoint,
+                arrivals,
+                connections,
+                by_handle,
+                heard,
+                touched,
+                arriving: *arriving,
+                stats,
+                answer,
+            };
+            let (count, more) = socket.receive(|origin, datagram, answers| {
+                inside.handle(origin, datagram, answers);
+            });
+            datagrams += count;
+            self.more_packets = more;
+        }
+    }
+
+    fn poll_arrivals(&mut self) {
+        for _ in 0..QUIC_ACCEPTS_PER_POLL_MAX {
+            let Some(incoming) = self.arrivals.pop() else {
+                return;
+            };
+            self.accept(incoming);
+        }
+    }
+
+    fn accept(&mut self, incoming: Incoming) {
+        self.answer.clear();
+        let accepted = self
+            .endpoint
+            .accept(incoming, self.now, &mut self.answer, None);
+        let (handle, link) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if let Some(transmit) = error.response {
+                    self.socket.answer(&transmit, &mut self.answer);
+                }
+                return;
+            }
+        };
+        let connection = QuicConnection::new(handle, link, self.now_ms);
+        let id = self.connections.insert(connection);
+        if handle.0 >= self.by_handle.len() {
+            self.by_handle.resize(handle.0 + 1, id);
+        }
+        self.by_handle[handle.0] = id;
+        self.arriving += 1;
+        self.heard.insert(place_of(id));
+        self.with(id, None, |_, _| ());
+    }
+
+    fn poll_heard(&mut self, events: &mut Vec<Event>) {
+        let mut from = self.heard_from;
+        let mut wrapped = false;
+        while events.len() < EVENTS_PER_POLL_MAX {
+            let Some(place) = self.heard.first_from(from) else {
+                if std::mem::replace(&mut wrapped, true) || from == 0 {
+                    break;
+                }
+                from = 0;
+                continue;
+            };
+            self.heard.remove(place);
+            from = place + 1;
+            let Some((id, _)) = self.connections.at_mut(place) else {
+                continue;
+            };
+            let left = self.with(id, Some(&mut *events), |connection, turn| {
+                connection.handle_input(turn)
+            });
+            if left == Some(true) {
+                self.heard.insert(place);
+            }
+        }
+        self.heard_from = from;
+    }
+
+    /// Lets the touched connections from one place up to another have their turn, until the socket
+    /// is full.
+    fn settle_between(&mut self, from: u32, to: u32) {
+        let mut from = from;
+        while !self.socket.is_blocked() {
+            let Some(place) = self.touched.first_from(from).filter(|&at| at < to) else {
+                return;
+            };
+            self.settle(place);
+            from = place + 1;
+        }
+    }
+
+    /// One touched connection hands over its packets and its timer, and goes if it is over.
+    fn settle(&mut self, place: u32) {
+        self.touched.remove(place);
+        self.exchange(place);
+        let sent_all = self.transmit(place);
+        if !sent_all {
+            self.touched.insert(place);
+            self.touched_from = place;
+        }
+        let Some((id, connection)) = self.connections.at_mut(place) else {
+            return;
+        };
+        connection.timer_at = connection.link.poll_timeout();
+        if let Some(at) = connection.timer_at {
+            self.timers.arm(place, at);
+        }
+        let mut turn = Turn {
+            id,
+            access: &self.access,
+            now_ms: self.now_ms,
+            now: self.now,
+            stats: &mut self.stats,
+            events: &mut self.outbox,
+        };
+        connection.handle_transmitted(&mut turn);
+        if connection.is_gone() {
+            self.remove(id);
+        }
+    }
+
+    /// Lets a connection and the endpoint tell each other what they must.
+    fn exchange(&mut self, place: u32) {
+        let Some((_, connection)) = self.connections.at_mut(place) else {
+            return;
+        };
+        while let Some(event) = connection.link.poll_endpoint_events() {
+            connection.drained |= event.is_drained();
+            if let Some(answer) = self.endpoint.handle_event(connection.handle, event) {
+                connection.link.handle_event(answer);
+            }
+        }
+    }
+
+    /// Makes the packets of a connection. Whether it has no more to send now.
+    fn transmit(&mut self, place: u32) -> bool {
+        let Some((_, connection)) = self.connections.at_mut(place) else {
+            return true;
+        };
+        let now = self.now;
+        for _ in 0..QUIC_PACKETS_PER_FLUSH_MAX {
+            let filled = self.socket.fill(place, |segments_max, bytes| {
+                connection.link.poll_transmit(now, segments_max, bytes)
+            });
+            if !filled {
+                return !self.socket.is_blocked();
+            }
+        }
+        false
+    }
+
+    fn remove(&mut self, id: ConnectionId) {
+        let place = place_of(id);
+        self.connections.remove(id);
+        self.leaving -= 1;
+        self.timers.disarm(place);
+        self.heard.remove(place);
+        self.touched.remove(place);
+    }
+
+    /// One connection does something; whatever it was, its deadline and the numbers are looked
+    /// after, and its packets leave with the next flush. Without `events` what happens is told at
+    /// the next poll.
+    fn with<R>(
+        &mut self,
+        id: ConnectionId,
+        events: Option<&mut Vec<Event>>,
+        act: impl FnOnce(&mut QuicConnection, &mut Turn<'_>) -> R,
+    ) -> Option<R> {
+        let connection = self.connections.get_mut(id)?;
+        let before = connection.standing();
+        let mut turn = Turn {
+            id,
+            access: &self.access,
+            now_ms: self.now_ms,
+            now: self.now,
+            stats: &mut self.stats,
+            events: events.unwrap_or(&mut self.outbox),
+        };
+        let result = act(connection, &mut turn);
+        let after = connection.standing();
+        self.arriving -= usize::from(before == Standing::Arriving && after != before);
+        self.leaving += usize::from(after == Standing::Leaving && after != before);
+        let due_ms = connection.due_ms();
+        self.deadlines.arm(id, &mut connection.armed, due_ms);
+        self.touched.insert(place_of(id));
+        Some(result)
     }
 }
 
-async fn accept(shared: Rc<QuicShared>, endpoint: Endpoint) {
-    let handshakes = Rc::new(Cell::new(0));
-    while let Some(incoming) = endpoint.accept().await {
-        if handshakes.get() >= QUIC_HANDSHAKES_MAX || !shared.has_place() {
-            shared.count(|stats| stats.shed += 1);
-            incoming.ignore();
-            continue;
-        }
-        if handshakes.get() >= QUIC_RETRY_FROM && incoming.may_retry() {
-            // An error gives the connection back, which is dropped like any other we refuse.
-            let _ = incoming.retry();
-            continue;
-        }
-        begin(&shared, &handshakes, incoming);
+impl AsFd for Quic {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
-fn begin(shared: &Rc<QuicShared>, handshakes: &Rc<Cell<usize>>, incoming: Incoming) {
-    let Ok(connecting) = incoming.accept() else {
-        return;
-    };
-    handshakes.set(handshakes.get() + 1);
-    let (shared, handshakes) = (Rc::clone(shared), Rc::clone(handshakes));
-    spawn_local(async move {
-        let link = handshake(connecting).await;
-        handshakes.set(handshakes.get() - 1);
-        if let Some(link) = link {
-            let id = shared.add(link.clone());
-            // A task of its own, so that the handshake's state is given back.
-            spawn_local(quic_tasks::run(shared, id, link));
-        }
-    });
+impl Drop for Quic {
+    fn drop(&mut self) {
+        self.stop_accepting();
+    }
 }
 
-async fn handshake(connecting: Connecting) -> Option<quinn::Connection> {
-    let deadline = Duration::from_millis(QUIC_HANDSHAKE_DEADLINE_MS);
-    timeout(deadline, connecting).await.ok()?.ok()
+/// What a packet may change while the socket is read.
+struct Inside<'a> {
+    now: Instant,
+    endpoint: &'a mut Endpoint,
+    arrivals: &'a mut QuicArrivals,
+    connections: &'a mut Slots<QuicConnection>,
+    by_handle: &'a [ConnectionId],
+    heard: &'a mut SlotSet,
+    touched: &'a mut SlotSet,
+    arriving: usize,
+    stats: &'a mut TransportStats,
+    answer: &'a mut Vec<u8>,
+}
+
+impl Inside<'_> {
+    fn handle(&mut self, origin: Origin, datagram: &[u8], answers: &mut Answers<'_>) {
+        self.answer.clear();
+        let event = self.endpoint.handle(
+            self.now,
+            origin.from,
+            origin.to,
+            origin.ecn,
+            BytesMut::from(datagram),
+            self.answer,
+        );
+        match event {
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => self.hand_over(handle, event),
+            Some(DatagramEvent::NewConnection(incoming)) => self.receive(incoming, answers),
+            Some(DatagramEvent::Response(transmit)) => answers.push(&transmit, self.answer),
+            None => {}
+        }
+    }
+
+    fn hand_over(&mut self, handle: ConnectionHandle, event: ConnectionEvent) {
+        let id = self.by_handle[handle.0];
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.link.handle_event(event);
+            self.heard.insert(place_of(id));
+            self.touched.insert(place_of(id));
+        }
+    }
+
+    fn receive(&mut self, incoming: Incoming, answers: &mut Answers<'_>) {
+        let handshakes = self.arriving + self.arrivals.len();
+        let has_place = self.connections.len() < CONNECTIONS_PER_SHARD_MAX;
+        match quic_arrivals::answer(handshakes, has_place, incoming.may_retry()) {
+            Answer::Accept => self.arrivals.push(incoming),
+            Answer::Retry => {
+                self.answer.clear();
+                if let Ok(transmit) = self.endpoint.retry(incoming, self.answer) {
+                    answers.push(&transmit, self.answer);
+                }
+            }
+            Answer::Ignore => {
+                self.stats.shed += 1;
+                self.endpoint.ignore(incoming);
+            }
+        }
+    }
 }

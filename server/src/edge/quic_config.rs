@@ -1,9 +1,9 @@
-//! quinn's limits, every one set: its defaults would let 100,000 stalled viewers hold 100 GB.
+//! QUIC's limits, every one set: the library's defaults would let 100,000 stalled viewers hold 100 GB.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn_proto::{EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
 use crate::edge::quic_id::ShardIdGenerator;
 use crate::edge::quic_keys::QuicKeys;

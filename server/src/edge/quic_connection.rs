@@ -1,167 +1,171 @@
-//! One QUIC connection: its control stream out, its batches out, its end.
+//! One QUIC connection: what it takes, what it says, its end.
 //!
-//! A batch that fits a datagram goes as one if nothing waits to be sent; quinn's datagram buffer
-//! is cut to exactly one, so that "nothing waits" and "it leaves with the next packet" are the
-//! same. A larger one goes on a stream of its own, one at a time for each viewer, and is never
-//! reset in favour of newer data; only a revocation resets it.
+//! A batch that fits a datagram goes as one if nothing waits to be sent; the datagram buffer is
+//! cut to exactly one, so that "nothing waits" and "it leaves with the next packet" are the same.
+//! A larger one goes on a stream of its own. What QUIC needs for itself is behind a pointer: what
+//! the walk over many connections looks at stays together.
 
-use std::collections::VecDeque;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::{BufMut, Bytes};
-use quinn::{Connection, SendStream, VarInt, WriteError};
-use skein_engine::ids::ViewerId;
-use skein_wire::error::Code;
+use quinn_proto::{
+    Connection, ConnectionHandle, Dir, Event as LinkEvent, StreamEvent, StreamId, VarInt,
+};
+use skein_engine::ids::{ConnectionId, ViewerId};
+use skein_engine::sink::Offer;
+use skein_wire::error::{Code, WireError};
+use skein_wire::frame::decode_request;
+use skein_wire::request::Request;
 use skein_wire::varint;
 
+use crate::access::Access;
 use crate::edge::deadlines::{Armed, NEVER_MS};
+use crate::edge::event::Event;
+use crate::edge::greeting;
+use crate::edge::quic_batches::QuicBatches;
+use crate::edge::quic_control::QuicControl;
+use crate::edge::quic_input::{End, FrameSink, Lane, QuicInput};
+use crate::edge::stats::TransportStats;
 use crate::limits::{
-    CLOSE_LINGER_MS, CONTROL_QUEUE_BYTES_MAX, CONTROL_QUEUE_FRAMES_MAX, FRAME_DEADLINE_MS,
-    HELLO_DEADLINE_MS, IDLE_VIEWER_MS, QUIC_BATCH_STREAMS_MAX, QUIC_DATAGRAM_SEND_BYTES,
+    CLOSE_LINGER_MS, EVENTS_PER_POLL_MAX, FRAME_DEADLINE_MS, HELLO_DEADLINE_MS, IDLE_VIEWER_MS,
+    QUIC_DATAGRAM_SEND_BYTES, QUIC_HANDSHAKE_DEADLINE_MS,
 };
 
-/// What quinn counts for each datagram beside its bytes.
+/// What QUIC counts for each datagram beside its bytes.
 const DATAGRAM_OVERHEAD_BYTES: usize = size_of::<quinn_proto::Datagram>();
 /// Smallest path on which datagrams are used: with it a second one never fits beside a first,
-/// however small that is, on which both [`QuicConnection::has_datagram_room`] and
-/// [`QuicConnection::purge`] rely.
+/// however small that is, on which [`QuicConnection::purge`] relies.
 const DATAGRAM_BYTES_MIN: usize = QUIC_DATAGRAM_SEND_BYTES - 2 * DATAGRAM_OVERHEAD_BYTES;
 /// A frame kind that every client skips.
 const SKIPPED_KIND: u8 = 0xff;
 
-/// What became of an offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offered {
-    /// It leaves with the next packet, and may get lost.
-    Datagram,
-    /// It is a stream of this serial number, to be driven.
-    Streaming(u32),
-    /// Nothing was taken. Somebody must wait for this, unless somebody does.
-    Full(Option<Need>),
-    /// The connection is over.
-    Gone,
+/// What a connection may use while it has its turn.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// Its number.
+    pub id: ConnectionId,
+    /// Verifies tokens.
+    pub access: &'a Access,
+    /// The time of this pass.
+    pub now_ms: u64,
+    /// The same for QUIC.
+    pub now: Instant,
+    /// Counters.
+    pub stats: &'a mut TransportStats,
+    /// What happened.
+    pub events: &'a mut Vec<Event>,
 }
 
-/// What a connection must wait for before it takes more.
+/// As what a connection counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum Standing {
+    /// Its handshake runs.
+    Arriving,
+    /// It is there, in whatever state.
+    Here,
+    /// It is over; only its last packets are repeated for who has not heard them.
+    Leaving,
+}
+
+#[derive(Debug)]
+enum State {
+    Handshaking {
+        until_ms: u64,
+    },
+    Greeting {
+        until_ms: u64,
+    },
+    Open,
+    Closing {
+        until_ms: u64,
+        code: Code,
+        text: Box<str>,
+    },
+    Over,
+}
+
+/// What an offer lacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
     /// The datagram that waits must leave.
     Datagram,
     /// The client must allow another stream.
     Stream,
 }
 
-/// How a connection ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Farewell {
-    /// Why.
-    pub code: Code,
-    /// What to do next.
-    pub text: String,
-}
-
-#[derive(Debug)]
-enum State {
-    Greeting { until_ms: u64 },
-    Open,
-    Closing { until_ms: u64, farewell: Farewell },
-}
-
-/// A batch on its way.
-#[derive(Debug)]
-struct BatchStream {
-    viewer: ViewerId,
-    serial: u32,
-    stream: SendStream,
-    rest: Bytes,
-}
-
 /// One QUIC connection.
 #[derive(Debug)]
 pub struct QuicConnection {
-    link: Connection,
     state: State,
-    /// `Connected` was said and `Disconnected` was not.
-    pub present: bool,
     /// Place in the wheel of deadlines.
     pub armed: Armed,
-    /// A task writes the control stream.
-    pub writing: bool,
-    /// A task waits for room.
-    pub waiting: bool,
-    control: Option<SendStream>,
-    queue: VecDeque<Bytes>,
-    queue_bytes: usize,
-    streams: Vec<BatchStream>,
-    serial: u32,
-    /// A stream the client has allowed while we waited for it.
-    spare: Option<SendStream>,
-    /// An offer found all streams in use.
-    starved: bool,
+    /// When QUIC wants to be called, whatever happens.
+    pub timer_at: Option<Instant>,
+    /// The endpoint has forgotten it.
+    pub drained: bool,
+    lost: bool,
+    /// What an offer lacked and somebody waits for.
+    waiting: Option<Need>,
     /// Since when nothing was taken, while something waits.
     blocked_since_ms: Option<u64>,
     /// Since when a frame on the control stream is not whole.
     partial_since_ms: Option<u64>,
+    /// Its number at the endpoint.
+    pub handle: ConnectionHandle,
+    /// QUIC itself.
+    pub link: Box<Connection>,
+    control: QuicControl,
+    batches: QuicBatches,
+    input: QuicInput,
 }
 
 impl QuicConnection {
-    /// A connection whose handshake is done.
-    pub fn new(link: Connection, now_ms: u64) -> Self {
+    /// A connection whose handshake begins.
+    pub fn new(handle: ConnectionHandle, link: Connection, now_ms: u64) -> Self {
         Self {
-            link,
-            state: State::Greeting {
-                until_ms: now_ms + HELLO_DEADLINE_MS,
+            state: State::Handshaking {
+                until_ms: now_ms + QUIC_HANDSHAKE_DEADLINE_MS,
             },
-            present: false,
             armed: Armed::default(),
-            writing: false,
-            waiting: false,
-            control: None,
-            queue: VecDeque::new(),
-            queue_bytes: 0,
-            streams: Vec::new(),
-            serial: 0,
-            spare: None,
-            starved: false,
+            timer_at: None,
+            drained: false,
+            lost: false,
+            waiting: None,
             blocked_since_ms: None,
             partial_since_ms: None,
+            handle,
+            link: Box::new(link),
+            control: QuicControl::default(),
+            batches: QuicBatches::default(),
+            input: QuicInput::new(),
         }
     }
 
-    /// quinn's handle.
-    pub fn link(&self) -> &Connection {
-        &self.link
-    }
-
-    /// The client has opened its control stream; this is our half.
-    pub fn set_control(&mut self, control: SendStream) {
-        self.control = Some(control);
-    }
-
-    /// Its `Hello` was good.
-    pub fn open(&mut self) {
-        self.present = true;
-        self.state = State::Open;
-    }
-
-    /// Whether what comes in is still handled.
-    pub fn is_closing(&self) -> bool {
-        matches!(self.state, State::Closing { .. })
-    }
-
-    /// Tells whether the control stream stands within a frame.
-    pub fn set_partial(&mut self, partial: bool, now_ms: u64) {
-        match partial {
-            true => drop(self.partial_since_ms.get_or_insert(now_ms)),
-            false => self.partial_since_ms = None,
+    /// As what it counts.
+    pub fn standing(&self) -> Standing {
+        match self.state {
+            State::Handshaking { .. } => Standing::Arriving,
+            State::Greeting { .. } | State::Open | State::Closing { .. } => Standing::Here,
+            State::Over => Standing::Leaving,
         }
+    }
+
+    /// `Connected` was said and `Disconnected` was not.
+    pub fn is_present(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// Whether nothing of it is needed any more.
+    pub fn is_gone(&self) -> bool {
+        self.drained && self.standing() == Standing::Leaving
     }
 
     /// When to look at it although nothing happens.
     pub fn due_ms(&self) -> u64 {
         match self.state {
-            State::Greeting { until_ms } | State::Closing { until_ms, .. } => until_ms,
+            State::Handshaking { until_ms }
+            | State::Greeting { until_ms }
+            | State::Closing { until_ms, .. } => until_ms,
             State::Open => {
                 let idle = self
                     .blocked_since_ms
@@ -171,214 +175,334 @@ impl QuicConnection {
                     .map_or(NEVER_MS, |at| at + FRAME_DEADLINE_MS);
                 idle.min(frame)
             }
+            State::Over => NEVER_MS,
         }
     }
 
-    /// Its deadline has come: with which code to close it, or `None` to cut a closing one.
-    pub fn overdue(&self, now_ms: u64) -> Option<Code> {
+    /// Its deadline has come.
+    pub fn handle_due(&mut self, turn: &mut Turn<'_>) {
         match self.state {
-            State::Closing { .. } => None,
-            State::Open if self.is_idle(now_ms) => Some(Code::IdleViewer),
-            State::Open | State::Greeting { .. } => Some(Code::Deadline),
+            State::Handshaking { .. } => {
+                self.link.close(turn.now, VarInt::from_u32(0), Bytes::new());
+                self.state = State::Over;
+            }
+            State::Greeting { .. } => self.close_for(&WireError::of(Code::Deadline), turn),
+            State::Open if self.is_idle(turn.now_ms) => {
+                self.close_for(&WireError::of(Code::IdleViewer), turn);
+            }
+            State::Open => self.close_for(&WireError::of(Code::Deadline), turn),
+            State::Closing { .. } => self.cut(Code::Deadline, turn),
+            State::Over => {}
+        }
+    }
+
+    /// Takes what QUIC has to tell and what the client has sent, up to the share of the pass.
+    /// Whether something is left.
+    pub fn handle_input(&mut self, turn: &mut Turn<'_>) -> bool {
+        while let Some(event) = self.link.poll() {
+            self.handle_link_event(event, turn);
+        }
+        self.read(turn);
+        // What the client said before it left counts.
+        if self.lost && !self.input.is_left() {
+            self.end(turn);
+        }
+        self.input.is_left()
+    }
+
+    /// Its packets have been made, as far as the path takes them.
+    pub fn handle_transmitted(&mut self, turn: &mut Turn<'_>) {
+        // On a path that has become too small for datagrams streams are offered from here on.
+        if self.waiting == Some(Need::Datagram)
+            && (self.has_datagram_room() || self.datagram_bytes_max() == 0)
+        {
+            self.end_waiting(turn);
         }
     }
 
     /// Offers the frames of a batch; all or nothing is taken.
-    pub fn offer(&mut self, viewer: ViewerId, frames: Bytes, now_ms: u64) -> Offered {
-        if !self.present {
-            return Offered::Gone;
+    pub fn offer(&mut self, viewer: ViewerId, frames: Bytes, now_ms: u64) -> Offer {
+        if !self.is_present() {
+            return Offer::Gone;
         }
-        if self.streams.iter().any(|batch| batch.viewer == viewer) {
-            return Offered::Full(None);
+        if self.batches.has(viewer) {
+            return Offer::Full;
         }
         if frames.len() > self.datagram_bytes_max() {
             return self.offer_stream(viewer, frames, now_ms);
         }
         if !self.has_datagram_room() {
-            return self.full(Need::Datagram, now_ms);
+            return self.wait_for(Need::Datagram, now_ms);
         }
-        match self.link.send_datagram(frames) {
-            Ok(()) => Offered::Datagram,
-            Err(_) => Offered::Gone,
+        match self.link.datagrams().send(frames, true) {
+            Ok(()) => Offer::Datagram,
+            Err(_) => Offer::Gone,
         }
     }
 
     /// Sends a small frame as a datagram if nothing waits; otherwise it is forgotten.
     pub fn offer_head(&mut self, frame: &Bytes) -> bool {
-        self.present
+        self.is_present()
             && frame.len() <= self.datagram_bytes_max()
             && self.has_datagram_room()
-            && self.link.send_datagram(frame.clone()).is_ok()
-    }
-
-    /// Whether a datagram sent now would leave with the next packet.
-    pub fn has_datagram_room(&self) -> bool {
-        has_datagram_room(&self.link)
+            && self.link.datagrams().send(frame.clone(), true).is_ok()
     }
 
     /// Forgets what is on its way to a viewer that may not see it any more: its stream is reset,
     /// and a waiting datagram, whosever it is, is pushed out of the buffer by one that says
-    /// nothing (quinn drops the oldest). What was the datagram of another chat is repaired like
+    /// nothing (QUIC drops the oldest). What was the datagram of another chat is repaired like
     /// any lost one.
     pub fn purge(&mut self, viewer: ViewerId) {
-        if let Some(at) = self.streams.iter().position(|batch| batch.viewer == viewer) {
-            let mut batch = self.streams.swap_remove(at);
-            // An error means that all of it was acknowledged or the connection is over.
-            let _ = batch.stream.reset(close_code(Code::MembershipRevoked));
-        }
+        let code = close_code(Code::MembershipRevoked);
+        self.batches.purge(&mut self.link, viewer, code);
         let len = self.datagram_bytes_max();
         if len > 0 && !self.has_datagram_room() {
-            let _ = self.link.send_datagram(skipped_frame(len));
+            let _ = self.link.datagrams().send(skipped_frame(len), true);
         }
         self.look_whether_blocked();
     }
 
-    /// Puts a frame in line for the control stream. False when too many wait.
-    pub fn queue(&mut self, frame: Bytes, now_ms: u64) -> bool {
-        if self.queue.len() >= CONTROL_QUEUE_FRAMES_MAX
-            || self.queue_bytes + frame.len() > CONTROL_QUEUE_BYTES_MAX
-        {
-            return false;
+    /// Sends a frame on the control stream, behind what waits. A client that lets too much pile
+    /// up is cut.
+    pub fn send(&mut self, frame: Bytes, turn: &mut Turn<'_>) {
+        if !self.is_present() {
+            return;
         }
-        self.queue_bytes += frame.len();
-        self.queue.push_back(frame);
-        self.blocked_since_ms.get_or_insert(now_ms);
-        true
+        turn.stats.frames_out += 1;
+        if !self.control.queue(frame) {
+            self.cut(Code::LimitReached, turn);
+            return;
+        }
+        self.blocked_since_ms.get_or_insert(turn.now_ms);
+        self.write_control(turn);
     }
 
-    /// From here on only the goodbye goes out. False when there is no stream to say it on.
-    pub fn begin_closing(&mut self, goodbye: Bytes, farewell: Farewell, now_ms: u64) -> bool {
-        self.present = false;
+    /// Says goodbye; the connection goes when the client has heard it, or a little later.
+    pub fn close(&mut self, code: Code, retry_after_ms: u32, text: &str, turn: &mut Turn<'_>) {
+        if !matches!(self.state, State::Greeting { .. } | State::Open) {
+            return;
+        }
+        turn.stats.count_close(code);
+        self.tell_gone(turn);
         self.state = State::Closing {
-            until_ms: now_ms + CLOSE_LINGER_MS,
-            farewell,
+            until_ms: turn.now_ms + CLOSE_LINGER_MS,
+            code,
+            text: text.into(),
         };
-        self.queue.push_back(goodbye);
-        self.control.is_some()
+        if !self.control.is_open() {
+            self.part(turn);
+            return;
+        }
+        let goodbye = greeting::goodbye(code, retry_after_ms, text);
+        self.control.queue_last(goodbye.into());
+        self.write_control(turn);
     }
 
-    /// How it ends, once that is decided.
-    pub fn farewell(&self) -> Option<&Farewell> {
-        match &self.state {
-            State::Closing { farewell, .. } => Some(farewell),
-            _ => None,
+    fn close_for(&mut self, error: &WireError, turn: &mut Turn<'_>) {
+        self.close(error.code, 0, &error.text, turn);
+    }
+
+    /// The goodbye is heard or cannot be: the connection goes.
+    fn part(&mut self, turn: &mut Turn<'_>) {
+        if let State::Closing { code, text, .. } = &self.state {
+            let text = Bytes::copy_from_slice(text.as_bytes());
+            self.link.close(turn.now, close_code(*code), text);
+        }
+        self.end(turn);
+    }
+
+    /// Ends the connection without waiting for anything.
+    fn cut(&mut self, code: Code, turn: &mut Turn<'_>) {
+        turn.stats.cut += 1;
+        let text = Bytes::from_static(code.text().as_bytes());
+        self.link.close(turn.now, close_code(code), text);
+        self.end(turn);
+    }
+
+    /// The connection is over, whoever has ended it.
+    fn end(&mut self, turn: &mut Turn<'_>) {
+        self.tell_gone(turn);
+        self.state = State::Over;
+        self.control = QuicControl::default();
+        self.batches = QuicBatches::default();
+        self.input.discard();
+        self.waiting = None;
+    }
+
+    fn tell_gone(&self, turn: &mut Turn<'_>) {
+        if self.is_present() {
+            turn.events.push(Event::Disconnected {
+                connection: turn.id,
+            });
         }
     }
 
-    /// The control stream, when everything in line has been written.
-    pub fn control_mut(&mut self) -> Option<&mut SendStream> {
-        self.control.as_mut()
-    }
-
-    /// Writes the control stream. Ready when nothing is in line, or the stream is no more.
-    pub fn poll_control(&mut self, cx: &mut Context<'_>, now_ms: u64) -> Poll<u64> {
-        let Some(control) = &mut self.control else {
-            return Poll::Ready(0);
-        };
-        let mut written = 0;
-        while let Some(frame) = self.queue.front_mut() {
-            match poll_write(control, frame, cx) {
-                Poll::Ready(Ok(count)) => written += count,
-                Poll::Ready(Err(_)) => {
-                    self.queue.clear();
-                    self.queue_bytes = 0;
+    fn handle_link_event(&mut self, event: LinkEvent, turn: &mut Turn<'_>) {
+        match event {
+            LinkEvent::Connected => {
+                if self.standing() == Standing::Arriving {
+                    turn.stats.opened += 1;
+                    self.state = State::Greeting {
+                        until_ms: turn.now_ms + HELLO_DEADLINE_MS,
+                    };
                 }
-                Poll::Pending => {
-                    if written > 0 {
-                        self.blocked_since_ms = Some(now_ms);
-                    }
-                    return Poll::Pending;
+            }
+            LinkEvent::ConnectionLost { .. } => self.lost = true,
+            LinkEvent::DatagramReceived => self.input.set_datagrams_readable(),
+            LinkEvent::Stream(event) => self.handle_stream_event(event, turn),
+            LinkEvent::HandshakeDataReady | LinkEvent::DatagramsUnblocked => {}
+        }
+    }
+
+    fn handle_stream_event(&mut self, event: StreamEvent, turn: &mut Turn<'_>) {
+        if self.standing() != Standing::Here {
+            return;
+        }
+        match event {
+            StreamEvent::Opened { dir: Dir::Bi } => {
+                if let Some(stream) = self.link.streams().accept(Dir::Bi) {
+                    self.control.open(stream);
+                    self.input.open_control(stream);
                 }
             }
-            if let Some(done) = self.queue.pop_front_if(|frame| frame.is_empty()) {
-                drop(done);
+            StreamEvent::Opened { dir: Dir::Uni } => {
+                while let Some(stream) = self.link.streams().accept(Dir::Uni) {
+                    self.input.open_side(stream);
+                }
             }
+            StreamEvent::Readable { id } => self.input.set_readable(id),
+            StreamEvent::Writable { id } if self.control.is(id) => self.write_control(turn),
+            StreamEvent::Writable { id } => {
+                if self.batches.write(&mut self.link, id) {
+                    self.blocked_since_ms = Some(turn.now_ms);
+                }
+            }
+            StreamEvent::Finished { id } => self.handle_finished(id, turn),
+            StreamEvent::Stopped { id, error_code } => {
+                // The stream is ours to end; an error means that it has ended.
+                let _ = self.link.send_stream(id).reset(error_code);
+                self.handle_finished(id, turn);
+            }
+            StreamEvent::Available { dir: Dir::Uni } => {
+                if self.waiting == Some(Need::Stream) {
+                    self.end_waiting(turn);
+                }
+            }
+            StreamEvent::Available { dir: Dir::Bi } => {}
         }
-        self.queue_bytes = 0;
-        self.queue.shrink_to_fit();
-        self.look_whether_blocked();
-        Poll::Ready(written as u64)
     }
 
-    /// Writes a batch stream. Ready when all of it is handed over and the stream finished; then
-    /// its end is to be awaited. `None` when there is no such stream any more.
-    pub fn poll_stream(
-        &mut self,
-        serial: u32,
-        cx: &mut Context<'_>,
-        now_ms: u64,
-    ) -> Poll<Option<&SendStream>> {
-        let Some(at) = self.streams.iter().position(|batch| batch.serial == serial) else {
-            return Poll::Ready(None);
+    /// A stream is acknowledged whole, or the client does not want it.
+    fn handle_finished(&mut self, stream: StreamId, turn: &mut Turn<'_>) {
+        if self.control.is(stream) {
+            self.control.clear();
+            self.look_whether_blocked();
+            if matches!(self.state, State::Closing { .. }) {
+                self.part(turn);
+            }
+            return;
+        }
+        let Some(viewer) = self.batches.end(stream) else {
+            return;
         };
-        let batch = &mut self.streams[at];
-        while !batch.rest.is_empty() {
-            match poll_write(&mut batch.stream, &mut batch.rest, cx) {
-                Poll::Ready(Ok(_)) => self.blocked_since_ms = Some(now_ms),
-                Poll::Ready(Err(_)) => break,
-                Poll::Pending => return Poll::Pending,
-            }
+        self.look_whether_blocked();
+        let starved = self.batches.take_starved();
+        if !self.is_present() {
+            return;
         }
-        // An error means that the client has stopped the stream, which `stopped` tells too.
-        let _ = batch.stream.finish();
-        batch.rest = Bytes::new();
-        Poll::Ready(Some(&self.streams[at].stream))
+        let connection = turn.id;
+        turn.events.push(Event::StreamDone { connection, viewer });
+        if starved {
+            turn.events.push(Event::Writable { connection });
+        }
     }
 
-    /// A batch stream has ended. The viewer it was for, unless it was purged, and whether
-    /// somebody waits for a stream.
-    pub fn end_stream(&mut self, serial: u32) -> Option<(ViewerId, bool)> {
-        let at = self
-            .streams
-            .iter()
-            .position(|batch| batch.serial == serial)?;
-        let batch = self.streams.swap_remove(at);
+    fn read(&mut self, turn: &mut Turn<'_>) {
+        if !matches!(self.state, State::Greeting { .. } | State::Open) {
+            self.input.discard();
+            return;
+        }
+        if !self.input.is_left() {
+            return;
+        }
+        let mut sink = Reading {
+            state: &mut self.state,
+            answers: Vec::new(),
+            turn: &mut *turn,
+        };
+        let read = self.input.read(&mut self.link, &mut sink);
+        for answer in sink.answers {
+            self.send(answer, turn);
+        }
+        match self.input.is_partial() {
+            true => drop(self.partial_since_ms.get_or_insert(turn.now_ms)),
+            false => self.partial_since_ms = None,
+        }
+        match read {
+            Ok(()) => return,
+            Err(End::Fault(error)) => self.close_for(&error, turn),
+            Err(End::Left) => self.close_for(&WireError::of(Code::Ok), turn),
+        }
+        self.input.discard();
+    }
+
+    fn write_control(&mut self, turn: &mut Turn<'_>) {
+        let written = self.control.write(&mut self.link);
+        turn.stats.bytes_out += written as u64;
+        if !self.control.is_empty() {
+            if written > 0 {
+                self.blocked_since_ms = Some(turn.now_ms);
+            }
+            return;
+        }
         self.look_whether_blocked();
-        Some((batch.viewer, std::mem::take(&mut self.starved)))
+        if matches!(self.state, State::Closing { .. }) && !self.control.finish(&mut self.link) {
+            self.part(turn);
+        }
+    }
+
+    fn offer_stream(&mut self, viewer: ViewerId, frames: Bytes, now_ms: u64) -> Offer {
+        if self.batches.is_full() {
+            return Offer::Full;
+        }
+        let Some(stream) = self.link.streams().open(Dir::Uni) else {
+            return self.wait_for(Need::Stream, now_ms);
+        };
+        self.blocked_since_ms.get_or_insert(now_ms);
+        self.batches.send(&mut self.link, stream, viewer, frames);
+        Offer::Streaming
+    }
+
+    fn wait_for(&mut self, need: Need, now_ms: u64) -> Offer {
+        self.blocked_since_ms.get_or_insert(now_ms);
+        self.waiting.get_or_insert(need);
+        Offer::Full
     }
 
     /// What was waited for has come.
-    pub fn end_waiting(&mut self, spare: Option<SendStream>) {
-        self.waiting = false;
-        self.spare = spare.or(self.spare.take());
+    fn end_waiting(&mut self, turn: &mut Turn<'_>) {
+        self.waiting = None;
         self.look_whether_blocked();
+        if self.is_present() {
+            turn.events.push(Event::Writable {
+                connection: turn.id,
+            });
+        }
     }
 
-    fn offer_stream(&mut self, viewer: ViewerId, frames: Bytes, now_ms: u64) -> Offered {
-        if self.streams.len() >= QUIC_BATCH_STREAMS_MAX {
-            self.starved = true;
-            return Offered::Full(None);
-        }
-        let stream = match self.spare.take() {
-            Some(stream) => stream,
-            None => match open_stream(&self.link) {
-                Poll::Ready(Some(stream)) => stream,
-                Poll::Ready(None) => return Offered::Gone,
-                Poll::Pending => return self.full(Need::Stream, now_ms),
-            },
-        };
-        self.serial = self.serial.wrapping_add(1);
-        self.blocked_since_ms.get_or_insert(now_ms);
-        self.streams.push(BatchStream {
-            viewer,
-            serial: self.serial,
-            stream,
-            rest: frames,
-        });
-        Offered::Streaming(self.serial)
-    }
-
-    fn full(&mut self, need: Need, now_ms: u64) -> Offered {
-        self.blocked_since_ms.get_or_insert(now_ms);
-        match std::mem::replace(&mut self.waiting, true) {
-            true => Offered::Full(None),
-            false => Offered::Full(Some(need)),
-        }
+    /// Whether a datagram sent now would leave with the next packet.
+    fn has_datagram_room(&mut self) -> bool {
+        let room = QUIC_DATAGRAM_SEND_BYTES - DATAGRAM_OVERHEAD_BYTES;
+        self.link.datagrams().send_buffer_space() >= room
     }
 
     /// Largest datagram towards this client; 0 when it takes none, or too small ones.
-    fn datagram_bytes_max(&self) -> usize {
-        datagram_bytes_max(&self.link)
+    fn datagram_bytes_max(&mut self) -> usize {
+        let room = QUIC_DATAGRAM_SEND_BYTES - DATAGRAM_OVERHEAD_BYTES;
+        match self.link.datagrams().max_size() {
+            Some(len) if len >= DATAGRAM_BYTES_MIN => len.min(room),
+            _ => 0,
+        }
     }
 
     fn is_idle(&self, now_ms: u64) -> bool {
@@ -387,59 +511,74 @@ impl QuicConnection {
     }
 
     fn look_whether_blocked(&mut self) {
-        if self.streams.is_empty() && self.queue.is_empty() && !self.waiting {
+        if self.batches.is_empty() && self.control.is_empty() && self.waiting.is_none() {
             self.blocked_since_ms = None;
         }
     }
 }
 
-/// The code of the protocol as QUIC carries it.
-pub fn close_code(code: Code) -> VarInt {
-    VarInt::from_u32(u32::from(code as u16))
+/// Takes the frames of one connection.
+struct Reading<'a, 'b> {
+    state: &'a mut State,
+    /// What the edge itself answers.
+    answers: Vec<Bytes>,
+    turn: &'a mut Turn<'b>,
 }
 
-/// Whether nothing waits in quinn's datagram buffer.
-pub fn has_datagram_room(link: &Connection) -> bool {
-    link.datagram_send_buffer_space() >= QUIC_DATAGRAM_SEND_BYTES - DATAGRAM_OVERHEAD_BYTES
-}
+impl FrameSink for Reading<'_, '_> {
+    fn is_full(&self) -> bool {
+        self.turn.events.len() >= EVENTS_PER_POLL_MAX
+    }
 
-/// Largest datagram on this path; 0 when the client takes none, or too small ones.
-pub fn datagram_bytes_max(link: &Connection) -> usize {
-    let room = QUIC_DATAGRAM_SEND_BYTES - DATAGRAM_OVERHEAD_BYTES;
-    match link.max_datagram_size() {
-        Some(len) if len >= DATAGRAM_BYTES_MIN => len.min(room),
-        _ => 0,
+    fn count(&mut self, bytes: usize) {
+        self.turn.stats.bytes_in += bytes as u64;
+    }
+
+    fn take(&mut self, frame: &[u8], lane: Lane) -> Result<(), WireError> {
+        let turn = &mut *self.turn;
+        turn.stats.frames_in += 1;
+        let Some(request) = decode_request(frame)? else {
+            return Ok(());
+        };
+        if lane == Lane::Side && !is_point(&request) {
+            return Err(WireError::new(
+                Code::OutOfOrder,
+                "only points and heartbeats may leave the control stream",
+            ));
+        }
+        let before = matches!(self.state, State::Open);
+        let mut greeted = before;
+        let taken = greeting::take(turn.access, turn.now_ms, &mut greeted, turn.id, request)?;
+        if greeted && !before {
+            turn.stats.greeted += 1;
+            *self.state = State::Open;
+        }
+        turn.events.extend(taken.event);
+        self.answers.extend(taken.answer);
+        Ok(())
     }
 }
 
+fn is_point(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Point(_) | Request::Points(_) | Request::Heartbeat(_)
+    )
+}
+
+/// The code of the protocol as QUIC carries it.
+fn close_code(code: Code) -> VarInt {
+    VarInt::from_u32(u32::from(code as u16))
+}
+
 /// A whole frame of `len` bytes that every client skips.
-pub fn skipped_frame(len: usize) -> Bytes {
+fn skipped_frame(len: usize) -> Bytes {
     let mut frame = Vec::with_capacity(len);
     let head = varint::len(len as u64);
     varint::put(&mut frame, len.saturating_sub(head) as u64);
     frame.put_u8(SKIPPED_KIND);
     frame.resize(len, 0);
     frame.into()
-}
-
-/// Opens a stream if the client allows another one now.
-fn open_stream(link: &Connection) -> Poll<Option<SendStream>> {
-    let mut cx = Context::from_waker(Waker::noop());
-    let opening = pin!(link.open_uni());
-    opening.poll(&mut cx).map(Result::ok)
-}
-
-/// Writes the front of `bytes` without a copy; what is left stays in it.
-fn poll_write(
-    stream: &mut SendStream,
-    bytes: &mut Bytes,
-    cx: &mut Context<'_>,
-) -> Poll<Result<usize, WriteError>> {
-    let mut chunks = [std::mem::take(bytes)];
-    let written = pin!(stream.write_chunks(&mut chunks)).poll(cx);
-    let [rest] = chunks;
-    *bytes = rest;
-    written.map_ok(|written| written.bytes)
 }
 
 #[cfg(test)]

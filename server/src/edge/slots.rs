@@ -34,6 +34,11 @@ pub fn transport_of(connection: ConnectionId) -> Transport {
     }
 }
 
+/// The place of a connection in its table.
+pub fn place_of(connection: ConnectionId) -> u32 {
+    connection.0 as u32
+}
+
 /// A dense table whose places are used again and whose numbers are not.
 #[derive(Debug)]
 pub struct Slots<T> {
@@ -98,6 +103,13 @@ impl<T> Slots<T> {
         self.places[index].value.as_ref()
     }
 
+    /// The connection at a place, and its number.
+    pub fn at_mut(&mut self, place: u32) -> Option<(ConnectionId, &mut T)> {
+        let id = self.id_at(place)?;
+        let value = self.places[place as usize].value.as_mut()?;
+        Some((id, value))
+    }
+
     /// Takes the connection out; its number is dead from here on.
     pub fn remove(&mut self, id: ConnectionId) -> Option<T> {
         let index = self.index(id)?;
@@ -122,8 +134,12 @@ impl<T> Slots<T> {
         ConnectionId(self.bit | generation << 32 | u64::from(index))
     }
 
+    fn id_at(&self, place: u32) -> Option<ConnectionId> {
+        ((place as usize) < self.places.len()).then(|| self.id(place))
+    }
+
     fn index(&self, id: ConnectionId) -> Option<usize> {
-        let index = id.0 as u32 as usize;
+        let index = place_of(id) as usize;
         let place = self.places.get(index)?;
         (self.id(index as u32) == id && place.value.is_some()).then_some(index)
     }

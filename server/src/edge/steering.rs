@@ -59,9 +59,9 @@ pub fn attach(socket: &UdpSocket, shards: u16) -> io::Result<()> {
     )
 }
 
-/// Tells the kernel not to join packets before it picks the socket (GRO, which quinn turns on):
+/// Tells the kernel not to join packets before it picks the socket (GRO, which the QUIC socket has turned on):
 /// those of two connections behind one address would all follow the first one's id. Call after
-/// quinn has the socket.
+/// the socket was prepared.
 ///
 /// # Errors
 /// What the kernel says; then connections behind one address may lose packets.

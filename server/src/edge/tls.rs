@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quinn::crypto::rustls::QuicServerConfig;
+use quinn_proto::crypto::rustls::QuicServerConfig;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
@@ -37,7 +37,7 @@ impl Tls {
         })
     }
 
-    /// The QUIC configuration as quinn wants it.
+    /// The QUIC configuration as the QUIC library wants it.
     pub fn quic_crypto(&self) -> Arc<QuicServerConfig> {
         let config = QuicServerConfig::try_from(Arc::clone(&self.quic));
         Arc::new(config.expect("TLS 1.3 has the cipher suite of QUIC's first packets"))

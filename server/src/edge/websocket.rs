@@ -86,7 +86,10 @@ impl WebSockets {
         upgraded: Rc<Handoff<Upgraded>>,
         now_ms: u64,
     ) -> io::Result<Self> {
-        let epoll = watch(epoll::create(epoll::CreateFlags::CLOEXEC)?)?;
+        let epoll = watch(
+            epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            Interest::READABLE,
+        )?;
         Ok(Self {
             access,
             upgraded,
@@ -374,7 +377,7 @@ impl WebSockets {
     }
 }
 
-/// Lets the runtime wait for the epoll.
+/// Lets the runtime wait for a descriptor.
 ///
 /// The constructor's successor is `unsafe` because of types that may change their descriptor;
 /// `OwnedFd` keeps one open descriptor as long as it lives, so the old one does no harm here.
@@ -382,6 +385,6 @@ impl WebSockets {
     deprecated,
     reason = "sound for OwnedFd, and spares this file an unsafe block"
 )]
-fn watch(epoll: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(epoll, Interest::READABLE)
+pub fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(descriptor, interest)
 }

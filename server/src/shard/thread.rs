@@ -88,6 +88,7 @@ impl ShardLoop {
             #[cfg(feature = "sabotage-pass-sleep")]
             std::thread::sleep(Duration::from_millis(1));
             let report = self.core.pass(now, &mut self.ports);
+            self.ports.edge.flush();
             self.passes += 1;
             self.publish(now);
             if self.stopping {
@@ -108,6 +109,7 @@ impl ShardLoop {
         let now = self.now();
         self.take_inputs(now);
         self.core.pass(now, &mut self.ports);
+        self.ports.edge.flush();
         self.core
     }
 

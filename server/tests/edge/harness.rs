@@ -232,6 +232,7 @@ fn drive(
                 // The test may be over already.
                 let _ = send_event.send((shard, event));
             }
+            edge.flush();
         }
     });
 }

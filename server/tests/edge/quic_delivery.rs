@@ -1,5 +1,9 @@
 //! How batches reach a QUIC viewer: a datagram, a stream, or not now.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
 use skein_engine::ids::ConnectionId;
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
@@ -8,7 +12,7 @@ use skein_wire::error::Code;
 use skein_wire::ids::{ChatHandle, Counter, ShareNumber};
 use skein_wire::request::{Heartbeat, Request};
 
-use crate::harness::{TestEdge, filler, frame, viewer};
+use crate::harness::{TestEdge, filler, frame, free, viewer};
 use crate::quic_client::QuicClient;
 
 fn batch(len: usize, fill: u8) -> SharedBatch {
@@ -203,4 +207,59 @@ fn a_client_that_leaves_is_told_once() {
         edge.events.try_recv().is_err(),
         "nothing comes after the end"
     );
+}
+
+#[test]
+fn a_server_with_many_addresses_answers_from_the_one_that_was_asked() {
+    let mut addresses = free();
+    addresses.quic = Some(SocketAddr::from(([0, 0, 0, 0], 0)));
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let mut edge = TestEdge::start_in(dir, addresses, 1);
+    // Left alone the kernel would answer from 127.0.0.1, which this client would not believe.
+    let port = edge.quic().port();
+    edge.addresses.quic = Some(SocketAddr::from(([127, 0, 0, 2], port)));
+    let mut client = QuicClient::open(&edge);
+    let connection = greet(&edge, &mut client);
+    assert_eq!(offer(&edge, connection, 0, 1_000), Offer::Datagram);
+    assert_eq!(client.datagram(), filler(1_000, 0));
+}
+
+#[test]
+fn what_a_client_said_before_it_left_counts() {
+    let edge = TestEdge::start();
+    let mut client = QuicClient::open(&edge);
+    let connection = greet(&edge, &mut client);
+    let request = Request::Heartbeat(Heartbeat {
+        share: ShareNumber(1),
+        counter: Counter(2),
+    });
+    // The thread of the edge is held until all of it has come.
+    let (hold, held) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let bytes = frame(&request);
+    let leaving = std::thread::spawn(move || {
+        held.recv().unwrap();
+        client.write(&bytes);
+        client.send_stream(&bytes);
+        client.wait(async { tokio::time::sleep(Duration::from_millis(20)).await });
+        client.connection.close(0u32.into(), b"");
+        client.wait(client.endpoint.wait_idle());
+        release.send(()).unwrap();
+    });
+    edge.with(move |_| {
+        hold.send(()).unwrap();
+        released.recv().unwrap();
+    });
+    leaving.join().unwrap();
+    for _ in 0..2 {
+        let request = request.clone();
+        assert_eq!(
+            edge.event(),
+            Event::Frame {
+                connection,
+                request
+            }
+        );
+    }
+    assert_eq!(edge.event(), Event::Disconnected { connection });
 }

@@ -20,6 +20,7 @@ const FILE_LINES_MAX: usize = 800;
 const UNSAFE_FILES: &[&str] = &[
     "log/src/mapping.rs",
     "log/src/storage_disk.rs",
+    "server/src/edge/quic_sendmmsg.rs",
     "server/src/edge/steering.rs",
     "bench/floors/mapped_file.rs",
     "engine/tests/allocations.rs",

@@ -1,0 +1,249 @@
+//! What a client sends: its half of the control stream, streams of a few points, datagrams.
+//!
+//! Bytes are only taken while the pass has room for what they bring; the rest stays with QUIC,
+//! whose windows make the client wait.
+
+use quinn_proto::{Connection, ReadError, StreamId};
+use skein_wire::error::{Code, WireError};
+use skein_wire::limits::CLIENT_FRAME_BYTES_MAX;
+use skein_wire::splitter::{Splitter, split_first};
+
+/// Bytes of a stream that carries frames of its own: one largest frame and its length.
+const SIDE_STREAM_BYTES_MAX: usize = CLIENT_FRAME_BYTES_MAX + 8;
+
+/// On what a frame came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// The control stream: ordered, any frame.
+    Control,
+    /// A stream of its own or a datagram: points and heartbeats only.
+    Side,
+}
+
+/// Where frames go.
+pub trait FrameSink {
+    /// Whether the pass has had its share.
+    fn is_full(&self) -> bool;
+    /// That many bytes have come.
+    fn count(&mut self, bytes: usize);
+    /// One frame.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it: the connection is to be closed.
+    fn take(&mut self, frame: &[u8], lane: Lane) -> Result<(), WireError>;
+}
+
+/// Why reading ends.
+#[derive(Debug)]
+pub enum End {
+    /// The client is told.
+    Fault(WireError),
+    /// The client has said all it had to say.
+    Left,
+}
+
+impl From<WireError> for End {
+    fn from(error: WireError) -> Self {
+        Self::Fault(error)
+    }
+}
+
+/// A stream that carries frames of its own.
+#[derive(Debug)]
+struct SideStream {
+    stream: StreamId,
+    bytes: Vec<u8>,
+    readable: bool,
+}
+
+/// What a client sends.
+#[derive(Debug)]
+pub struct QuicInput {
+    control: Option<StreamId>,
+    control_readable: bool,
+    datagrams_readable: bool,
+    splitter: Splitter,
+    side: Vec<SideStream>,
+}
+
+impl QuicInput {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self {
+            control: None,
+            control_readable: false,
+            datagrams_readable: false,
+            splitter: Splitter::new(CLIENT_FRAME_BYTES_MAX),
+            side: Vec::new(),
+        }
+    }
+
+    /// The client has opened the control stream.
+    pub fn open_control(&mut self, stream: StreamId) {
+        self.control = Some(stream);
+        self.control_readable = true;
+    }
+
+    /// The client has opened another stream.
+    pub fn open_side(&mut self, stream: StreamId) {
+        self.side.push(SideStream {
+            stream,
+            bytes: Vec::new(),
+            readable: true,
+        });
+    }
+
+    /// Bytes have come on a stream.
+    pub fn set_readable(&mut self, stream: StreamId) {
+        if self.control == Some(stream) {
+            self.control_readable = true;
+        }
+        for side in &mut self.side {
+            side.readable |= side.stream == stream;
+        }
+    }
+
+    /// A datagram has come.
+    pub fn set_datagrams_readable(&mut self) {
+        self.datagrams_readable = true;
+    }
+
+    /// Whether something has come that was not taken.
+    pub fn is_left(&self) -> bool {
+        self.control_readable
+            || self.datagrams_readable
+            || self.side.iter().any(|side| side.readable)
+    }
+
+    /// Whether the control stream stands within a frame.
+    pub fn is_partial(&self) -> bool {
+        !self.splitter.is_empty()
+    }
+
+    /// Takes nothing more, and gives back what is held.
+    pub fn discard(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Takes what has come until the sink is full.
+    ///
+    /// # Errors
+    /// When there is nothing more to read, or something is wrong with it.
+    pub fn read(&mut self, link: &mut Connection, sink: &mut impl FrameSink) -> Result<(), End> {
+        self.read_datagrams(link, sink)?;
+        self.read_side(link, sink)?;
+        self.read_control(link, sink)
+    }
+
+    fn read_control(
+        &mut self,
+        link: &mut Connection,
+        sink: &mut impl FrameSink,
+    ) -> Result<(), End> {
+        let Some(stream) = self.control else {
+            return Ok(());
+        };
+        while self.control_readable && !sink.is_full() {
+            match read_chunk(link, stream) {
+                Chunk::Bytes(bytes) => {
+                    sink.count(bytes.len());
+                    self.splitter.push(&bytes);
+                    while let Some(frame) = self.splitter.next_frame()? {
+                        sink.take(&frame, Lane::Control)?;
+                    }
+                }
+                Chunk::None => self.control_readable = false,
+                Chunk::End if self.splitter.is_empty() => return Err(End::Left),
+                Chunk::End => {
+                    let error = WireError::new(Code::Malformed, "the stream ends within a frame");
+                    return Err(error.into());
+                }
+                Chunk::Reset => return Err(End::Left),
+            }
+        }
+        Ok(())
+    }
+
+    fn read_side(&mut self, link: &mut Connection, sink: &mut impl FrameSink) -> Result<(), End> {
+        let mut at = 0;
+        while let Some(side) = self.side.get_mut(at) {
+            if !side.readable || sink.is_full() {
+                at += 1;
+                continue;
+            }
+            match read_chunk(link, side.stream) {
+                Chunk::Bytes(bytes) => {
+                    if side.bytes.len() + bytes.len() > SIDE_STREAM_BYTES_MAX {
+                        return Err(WireError::of(Code::TooLarge).into());
+                    }
+                    side.bytes.extend_from_slice(&bytes);
+                }
+                Chunk::None => side.readable = false,
+                Chunk::End => {
+                    let side = self.side.swap_remove(at);
+                    take_side(&side.bytes, sink)?;
+                }
+                // A sender may give up a point.
+                Chunk::Reset => drop(self.side.swap_remove(at)),
+            }
+        }
+        if self.side.is_empty() {
+            self.side = Vec::new();
+        }
+        Ok(())
+    }
+
+    fn read_datagrams(
+        &mut self,
+        link: &mut Connection,
+        sink: &mut impl FrameSink,
+    ) -> Result<(), End> {
+        while self.datagrams_readable && !sink.is_full() {
+            match link.datagrams().recv() {
+                Some(datagram) => take_side(&datagram, sink)?,
+                None => self.datagrams_readable = false,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for QuicInput {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn take_side(bytes: &[u8], sink: &mut impl FrameSink) -> Result<(), WireError> {
+    sink.count(bytes.len());
+    let mut rest = bytes;
+    while let Some(frame) = split_first(&mut rest, CLIENT_FRAME_BYTES_MAX)? {
+        sink.take(frame, Lane::Side)?;
+    }
+    Ok(())
+}
+
+/// What a stream has.
+enum Chunk {
+    Bytes(bytes::Bytes),
+    None,
+    End,
+    Reset,
+}
+
+fn read_chunk(link: &mut Connection, stream: StreamId) -> Chunk {
+    let mut stream = link.recv_stream(stream);
+    // The stream is no more: whoever looked before has seen its end.
+    let Ok(mut chunks) = stream.read(true) else {
+        return Chunk::None;
+    };
+    let chunk = match chunks.next(CLIENT_FRAME_BYTES_MAX) {
+        Ok(Some(chunk)) => Chunk::Bytes(chunk.bytes),
+        Ok(None) => Chunk::End,
+        Err(ReadError::Blocked) => Chunk::None,
+        Err(ReadError::Reset(_)) => Chunk::Reset,
+    };
+    // What it changes for the client leaves with the next packet.
+    let _ = chunks.finalize();
+    chunk
+}
