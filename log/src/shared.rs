@@ -300,8 +300,8 @@ impl Shared {
     }
 
     /// Gives the file of a segment its proper name, and takes the names of those files away whose
-    /// records it takes away: what is left of them after a crash must not claim offsets. The
-    /// caller syncs the directory, which makes both durable at once.
+    /// records it takes away, once its own is durable: what is left of them after a crash must not
+    /// claim offsets. The caller syncs the directory.
     pub(crate) fn name_segment(&self, partition: &Partition, segment: &Segment) -> io::Result<()> {
         let Some(file) = segment.file.as_ref().filter(|file| !file.is_named()) else {
             return Ok(());
@@ -320,6 +320,10 @@ impl Shared {
         self.storage.rename(&file.name(), &name)?;
         self.note_directory_change();
         file.set_named(name);
+        if superseded.iter().any(|other| !is_gone(other)) {
+            // Else a crash could leave neither, and what the removed one had cut off would be back.
+            self.sync_directory()?;
+        }
         for other in superseded.iter().filter_map(|other| other.file.as_ref()) {
             if !other.is_gone() {
                 other.set_gone();
@@ -329,6 +333,10 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+fn is_gone(segment: &Segment) -> bool {
+    segment.file.as_ref().is_none_or(|file| file.is_gone())
 }
 
 /// Removes a file; that it is gone already is fine.

@@ -84,7 +84,11 @@ struct State {
     changes: Vec<Change>,
     calls: BTreeMap<Operation, u64>,
     failures: BTreeSet<(Operation, u64)>,
+    observer: Option<Observer>,
 }
+
+/// Sees the storage at every moment at which a crash could make a difference.
+type Observer = Arc<dyn Fn(&MemoryStorage) + Send + Sync>;
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,6 +175,7 @@ impl State {
             changes: Vec::new(),
             calls: BTreeMap::new(),
             failures: BTreeSet::new(),
+            observer: None,
         }
     }
 
@@ -336,6 +341,27 @@ impl MemoryStorage {
         state.failures.insert((operation, done + 1 + after));
     }
 
+    /// Calls `observer` before and after every call that syncs, writes or changes a name, on the
+    /// thread that makes it: a test crashes the storage at each of these moments.
+    pub fn observe(&self, observer: impl Fn(&MemoryStorage) + Send + Sync + 'static) {
+        self.state().observer = Some(Arc::new(observer));
+    }
+
+    fn moment(&self) {
+        let observer = self.state().observer.clone();
+        if let Some(observer) = observer {
+            observer(self);
+        }
+    }
+
+    /// A call with a moment before and after it.
+    fn observed<T>(&self, call: impl FnOnce() -> T) -> T {
+        self.moment();
+        let outcome = call();
+        self.moment();
+        outcome
+    }
+
     /// How often an operation was called.
     pub fn calls(&self, operation: Operation) -> u64 {
         self.state().calls.get(&operation).copied().unwrap_or(0)
@@ -395,6 +421,72 @@ impl MemoryStorage {
     }
 }
 
+impl MemoryStorage {
+    fn write_now(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        state.call(Operation::Write)?;
+        if bytes.len() as u64 > state.bytes_free() {
+            return Err(no_space());
+        }
+        let mut content = Content::zeroed(bytes.len())?;
+        content.live.copy_in(0, bytes);
+        if state.sync_mode == SyncMode::Honest {
+            content.write_pages(true, || true);
+            content.length_durable = true;
+        }
+        state.add(name, content);
+        Ok(())
+    }
+
+    fn create_now(&self, name: &str, bytes: usize, reserved_from: usize) -> io::Result<StoredFile> {
+        let mut state = self.state();
+        state.call(Operation::Create)?;
+        if state.names.contains_key(name) {
+            return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+        }
+        if bytes as u64 > state.bytes_free() {
+            return Err(no_space());
+        }
+        let content = Content::zeroed(bytes)?;
+        let memory = Arc::clone(&content.live);
+        let file = state.add(name, content);
+        Ok(self.stored(file, memory, reserved_from))
+    }
+
+    fn rename_now(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let file = state.names.remove(from).ok_or_else(not_found)?;
+        state.names.insert(to.to_owned(), file);
+        state.changes.push(Change::Rename {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            file,
+        });
+        Ok(())
+    }
+
+    fn remove_now(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.names.remove(name).ok_or_else(not_found)?;
+        state.changes.push(Change::Remove {
+            name: name.to_owned(),
+        });
+        Ok(())
+    }
+
+    fn sync_directory_now(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.call(Operation::SyncDirectory)?;
+        if state.sync_mode == SyncMode::Honest {
+            state.names_durable = state.names.clone();
+            state.changes.clear();
+            let named: BTreeSet<u64> = state.names.values().copied().collect();
+            state.files.retain(|file, _| named.contains(file));
+        }
+        Ok(())
+    }
+}
+
 impl Storage for MemoryStorage {
     fn lock(&self) -> Result<(), LockError> {
         let mut state = self.state();
@@ -435,34 +527,11 @@ impl Storage for MemoryStorage {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.state();
-        state.call(Operation::Write)?;
-        if bytes.len() as u64 > state.bytes_free() {
-            return Err(no_space());
-        }
-        let mut content = Content::zeroed(bytes.len())?;
-        content.live.copy_in(0, bytes);
-        if state.sync_mode == SyncMode::Honest {
-            content.write_pages(true, || true);
-            content.length_durable = true;
-        }
-        state.add(name, content);
-        Ok(())
+        self.observed(|| self.write_now(name, bytes))
     }
 
     fn create(&self, name: &str, bytes: usize, reserved_from: usize) -> io::Result<StoredFile> {
-        let mut state = self.state();
-        state.call(Operation::Create)?;
-        if state.names.contains_key(name) {
-            return Err(io::Error::from(io::ErrorKind::AlreadyExists));
-        }
-        if bytes as u64 > state.bytes_free() {
-            return Err(no_space());
-        }
-        let content = Content::zeroed(bytes)?;
-        let memory = Arc::clone(&content.live);
-        let file = state.add(name, content);
-        Ok(self.stored(file, memory, reserved_from))
+        self.observed(|| self.create_now(name, bytes, reserved_from))
     }
 
     fn open(&self, name: &str, bytes: usize, reserved_from: usize) -> io::Result<StoredFile> {
@@ -478,36 +547,15 @@ impl Storage for MemoryStorage {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut state = self.state();
-        let file = state.names.remove(from).ok_or_else(not_found)?;
-        state.names.insert(to.to_owned(), file);
-        state.changes.push(Change::Rename {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            file,
-        });
-        Ok(())
+        self.observed(|| self.rename_now(from, to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut state = self.state();
-        state.names.remove(name).ok_or_else(not_found)?;
-        state.changes.push(Change::Remove {
-            name: name.to_owned(),
-        });
-        Ok(())
+        self.observed(|| self.remove_now(name))
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        let mut state = self.state();
-        state.call(Operation::SyncDirectory)?;
-        if state.sync_mode == SyncMode::Honest {
-            state.names_durable = state.names.clone();
-            state.changes.clear();
-            let named: BTreeSet<u64> = state.names.values().copied().collect();
-            state.files.retain(|file, _| named.contains(file));
-        }
-        Ok(())
+        self.observed(|| self.sync_directory_now())
     }
 
     fn bytes_free(&self) -> io::Result<u64> {
@@ -531,8 +579,8 @@ struct MemoryFile {
     memory: Arc<Memory>,
 }
 
-impl FileHandle for MemoryFile {
-    fn sync(&self) -> io::Result<()> {
+impl MemoryFile {
+    fn sync_now(&self) -> io::Result<()> {
         let mut state = self.state.lock().expect("no panic while the state is held");
         let outcome = state.call(Operation::Sync);
         let honest = state.sync_mode == SyncMode::Honest;
@@ -544,6 +592,15 @@ impl FileHandle for MemoryFile {
             content.length_durable |= outcome.is_ok();
         }
         outcome
+    }
+}
+
+impl FileHandle for MemoryFile {
+    fn sync(&self) -> io::Result<()> {
+        let storage = MemoryStorage {
+            state: Arc::clone(&self.state),
+        };
+        storage.observed(|| self.sync_now())
     }
 
     fn write_back(&self, _range: Range<usize>) {}
