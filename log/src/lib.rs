@@ -48,6 +48,9 @@ mod meta;
 mod names;
 mod scan;
 
+// How far things have come, between threads.
+mod watermark;
+
 // Where the bytes live.
 mod mapping;
 mod storage;

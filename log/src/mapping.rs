@@ -22,9 +22,11 @@ use std::io;
 use std::ops::Range;
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
+
+use crate::watermark::Watermark;
 
 const WORD: usize = size_of::<u64>();
 
@@ -146,7 +148,7 @@ impl Memory {
 #[derive(Debug)]
 pub struct Mapping {
     memory: Arc<Memory>,
-    published: AtomicUsize,
+    published: Watermark,
     reserved_from: usize,
     writer_taken: AtomicBool,
 }
@@ -160,7 +162,7 @@ impl Mapping {
         );
         Mapping {
             memory,
-            published: AtomicUsize::new(0),
+            published: Watermark::new(0),
             reserved_from,
             writer_taken: AtomicBool::new(false),
         }
@@ -196,13 +198,13 @@ impl Mapping {
     /// Declares the bytes below `end` as final, before the mapping is shared.
     pub(crate) fn set_published(&mut self, end: usize) {
         assert!(end <= self.reserved_from, "batches end before the footer");
-        *self.published.get_mut() = end;
+        self.published = Watermark::new(end as u64);
     }
 
     /// Everything below is final.
     #[inline]
     pub(crate) fn published(&self) -> usize {
-        self.published.load(Ordering::Acquire)
+        self.published.reached() as usize
     }
 
     /// Published bytes. `None`: the range is not published (yet).
@@ -250,7 +252,7 @@ impl MapWriter {
     /// Asserts that bytes may be written there: behind what is published, before the footer.
     #[inline]
     pub(crate) fn check_room(&self, start: usize, bytes: usize) {
-        let published = self.mapping.published.load(Ordering::Relaxed);
+        let published = self.mapping.published.own() as usize;
         assert!(
             start >= published,
             "{start} is published already (up to {published})"
@@ -268,7 +270,7 @@ impl MapWriter {
     pub(crate) fn publish_batch(&mut self, start: usize, bytes: u32) {
         let end = start + bytes as usize;
         assert!(
-            start >= self.mapping.published.load(Ordering::Relaxed),
+            start >= self.mapping.published.own() as usize,
             "published already"
         );
         assert!(
@@ -279,17 +281,14 @@ impl MapWriter {
             .memory
             .half_word(start)
             .store(bytes.to_le(), Ordering::Release);
-        self.mapping.published.store(end, Ordering::Release);
+        self.mapping.published.publish(end as u64);
     }
 
     /// Publishes bytes that are no batch (the header page).
     pub(crate) fn publish(&mut self, end: usize) {
-        assert!(
-            end >= self.mapping.published.load(Ordering::Relaxed),
-            "only grows"
-        );
+        assert!(end >= self.mapping.published.own() as usize, "only grows");
         assert!(end <= self.mapping.reserved_from, "stays before the footer");
-        self.mapping.published.store(end, Ordering::Release);
+        self.mapping.published.publish(end as u64);
     }
 }
 

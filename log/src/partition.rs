@@ -13,6 +13,7 @@ use crate::limits::LOST_RANGES_MAX;
 use crate::meta::{Checkpoint, PartitionState};
 use crate::position::{Offset, PartitionId};
 use crate::segment::Segment;
+use crate::watermark::Watermark;
 
 /// What is known about the durability of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +38,8 @@ pub(crate) struct LostRange {
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub id: PartitionId,
-    appended: CachePadded<AtomicU64>,
-    durable: CachePadded<AtomicU64>,
+    appended: CachePadded<Watermark>,
+    durable: CachePadded<Watermark>,
     segments: Mutex<Vec<Arc<Segment>>>,
     /// Held while syncing: the janitor and `sync_now` never sync at the same time.
     pub flush: Mutex<()>,
@@ -87,8 +88,8 @@ impl Partition {
             .map_or(0, |checkpoint| checkpoint.begin);
         Partition {
             id: start.state.partition,
-            appended: CachePadded::new(AtomicU64::new(start.next_offset - 1)),
-            durable: CachePadded::new(AtomicU64::new(start.durable)),
+            appended: CachePadded::new(Watermark::new(start.next_offset - 1)),
+            durable: CachePadded::new(Watermark::new(start.durable)),
             segments: Mutex::new(start.segments),
             flush: Mutex::new(()),
             dropping: Mutex::new(()),
@@ -113,24 +114,24 @@ impl Partition {
     /// Offset of the last record that followers may read, with its bytes.
     #[inline]
     pub(crate) fn appended(&self) -> Offset {
-        self.appended.load(Ordering::Acquire)
+        self.appended.reached()
     }
 
     /// Makes everything up to `offset` readable. The bytes were published before.
     #[inline]
     pub(crate) fn publish_appended(&self, offset: Offset) {
-        self.appended.store(offset, Ordering::Release);
+        self.appended.publish(offset);
     }
 
     /// Offset up to which everything is durable or was reported lost.
     #[inline]
     pub(crate) fn durable(&self) -> Offset {
-        self.durable.load(Ordering::Acquire)
+        self.durable.reached()
     }
 
     /// Moves the durable mark. Only whoever holds `flush` calls it.
     pub(crate) fn publish_durable(&self, offset: Offset) {
-        self.durable.store(offset, Ordering::Release);
+        self.durable.publish(offset);
     }
 
     pub(crate) fn poisoned_from(&self) -> Option<Offset> {
