@@ -1,0 +1,7 @@
+//! Batches whose checksums are right and whose content is not.
+#![no_main]
+
+#[path = "../harness.rs"]
+mod harness;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| harness::batches(data));
