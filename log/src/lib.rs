@@ -82,6 +82,9 @@ mod janitor;
 mod retention;
 mod rewrite;
 
+mod look;
+mod tail;
+
 mod inspect;
 mod log;
 
@@ -91,12 +94,11 @@ pub use crate::error::{
     AppendError, CloseError, ConsumerError, InspectError, MetaError, OpenError, OptionsError,
     ReadError, RewriteError, SyncError, TruncateError,
 };
-pub use crate::inspect::{
-    DirectoryStat, FileBatch, Inspector, PartitionStat, SegmentStat, Tail, VerifyReport,
-};
+pub use crate::inspect::{DirectoryStat, Inspector, PartitionStat};
 pub use crate::janitor::{Janitor, JanitorThread, WorkReport};
 pub use crate::limits::{BATCH_RECORDS_MAX, FORMAT_VERSION, PAYLOAD_BYTES_MAX};
 pub use crate::log::{Log, LogStats};
+pub use crate::look::{FileBatch, SegmentStat, VerifyReport};
 pub use crate::options::{Options, WriterBackend};
 pub use crate::partition::Durability;
 pub use crate::position::{EpochStart, LogId, OFFSET_FIRST, Offset, PartitionId};
@@ -107,4 +109,5 @@ pub use crate::rewrite::{RewriteReport, Rewriter, Thinning};
 pub use crate::storage::{DirectoryEntry, FileHandle, LockError, Storage, StoredFile};
 pub use crate::storage_disk::DiskStorage;
 pub use crate::storage_memory::{MemoryStorage, Operation, SyncMode};
+pub use crate::tail::Tail;
 pub use crate::writer::Writer;

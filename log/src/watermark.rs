@@ -40,31 +40,31 @@ impl Watermark {
 
 /// `RUSTFLAGS="--cfg loom" cargo test -p skein-log --lib loom` tries every order in which the
 /// threads can run and every value that the memory model lets them read.
-#[cfg(all(test, loom))]
+#[cfg(loom)]
+#[cfg(test)]
 mod loom_tests {
-    use loom::cell::UnsafeCell;
     use loom::sync::{Arc, Mutex};
     use loom::thread;
 
-    use super::*;
+    use crate::watermark::{AtomicU64, Ordering, Watermark};
 
-    /// Bytes of a segment, published batch by batch: what a `Mapping` is.
+    /// Bytes of a segment, published batch by batch: what a `Mapping` is. The bytes have no order of
+    /// their own, so a reader sees the right ones only if the watermark says so.
     struct Segment {
         published: Watermark,
-        batches: [UnsafeCell<u64>; 2],
+        batches: [AtomicU64; 2],
     }
 
     impl Segment {
         fn new() -> Segment {
             Segment {
                 published: Watermark::new(0),
-                batches: [UnsafeCell::new(0), UnsafeCell::new(0)],
+                batches: [AtomicU64::new(0), AtomicU64::new(0)],
             }
         }
 
         fn write(&self, batch: usize, value: u64) {
-            // SAFETY: loom reports it if anybody else touches the cell at the same time.
-            self.batches[batch].with_mut(|cell| unsafe { *cell = value });
+            self.batches[batch].store(value, Ordering::Relaxed);
             self.published.publish(batch as u64 + 1);
         }
 
@@ -72,8 +72,7 @@ mod loom_tests {
             if self.published.reached() <= batch as u64 {
                 return None;
             }
-            // SAFETY: as above.
-            Some(self.batches[batch].with(|cell| unsafe { *cell }))
+            Some(self.batches[batch].load(Ordering::Relaxed))
         }
     }
 
