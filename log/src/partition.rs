@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::Thread;
 
 use crossbeam_utils::CachePadded;
 
@@ -56,6 +57,9 @@ pub(crate) struct Partition {
     pub sync_wanted: AtomicBool,
     pub degraded: AtomicBool,
     pub writer_alive: AtomicBool,
+    /// Somebody is in `waiters`.
+    waiting: AtomicBool,
+    waiters: Mutex<Vec<Thread>>,
     checkpoint_begin: AtomicU64,
     checkpoint_wanted: Mutex<Option<Checkpoint>>,
     floor: AtomicU64,
@@ -101,6 +105,8 @@ impl Partition {
             sync_wanted: AtomicBool::new(false),
             degraded: AtomicBool::new(false),
             writer_alive: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
+            waiters: Mutex::new(Vec::new()),
             checkpoint_begin: AtomicU64::new(checkpoint),
             checkpoint_wanted: Mutex::new(None),
             lost: Mutex::new(Vec::new()),
@@ -121,6 +127,32 @@ impl Partition {
     #[inline]
     pub(crate) fn publish_appended(&self, offset: Offset) {
         self.appended.publish(offset);
+    }
+
+    /// Has a thread woken by the next `wake_waiters`, once.
+    pub(crate) fn add_waiter(&self, thread: Thread) {
+        let mut waiters = self.waiters.lock().expect("waiters");
+        if waiters.iter().all(|other| other.id() != thread.id()) {
+            waiters.push(thread);
+        }
+        self.waiting.store(true, Ordering::SeqCst);
+    }
+
+    /// The thread waits no longer.
+    pub(crate) fn remove_waiter(&self, thread: &Thread) {
+        let mut waiters = self.waiters.lock().expect("waiters");
+        waiters.retain(|other| other.id() != thread.id());
+    }
+
+    /// Wakes those who wait for records. Costs a load while nobody does.
+    #[inline]
+    pub(crate) fn wake_waiters(&self) {
+        if self.waiting.load(Ordering::Relaxed) {
+            self.waiting.store(false, Ordering::SeqCst);
+            for thread in self.waiters.lock().expect("waiters").drain(..) {
+                thread.unpark();
+            }
+        }
     }
 
     /// Offset up to which everything is durable or was reported lost.

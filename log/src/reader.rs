@@ -4,10 +4,12 @@
 //! the next one takes the lock of the segment list for a few instructions.
 
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, BatchKind, decode_gap, sparse_end};
 use crate::error::ReadError;
-use crate::limits::{ALIGNMENT, SEGMENT_HEADER_BYTES};
+use crate::limits::{ALIGNMENT, SEGMENT_HEADER_BYTES, WAIT_RECHECK_MS};
 use crate::partition::{Durability, Partition};
 use crate::position::{EpochStart, OFFSET_FIRST, Offset, PartitionId};
 use crate::segment::{BatchPlace, Segment};
@@ -107,6 +109,45 @@ impl Reader {
     /// The offset of the next record to read.
     pub fn position(&self) -> Offset {
         self.next
+    }
+
+    /// Waits until there is something for `next_batch`, a batch or an error, at most for `timeout`;
+    /// whether there is. Woken by the writer. For threads that may wait: whoever has other things to
+    /// do asks `next_batch` and is woken by its own writer.
+    ///
+    /// ```
+    /// # use std::{thread, time::Duration};
+    /// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+    /// # let options = Options { partitions: 1, ..Options::default() };
+    /// # let (mut log, _) = Log::open(MemoryStorage::new(), options, 0, 1).unwrap();
+    /// # let mut writer = log.take_writer(PartitionId(0)).unwrap();
+    /// let reader = log.reader(PartitionId(0));
+    /// let follower = thread::spawn(move || reader.wait(Duration::from_secs(60)));
+    /// writer.append(0, &[Record::default()])?;
+    /// assert!(follower.join().unwrap());
+    /// # Ok::<(), skein_log::AppendError>(())
+    /// ```
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let (began, this) = (Instant::now(), thread::current());
+        while !self.has_more() {
+            self.partition.add_waiter(this.clone());
+            let left = timeout.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            // The writer may have come between the look and the list.
+            if !self.has_more() {
+                thread::park_timeout(left.min(Duration::from_millis(WAIT_RECHECK_MS)));
+            }
+        }
+        self.partition.remove_waiter(&this);
+        self.has_more()
+    }
+
+    fn has_more(&self) -> bool {
+        let appended = self.partition.appended();
+        let is_cut = self.next > appended + 1 && self.segment.is_some();
+        self.next <= appended || is_cut
     }
 
     /// The offset of the newest record.

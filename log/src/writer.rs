@@ -300,6 +300,7 @@ impl Writer {
         let end = self.next_offset + records.len() as u64;
         active.segment.advance(end, time);
         self.partition.publish_appended(end - 1);
+        self.partition.wake_waiters();
         if active.position >= active.wake_at {
             self.call_janitor();
         }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{append, options, payload};
-use skein_log::{Inspector, JanitorThread, Log, Options, PartitionId, ReadError};
+use skein_log::{Inspector, JanitorThread, Log, MemoryStorage, Options, PartitionId, ReadError};
 
 const P: PartitionId = PartitionId(0);
 const RECORDS: u64 = 60_000;
@@ -153,4 +153,33 @@ fn a_follower_that_retention_overtakes_gets_gaps_and_no_wrong_record() {
     assert_eq!(read + gaps, 4_000, "every offset is read or reported");
     assert_eq!(position, 4_001);
     assert!(log.stats().segments_dropped > 0);
+}
+
+#[test]
+fn who_waits_is_woken_by_records_and_by_a_truncation_and_not_by_silence() {
+    let (mut log, _) = Log::open(MemoryStorage::new(), options(1), 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    let mut reader = log.reader(P);
+    assert!(!reader.wait(Duration::from_millis(1)), "nothing is there");
+    // Far longer than the test may take: it ends only because somebody is woken.
+    let long = Duration::from_secs(3_600);
+    let follower = thread::spawn(move || {
+        let mut seen = 0;
+        while seen < 200 {
+            assert!(reader.wait(long));
+            while let Some(batch) = reader.next_batch().expect("valid") {
+                seen += batch.records().count();
+            }
+        }
+        reader
+    });
+    for stamp in 1..=200 {
+        append(&mut writer, 0, &[payload(stamp, 8)]);
+        if stamp % 10 == 0 {
+            thread::yield_now();
+        }
+    }
+    let reader = follower.join().expect("follower");
+    writer.truncate_after(0, 100).expect("truncate");
+    assert!(reader.wait(long), "there is something to say");
 }
