@@ -1,6 +1,7 @@
 //! Starts and stops the parts of the server.
 
 pub mod data_dir;
+pub mod entrance;
 pub mod ready;
 
 pub mod outcomes;

@@ -22,6 +22,8 @@ limits! {
         "a connection that takes nothing for so long is closed with a resume hint; a phone asleep for a minute survives";
     EVENTS_PER_POLL_MAX: usize = 4_096, "events",
         "taken from the sockets in one pass, so that a flood cannot delay the sends of that pass";
+    EPOLL_EVENTS_MAX: usize = 256, "events",
+        "taken from the kernel at a time";
     HELLOS_PER_POLL_MAX: usize = 16, "tokens",
         "verified in one pass at about 60 us each: a reconnecting flood costs a pass one millisecond";
     CONTROL_QUEUE_FRAMES_MAX: usize = 256, "frames",
@@ -41,8 +43,6 @@ limits! {
         "asked for as SO_RCVBUF: four largest frames";
     WEBSOCKET_UNSENT_BYTES: u32 = 4 * 1024, "bytes",
         "TCP_NOTSENT_LOWAT: writable means that fresh bytes leave soon";
-    WEBSOCKET_EPOLL_EVENTS_MAX: usize = 256, "events",
-        "taken from the kernel at a time";
     TCP_KEEP_ALIVE_IDLE_S: u64 = 60, "seconds",
         "silence after which the kernel asks a TCP peer whether it is there";
     TCP_KEEP_ALIVE_INTERVAL_S: u64 = 15, "seconds",
@@ -62,8 +62,8 @@ limits! {
         "of a request's header";
     HTTP_ANSWER_DEADLINE_MS: u64 = 30_000, "milliseconds",
         "from a request to the head of its answer";
-    HTTP_QUEUE_MAX: usize = 256, "requests",
-        "waiting for the HTTP service; beyond it the answer is busy";
+    ARRIVALS_MAX: usize = 256, "connections per shard",
+        "upgraded and not yet taken by their shard; beyond it the HTTP stage waits";
     TLS_HANDSHAKE_DEADLINE_MS: u64 = 5_000, "milliseconds",
         "for a TLS handshake over TCP";
     ACCEPT_BACKOFF_MS: u64 = 20, "milliseconds",

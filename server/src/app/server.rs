@@ -9,9 +9,10 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use skein_log::{JanitorThread, Log};
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::access::Access;
+use crate::app::entrance::{Entrance, Lobby};
 use crate::app::opened::Opened;
 use crate::app::outcomes::Outcomes;
 use crate::app::ready::Ready;
@@ -20,7 +21,6 @@ use crate::clock::Clock;
 use crate::config::settings::Config;
 use crate::control::stats::CONTROL_METRICS;
 use crate::control::thread::{ControlSignals, ControlThread};
-use crate::edge::bridge::{BridgedRequest, HttpBridge};
 use crate::edge::certificate::CertificateStore;
 use crate::edge::edge::EdgeConfig;
 use crate::edge::origins::Origins;
@@ -28,7 +28,7 @@ use crate::health::{Health, Phase};
 use crate::http::events::EventsState;
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
-use crate::http::{bridge, control as control_api, listener, public};
+use crate::http::{control as control_api, listener, public};
 use crate::machine::raise_descriptor_limit;
 use crate::shard::gateway::Gateway;
 use crate::shard::inbox::Inbound;
@@ -52,6 +52,7 @@ pub struct Server {
     janitor: JanitorThread,
     log: Log,
     control: ControlThread,
+    close_entrances: watch::Sender<bool>,
     stop_http: watch::Sender<bool>,
     runtime: Runtime,
     clock: Clock,
@@ -82,7 +83,7 @@ impl Server {
         let mut board = MetricsBoard::default();
         let metrics = board.per_shard(SHARD_METRICS, shards);
         let health = Arc::new(Health::default());
-        let entries = ShardEntries::new(shards, log.partitions());
+        let entries = ShardEntries::new(shards, log.partitions())?;
         let gateway = entries.gateway().clone();
 
         let state = Arc::new(control.state().clone());
@@ -92,17 +93,13 @@ impl Server {
         };
         let control =
             ControlThread::spawn(control, clock, Box::new(Outcomes(gateway.clone())), signals)?;
-        let (bridge, requests) = HttpBridge::channel();
         let edge = EdgeConfig {
             access: access.clone(),
             clock,
-            origins: Origins::new(config.access.origins.clone()),
-            http: bridge,
-            tls: None,
             quic: None,
             shards,
         }
-        .with_tls(tls, quic_keys);
+        .with_quic(&tls, quic_keys);
         let start = ShardsStart {
             config,
             cores: &cores,
@@ -116,8 +113,9 @@ impl Server {
         };
         let starting = Shards::start(start, entries, bound.shards)?;
         let janitor = start_janitor(&mut log, clock)?;
-        let shards = starting.wait()?;
+        let (shards, entrances) = starting.wait()?;
 
+        let (close_entrances, closed) = watch::channel(false);
         let (stop_http, stopped) = watch::channel(false);
         let api =
             |callers| ApiState::new(Arc::new(gateway.clone()), callers, clock, health.clone());
@@ -125,8 +123,13 @@ impl Server {
         let operators = api(callers);
         let events = EventsState::new(operators.clone(), control.feed(), stopped.clone());
         let services = HttpServices {
-            requests,
-            public: public::router(users),
+            entrances,
+            lobby: Lobby {
+                router: public::router(users),
+                origins: Origins::new(config.access.origins.clone()),
+                tls: tls.tcp,
+                closed,
+            },
             control_listener,
             control: control_api::router(operators, events, Arc::new(board)),
         };
@@ -155,6 +158,7 @@ impl Server {
             janitor,
             log,
             control,
+            close_entrances,
             stop_http,
             runtime,
             clock,
@@ -199,6 +203,7 @@ impl Server {
     /// durable is lost.
     pub fn stop(self) -> anyhow::Result<()> {
         self.health.set_phase(Phase::Stopping);
+        let _ = self.close_entrances.send(true);
         for inbox in self.gateway.inboxes() {
             inbox.send_blocking(Inbound::Stop {
                 retry_after_ms: RETRY_AFTER_STOP_MS,
@@ -220,8 +225,8 @@ impl Server {
 
 /// What answers HTTP beside the shards.
 struct HttpServices {
-    requests: mpsc::Receiver<BridgedRequest>,
-    public: axum::Router,
+    entrances: Vec<Entrance>,
+    lobby: Lobby,
     control_listener: TcpListener,
     control: axum::Router,
 }
@@ -236,8 +241,10 @@ impl HttpServices {
             .build()?;
         let inside = runtime.enter();
         let control_listener = tokio::net::TcpListener::from_std(self.control_listener)?;
+        for entrance in self.entrances {
+            entrance.open(&self.lobby)?;
+        }
         drop(inside);
-        runtime.spawn(bridge::serve(self.requests, self.public, stopped.clone()));
         let control = listener::serve(control_listener, self.control, stopped.clone());
         runtime.spawn(control);
         Ok(runtime)

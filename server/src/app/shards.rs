@@ -1,5 +1,6 @@
 //! The shards of one server: what each starts from, and their threads.
 
+use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -12,11 +13,15 @@ use skein_engine::time::Timestamp;
 use skein_log::{Log, Reader};
 use tokio::sync::oneshot;
 
+use crate::app::entrance::Entrance;
 use crate::clock::Clock;
 use crate::config::settings::Config;
 use crate::control::thread::ControlSender;
+use crate::edge::arrivals::Arrivals;
 use crate::edge::bind::ShardSockets;
-use crate::edge::edge::{Edge, EdgeConfig};
+use crate::edge::edge::{Edge, EdgeConfig, Sources};
+use crate::edge::http_listener::HttpCounters;
+use crate::edge::waker::ShardWaker;
 use crate::health::Health;
 use crate::http::metrics::MetricRow;
 use crate::shard::gateway::Gateway;
@@ -26,7 +31,6 @@ use crate::shard::peers::Peers;
 use crate::shard::recovery::{ShardParts, recover};
 use crate::shard::server_ports::ServerPorts;
 use crate::shard::thread::{self, ShardEntry, ShardLoop};
-use crate::shard::waker::ShardWaker;
 
 /// A shard's thread.
 type ShardHandle = JoinHandle<anyhow::Result<()>>;
@@ -40,15 +44,20 @@ pub struct ShardEntries {
 
 impl ShardEntries {
     /// Of so many shards.
-    pub fn new(shards: u16, partitions: u16) -> Self {
-        let wakers: Vec<ShardWaker> = (0..shards).map(|_| ShardWaker::default()).collect();
+    ///
+    /// # Errors
+    /// When the process has no descriptors left.
+    pub fn new(shards: u16, partitions: u16) -> io::Result<Self> {
+        let wakers: Vec<ShardWaker> = (0..shards)
+            .map(|_| ShardWaker::new())
+            .collect::<io::Result<_>>()?;
         let (senders, inboxes): (Vec<_>, Vec<_>) =
             wakers.iter().map(|waker| Inbox::new(waker.clone())).unzip();
-        Self {
+        Ok(Self {
             inboxes,
             wakers,
             gateway: Gateway::new(senders, partitions),
-        }
+        })
     }
 
     /// The way to all of them.
@@ -104,11 +113,19 @@ impl Shards {
         let peers = Peers::mesh(&entries.wakers);
         let entries = entries.inboxes.into_iter().zip(entries.wakers);
         let of_each = entries.zip(start.metrics).zip(peers).zip(sockets);
-        let (mut handles, mut waiting) = (Vec::new(), Vec::new());
+        let (mut handles, mut waiting, mut entrances) = (Vec::new(), Vec::new(), Vec::new());
         for (index, ((((inbox, waker), metrics), peers), sockets)) in of_each.enumerate() {
             let shard = ShardId(index as u16);
             let (serves, waits) = oneshot::channel();
             waiting.push(waits);
+            let (to_shard, arrivals) = Arrivals::channel(waker.clone());
+            let http = Arc::new(HttpCounters::default());
+            entrances.push(Entrance {
+                http: sockets.http,
+                https: sockets.https,
+                arrivals: to_shard,
+                counters: http.clone(),
+            });
             let of_shard = ShardStart {
                 parts: ShardParts {
                     config: ShardConfig {
@@ -125,7 +142,11 @@ impl Shards {
                 },
                 state: start.state.clone(),
                 edge: start.edge.clone(),
-                sockets,
+                sources: Sources {
+                    quic: sockets.quic,
+                    arrivals,
+                    http,
+                },
                 peers,
                 control: start.control.clone(),
                 entry: ShardEntry {
@@ -133,6 +154,7 @@ impl Shards {
                     waker,
                     metrics,
                     health: start.health.clone(),
+                    idle: start.config.shards.idle,
                 },
                 clock: start.clock,
                 serves,
@@ -145,6 +167,7 @@ impl Shards {
         Ok(Starting {
             shards: Self { handles },
             waiting,
+            entrances,
         })
     }
 
@@ -169,24 +192,25 @@ impl Shards {
 pub struct Starting {
     shards: Shards,
     waiting: Vec<oneshot::Receiver<()>>,
+    entrances: Vec<Entrance>,
 }
 
 impl Starting {
-    /// Waits until every shard serves.
+    /// Waits until every shard serves. Gives them and the way in for their WebSockets.
     ///
     /// # Errors
     /// What stopped one of them.
     ///
     /// # Panics
     /// As a shard panicked.
-    pub fn wait(mut self) -> anyhow::Result<Shards> {
+    pub fn wait(mut self) -> anyhow::Result<(Shards, Vec<Entrance>)> {
         for (index, serves) in self.waiting.into_iter().enumerate() {
             if serves.blocking_recv().is_err() {
                 join(self.shards.handles.swap_remove(index))?;
                 return Err(anyhow!("shard {index} ended before it served"));
             }
         }
-        Ok(self.shards)
+        Ok((self.shards, self.entrances))
     }
 }
 
@@ -202,7 +226,7 @@ struct ShardStart {
     parts: ShardParts,
     state: Arc<ControlState>,
     edge: EdgeConfig,
-    sockets: ShardSockets,
+    sources: Sources,
     peers: Peers,
     control: ControlSender,
     entry: ShardEntry,
@@ -210,12 +234,12 @@ struct ShardStart {
     serves: oneshot::Sender<()>,
 }
 
-async fn run_shard(shard: ShardId, start: ShardStart) -> anyhow::Result<()> {
+fn run_shard(shard: ShardId, start: ShardStart) -> anyhow::Result<()> {
     let ShardStart {
         parts,
         state,
         edge,
-        sockets,
+        sources,
         peers,
         control,
         entry,
@@ -232,10 +256,10 @@ async fn run_shard(shard: ShardId, start: ShardStart) -> anyhow::Result<()> {
         chats = report.chats,
         "recovered"
     );
-    let edge = Edge::new(&edge, shard.0, sockets)?;
+    let edge = Edge::new(&edge, shard.0, sources, &entry.waker)?;
     let ports = ServerPorts::new(shard, edge, peers, control);
     let _ = serves.send(());
-    let core = ShardLoop::new(core, ports, entry, clock).run().await;
+    let core = ShardLoop::new(core, ports, entry, clock).run();
     drop(core);
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 pub mod cores;
 pub mod error;
+pub mod idle;
 pub mod keys;
 pub mod settings;
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use skein_engine::limits::Limits;
 
 use crate::config::cores::CoreList;
+use crate::config::idle::Idle;
 
 /// Everything that `skein serve` can be told.
 ///
@@ -97,6 +98,8 @@ impl Default for Listen {
 pub struct Shards {
     /// Cores that run a shard each.
     pub cores: CoreList,
+    /// What a shard does while it has nothing to do: `sleep`, `spin` or `adaptive`.
+    pub idle: Idle,
     /// Partitions of the log; fixed when the data directory is made.
     pub partitions: u16,
 }
@@ -105,6 +108,7 @@ impl Default for Shards {
     fn default() -> Self {
         Self {
             cores: CoreList::Auto,
+            idle: Idle::Sleep,
             partitions: 64,
         }
     }

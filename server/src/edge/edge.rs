@@ -1,13 +1,10 @@
 //! The edge of one shard: all its sockets behind one type, on the shard's own thread.
 //!
-//! The shard asks [`Edge::ready`] whether something may have happened, takes it with
-//! [`Edge::poll_events`], and hands out frames and batches. Which transport a connection uses
-//! does not matter to it, except through what an offer answers.
+//! The shard sleeps in [`Edge::wait`], takes what has happened with [`Edge::poll_events`], hands
+//! out frames and batches, and ends its pass with [`Edge::flush`]. Which transport a connection
+//! uses does not matter to it, except through what an offer answers.
 
-use std::future::{pending, poll_fn};
-use std::os::fd::{AsFd, OwnedFd};
-use std::pin::pin;
-use std::rc::Rc;
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,29 +13,23 @@ use skein_engine::ids::{ConnectionId, ViewerId};
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
 use skein_wire::error::Code;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use crate::access::Access;
 use crate::clock::Clock;
-use crate::edge::bind::ShardSockets;
-use crate::edge::bridge::HttpBridge;
+use crate::edge::arrivals::Arrivals;
 use crate::edge::error::EdgeError;
 use crate::edge::event::Event;
-use crate::edge::handoff::Handoff;
-use crate::edge::http_listener::{self, HttpStage};
-use crate::edge::origins::Origins;
+use crate::edge::http_listener::HttpCounters;
+use crate::edge::poller::Poller;
 use crate::edge::quic::Quic;
 use crate::edge::quic_config::QuicConfig;
 use crate::edge::quic_keys::QuicKeys;
 use crate::edge::slots::{Transport, transport_of};
-use crate::edge::stats::{EdgeStats, TransportStats};
+use crate::edge::stats::EdgeStats;
 use crate::edge::tls::Tls;
-use crate::edge::websocket::{WebSockets, watch};
+use crate::edge::waker::ShardWaker;
+use crate::edge::websocket::WebSockets;
 use crate::edge::websocket_connection::Took;
-use crate::limits::HTTP_CONNECTIONS_MAX;
 
 /// What the edges of all shards share. Made once, cloned for each shard.
 #[derive(Clone, Debug)]
@@ -47,12 +38,6 @@ pub struct EdgeConfig {
     pub access: Arc<Access>,
     /// The server's clock.
     pub clock: Clock,
-    /// Pages from elsewhere that may open a WebSocket.
-    pub origins: Origins,
-    /// The way to the HTTP service.
-    pub http: HttpBridge,
-    /// TLS, needed where `https` or QUIC is served.
-    pub tls: Option<Tls>,
     /// QUIC, where it is served; made once, so that all shards know each other's tokens.
     pub quic: Option<QuicConfig>,
     /// How many shards there are.
@@ -60,110 +45,125 @@ pub struct EdgeConfig {
 }
 
 impl EdgeConfig {
-    /// Adds TLS and QUIC.
-    pub fn with_tls(mut self, tls: Tls, keys: QuicKeys) -> Self {
-        self.quic = Some(QuicConfig::new(&tls, keys));
-        self.tls = Some(tls);
+    /// Adds QUIC.
+    pub fn with_quic(mut self, tls: &Tls, keys: QuicKeys) -> Self {
+        self.quic = Some(QuicConfig::new(tls, keys));
         self
     }
 }
 
-/// QUIC and what its socket is watched with.
+/// From where the edge of one shard gets its clients.
 #[derive(Debug)]
-struct WatchedQuic {
-    quic: Quic,
-    socket: AsyncFd<OwnedFd>,
+pub struct Sources {
+    /// The shard's own UDP socket, where QUIC is served.
+    pub quic: Option<UdpSocket>,
+    /// WebSockets that the HTTP stage has upgraded.
+    pub arrivals: Arrivals,
+    /// What the HTTP stage counts for this shard.
+    pub http: Arc<HttpCounters>,
 }
 
 /// The edge of one shard.
 #[derive(Debug)]
 pub struct Edge {
     clock: Clock,
+    poller: Poller,
     websockets: WebSockets,
-    quic: Option<WatchedQuic>,
-    http: Rc<HttpStage>,
-    listeners: Vec<JoinHandle<()>>,
+    quic: Option<Quic>,
+    /// The UDP socket was full: the poller watches for room as well.
+    quic_awaits_room: bool,
+    http: Arc<HttpCounters>,
+    /// The kernel has more to tell than it did.
+    more: bool,
     turn: bool,
 }
 
 impl Edge {
-    /// Begins to accept on the sockets of shard number `shard`. Must be called inside the shard's
-    /// local runtime, whose tasks the edge uses.
+    /// The edge of shard number `shard`, which `waker` wakes.
     ///
     /// # Errors
     /// When the system refuses a socket, or TLS is missing for one that needs it.
-    pub fn new(config: &EdgeConfig, shard: u16, sockets: ShardSockets) -> Result<Self, EdgeError> {
-        let upgraded = Rc::new(Handoff::new(HTTP_CONNECTIONS_MAX));
-        let websockets = WebSockets::new(
-            Arc::clone(&config.access),
-            Rc::clone(&upgraded),
-            config.clock.now_ms(),
-        )?;
-        let http = HttpStage::new(config.http.clone(), config.origins.clone(), upgraded);
-        let mut edge = Self {
-            clock: config.clock,
-            websockets,
-            quic: None,
-            http: Rc::new(http),
-            listeners: Vec::new(),
-            turn: false,
+    pub fn new(
+        config: &EdgeConfig,
+        shard: u16,
+        sources: Sources,
+        waker: &ShardWaker,
+    ) -> Result<Self, EdgeError> {
+        let Sources {
+            quic,
+            arrivals,
+            http,
+        } = sources;
+        let poller = Poller::new(waker)?;
+        let access = || Arc::clone(&config.access);
+        let quic = match quic {
+            Some(socket) => {
+                let served = config.quic.as_ref().ok_or_else(no_certificate)?;
+                poller.add_quic(&socket)?;
+                let shards = config.shards;
+                Some(Quic::new(
+                    served,
+                    socket,
+                    shard,
+                    shards,
+                    access(),
+                    config.clock,
+                )?)
+            }
+            None => None,
         };
-        if let Some(listener) = sockets.http {
-            edge.listen(listener, None)?;
-        }
-        if let Some(listener) = sockets.https {
-            let tls = config.tls.as_ref().ok_or_else(no_certificate)?;
-            edge.listen(listener, Some(Arc::clone(&tls.tcp)))?;
-        }
-        if let Some(socket) = sockets.quic {
-            let quic = config.quic.as_ref().ok_or_else(no_certificate)?;
-            let access = Arc::clone(&config.access);
-            let quic = Quic::new(quic, socket, shard, config.shards, access, config.clock)?;
-            let socket = quic.as_fd().try_clone_to_owned()?;
-            let socket = watch(socket, Interest::READABLE | Interest::WRITABLE)?;
-            edge.quic = Some(WatchedQuic { quic, socket });
-        }
-        Ok(edge)
+        Ok(Self {
+            clock: config.clock,
+            poller,
+            websockets: WebSockets::new(access(), arrivals, config.clock.now_ms()),
+            quic,
+            quic_awaits_room: false,
+            http,
+            more: false,
+            turn: false,
+        })
+    }
+
+    /// Waits until [`Edge::poll_events`] may find something, at most `limit` (`None`: as long as
+    /// it takes), or until somebody wakes the shard.
+    pub fn wait(&mut self, limit: Option<Duration>) {
+        let limit = match self.has_input() {
+            true => Some(Duration::ZERO),
+            false => [limit, self.until_due()].into_iter().flatten().min(),
+        };
+        self.poller.wait(limit);
     }
 
     /// Takes what has happened since the last call, up to one share for each transport, which
     /// take turns in going first. Never waits.
     pub fn poll_events(&mut self, events: &mut Vec<Event>) {
         let now_ms = self.clock.now_ms();
+        self.more = self.poller.is_full();
         self.turn = !self.turn;
         if self.turn {
-            self.websockets.poll(now_ms, events);
+            self.websockets.poll(now_ms, &self.poller, events);
         }
-        if let Some(watched) = &mut self.quic {
-            watched.quic.poll(now_ms, events);
+        if let Some(quic) = &mut self.quic {
+            quic.poll(now_ms, events);
         }
         if !self.turn {
-            self.websockets.poll(now_ms, events);
+            self.websockets.poll(now_ms, &self.poller, events);
         }
+        self.poller.clear();
     }
 
     /// Ends a pass: what the transports have gathered leaves.
     pub fn flush(&mut self) {
-        if let Some(watched) = &mut self.quic {
-            watched.quic.flush();
-        }
-    }
-
-    /// Waits until [`Edge::poll_events`] may find something. A dropped wait loses nothing.
-    ///
-    /// The shard's other tasks, handshakes of TLS among them, run meanwhile, at least once even when there
-    /// is something at once: a flood on one transport does not starve the other.
-    pub async fn ready(&mut self) {
-        let mut waited = false;
-        let mut something = pin!(self.something());
-        poll_fn(|cx| {
-            let polled = something.as_mut().poll(cx);
-            waited |= polled.is_pending();
-            polled
-        })
-        .await;
-        if !waited {
-            tokio::task::yield_now().await;
+        let Some(quic) = &mut self.quic else {
+            return;
+        };
+        quic.flush();
+        let awaits_room = quic.wants_writable();
+        if awaits_room != self.quic_awaits_room {
+            self.quic_awaits_room = awaits_room;
+            if let Err(error) = self.poller.watch_quic(&*quic, awaits_room) {
+                tracing::error!(%error, "the UDP socket cannot be watched");
+            }
         }
     }
 
@@ -203,11 +203,8 @@ impl Edge {
     /// Accepts nothing more and says goodbye to everybody. Each is told another moment to come
     /// back, between `retry_after_ms` and twice that, so that they do not all come at once.
     pub fn shutdown(&mut self, retry_after_ms: u32) {
-        for listener in self.listeners.drain(..) {
-            listener.abort();
-        }
         let mut ids = self.websockets.ids();
-        if let Some(WatchedQuic { quic, .. }) = &mut self.quic {
+        if let Some(quic) = &mut self.quic {
             quic.stop_accepting();
             ids.extend(quic.ids());
         }
@@ -219,75 +216,69 @@ impl Edge {
     }
 
     /// After [`Edge::shutdown`]: waits, at most `deadline`, until the goodbyes have left.
-    pub async fn drain(&mut self, deadline: Duration) {
-        let drained = tokio::time::timeout(deadline, async {
-            let mut events = Vec::new();
+    pub fn drain(&mut self, deadline: Duration) {
+        let end = Instant::now() + deadline;
+        let mut events = Vec::new();
+        loop {
             self.flush();
-            while self.connections() > 0 || !self.is_idle() {
-                self.ready().await;
-                self.poll_events(&mut events);
-                events.clear();
-                self.flush();
+            let is_idle = self.quic.as_ref().is_none_or(Quic::is_idle);
+            let left = end.saturating_duration_since(Instant::now());
+            if self.connections() == 0 && is_idle {
+                return;
             }
-        });
-        if drained.await.is_err() {
-            tracing::info!(
-                left = self.connections(),
-                "some clients did not hear the goodbye"
-            );
+            if left.is_zero() {
+                break;
+            }
+            self.wait(Some(left));
+            self.poll_events(&mut events);
+            events.clear();
         }
+        tracing::info!(
+            left = self.connections(),
+            "some clients did not hear the goodbye"
+        );
     }
 
     /// Connections in whatever state.
     pub fn connections(&self) -> usize {
-        let quic = self.quic.as_ref().map_or(0, |watched| watched.quic.count());
-        self.websockets.count() + quic
+        self.websockets.count() + self.quic.as_ref().map_or(0, Quic::count)
     }
 
     /// Counters.
     pub fn stats(&self) -> EdgeStats {
         let mut stats = EdgeStats {
             websocket: self.websockets.stats(),
-            quic: self.quic.as_ref().map(stats_of).unwrap_or_default(),
+            quic: self.quic.as_ref().map(Quic::stats).unwrap_or_default(),
             ..EdgeStats::default()
         };
-        self.http.add_stats(&mut stats);
+        self.http.add_to(&mut stats);
         stats
     }
 
-    async fn something(&self) {
-        tokio::select! {
-            () = self.websockets.ready() => {}
-            () = ready_quic(self.quic.as_ref()) => {}
-            () = sleep_until(self.clock, self.websockets.next_deadline_ms()) => {}
-        }
-    }
-
-    /// Whether the last packets of closed connections have left.
-    fn is_idle(&self) -> bool {
-        let quic = self.quic.as_ref();
-        quic.is_none_or(|watched| watched.quic.is_idle())
-    }
-
-    fn listen(
-        &mut self,
-        listener: std::net::TcpListener,
-        tls: Option<Arc<rustls::ServerConfig>>,
-    ) -> Result<(), EdgeError> {
-        let listener = TcpListener::from_std(listener)?;
-        let task = http_listener::listen(Rc::clone(&self.http), listener, tls);
-        self.listeners.push(task);
-        Ok(())
+    /// Whether [`Edge::poll_events`] would find something at once.
+    pub fn has_input(&self) -> bool {
+        self.more
+            || !self.poller.is_empty()
+            || self.websockets.has_input()
+            || self.quic.as_ref().is_some_and(Quic::has_more)
     }
 
     fn transport(&mut self, connection: ConnectionId) -> Option<Lane<'_>> {
         match transport_of(connection) {
             Transport::WebSocket => Some(Lane::WebSocket(&mut self.websockets)),
-            Transport::Quic => {
-                let watched = self.quic.as_mut()?;
-                Some(Lane::Quic(&mut watched.quic))
-            }
+            Transport::Quic => self.quic.as_mut().map(Lane::Quic),
         }
+    }
+
+    /// How long until a transport has something to do by itself.
+    pub fn until_due(&self) -> Option<Duration> {
+        let websockets = self.websockets.next_deadline_ms().map(|at_ms| {
+            let wait_ms = at_ms.saturating_sub(self.clock.now_ms());
+            Duration::from_millis(wait_ms)
+        });
+        let quic = self.quic.as_ref().and_then(Quic::next_due);
+        let quic = quic.map(|at| at.saturating_duration_since(Instant::now()));
+        [websockets, quic].into_iter().flatten().min()
     }
 }
 
@@ -317,49 +308,6 @@ impl Sink for Edge {
 enum Lane<'a> {
     WebSocket(&'a mut WebSockets),
     Quic(&'a mut Quic),
-}
-
-fn stats_of(watched: &WatchedQuic) -> TransportStats {
-    watched.quic.stats()
-}
-
-async fn ready_quic(watched: Option<&WatchedQuic>) {
-    let Some(WatchedQuic { quic, socket }) = watched else {
-        return pending().await;
-    };
-    if quic.has_more() {
-        return;
-    }
-    tokio::select! {
-        () = await_socket(socket, Interest::READABLE) => {}
-        () = await_socket(socket, Interest::WRITABLE), if quic.wants_writable() => {}
-        () = sleep_till(quic.next_due()) => {}
-    }
-}
-
-async fn await_socket(socket: &AsyncFd<OwnedFd>, interest: Interest) {
-    match socket.ready(interest).await {
-        // Cleared before the packets are taken: what comes in between is an edge again.
-        Ok(mut guard) => guard.clear_ready(),
-        Err(error) => tracing::error!(%error, "the runtime is gone"),
-    }
-}
-
-async fn sleep_till(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => pending().await,
-    }
-}
-
-async fn sleep_until(clock: Clock, at_ms: Option<u64>) {
-    match at_ms {
-        Some(at_ms) => {
-            let wait_ms = at_ms.saturating_sub(clock.now_ms());
-            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-        }
-        None => pending().await,
-    }
 }
 
 /// Spreads clients over the time from 0 to `width_ms`, evenly and without a random number each.

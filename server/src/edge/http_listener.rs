@@ -1,138 +1,161 @@
-//! Accepts TCP on a shard and speaks HTTP/1 until a request asks for a WebSocket.
+//! Accepts TCP for a shard and speaks HTTP/1 until a request asks for a WebSocket.
 //!
+//! Runs on the HTTP runtime: neither a TLS handshake nor a slow request costs a shard anything.
 //! A WebSocket's socket is taken back from the HTTP library as it is, a bare descriptor and
-//! perhaps a TLS state, and stays on this shard. Any other request goes over the bridge to the
-//! HTTP service, which may be slow without slowing the shard.
+//! perhaps a TLS state, and goes to the shard whose listener took it. Any other request is for
+//! the router.
 
-use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded as HyperUpgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use skein_wire::error::Code;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::edge::bridge::{BridgeBody, HttpBridge, PeerAddress};
-use crate::edge::handoff::Handoff;
+use crate::edge::arrivals::{ArrivalsSender, Upgraded};
 use crate::edge::origins::Origins;
 use crate::edge::stats::EdgeStats;
 use crate::edge::upgrade::{self, WEBSOCKET_PATH};
-use crate::edge::websocket::Upgraded;
 use crate::limits::{
     ACCEPT_BACKOFF_MS, HTTP_ANSWER_DEADLINE_MS, HTTP_CONNECTIONS_MAX, HTTP_HEADER_BYTES_MAX,
     HTTP_HEADER_DEADLINE_MS, TLS_HANDSHAKE_DEADLINE_MS,
 };
 
+/// The address a request came from, as an extension of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
+/// What the HTTP stage of one shard has done since it started.
+#[derive(Debug, Default)]
+pub struct HttpCounters {
+    requests: AtomicU64,
+    shed: AtomicU64,
+    tls_failed: AtomicU64,
+}
+
+impl HttpCounters {
+    /// Adds them to the shard's.
+    pub fn add_to(&self, stats: &mut EdgeStats) {
+        stats.http_requests = self.requests.load(Ordering::Relaxed);
+        stats.http_shed = self.shed.load(Ordering::Relaxed);
+        stats.tls_failed = self.tls_failed.load(Ordering::Relaxed);
+    }
+
+    fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// What all listeners of a shard share.
 #[derive(Debug)]
 pub struct HttpStage {
-    bridge: HttpBridge,
+    router: Router,
     origins: Origins,
-    upgraded: Rc<Handoff<Upgraded>>,
+    arrivals: ArrivalsSender,
+    counters: Arc<HttpCounters>,
     /// Connections in this stage now.
-    open: Cell<usize>,
+    open: AtomicUsize,
     /// Given up for a moment when the process has no descriptors left, so that a connection can
     /// be taken from the kernel and closed, instead of being reported for ever.
-    spare: RefCell<Option<File>>,
-    requests: Cell<u64>,
-    shed: Cell<u64>,
-    tls_failed: Cell<u64>,
+    spare: Mutex<Option<File>>,
 }
 
 impl HttpStage {
-    /// A stage without listeners.
-    pub fn new(bridge: HttpBridge, origins: Origins, upgraded: Rc<Handoff<Upgraded>>) -> Self {
-        Self {
-            bridge,
+    /// A stage without listeners: `router` answers what asks for no WebSocket, `arrivals` leads
+    /// to the shard.
+    pub fn new(
+        router: Router,
+        origins: Origins,
+        arrivals: ArrivalsSender,
+        counters: Arc<HttpCounters>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            router,
             origins,
-            upgraded,
-            open: Cell::new(0),
-            spare: RefCell::new(spare()),
-            requests: Cell::new(0),
-            shed: Cell::new(0),
-            tls_failed: Cell::new(0),
-        }
-    }
-
-    /// Adds its counters.
-    pub fn add_stats(&self, stats: &mut EdgeStats) {
-        stats.http_requests = self.requests.get();
-        stats.http_shed = self.shed.get();
-        stats.tls_failed = self.tls_failed.get();
-    }
-
-    fn count(counter: &Cell<u64>) {
-        counter.set(counter.get() + 1);
+            arrivals,
+            counters,
+            open: AtomicUsize::new(0),
+            spare: Mutex::new(spare()),
+        })
     }
 
     /// Takes one connection from the kernel without a descriptor to spare, and closes it.
     async fn shed(&self, listener: &TcpListener) {
-        self.spare.borrow_mut().take();
+        self.set_spare(None);
         let shed = timeout(Duration::from_millis(ACCEPT_BACKOFF_MS), listener.accept()).await;
         if let Ok(Ok(accepted)) = shed {
             drop(accepted);
-            Self::count(&self.shed);
+            HttpCounters::count(&self.counters.shed);
         }
-        *self.spare.borrow_mut() = spare();
+        self.set_spare(spare());
         tokio::time::sleep(Duration::from_millis(ACCEPT_BACKOFF_MS)).await;
     }
+
+    fn set_spare(&self, file: Option<File>) {
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = file;
+    }
 }
 
-/// Accepts connections until the returned task is aborted. With `tls` they begin with a handshake.
-pub fn listen(
-    stage: Rc<HttpStage>,
+/// Accepts connections until `stop` is true or its sender is gone. With `tls` they begin with a
+/// handshake.
+pub async fn listen(
+    stage: Arc<HttpStage>,
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
-) -> JoinHandle<()> {
+    mut stop: watch::Receiver<bool>,
+) {
     let tls = tls.map(TlsAcceptor::from);
-    spawn_local(async move {
-        loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => take(&stage, stream, peer, tls.clone()),
-                Err(error) if is_exhausted(&error) => {
-                    tracing::warn!(%error, "no descriptor left; connections are turned away");
-                    stage.shed(&listener).await;
-                }
-                // The peer was gone before we came.
-                Err(error) => tracing::debug!(%error, "a connection was not accepted"),
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // An error means that the sender is gone, which is a stop as well.
+            _ = stop.wait_for(|stopped| *stopped) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => take(&stage, stream, peer, tls.clone()),
+            Err(error) if is_exhausted(&error) => {
+                tracing::warn!(%error, "no descriptor left; connections are turned away");
+                stage.shed(&listener).await;
             }
+            // The peer was gone before we came.
+            Err(error) => tracing::debug!(%error, "a connection was not accepted"),
         }
-    })
+    }
 }
 
-fn take(stage: &Rc<HttpStage>, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
-    if stage.open.get() >= HTTP_CONNECTIONS_MAX {
-        HttpStage::count(&stage.shed);
+fn take(stage: &Arc<HttpStage>, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+    let Some(place) = Place::take(stage) else {
+        HttpCounters::count(&stage.counters.shed);
         return;
-    }
-    let place = Place::take(stage);
-    spawn_local(async move {
+    };
+    tokio::spawn(async move {
         match tls {
             None => serve(place, stream, peer).await,
             Some(tls) => {
                 let deadline = Duration::from_millis(TLS_HANDSHAKE_DEADLINE_MS);
                 match timeout(deadline, tls.accept(stream)).await {
                     Ok(Ok(stream)) => serve(place, stream, peer).await,
-                    _ => HttpStage::count(&place.0.tls_failed),
+                    _ => HttpCounters::count(&place.0.counters.tls_failed),
                 }
             }
         }
@@ -140,18 +163,20 @@ fn take(stage: &Rc<HttpStage>, stream: TcpStream, peer: SocketAddr, tls: Option<
 }
 
 /// One connection's place in the stage, given back when it is dropped.
-struct Place(Rc<HttpStage>);
+struct Place(Arc<HttpStage>);
 
 impl Place {
-    fn take(stage: &Rc<HttpStage>) -> Self {
-        stage.open.set(stage.open.get() + 1);
-        Self(Rc::clone(stage))
+    fn take(stage: &Arc<HttpStage>) -> Option<Self> {
+        // Counted first: two that come at once do not both get the last place.
+        let place = Self(Arc::clone(stage));
+        let before = stage.open.fetch_add(1, Ordering::Relaxed);
+        (before < HTTP_CONNECTIONS_MAX).then_some(place)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -185,9 +210,9 @@ async fn serve<S: Stream>(place: Place, stream: S, peer: SocketAddr)
 where
     TokioIo<S>: Read + Write,
 {
-    let place = Rc::new(place);
+    let place = Arc::new(place);
     let service = service_fn(|request| {
-        let place = Rc::clone(&place);
+        let place = Arc::clone(&place);
         async move { Ok::<_, Infallible>(handle::<S>(place, request, peer).await) }
     });
     let connection = http1::Builder::new()
@@ -202,31 +227,28 @@ where
 }
 
 async fn handle<S: Stream>(
-    place: Rc<Place>,
+    place: Arc<Place>,
     mut request: Request<Incoming>,
     peer: SocketAddr,
-) -> Response<BridgeBody> {
-    let stage = Rc::clone(&place.0);
+) -> Response<Body> {
+    let stage = Arc::clone(&place.0);
     if request.uri().path() != WEBSOCKET_PATH {
-        HttpStage::count(&stage.requests);
+        HttpCounters::count(&stage.counters.requests);
         request.extensions_mut().insert(PeerAddress(peer));
-        return forward(&stage, request).await;
+        return answer(&stage, request).await;
     }
     match upgrade::judge(&request, &stage.origins) {
         Ok(response) => {
-            spawn_local(async move {
+            tokio::spawn(async move {
                 let upgraded = hyper::upgrade::on(request).await;
                 // The place is kept until the socket is out of the HTTP library's hands.
                 drop(place);
                 match upgraded.map(take_back::<S>) {
-                    Ok(Ok(upgraded)) => {
-                        stage.upgraded.room().await;
-                        stage.upgraded.put(upgraded);
-                    }
+                    Ok(Ok(upgraded)) => stage.arrivals.send(upgraded).await,
                     _ => tracing::debug!("a WebSocket was gone before it was open"),
                 }
             });
-            response.map(|()| body(Bytes::new()))
+            response.map(|()| Body::empty())
         }
         Err(no) => refusal(no.status, Code::Transport, no.text),
     }
@@ -239,23 +261,13 @@ fn take_back<S: Stream>(upgraded: HyperUpgraded) -> io::Result<Upgraded> {
     parts.io.into_inner().take_back(parts.read_buf)
 }
 
-async fn forward(stage: &HttpStage, request: Request<Incoming>) -> Response<BridgeBody> {
-    let (reply, answer) = oneshot::channel();
-    if stage.bridge.tx.try_send((request, reply)).is_err() {
-        return refusal(
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Busy,
-            Code::Busy.text(),
-        );
-    }
+async fn answer(stage: &HttpStage, request: Request<Incoming>) -> Response<Body> {
+    let service = TowerToHyperService::new(stage.router.clone());
+    let call = hyper::service::Service::call(&service, request.map(Body::new));
     let deadline = Duration::from_millis(HTTP_ANSWER_DEADLINE_MS);
-    match timeout(deadline, answer).await {
+    match timeout(deadline, call).await {
+        // A router has an answer for everything; its error type has no values.
         Ok(Ok(response)) => response,
-        Ok(Err(_)) => refusal(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            Code::Internal,
-            Code::Internal.text(),
-        ),
         Err(_) => refusal(
             StatusCode::GATEWAY_TIMEOUT,
             Code::Busy,
@@ -265,9 +277,9 @@ async fn forward(stage: &HttpStage, request: Request<Incoming>) -> Response<Brid
 }
 
 /// An error in the form of the HTTP service's own.
-fn refusal(status: StatusCode, code: Code, text: &str) -> Response<BridgeBody> {
+fn refusal(status: StatusCode, code: Code, text: &str) -> Response<Body> {
     let json = serde_json::json!({ "code": code.name(), "text": text });
-    let mut response = Response::new(body(json.to_string().into()));
+    let mut response = Response::new(Body::from(json.to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(
@@ -278,12 +290,6 @@ fn refusal(status: StatusCode, code: Code, text: &str) -> Response<BridgeBody> {
         headers.insert(RETRY_AFTER, http::HeaderValue::from_static("1"));
     }
     response
-}
-
-fn body(bytes: Bytes) -> BridgeBody {
-    Full::new(bytes)
-        .map_err(|never| match never {})
-        .boxed_unsync()
 }
 
 fn spare() -> Option<File> {

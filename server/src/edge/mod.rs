@@ -1,15 +1,21 @@
-//! The edge of a shard: QUIC, WebSocket and the HTTP that leads to it, on the shard's own thread.
+//! The edge of a shard: QUIC and WebSocket on the shard's own thread, and the HTTP that leads to
+//! a WebSocket, on a runtime beside the shards.
 //!
-//! From the ground up: numbers and deadlines of connections; WebSocket as a bare socket behind
-//! one epoll; HTTP/1 up to the upgrade; QUIC; and [`edge::Edge`], which the shard sees.
+//! From the ground up: numbers and deadlines of connections; the one place where a shard waits;
+//! WebSocket as a bare socket; HTTP/1 up to the upgrade; QUIC; and [`edge::Edge`], which the
+//! shard sees.
 
 pub mod error;
 pub mod event;
 pub mod stats;
 
 pub mod deadlines;
-pub mod handoff;
 pub mod slots;
+
+pub mod waker;
+
+pub mod arrivals;
+pub mod poller;
 
 pub mod bad_input;
 pub mod greeting;
@@ -21,7 +27,6 @@ pub mod websocket_connection;
 
 pub mod websocket;
 
-pub mod bridge;
 pub mod origins;
 pub mod upgrade;
 

@@ -1,139 +1,84 @@
-//! All WebSockets of a shard: bare sockets behind one edge-triggered epoll.
+//! All WebSockets of a shard: bare sockets, watched for edges by the shard's poller.
 //!
-//! The runtime sees one descriptor, the epoll's own, whatever the number of viewers. A socket is
-//! registered once, for both directions, and never touched again; the kernel's events only say
-//! whom to give a turn. Turns are taken in line, one share of bytes each, so that nobody who
-//! talks a lot keeps the others waiting.
+//! The kernel's events only say whom to give a turn. Turns are taken in line, one share of bytes
+//! each, so that nobody who talks a lot keeps the others waiting.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::io;
-use std::net::TcpStream;
-use std::os::fd::OwnedFd;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::event::epoll;
-use rustix::time::Timespec;
-use rustls::ServerConnection;
 use skein_engine::ids::{ConnectionId, ViewerId};
 use skein_wire::error::Code;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use crate::access::Access;
+use crate::edge::arrivals::{Arrivals, Upgraded};
 use crate::edge::deadlines::Deadlines;
 use crate::edge::event::Event;
-use crate::edge::handoff::Handoff;
+use crate::edge::poller::{Poller, Ready, SocketReady};
 use crate::edge::slots::{Slots, Transport};
 use crate::edge::stats::TransportStats;
 use crate::edge::websocket_connection::{Fate, Took, Turn, WebSocketConnection};
 use crate::edge::websocket_socket::Socket;
 use crate::limits::{
-    CONNECTIONS_PER_SHARD_MAX, EVENTS_PER_POLL_MAX, HELLOS_PER_POLL_MAX,
-    WEBSOCKET_EPOLL_EVENTS_MAX, WEBSOCKET_READ_BYTES_MAX,
+    CONNECTIONS_PER_SHARD_MAX, EVENTS_PER_POLL_MAX, HELLOS_PER_POLL_MAX, WEBSOCKET_READ_BYTES_MAX,
 };
-
-/// A socket that the HTTP library has upgraded and given back.
-#[derive(Debug)]
-pub struct Upgraded {
-    /// The socket.
-    pub stream: TcpStream,
-    /// Its TLS state, unless plain.
-    pub tls: Option<Box<ServerConnection>>,
-    /// What came right behind the request.
-    pub early: Bytes,
-}
-
-/// A buffer for the kernel's events.
-struct KernelEvents(Vec<epoll::Event>);
-
-impl std::fmt::Debug for KernelEvents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("KernelEvents(..)")
-    }
-}
 
 /// All WebSockets of a shard.
 #[derive(Debug)]
 pub struct WebSockets {
     access: Arc<Access>,
-    upgraded: Rc<Handoff<Upgraded>>,
-    epoll: AsyncFd<OwnedFd>,
-    /// The kernel may have events that we have not taken.
-    more: Cell<bool>,
+    arrivals: Arrivals,
     connections: Slots<WebSocketConnection>,
     /// Those that may have something to read.
     line: VecDeque<ConnectionId>,
     deadlines: Deadlines,
     /// What happened outside of [`WebSockets::poll`].
     outbox: Vec<Event>,
-    /// Kept for their memory.
-    kernel_events: KernelEvents,
+    /// Kept for its memory.
     scratch: Box<[u8]>,
     stats: TransportStats,
     now_ms: u64,
 }
 
 impl WebSockets {
-    /// An empty set. Must be made inside the shard's runtime.
-    ///
-    /// # Errors
-    /// When the process has no descriptor left.
-    pub fn new(
-        access: Arc<Access>,
-        upgraded: Rc<Handoff<Upgraded>>,
-        now_ms: u64,
-    ) -> io::Result<Self> {
-        let epoll = watch(
-            epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            Interest::READABLE,
-        )?;
-        Ok(Self {
+    /// An empty set that takes what arrives.
+    pub fn new(access: Arc<Access>, arrivals: Arrivals, now_ms: u64) -> Self {
+        Self {
             access,
-            upgraded,
-            epoll,
-            more: Cell::new(false),
+            arrivals,
             connections: Slots::new(Transport::WebSocket),
             line: VecDeque::new(),
             deadlines: Deadlines::new(now_ms),
             outbox: Vec::new(),
-            kernel_events: KernelEvents(Vec::with_capacity(WEBSOCKET_EPOLL_EVENTS_MAX)),
             scratch: vec![0; WEBSOCKET_READ_BYTES_MAX].into(),
             stats: TransportStats::default(),
             now_ms,
-        })
+        }
     }
 
-    /// Takes what has happened, up to one share.
-    pub fn poll(&mut self, now_ms: u64, events: &mut Vec<Event>) {
+    /// Takes what has happened, up to one share: what the poller was told last, and what has
+    /// arrived, which it watches from here on.
+    pub fn poll(&mut self, now_ms: u64, poller: &Poller, events: &mut Vec<Event>) {
         self.now_ms = now_ms;
         events.append(&mut self.outbox);
-        let upgraded = Rc::clone(&self.upgraded);
-        upgraded.take(EVENTS_PER_POLL_MAX, |new| self.add(new, events));
-        self.poll_kernel(events);
+        for ready in poller.ready() {
+            if let Ready::WebSocket(id, ready) = ready {
+                self.handle_ready(id, ready, events);
+            }
+        }
+        for _ in 0..EVENTS_PER_POLL_MAX {
+            let Some(new) = self.arrivals.pop() else {
+                break;
+            };
+            self.add(new, poller, events);
+        }
         self.poll_line(events);
         self.poll_deadlines(events);
     }
 
-    /// Waits until [`WebSockets::poll`] may find something other than a deadline. A dropped wait
-    /// loses nothing.
-    pub async fn ready(&self) {
-        if self.more.get() || !self.line.is_empty() || !self.outbox.is_empty() {
-            return;
-        }
-        tokio::select! {
-            () = self.upgraded.filled() => {}
-            guard = self.epoll.readable() => match guard {
-                // Cleared before the events are taken: what comes in between is an edge again.
-                Ok(mut guard) => {
-                    guard.clear_ready();
-                    self.more.set(true);
-                }
-                Err(error) => tracing::error!(%error, "the runtime is gone"),
-            }
-        }
+    /// Whether [`WebSockets::poll`] would find something at once.
+    pub fn has_input(&self) -> bool {
+        !self.line.is_empty() || !self.outbox.is_empty() || self.arrivals.has_input()
     }
 
     /// When the next deadline may come, if there is one.
@@ -212,7 +157,23 @@ impl WebSockets {
         }
     }
 
-    fn add(&mut self, new: Upgraded, events: &mut Vec<Event>) {
+    fn handle_ready(&mut self, id: ConnectionId, ready: SocketReady, events: &mut Vec<Event>) {
+        if ready.writable {
+            self.step(id, events, |connection, turn| {
+                ((), connection.handle_writable(id, turn))
+            });
+        }
+        if ready.ending
+            && let Some(connection) = self.connections.get_mut(id)
+        {
+            connection.ending = true;
+        }
+        if ready.readable {
+            self.stand_in_line(id);
+        }
+    }
+
+    fn add(&mut self, new: Upgraded, poller: &Poller, events: &mut Vec<Event>) {
         if self.connections.len() >= CONNECTIONS_PER_SHARD_MAX {
             self.stats.shed += 1;
             return;
@@ -225,53 +186,13 @@ impl WebSockets {
         let connection = WebSocketConnection::new(socket, &new.early, self.now_ms);
         let id = self.connections.insert(connection);
         let connection = self.connections.get(id).expect("just inserted");
-        let flags = epoll::EventFlags::IN
-            | epoll::EventFlags::OUT
-            | epoll::EventFlags::RDHUP
-            | epoll::EventFlags::ET;
-        let data = epoll::EventData::new_u64(id.0);
-        if let Err(error) = epoll::add(self.epoll.get_ref(), connection, data, flags) {
+        if let Err(error) = poller.add_websocket(connection, id) {
             tracing::warn!(%error, "a socket cannot be watched; it is closed");
             self.connections.remove(id);
             return;
         }
         self.step(id, events, |_, _| ((), Fate::Stays));
         self.stand_in_line(id);
-    }
-
-    fn poll_kernel(&mut self, events: &mut Vec<Event>) {
-        let mut kernel_events = std::mem::take(&mut self.kernel_events.0);
-        kernel_events.clear();
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let spare = rustix::buffer::spare_capacity(&mut kernel_events);
-        match epoll::wait(self.epoll.get_ref(), spare, Some(&now)) {
-            Ok(count) => self.more.set(count == WEBSOCKET_EPOLL_EVENTS_MAX),
-            Err(rustix::io::Errno::INTR) => self.more.set(true),
-            Err(error) => tracing::error!(%error, "epoll_wait failed"),
-        }
-        let ending = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
-        let readable = epoll::EventFlags::IN | ending;
-        for event in &kernel_events {
-            let id = ConnectionId(event.data.u64());
-            let flags = event.flags;
-            if flags.contains(epoll::EventFlags::OUT) {
-                self.step(id, events, |connection, turn| {
-                    ((), connection.handle_writable(id, turn))
-                });
-            }
-            if flags.intersects(ending)
-                && let Some(connection) = self.connections.get_mut(id)
-            {
-                connection.ending = true;
-            }
-            if flags.intersects(readable) {
-                self.stand_in_line(id);
-            }
-        }
-        self.kernel_events.0 = kernel_events;
     }
 
     fn stand_in_line(&mut self, id: ConnectionId) {
@@ -375,16 +296,4 @@ impl WebSockets {
         }
         Some(result)
     }
-}
-
-/// Lets the runtime wait for a descriptor.
-///
-/// The constructor's successor is `unsafe` because of types that may change their descriptor;
-/// `OwnedFd` keeps one open descriptor as long as it lives, so the old one does no harm here.
-#[expect(
-    deprecated,
-    reason = "sound for OwnedFd, and spares this file an unsafe block"
-)]
-pub fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(descriptor, interest)
 }

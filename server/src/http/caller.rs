@@ -14,7 +14,7 @@ use skein_wire::error::Code;
 
 use crate::access::Access;
 use crate::access::control_token::ControlToken;
-use crate::edge::bridge::PeerAddress;
+use crate::edge::http_listener::PeerAddress;
 use crate::http::error::ApiError;
 use crate::http::state::{ApiState, Callers};
 

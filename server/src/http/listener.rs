@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::edge::bridge::PeerAddress;
+use crate::edge::http_listener::PeerAddress;
 use crate::http::limits::{
     CONTROL_ACCEPT_BACKOFF_MS, CONTROL_CONNECTIONS_MAX, CONTROL_HEADER_BYTES_MAX,
     CONTROL_HEADER_DEADLINE_MS, SHUTDOWN_GRACE_MS,

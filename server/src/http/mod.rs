@@ -28,7 +28,6 @@ pub mod sessions;
 
 pub mod public;
 
-pub mod bridge;
 pub mod listener;
 
 pub mod events;

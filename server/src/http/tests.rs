@@ -27,7 +27,7 @@ use crate::bad_input::BadInput;
 use crate::clock::Clock;
 use crate::control::core::{Acknowledge, ControlCore};
 use crate::control::feed::EventFeed;
-use crate::edge::bridge::PeerAddress;
+use crate::edge::http_listener::PeerAddress;
 use crate::health::{Health, Phase};
 use crate::http::bad_inputs::{BAD_CONTROL_REQUESTS, BAD_REQUESTS};
 use crate::http::events::EventsState;

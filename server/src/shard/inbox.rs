@@ -11,7 +11,7 @@ use skein_wire::error::Code;
 use skein_wire::ids::ChatHandle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::shard::waker::ShardWaker;
+use crate::edge::waker::ShardWaker;
 
 /// Inputs that wait for one shard. A full inbox makes the HTTP side answer `busy`; commits wait
 /// on the control thread, which may.

@@ -3,8 +3,6 @@
 //! [`core::Core`] is the deterministic part that the simulation runs too; the rest is what it meets
 //! in a process: rings, inboxes, wake-ups, sockets.
 
-pub mod waker;
-
 pub mod inbox;
 pub mod peers;
 pub mod ports;

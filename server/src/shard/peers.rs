@@ -7,7 +7,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use skein_engine::ids::ShardId;
 use skein_engine::peer_message::PeerMessage;
 
-use crate::shard::waker::ShardWaker;
+use crate::edge::waker::ShardWaker;
 
 /// Messages that one ring holds. Some passes' worth of points at full speed; what does not fit
 /// is conflated at the sender.

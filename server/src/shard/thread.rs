@@ -1,18 +1,20 @@
-//! A shard's thread: pinned to a core, with a runtime of its own, one pass after the other.
+//! A shard's thread: pinned to a core, one pass after the other.
 //!
-//! It sleeps until a socket, another shard, another thread or the engine's next timer wakes it;
-//! there is no ticker.
+//! It sleeps until a socket, another shard, another thread or the engine's next timer wakes it,
+//! or polls for them, as configured ([`Idle`]); there is no ticker.
 
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skein_engine::ids::ShardId;
 use skein_engine::time::Timestamp;
 
 use crate::clock::Clock;
+use crate::config::idle::Idle;
 use crate::edge::event::Event;
+use crate::edge::waker::ShardWaker;
 use crate::health::Health;
 use crate::http::metrics::MetricRow;
 use crate::shard::core::Core;
@@ -20,10 +22,13 @@ use crate::shard::inbox::{INBOX_INPUTS_PER_PASS, Inbound, Inbox};
 use crate::shard::metrics::{self, LoopStats, PUBLISH_INTERVAL_MS};
 use crate::shard::peers::PEER_MESSAGES_PER_PASS;
 use crate::shard::server_ports::ServerPorts;
-use crate::shard::waker::ShardWaker;
 
 /// How long a stopping shard goes on, so that goodbyes reach their clients.
 const STOP_LINGER: Duration = Duration::from_millis(500);
+
+/// How long an adaptive shard polls after a pass before it sleeps: about what it costs to be put
+/// to sleep and woken again.
+const ADAPTIVE_SPIN: Duration = Duration::from_micros(100);
 
 /// What other threads have of a shard, and the shard of them.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub struct ShardEntry {
     pub metrics: Arc<MetricRow>,
     /// Where it says whether the log is on disk.
     pub health: Arc<Health>,
+    /// What it does while it has nothing to do.
+    pub idle: Idle,
 }
 
 /// One running shard.
@@ -50,6 +57,7 @@ pub struct ShardLoop {
     stopping: bool,
     metrics: Arc<MetricRow>,
     health: Arc<Health>,
+    idle: Idle,
     passes: u64,
     published_at_ms: u64,
     unpublished: bool,
@@ -63,6 +71,7 @@ impl ShardLoop {
             waker,
             metrics,
             health,
+            idle,
         } = entry;
         Self {
             core,
@@ -74,6 +83,7 @@ impl ShardLoop {
             stopping: false,
             metrics,
             health,
+            idle,
             passes: 0,
             published_at_ms: 0,
             unpublished: true,
@@ -81,7 +91,7 @@ impl ShardLoop {
     }
 
     /// Runs until told to stop, then gives the core back for closing.
-    pub async fn run(mut self) -> Core {
+    pub fn run(mut self) -> Core {
         loop {
             let now = self.now();
             self.take_inputs(now);
@@ -92,20 +102,18 @@ impl ShardLoop {
             self.passes += 1;
             self.publish(now);
             if self.stopping {
-                return self.finish().await;
+                return self.finish();
             }
-            if report.more {
-                // Let the transports' tasks move bytes before the next pass.
-                tokio::task::yield_now().await;
-            } else {
-                self.sleep().await;
+            match report.more {
+                true => self.ports.edge.wait(Some(Duration::ZERO)),
+                false => self.rest(),
             }
         }
     }
 
     /// Lets goodbyes reach their clients, and takes what these had sent before they read them.
-    async fn finish(mut self) -> Core {
-        self.ports.edge.drain(STOP_LINGER).await;
+    fn finish(mut self) -> Core {
+        self.ports.edge.drain(STOP_LINGER);
         let now = self.now();
         self.take_inputs(now);
         self.core.pass(now, &mut self.ports);
@@ -214,19 +222,52 @@ impl ShardLoop {
         }
     }
 
-    async fn sleep(&mut self) {
-        self.waker.announce_sleep();
-        // Whoever put something in before the announcement did not wake us: look once more.
-        if !self.inbox.has_input() && !self.ports.peers.has_input() && !self.core.behind() {
-            let timeout = self.wait_ms();
-            tokio::select! {
-                biased;
-                () = self.waker.woken() => {}
-                () = self.ports.edge.ready() => {}
-                () = sleep_ms(timeout) => {}
+    /// Comes back when there may be something to do.
+    fn rest(&mut self) {
+        match self.idle {
+            Idle::Sleep => self.sleep(),
+            Idle::Spin => while !self.spin(ADAPTIVE_SPIN) {},
+            Idle::Adaptive => {
+                if !self.spin(ADAPTIVE_SPIN) {
+                    self.sleep();
+                }
             }
         }
+    }
+
+    /// Looks around for so long, without sleeping. Whether there is something to do.
+    fn spin(&mut self, limit: Duration) -> bool {
+        let began = Instant::now();
+        let edge = self.ports.edge.until_due();
+        let engine = self.wait_ms().map(Duration::from_millis);
+        let due = [edge, engine].into_iter().flatten().min();
+        loop {
+            self.ports.edge.wait(Some(Duration::ZERO));
+            let spun = began.elapsed();
+            if self.ports.edge.has_input() || self.has_input() || due.is_some_and(|at| at <= spun) {
+                return true;
+            }
+            if spun >= limit {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    fn sleep(&mut self) {
+        self.waker.announce_sleep();
+        // Whoever put something in before the announcement did not wake us: look once more.
+        let limit = match self.has_input() {
+            true => Some(Duration::ZERO),
+            false => self.wait_ms().map(Duration::from_millis),
+        };
+        self.ports.edge.wait(limit);
         self.waker.announce_awake();
+    }
+
+    /// Whether something waits that comes from no socket.
+    fn has_input(&self) -> bool {
+        self.inbox.has_input() || self.ports.peers.has_input() || self.core.behind()
     }
 
     /// Milliseconds until the next timer, if any.
@@ -241,34 +282,22 @@ impl ShardLoop {
     }
 }
 
-async fn sleep_ms(timeout: Option<u64>) {
-    match timeout {
-        Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Starts a thread for a shard, pinned to `core` where one is named, and runs `body` on its runtime.
+/// Starts a thread for a shard, pinned to `core` where one is named, and runs `body` on it.
 ///
 /// # Errors
-/// When the thread or its runtime cannot be made.
-pub fn spawn<F, Fut, T>(shard: ShardId, core: Option<usize>, body: F) -> io::Result<JoinHandle<T>>
-where
-    F: FnOnce() -> Fut + Send + 'static,
-    Fut: Future<Output = T>,
-    T: Send + 'static,
-{
+/// When the thread cannot be made.
+pub fn spawn<T: Send + 'static>(
+    shard: ShardId,
+    core: Option<usize>,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
     std::thread::Builder::new()
         .name(format!("shard-{shard}"))
         .spawn(move || {
             if let Some(core) = core {
                 pin(shard, core);
             }
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build_local(tokio::runtime::LocalOptions::default())
-                .expect("a runtime needs only an epoll descriptor");
-            runtime.block_on(body())
+            body()
         })
 }
 

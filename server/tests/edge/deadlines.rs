@@ -1,18 +1,19 @@
 //! Peers that say nothing, or take nothing, for too long. Time is handed in, nobody waits.
 
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use skein_engine::ids::ConnectionId;
 use skein_server::access::Access;
 use skein_server::access::signer::TokenSigner;
 use skein_server::access::verifier::TOKEN_KEY_FILE;
+use skein_server::edge::arrivals::{Arrivals, Upgraded};
 use skein_server::edge::event::Event;
-use skein_server::edge::handoff::Handoff;
-use skein_server::edge::websocket::{Upgraded, WebSockets};
+use skein_server::edge::poller::Poller;
+use skein_server::edge::waker::ShardWaker;
+use skein_server::edge::websocket::WebSockets;
 use skein_server::edge::websocket_connection::Took;
 use skein_server::edge::websocket_frame::{Opcode, frame as frame_of};
 use skein_server::limits::{CLOSE_LINGER_MS, FRAME_DEADLINE_MS, HELLO_DEADLINE_MS, IDLE_VIEWER_MS};
@@ -35,6 +36,7 @@ const TICK_MS: u64 = 1_000;
 /// The WebSockets of a shard and one client, upgraded by hand.
 struct Fixture {
     websockets: WebSockets,
+    poller: Poller,
     client: WebSocketClient<TcpStream>,
     signer: TokenSigner,
     now_ms: u64,
@@ -45,18 +47,24 @@ impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let access = Arc::new(Access::open(dir.path(), true).unwrap());
-        let upgraded = Rc::new(Handoff::new(8));
-        let websockets = WebSockets::new(access, Rc::clone(&upgraded), START_MS).unwrap();
+        let waker = ShardWaker::new().unwrap();
+        let (to_shard, arrivals) = Arrivals::channel(waker.clone());
+        let websockets = WebSockets::new(access, arrivals, START_MS);
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         client.set_read_timeout(Some(PATIENCE)).unwrap();
-        upgraded.put(Upgraded {
+        let upgraded = Upgraded {
             stream: listener.accept().unwrap().0,
             tls: None,
             early: Bytes::new(),
-        });
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(to_shard.send(upgraded));
         let mut fixture = Self {
             websockets,
+            poller: Poller::new(&waker).unwrap(),
             client: WebSocketClient { stream: client },
             signer: TokenSigner::open(&dir.path().join(TOKEN_KEY_FILE)).unwrap(),
             now_ms: START_MS,
@@ -68,7 +76,8 @@ impl Fixture {
 
     fn poll(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        self.websockets.poll(self.now_ms, &mut events);
+        self.poller.wait(Some(Duration::ZERO));
+        self.websockets.poll(self.now_ms, &self.poller, &mut events);
         events
     }
 
@@ -116,90 +125,72 @@ impl Fixture {
     }
 }
 
-fn within_runtime(test: impl FnOnce()) {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build_local(Default::default())
-        .unwrap()
-        .block_on(async { test() });
-}
-
 /// Events of sockets come once: an end that stands behind the last bytes is not told again.
 #[test]
 fn an_end_right_behind_the_last_message_is_noticed() {
-    within_runtime(|| {
-        let mut f = Fixture::new();
-        let connection = f.greet();
-        f.client.message(&frame(&Request::Ping(7)));
-        f.client.stream.shutdown(Shutdown::Write).unwrap();
-        let mut events = Vec::new();
-        let began = Instant::now();
-        while events.last() != Some(&Event::Disconnected { connection }) {
-            assert!(began.elapsed() < PATIENCE, "only {events:?}");
-            events.extend(f.poll());
-        }
-        assert_eq!(f.websockets.count(), 0);
-    });
+    let mut f = Fixture::new();
+    let connection = f.greet();
+    f.client.message(&frame(&Request::Ping(7)));
+    f.client.stream.shutdown(Shutdown::Write).unwrap();
+    let mut events = Vec::new();
+    let began = Instant::now();
+    while events.last() != Some(&Event::Disconnected { connection }) {
+        assert!(began.elapsed() < PATIENCE, "only {events:?}");
+        events.extend(f.poll());
+    }
+    assert_eq!(f.websockets.count(), 0);
 }
 
 #[test]
 fn a_connection_without_a_hello_is_closed() {
-    within_runtime(|| {
-        let mut f = Fixture::new();
-        assert_eq!(f.after(HELLO_DEADLINE_MS - 1), []);
-        assert_eq!(f.websockets.count(), 1);
-        assert_eq!(f.after(1 + TICK_MS), [], "the shard never knew of it");
-        f.expect_goodbye(Code::Deadline);
-        assert_eq!(f.websockets.count(), 1, "the goodbye may linger");
-        f.after(CLOSE_LINGER_MS + TICK_MS);
-        assert_eq!(f.websockets.count(), 0);
-    });
+    let mut f = Fixture::new();
+    assert_eq!(f.after(HELLO_DEADLINE_MS - 1), []);
+    assert_eq!(f.websockets.count(), 1);
+    assert_eq!(f.after(1 + TICK_MS), [], "the shard never knew of it");
+    f.expect_goodbye(Code::Deadline);
+    assert_eq!(f.websockets.count(), 1, "the goodbye may linger");
+    f.after(CLOSE_LINGER_MS + TICK_MS);
+    assert_eq!(f.websockets.count(), 0);
 }
 
 #[test]
 fn a_frame_that_never_ends_is_not_waited_for() {
-    within_runtime(|| {
-        let mut f = Fixture::new();
-        let connection = f.greet();
-        let whole = client_frame(0x82, &frame(&Request::Ping(1)));
-        f.client.raw(&whole[..5]);
-        while f.websockets.next_deadline_ms() < Some(START_MS + FRAME_DEADLINE_MS) {
-            f.poll();
-            f.after(TICK_MS);
-            assert!(
-                f.now_ms < START_MS + FRAME_DEADLINE_MS,
-                "the frame has begun"
-            );
-        }
-        assert_eq!(
-            f.after(FRAME_DEADLINE_MS + 2 * TICK_MS),
-            [Event::Disconnected { connection }]
+    let mut f = Fixture::new();
+    let connection = f.greet();
+    let whole = client_frame(0x82, &frame(&Request::Ping(1)));
+    f.client.raw(&whole[..5]);
+    while f.websockets.next_deadline_ms() < Some(START_MS + FRAME_DEADLINE_MS) {
+        f.poll();
+        f.after(TICK_MS);
+        assert!(
+            f.now_ms < START_MS + FRAME_DEADLINE_MS,
+            "the frame has begun"
         );
-        f.expect_goodbye(Code::Deadline);
-    });
+    }
+    assert_eq!(
+        f.after(FRAME_DEADLINE_MS + 2 * TICK_MS),
+        [Event::Disconnected { connection }]
+    );
+    f.expect_goodbye(Code::Deadline);
 }
 
 #[test]
 fn a_viewer_that_takes_nothing_is_closed_after_the_idle_limit() {
-    within_runtime(|| {
-        let mut f = Fixture::new();
-        let connection = f.greet();
-        let batch = Bytes::from(frame_of(Opcode::Binary, &[0; 20_000]));
-        while f.websockets.offer(connection, viewer(0), &batch) == Took::All {}
-        assert_eq!(f.after(IDLE_VIEWER_MS / 2), []);
-        assert_eq!(f.after(IDLE_VIEWER_MS / 2 - 1), []);
-        assert_eq!(f.after(1 + TICK_MS), [Event::Disconnected { connection }]);
-    });
+    let mut f = Fixture::new();
+    let connection = f.greet();
+    let batch = Bytes::from(frame_of(Opcode::Binary, &[0; 20_000]));
+    while f.websockets.offer(connection, viewer(0), &batch) == Took::All {}
+    assert_eq!(f.after(IDLE_VIEWER_MS / 2), []);
+    assert_eq!(f.after(IDLE_VIEWER_MS / 2 - 1), []);
+    assert_eq!(f.after(1 + TICK_MS), [Event::Disconnected { connection }]);
 }
 
 #[test]
 fn quiet_viewers_wake_nobody() {
-    within_runtime(|| {
-        let mut f = Fixture::new();
-        f.greet();
-        assert_eq!(f.after(HELLO_DEADLINE_MS + TICK_MS), []);
-        assert_eq!(f.websockets.next_deadline_ms(), None);
-        assert_eq!(f.after(24 * 3_600_000), []);
-        assert_eq!(f.websockets.count(), 1);
-    });
+    let mut f = Fixture::new();
+    f.greet();
+    assert_eq!(f.after(HELLO_DEADLINE_MS + TICK_MS), []);
+    assert_eq!(f.websockets.next_deadline_ms(), None);
+    assert_eq!(f.after(24 * 3_600_000), []);
+    assert_eq!(f.websockets.count(), 1);
 }

@@ -3,31 +3,34 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use axum::Router;
 use skein_engine::ids::{ConnectionId, ViewerId};
 use skein_server::access::Access;
 use skein_server::access::signer::TokenSigner;
 use skein_server::access::verifier::TOKEN_KEY_FILE;
+use skein_server::app::entrance::{Entrance, Lobby};
 use skein_server::clock::Clock;
-use skein_server::edge::bind::{self, Addresses, ShardSockets};
-use skein_server::edge::bridge::HttpBridge;
+use skein_server::edge::arrivals::Arrivals;
+use skein_server::edge::bind::{self, Addresses};
 use skein_server::edge::certificate::{CERTIFICATE_FILE, CertificateStore};
-use skein_server::edge::edge::{Edge, EdgeConfig};
+use skein_server::edge::edge::{Edge, EdgeConfig, Sources};
 use skein_server::edge::event::Event;
+use skein_server::edge::http_listener::HttpCounters;
 use skein_server::edge::origins::Origins;
 use skein_server::edge::quic_keys::QuicKeys;
 use skein_server::edge::tls::Tls;
+use skein_server::edge::waker::ShardWaker;
 use skein_wire::frame::encode_request;
 use skein_wire::ids::UserName;
 use skein_wire::limits::VERSION;
 use skein_wire::request::{Hello, Request, Token};
 use tempfile::TempDir;
-use tokio::sync::mpsc as tokio_mpsc;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 /// Longest wait for anything; only a failing test waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,8 +44,9 @@ pub struct TestEdge {
     pub clock: Clock,
     signer: TokenSigner,
     dir: Arc<TempDir>,
-    commands: Vec<tokio_mpsc::UnboundedSender<Command>>,
+    commands: Vec<(mpsc::Sender<Command>, ShardWaker)>,
     threads: Vec<JoinHandle<()>>,
+    http: Option<(Runtime, watch::Sender<bool>)>,
 }
 
 impl TestEdge {
@@ -58,20 +62,28 @@ impl TestEdge {
         let certificates = CertificateStore::open_or_create(dir.path(), provider).unwrap();
         let tls = Tls::new(&certificates).unwrap();
         let keys = QuicKeys::open_or_create(dir.path()).unwrap();
-        let (http, requests) = HttpBridge::channel();
         let clock = Clock::start();
         let config = EdgeConfig {
             access,
             clock,
-            origins: Origins::default(),
-            http,
-            tls: None,
             quic: None,
             shards,
         };
-        let config = config.with_tls(tls, keys);
+        let config = config.with_quic(&tls, keys);
         let bound = bind::bind(&addresses, shards).unwrap();
         let (send_event, events) = mpsc::channel();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (close, closed) = watch::channel(false);
+        let lobby = Lobby {
+            router: Router::new().fallback(answer),
+            origins: Origins::default(),
+            tls: tls.tcp,
+            closed,
+        };
         let mut edge = Self {
             addresses: bound.addresses,
             events,
@@ -80,22 +92,44 @@ impl TestEdge {
             dir,
             commands: Vec::new(),
             threads: Vec::new(),
+            http: None,
         };
-        edge.threads.push(std::thread::spawn(|| answer(requests)));
         for (shard, sockets) in (0..).zip(bound.shards) {
-            let (send_command, commands) = tokio_mpsc::unbounded_channel();
+            let waker = ShardWaker::new().unwrap();
+            let (to_shard, arrivals) = Arrivals::channel(waker.clone());
+            let http = Arc::new(HttpCounters::default());
+            let entrance = Entrance {
+                http: sockets.http,
+                https: sockets.https,
+                arrivals: to_shard,
+                counters: http.clone(),
+            };
+            runtime.block_on(async { entrance.open(&lobby).unwrap() });
+            let sources = Sources {
+                quic: sockets.quic,
+                arrivals,
+                http,
+            };
+            let (send_command, commands) = mpsc::channel();
             let (config, send_event) = (config.clone(), send_event.clone());
-            edge.commands.push(send_command);
+            edge.commands.push((send_command, waker.clone()));
             edge.threads.push(std::thread::spawn(move || {
-                drive(&config, shard, sockets, commands, &send_event);
+                let edge = Edge::new(&config, shard, sources, &waker).unwrap();
+                drive(edge, shard, &waker, &commands, &send_event);
             }));
         }
+        edge.http = Some((runtime, close));
         edge
     }
 
     /// Stops all threads without a goodbye; the directory stays for a successor.
     pub fn kill(mut self) -> Arc<TempDir> {
-        self.commands.clear();
+        // Its ports are free when the runtime is gone.
+        self.http = None;
+        for (commands, waker) in self.commands.drain(..) {
+            drop(commands);
+            waker.wake();
+        }
         for thread in self.threads.drain(..) {
             thread.join().unwrap();
         }
@@ -106,7 +140,9 @@ impl TestEdge {
     pub fn with<R: Send + 'static>(&self, act: impl FnOnce(&mut Edge) -> R + Send + 'static) -> R {
         let (send, receive) = mpsc::channel();
         let command = Box::new(move |edge: &mut Edge| send.send(act(edge)).unwrap());
-        assert!(self.commands[0].send(command).is_ok(), "the shard runs");
+        let (commands, waker) = &self.commands[0];
+        assert!(commands.send(command).is_ok(), "the shard runs");
+        waker.wake();
         receive.recv_timeout(PATIENCE).expect("the shard answers")
     }
 
@@ -206,44 +242,35 @@ fn read(path: &Path) -> Vec<u8> {
 }
 
 fn drive(
-    config: &EdgeConfig,
+    mut edge: Edge,
     shard: u16,
-    sockets: ShardSockets,
-    mut commands: tokio_mpsc::UnboundedReceiver<Command>,
+    waker: &ShardWaker,
+    commands: &Receiver<Command>,
     send_event: &mpsc::Sender<(u16, Event)>,
 ) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build_local(Default::default())
-        .unwrap();
-    runtime.block_on(async {
-        let mut edge = Edge::new(config, shard, sockets).unwrap();
-        let mut events = Vec::new();
-        loop {
-            tokio::select! {
-                () = edge.ready() => {}
-                command = commands.recv() => match command {
-                    Some(command) => command(&mut edge),
-                    None => break,
-                }
+    let mut events = Vec::new();
+    loop {
+        waker.announce_sleep();
+        let limit = match commands.try_recv() {
+            Ok(command) => {
+                command(&mut edge);
+                Some(Duration::ZERO)
             }
-            edge.poll_events(&mut events);
-            for event in events.drain(..) {
-                // The test may be over already.
-                let _ = send_event.send((shard, event));
-            }
-            edge.flush();
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => return,
+        };
+        edge.wait(limit);
+        waker.announce_awake();
+        edge.poll_events(&mut events);
+        edge.flush();
+        for event in events.drain(..) {
+            // The test may be over already.
+            let _ = send_event.send((shard, event));
         }
-    });
+    }
 }
 
 /// An HTTP service that repeats what it is asked.
-fn answer(mut requests: tokio_mpsc::Receiver<skein_server::edge::bridge::BridgedRequest>) {
-    while let Some((request, reply)) = requests.blocking_recv() {
-        let text = format!("{} {}", request.method(), request.uri().path());
-        let body = Full::new(Bytes::from(text))
-            .map_err(|never| match never {})
-            .boxed_unsync();
-        let _ = reply.send(http::Response::new(body));
-    }
+async fn answer(method: http::Method, uri: http::Uri) -> String {
+    format!("{method} {}", uri.path())
 }

@@ -3,24 +3,41 @@
 //! The sleeper announces itself, looks once more for work, then waits. A waker that finds the
 //! flag unset does nothing: the shard is running and will look before it sleeps.
 
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
-use tokio::sync::Notify;
+use rustix::event::{EventfdFlags, eventfd};
 
 /// A handle that any thread may use to wake one shard.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ShardWaker {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     asleep: AtomicBool,
-    notify: Notify,
+    /// Becomes readable, once more each time, by a wake. Nobody reads it: it is watched for edges.
+    event: OwnedFd,
 }
 
 impl ShardWaker {
+    /// Of a shard that does not sleep yet.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                asleep: AtomicBool::new(false),
+                event,
+            }),
+        })
+    }
+
     /// Wakes the shard if it sleeps. What it shall find must have been published before.
     pub fn wake(&self) {
         // Pairs with the fence in `announce_sleep`: either the waker sees the flag, or the
@@ -29,7 +46,8 @@ impl ShardWaker {
         if self.inner.asleep.load(Ordering::Relaxed)
             && self.inner.asleep.swap(false, Ordering::AcqRel)
         {
-            self.inner.notify.notify_one();
+            // It fails only when the counter is full, after 2^64 wakes.
+            let _ = rustix::io::write(&self.inner.event, &1u64.to_ne_bytes());
         }
     }
 
@@ -43,16 +61,19 @@ impl ShardWaker {
     pub fn announce_awake(&self) {
         self.inner.asleep.store(false, Ordering::Relaxed);
     }
+}
 
-    /// Resolves when somebody woke the shard. Cancel-safe.
-    pub async fn woken(&self) {
-        self.inner.notify.notified().await;
+impl AsFd for ShardWaker {
+    /// What becomes readable by a wake.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.event.as_fd()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::shard::waker::ShardWaker;
+    use crate::edge::poller::Poller;
+    use crate::edge::waker::ShardWaker;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -60,7 +81,8 @@ mod tests {
     #[test]
     fn no_wake_is_lost() {
         const ROUNDS: u64 = 20_000;
-        let (waker, work) = (ShardWaker::default(), Arc::new(AtomicU64::new(0)));
+        let waker = ShardWaker::new().expect("an eventfd");
+        let work = Arc::new(AtomicU64::new(0));
         let (their_waker, their_work) = (waker.clone(), work.clone());
         let producer = std::thread::spawn(move || {
             for _ in 0..ROUNDS {
@@ -68,18 +90,14 @@ mod tests {
                 their_waker.wake();
             }
         });
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .expect("runtime");
-        runtime.block_on(async {
-            while work.load(Ordering::Acquire) < ROUNDS {
-                waker.announce_sleep();
-                if work.load(Ordering::Acquire) < ROUNDS {
-                    waker.woken().await;
-                }
-                waker.announce_awake();
+        let mut poller = Poller::new(&waker).expect("an epoll");
+        while work.load(Ordering::Acquire) < ROUNDS {
+            waker.announce_sleep();
+            if work.load(Ordering::Acquire) < ROUNDS {
+                poller.wait(None);
             }
-        });
+            waker.announce_awake();
+        }
         producer.join().expect("producer");
     }
 }

@@ -1,0 +1,25 @@
+//! What a shard does while it has nothing to do.
+
+use serde::{Deserialize, Serialize};
+
+/// How a shard waits.
+///
+/// A core that sleeps has to be woken, and comes back with cold caches; one that polls costs all
+/// of itself, whether or not there is anything to do.
+///
+/// ```
+/// use skein_server::config::idle::Idle;
+/// assert_eq!(serde_json::from_str::<Idle>("\"spin\"").unwrap(), Idle::Spin);
+/// assert_eq!(Idle::default(), Idle::Sleep);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Idle {
+    /// Sleeps until something wakes it.
+    #[default]
+    Sleep,
+    /// Polls for ever: for deployments where latency is worth a core for each shard.
+    Spin,
+    /// Polls for a moment after each pass, then sleeps: a burst pays for one wake-up only.
+    Adaptive,
+}
