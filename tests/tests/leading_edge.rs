@@ -63,7 +63,7 @@ const POLLING: Bounds = Bounds {
     extra: Duration::ZERO,
 };
 
-/// Of a shard that sleeps: `docs/decisions/0006-a-woken-shard-is-cold.md` says what it meets and why.
+/// Of a shard that sleeps: `docs/decisions/0007-a-shard-waits-by-itself.md` says what it meets and why.
 fn asleep(cores: Cores) -> Bounds {
     Bounds {
         p50_ratio: 2.0,
