@@ -311,8 +311,9 @@ impl Janitor {
     fn bytes_short(&self) -> u64 {
         let wanted = self.shared.partitions.iter().map(|partition| {
             let degraded = partition.degraded.load(Ordering::Acquire);
-            if degraded {
-                partition.spare_wanted.load(Ordering::Acquire)
+            let wanted = partition.spare_wanted.load(Ordering::Acquire);
+            if degraded && self.shared.spares_of(wanted as usize) == 0 {
+                wanted
             } else {
                 0
             }
@@ -410,9 +411,51 @@ impl Janitor {
         Ok(())
     }
 
+    /// Uses the file of a discarded segment again, if a partition will need one of that size, none is
+    /// ready, and nobody holds this one. Gives the segment back if not.
+    fn recycle(&self, segment: Arc<Segment>, report: &mut WorkReport) -> Option<Arc<Segment>> {
+        let bytes = segment.mapping.len();
+        let waits = |partition: &Arc<Partition>| {
+            let next = partition.next_segment_bytes.load(Ordering::Relaxed);
+            next == bytes as u64 && partition.appended() > 0
+        };
+        let wanted = self.shared.spares_of(bytes) == 0 && self.shared.partitions.iter().any(waits);
+        let usable = segment.file.as_ref().is_some_and(|file| {
+            file.is_named() && !file.is_gone() && segment.lost_from().is_none()
+        });
+        let whole = segment.header.capacity == bytes;
+        if !(wanted && usable && whole) {
+            return Some(segment);
+        }
+        // It is in no list any more: nobody can come to hold it from here on.
+        let segment = match Arc::try_unwrap(segment) {
+            Ok(segment) => segment,
+            Err(held) => return Some(held),
+        };
+        if Arc::strong_count(&segment.mapping) > 1 {
+            return Some(Arc::new(segment)); // Somebody has `Bytes` of it.
+        }
+        match self.shared.recycle(segment) {
+            Ok(spare) => {
+                spare
+                    .stored
+                    .handle
+                    .populate(0..self.window_bytes().min(bytes));
+                self.shared.put_spare(spare);
+            }
+            Err(error) => report
+                .refusals
+                .push(format!("using a file of {bytes} bytes again: {error}")),
+        }
+        None
+    }
+
     /// Removes the files of discarded segments, and unmaps those that nobody holds any more.
     fn let_go(&mut self, report: &mut WorkReport) {
         for segment in self.shared.take_discarded() {
+            let Some(segment) = self.recycle(segment, report) else {
+                continue;
+            };
             if let Some(file) = segment.file.as_ref().filter(|file| !file.is_gone()) {
                 match remove_if_there(&*self.shared.storage, &file.name()) {
                     Ok(()) => {

@@ -37,6 +37,8 @@ pub struct LogStats {
     pub partitions_degraded: u64,
     /// Files prepared by the janitor since the start.
     pub spares_prepared: u64,
+    /// Files of dropped segments that were used again since the start.
+    pub spares_recycled: u64,
     /// Files a writer had to prepare itself since the start.
     pub segments_prepared_inline: u64,
     /// Segments that were made in memory since the start.
@@ -221,6 +223,7 @@ impl Log {
         let mut stats = LogStats {
             mapped_deleted_bytes: counters.mapped_deleted_bytes.load(Ordering::Relaxed),
             spares_prepared: counters.spares_prepared.load(Ordering::Relaxed),
+            spares_recycled: counters.spares_recycled.load(Ordering::Relaxed),
             segments_prepared_inline: counters.segments_prepared_inline.load(Ordering::Relaxed),
             segments_in_memory: counters.segments_in_memory.load(Ordering::Relaxed),
             syncs: counters.syncs.load(Ordering::Relaxed),

@@ -42,9 +42,9 @@ pub(crate) struct SegmentFile {
 }
 
 impl SegmentFile {
-    pub(crate) fn new(handle: Box<dyn FileHandle>, name: String, named: bool) -> SegmentFile {
+    pub(crate) fn new(handle: Arc<dyn FileHandle>, name: String, named: bool) -> SegmentFile {
         SegmentFile {
-            handle: handle.into(),
+            handle,
             name: Mutex::new(name),
             named: AtomicBool::new(named),
             gone: AtomicBool::new(false),

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread::Thread;
 
 use crate::layout::batch_limit;
+use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::mapping::Mapping;
 use crate::meta::PartitionState;
 use crate::names;
 use crate::options::Options;
@@ -41,6 +43,7 @@ pub(crate) struct Counters {
     pub sync_failures: AtomicU64,
     pub write_failures: AtomicU64,
     pub segments_in_memory: AtomicU64,
+    pub spares_recycled: AtomicU64,
     pub segments_dropped: AtomicU64,
     pub bytes_dropped: AtomicU64,
     pub mapped_deleted_bytes: AtomicU64,
@@ -140,6 +143,40 @@ impl Shared {
             name,
             bytes,
             stored,
+        })
+    }
+
+    /// Makes a spare of the file of a segment that nobody holds any more: its blocks stay, so that it
+    /// works on a full disk as well. The file as it is, if it can't be used again.
+    ///
+    /// The name goes first, durably, then the header: at no moment does a file lie there that a
+    /// start would take for a segment with a hole in it.
+    pub(crate) fn recycle(&self, segment: Segment) -> io::Result<Spare> {
+        let file = segment.file.expect("the segment has a file");
+        let name = names::spare(self.random.lock().expect("random").next());
+        self.storage.rename(&file.name(), &name)?;
+        self.note_directory_change();
+        let emptied = self.sync_directory().and_then(|()| {
+            let bytes = segment.mapping.len();
+            file.handle.zero(0..SEGMENT_HEADER_BYTES)?;
+            file.handle.sync()?;
+            file.handle.zero(SEGMENT_HEADER_BYTES..bytes)
+        });
+        if let Err(error) = emptied {
+            remove_if_there(&*self.storage, &name)?;
+            self.note_directory_change();
+            return Err(error);
+        }
+        let memory = Arc::clone(segment.mapping.memory());
+        let bytes = memory.len();
+        Counters::add(&self.counters.spares_recycled, 1);
+        Ok(Spare {
+            name,
+            bytes,
+            stored: StoredFile {
+                mapping: Mapping::new(memory, batch_limit(bytes)),
+                handle: file.handle,
+            },
         })
     }
 

@@ -13,6 +13,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::mapping::Mapping;
 
@@ -41,7 +42,7 @@ pub struct StoredFile {
     /// Its bytes.
     pub mapping: Mapping,
     /// What can be done to it.
-    pub handle: Box<dyn FileHandle>,
+    pub handle: Arc<dyn FileHandle>,
 }
 
 /// A directory of the log.

@@ -216,7 +216,7 @@ fn holder(lock: &mut File) -> String {
 }
 
 fn stored(file: File, memory: Arc<Memory>, reserved_from: usize) -> StoredFile {
-    let handle = Box::new(DiskFile {
+    let handle = Arc::new(DiskFile {
         file,
         memory: Arc::clone(&memory),
     });

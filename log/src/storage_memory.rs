@@ -409,7 +409,7 @@ impl MemoryStorage {
     }
 
     fn stored(&self, file: u64, memory: Arc<Memory>, reserved_from: usize) -> StoredFile {
-        let handle = Box::new(MemoryFile {
+        let handle = Arc::new(MemoryFile {
             state: Arc::clone(&self.state),
             file,
             memory: Arc::clone(&memory),
