@@ -113,6 +113,8 @@ limits! {
         "that the kernel cuts one packet into; each of the packets above has memory for as many";
     QUIC_PACKETS_PER_FLUSH_MAX: usize = 4, "packets",
         "of one connection before the next one has its turn";
+    QUIC_TOUCHED_AT_ONCE: usize = 32, "connections",
+        "offered something before their packets are made: at 10 to 20 kB each they are still in the processor's cache";
     QUIC_BATCH_STREAMS_MAX: usize = 64, "streams",
         "of batches open towards one client, one a viewer";
     QUIC_UDP_BUFFER_BYTES: usize = 4 * 1024 * 1024, "bytes",

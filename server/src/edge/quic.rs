@@ -31,7 +31,7 @@ use crate::edge::slots::{Slots, Transport, place_of};
 use crate::edge::stats::TransportStats;
 use crate::limits::{
     CONNECTIONS_PER_SHARD_MAX, EVENTS_PER_POLL_MAX, QUIC_ACCEPTS_PER_POLL_MAX,
-    QUIC_DATAGRAMS_PER_POLL_MAX, QUIC_PACKETS_PER_FLUSH_MAX,
+    QUIC_DATAGRAMS_PER_POLL_MAX, QUIC_PACKETS_PER_FLUSH_MAX, QUIC_TOUCHED_AT_ONCE,
 };
 
 /// All QUIC connections of a shard.
@@ -49,6 +49,8 @@ pub struct Quic {
     heard: SlotSet,
     /// Those that may have something to send, or another timer.
     touched: SlotSet,
+    /// Those touched by offers since packets were made last.
+    offered: usize,
     /// Where the next walks begin, so that nobody is always last.
     heard_from: u32,
     touched_from: u32,
@@ -98,6 +100,7 @@ impl Quic {
             by_handle: Vec::new(),
             heard: SlotSet::default(),
             touched: SlotSet::default(),
+            offered: 0,
             heard_from: 0,
             touched_from: 0,
             timers: QuicTimers::new(now),
@@ -121,7 +124,7 @@ impl Quic {
         events.append(&mut self.outbox);
         self.poll_timers();
         self.poll_deadlines(events);
-        self.poll_packets();
+        self.poll_packets(events);
         self.poll_arrivals();
         self.poll_heard(events);
     }
@@ -131,13 +134,7 @@ impl Quic {
         if !self.socket.is_empty() {
             self.socket.send();
         }
-        if self.touched.is_empty() {
-            return;
-        }
-        self.now = Instant::now();
-        let start = self.touched_from;
-        self.settle_between(start, u32::MAX);
-        self.settle_between(0, start);
+        self.settle_touched();
         self.socket.send();
     }
 
@@ -181,9 +178,13 @@ impl Quic {
         if matches!(offered, Offer::Datagram | Offer::Streaming) {
             self.stats.bytes_out += len;
             self.touched.insert(place_of(id));
+            self.offered += 1;
         }
         let due_ms = connection.due_ms();
         self.deadlines.arm(id, &mut connection.armed, due_ms);
+        if self.offered >= QUIC_TOUCHED_AT_ONCE {
+            self.settle_touched();
+        }
         offered
     }
 
@@ -289,7 +290,7 @@ impl Quic {
         }
     }
 
-    fn poll_packets(&mut self) {
+    fn poll_packets(&mut self, events: &mut Vec<Event>) {
         let mut datagrams = 0;
         self.more_packets = true;
         while self.more_packets && datagrams < QUIC_DATAGRAMS_PER_POLL_MAX {
@@ -323,6 +324,8 @@ impl Quic {
             });
             datagrams += count;
             self.more_packets = more;
+            self.poll_heard(events);
+            self.settle_touched();
         }
     }
 
@@ -384,6 +387,20 @@ impl Quic {
             }
         }
         self.heard_from = from;
+    }
+
+    /// Lets all touched connections have their turn. As few as are touched at once are still in
+    /// the processor's cache: to come back to thousands later would cost more than what is done
+    /// for them.
+    fn settle_touched(&mut self) {
+        self.offered = 0;
+        if self.touched.is_empty() {
+            return;
+        }
+        self.now = Instant::now();
+        let start = self.touched_from;
+        self.settle_between(start, u32::MAX);
+        self.settle_between(0, start);
     }
 
     /// Lets the touched connections from one place up to another have their turn, until the socket
