@@ -96,7 +96,9 @@ pub use crate::error::{
 };
 pub use crate::inspect::{DirectoryStat, Inspector, PartitionStat};
 pub use crate::janitor::{Janitor, JanitorThread, WorkReport};
-pub use crate::limits::{BATCH_RECORDS_MAX, FORMAT_VERSION, PAYLOAD_BYTES_MAX};
+pub use crate::limits::{
+    BATCH_HEADER_BYTES, BATCH_RECORDS_MAX, FORMAT_VERSION, PAYLOAD_BYTES_MAX, RECORD_PREFIX_BYTES,
+};
 pub use crate::log::{Log, LogStats};
 pub use crate::look::{FileBatch, SegmentStat, VerifyReport};
 pub use crate::options::{Options, WriterBackend};
