@@ -6,6 +6,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -123,6 +124,21 @@ fn alone() -> Option<MutexGuard<'static, ()>> {
     Some(ALONE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// Gives the clients, which are this thread, the last core, as they would have another machine.
+/// On the core of the server they would be run right after it, without a wake-up, and how often
+/// the scheduler puts them there would be what is measured.
+fn keep_apart() {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    pin_to(cores.saturating_sub(1));
+}
+
+/// Pins this thread.
+fn pin_to(core: usize) {
+    let mut set = CpuSet::new();
+    set.set(core);
+    sched_setaffinity(None, &set).expect("the core is there");
+}
+
 fn after_a_pause(mut measure: impl FnMut() -> Duration) -> Duration {
     thread::sleep(PAUSE);
     measure()
@@ -147,7 +163,9 @@ struct Ours {
 }
 
 impl Ours {
+    /// Its clients; call it when the server runs, which would inherit their core.
     fn start(server: &Server) -> Self {
+        keep_apart();
         let join = |user: &str, rights: &[&str]| {
             let put = server.put_member("edge", user, rights);
             put.expect_success("a member");
@@ -248,9 +266,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 
 /// The first connection publishes, the second views. Pinned to the core of the first shard.
 fn serve(listener: &TcpListener) {
-    let mut core = CpuSet::new();
-    core.set(0);
-    sched_setaffinity(None, &core).expect("core 0 is there");
+    pin_to(0);
     let accept = || {
         let (socket, _) = listener.accept().expect("a connection");
         socket.set_nodelay(true).expect("an option");
