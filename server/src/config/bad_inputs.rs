@@ -42,6 +42,18 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "write `auto`, `0`, `0-1` or `0,2-3`",
     ),
     BadInput::new(
+        "a way to wait that is none",
+        "[shards]\nidle = \"bogus\"",
+        "shards.idle",
+        "`bogus` is none of `sleep`, `spin`, `adaptive`",
+    ),
+    BadInput::new(
+        "a way to write that is none",
+        "[log]\nwriter = \"bogus\"",
+        "log.writer",
+        "`bogus` is none of `mapped`, `pwrite`",
+    ),
+    BadInput::new(
         "no partitions",
         "dev = true\n[shards]\npartitions = 0",
         "shards.partitions",

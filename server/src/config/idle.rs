@@ -1,6 +1,8 @@
 //! What a shard does while it has nothing to do.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::config::choice::choose;
 
 /// How a shard waits.
 ///
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(serde_json::from_str::<Idle>("\"spin\"").unwrap(), Idle::Spin);
 /// assert_eq!(Idle::default(), Idle::Sleep);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Idle {
     /// Sleeps until something wakes it.
@@ -22,4 +24,15 @@ pub enum Idle {
     Spin,
     /// Polls for a moment after each pass, then sleeps: a burst pays for one wake-up only.
     Adaptive,
+}
+
+impl<'de> Deserialize<'de> for Idle {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let choices = [
+            ("sleep", Self::Sleep),
+            ("spin", Self::Spin),
+            ("adaptive", Self::Adaptive),
+        ];
+        choose(deserializer, &choices)
+    }
 }

@@ -5,10 +5,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use skein_engine::limits::Limits;
 
+use crate::config::choice::choose;
 use crate::config::cores::CoreList;
 use crate::config::idle::Idle;
 
@@ -115,7 +116,7 @@ impl Default for Shards {
 }
 
 /// How appends get into files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogWriter {
     /// Through mapped memory, without a system call.
@@ -123,6 +124,15 @@ pub enum LogWriter {
     Mapped,
     /// With `pwrite`, for file systems that copy on write.
     Pwrite,
+}
+
+impl<'de> Deserialize<'de> for LogWriter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        choose(
+            deserializer,
+            &[("mapped", Self::Mapped), ("pwrite", Self::Pwrite)],
+        )
+    }
 }
 
 /// The event log.
