@@ -72,6 +72,19 @@ impl Memory {
         }
     }
 
+    /// Says that a page is asked for on its own, so that the kernel reads nothing around it.
+    ///
+    /// While a segment is being written this matters: a store into a page that is not there yet
+    /// would otherwise wait until the kernel has zeroed as much as it reads ahead, megabytes.
+    pub(crate) fn expect_single_pages(&self) {
+        let _ = self.raw.advise(Advice::Random);
+    }
+
+    /// Says that pages are asked for in order, which is how readers come.
+    pub(crate) fn expect_reading(&self) {
+        let _ = self.raw.advise(Advice::Normal);
+    }
+
     fn word(&self, position: usize) -> &AtomicU64 {
         assert!(
             position.is_multiple_of(WORD),

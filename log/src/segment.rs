@@ -294,6 +294,7 @@ impl Segment {
         if file.handle.write_at(place, &footer.encode()).is_ok() {
             file.set_footer(FooterState::Written);
         }
+        self.mapping.memory().expect_reading();
     }
 
     /// Takes the footer away before the segment is appended to again.
@@ -302,6 +303,7 @@ impl Segment {
             return Ok(());
         };
         file.set_footer(FooterState::None);
+        self.mapping.memory().expect_single_pages();
         let zeros = [0; FOOTER_HEADER_BYTES];
         file.handle.write_at(self.mapping.reserved_from(), &zeros)
     }

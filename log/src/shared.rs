@@ -168,6 +168,7 @@ impl Shared {
             return Err(error);
         }
         let memory = Arc::clone(segment.mapping.memory());
+        memory.expect_single_pages();
         let bytes = memory.len();
         Counters::add(&self.counters.spares_recycled, 1);
         Ok(Spare {

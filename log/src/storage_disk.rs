@@ -5,13 +5,14 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
 use crate::mapping::{Mapping, Memory};
@@ -23,6 +24,17 @@ const DIRECTORY_MODE: u32 = 0o700;
 
 /// Bytes written at a time where a file system can't allocate or zero.
 const ZEROS_BYTES: usize = 64 << 10;
+
+/// Bytes made writable at a time: the lock of the process' memory is held meanwhile, and a thread
+/// that maps anything waits for it. 64 pages take some tens of microseconds.
+const POPULATE_BYTES: usize = 256 << 10;
+
+/// Bytes from which on a range is brought into the page cache in large pieces: beyond the window of
+/// a log that is set up for many quiet partitions.
+const LONG_BYTES: usize = 2 << 20;
+
+/// Bytes read at a time to bring them into the page cache.
+const READ_BYTES: usize = 64 << 10;
 
 /// A directory on disk.
 #[derive(Debug)]
@@ -166,7 +178,10 @@ impl Storage for DiskStorage {
         let file = self.create_file(name)?;
         let mapped = allocate(&file, bytes).and_then(|()| Memory::of_file(&file, bytes, true));
         match mapped {
-            Ok(memory) => Ok(stored(file, memory, reserved_from)),
+            Ok(memory) => {
+                memory.expect_single_pages();
+                Ok(stored(file, memory, reserved_from))
+            }
             Err(error) => {
                 let _ = fs::remove_file(self.file(name));
                 Err(error)
@@ -253,6 +268,26 @@ struct DiskFile {
     memory: Arc<Memory>,
 }
 
+impl DiskFile {
+    /// Brings a range into the page cache, without the lock of the process' memory. Whether that
+    /// works shows in the time of what follows, and in nothing else.
+    ///
+    /// A long range is read, which makes large pieces of cache: they are cheap to make and to write
+    /// back. A short one belongs to a writer who is not in a hurry; it is prefetched in single
+    /// pages, because a sync locks a piece as a whole, and whoever stores into it waits.
+    fn bring_into_cache(&self, range: Range<usize>) {
+        if range.len() < LONG_BYTES {
+            let (start, bytes) = (range.start as u64, NonZeroU64::new(range.len() as u64));
+            let _ = rustix::fs::fadvise(&self.file, start, bytes, Advice::WillNeed);
+            return;
+        }
+        let mut bytes = vec![0; READ_BYTES];
+        for start in range.step_by(READ_BYTES) {
+            let _ = self.file.read_at(&mut bytes, start as u64);
+        }
+    }
+}
+
 impl FileHandle for DiskFile {
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
@@ -272,7 +307,11 @@ impl FileHandle for DiskFile {
     }
 
     fn populate(&self, range: Range<usize>) {
-        self.memory.populate(range);
+        self.bring_into_cache(range.clone());
+        for start in range.clone().step_by(POPULATE_BYTES) {
+            self.memory
+                .populate(start..range.end.min(start + POPULATE_BYTES));
+        }
     }
 
     fn write_at(&self, position: usize, bytes: &[u8]) -> io::Result<()> {
