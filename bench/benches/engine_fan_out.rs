@@ -11,7 +11,7 @@ use skein_bench::chat_table::{CHAT, ChatTable, START_MS};
 use skein_bench::floors::walk_cursors::{self, PlainViewer};
 use skein_bench::mode::Effort;
 use skein_bench::part::Part;
-use skein_bench::ratio::Spec;
+use skein_bench::ratio::{Sides, Spec};
 use skein_bench::run::Run;
 use skein_bench::thread_time;
 use skein_bench::timed::Block;
@@ -120,7 +120,6 @@ impl Audience {
 struct Plain {
     viewers: Vec<PlainViewer>,
     head: u64,
-    taken: u64,
 }
 
 impl Plain {
@@ -132,22 +131,21 @@ impl Plain {
         Self {
             viewers: (0..viewers as u64).map(viewer).collect(),
             head: 0,
-            taken: 0,
         }
     }
 
     fn round(&mut self) {
         self.head += 1;
-        let taken = &mut self.taken;
-        let mut offer = |connection| {
-            black_box(connection);
-            *taken += 1;
-            true
-        };
-        let offer: &mut dyn FnMut(u64) -> bool = black_box(&mut offer);
-        let walked = walk_cursors::walk(&mut self.viewers, self.head, offer);
+        let walked = walk_cursors::walk(&mut self.viewers, self.head, black_box(take));
         assert_eq!(walked, self.viewers.len() as u64);
     }
+}
+
+/// Takes everything, and is called for it.
+#[inline(never)]
+fn take(connection: u64) -> bool {
+    black_box(connection);
+    true
 }
 
 /// This part.
@@ -163,28 +161,31 @@ fn measure(run: &mut Run) {
         Effort::Check => VIEWERS / 100,
         _ => VIEWERS,
     };
-    let mut audience = Audience::new(viewers);
-    let mut plain = Plain::new(viewers);
-    distributions(run, &mut audience, &mut plain);
-
+    distributions(run, viewers);
     let spec = Spec {
         name: "engine_100k_cursors",
         unit: "ns/viewer",
         floor_expected: walk_cursors::EXPECTED,
     };
-    let rounds = (run.effort().block().as_millis() / 10).max(1) as usize;
-    let mut floor = Block::new(run.effort().block(), |iterations| {
-        (0..iterations).for_each(|_| plain.round());
+    let effort = run.effort();
+    let rounds = (effort.block().as_millis() / 10).max(1) as usize;
+    run.ratio_of_set_ups(&spec, || {
+        let mut audience = Audience::new(viewers);
+        let mut plain = Plain::new(viewers);
+        let mut floor = Block::new(effort.block(), move |iterations| {
+            (0..iterations).for_each(|_| plain.round());
+        });
+        Sides::new(
+            move || (0..rounds).map(|_| audience.nanos()).sum::<f64>() / rounds as f64,
+            move || floor.nanos_of(viewers),
+        )
     });
-    run.ratio(
-        &spec,
-        || (0..rounds).map(|_| audience.nanos()).sum::<f64>() / rounds as f64,
-        || floor.nanos_of(viewers),
-    );
 }
 
-fn distributions(run: &mut Run, audience: &mut Audience, plain: &mut Plain) {
-    let viewers = audience.viewers as u64;
+fn distributions(run: &mut Run, viewers: usize) {
+    let mut audience = Audience::new(viewers);
+    let mut plain = Plain::new(viewers);
+    let viewers = viewers as u64;
     let mut group = run.criterion().benchmark_group("engine_fan_out");
     group.throughput(Throughput::Elements(viewers));
     group.bench_function("100k_cursors", |bencher| {

@@ -8,7 +8,7 @@ use skein_bench::chat_table::{ChatTable, point_record, session};
 use skein_bench::floors::scan_changes;
 use skein_bench::floors::store_rows::{self, Rows, StoredRow};
 use skein_bench::part::Part;
-use skein_bench::ratio::Spec;
+use skein_bench::ratio::{Sides, Spec};
 use skein_bench::run::Run;
 use skein_bench::thread_time;
 use skein_bench::timed::Block;
@@ -19,6 +19,9 @@ const SESSIONS: usize = 1_000;
 
 /// Points of each session in one go, so that counters ascend and records are made outside.
 const ROUNDS: usize = 8;
+
+/// About how long a point takes, nanoseconds: so a block has about its length.
+const POINT_NS: f64 = 100.0;
 
 /// Rows that changed, in a table of any size.
 const CHANGED: usize = 1_000;
@@ -128,18 +131,22 @@ fn point_applied(run: &mut Run) {
         unit: "ns/point",
         floor_expected: store_rows::EXPECTED,
     };
-    let blocks = (run.effort().block().as_secs_f64() * 1e9 / 100.0) as usize;
-    let repeats = (blocks / (ROUNDS * SESSIONS)).max(1);
-    let mut floor = Block::new(run.effort().block(), |iterations| {
-        for _ in 0..iterations {
-            store_all(&mut rows, &mut offset);
-        }
+    let effort = run.effort();
+    let points = (effort.block().as_secs_f64() * 1e9 / POINT_NS) as usize;
+    let repeats = (points / (ROUNDS * SESSIONS)).max(1);
+    run.ratio_of_set_ups(&spec, || {
+        let mut feed = Feed::new();
+        let (mut rows, mut offset) = (stored_rows(), 0);
+        let mut floor = Block::new(effort.block(), move |iterations| {
+            for _ in 0..iterations {
+                store_all(&mut rows, &mut offset);
+            }
+        });
+        Sides::new(
+            move || (0..repeats).map(|_| feed.nanos()).sum::<f64>() / repeats as f64,
+            move || floor.nanos_of(SESSIONS),
+        )
     });
-    run.ratio(
-        &spec,
-        || (0..repeats).map(|_| feed.nanos()).sum::<f64>() / repeats as f64,
-        || floor.nanos_of(SESSIONS),
-    );
 }
 
 /// Reads the changed rows; gives something that depends on all of them.
@@ -152,18 +159,31 @@ fn sum(chat: &ChatTable, from: u64) -> u64 {
     parts.fold(0, u64::wrapping_add)
 }
 
-fn changed_since(run: &mut Run, name: &'static str, rows: usize) {
-    let mut chat = ChatTable::new(rows);
-    let from = chat.offset();
-    chat.move_some(CHANGED);
-    assert_eq!(chat.table.changed_since(from).count(), CHANGED);
-    let stored: Vec<StoredRow> = (0..rows as u64)
-        .map(|offset| StoredRow {
+/// A table of which some rows have changed, and as many plain rows.
+struct Changed {
+    chat: ChatTable,
+    /// Where a viewer stands that has not seen the changes.
+    from: u64,
+    stored: Vec<StoredRow>,
+}
+
+impl Changed {
+    fn new(rows: usize) -> Self {
+        let mut chat = ChatTable::new(rows);
+        let from = chat.offset();
+        chat.move_some(CHANGED);
+        assert_eq!(chat.table.changed_since(from).count(), CHANGED);
+        let row = |offset| StoredRow {
             offset,
             ..StoredRow::default()
-        })
-        .collect();
+        };
+        let stored = (0..rows as u64).map(row).collect();
+        Self { chat, from, stored }
+    }
+}
 
+fn changed_since(run: &mut Run, name: &'static str, rows: usize) {
+    let Changed { chat, from, stored } = Changed::new(rows);
     let mut group = run.criterion().benchmark_group("engine_changed_since");
     group.throughput(Throughput::Elements(CHANGED as u64));
     group.bench_function(BenchmarkId::new("rows", rows), |bencher| {
@@ -182,15 +202,22 @@ fn changed_since(run: &mut Run, name: &'static str, rows: usize) {
         unit: "ns/row",
         floor_expected: scan_changes::EXPECTED,
     };
-    let mut ours = Block::new(run.effort().block(), |iterations| {
-        for _ in 0..iterations {
-            black_box(sum(black_box(&chat), from));
-        }
+    let block = run.effort().block();
+    run.ratio_of_set_ups(&spec, || {
+        let Changed { chat, from, stored } = Changed::new(rows);
+        let mut ours = Block::new(block, move |iterations| {
+            for _ in 0..iterations {
+                black_box(sum(black_box(&chat), from));
+            }
+        });
+        let mut floor = Block::new(block, move |iterations| {
+            for _ in 0..iterations {
+                black_box(scan_changes::sum(black_box(&stored), CHANGED));
+            }
+        });
+        Sides::new(
+            move || ours.nanos_of(CHANGED),
+            move || floor.nanos_of(CHANGED),
+        )
     });
-    let mut floor = Block::new(run.effort().block(), |iterations| {
-        for _ in 0..iterations {
-            black_box(scan_changes::sum(black_box(&stored), CHANGED));
-        }
-    });
-    run.ratio(&spec, || ours.nanos_of(CHANGED), || floor.nanos_of(CHANGED));
 }

@@ -13,8 +13,8 @@ use skein_bench::floors::{epoll_server, quinn_server, sealed_datagrams, tls_serv
 use skein_bench::mode::Effort;
 use skein_bench::part::Part;
 use skein_bench::peers::Peers;
-use skein_bench::quantile::quantile;
-use skein_bench::ratio::{Spec, measure_floor, summarise};
+use skein_bench::quantile::{median, quantile};
+use skein_bench::ratio::{Spec, summarise, summarise_floor};
 use skein_bench::run::Run;
 
 /// Viewers, and sessions, in a check.
@@ -444,24 +444,57 @@ pub const PARTS: [Part<Run>; 9] = [
     },
 ];
 
+/// The blocks of both sides, of all set-ups together.
+#[derive(Default)]
+struct Blocks {
+    ours: Vec<Published>,
+    floor: Vec<Published>,
+}
+
 fn measure(run: &mut Run, crowd: &Crowd) {
-    let small = run.effort() == Effort::Check;
-    let size = |wanted: usize| {
-        if small {
-            wanted.min(CROWD_IN_CHECK)
-        } else {
-            wanted
-        }
+    let check = run.effort() == Effort::Check;
+    let size = |wanted: usize| match check {
+        true => wanted.min(CROWD_IN_CHECK),
+        false => wanted,
     };
+    let mut blocks: Vec<Blocks> = crowd.rounds.iter().map(|_| Blocks::default()).collect();
+    let mut memory = Vec::new();
+    let set_ups = match run.wants_any(&crowd.ratios()) {
+        true => run.effort().crowds(size(crowd.viewers)),
+        // Memory needs nothing but viewers who have come.
+        false => 1,
+    };
+    for _ in 0..set_ups {
+        memory.extend(set_up(run, crowd, size, set_ups, &mut blocks));
+    }
+    for (round, blocks) in crowd.rounds.iter().zip(&blocks) {
+        for figure in round.figures {
+            keep(run, figure, blocks);
+        }
+    }
+    if let Some(name) = crowd.memory
+        && !memory.is_empty()
+    {
+        run.value(name, "B", median(&mut memory));
+    }
+}
+
+/// Gathers everybody anew and adds the blocks of one set-up; what a viewer costs in memory.
+fn set_up(
+    run: &mut Run,
+    crowd: &Crowd,
+    size: impl Fn(usize) -> usize,
+    set_ups: usize,
+    blocks: &mut [Blocks],
+) -> Option<f64> {
     let viewers = size(crowd.viewers);
     let mut ours = (!run.floors_only()).then(|| {
         run.say(&format!("{viewers} viewers come to our server"));
         Peers::start(crowd.ours, viewers, size(crowd.sessions), MESSAGE_BYTES)
     });
     let mut floor: Option<(Kind, Peers)> = None;
-    for round in crowd.rounds {
-        let names: Vec<&str> = round.figures.iter().map(|figure| figure.name).collect();
-        if !run.wants_any(&names) {
+    for (round, blocks) in crowd.rounds.iter().zip(blocks) {
+        if !run.wants_any(&round.names()) {
             continue;
         }
         if floor.as_ref().is_none_or(|(kind, _)| *kind != round.floor) {
@@ -470,54 +503,62 @@ fn measure(run: &mut Run, crowd: &Crowd) {
             let bytes = ours
                 .as_ref()
                 .map_or(MESSAGE_BYTES, |ours| ours.ready.message_bytes);
-            run.say(&format!(
-                "{viewers} viewers come to the floor ({:?})",
-                round.floor
-            ));
-            floor = Some((round.floor, Peers::start(round.floor, viewers, 0, bytes)));
+            let kind = round.floor;
+            run.say(&format!("{viewers} viewers come to the floor ({kind:?})"));
+            floor = Some((kind, Peers::start(kind, viewers, 0, bytes)));
         }
-        let Some((_, floor)) = &mut floor else {
-            continue;
-        };
-        measure_round(run, round, ours.as_mut(), floor, size(round.updates));
+        if let Some((_, floor)) = &mut floor {
+            let updates = size(round.updates);
+            let count = run.effort().blocks().div_ceil(set_ups);
+            run.say(round.figures[0].name);
+            blocks.measure(round, ours.as_mut(), floor, updates, count);
+        }
     }
-    if let (Some(name), Some(ours)) = (crowd.memory, &ours)
-        && let Some(bytes) = ours.ready.viewer_bytes
-    {
-        run.value(name, "B", bytes);
+    ours.and_then(|ours| ours.ready.viewer_bytes)
+}
+
+impl Crowd {
+    /// All ratios that are measured with it.
+    fn ratios(&self) -> Vec<&'static str> {
+        self.rounds.iter().flat_map(Round::names).collect()
     }
 }
 
-fn measure_round(
-    run: &mut Run,
-    round: &Round,
-    mut ours: Option<&mut Peers>,
-    floor: &mut Peers,
-    updates: usize,
-) {
-    run.say(round.figures[0].name);
-    let mut ours_block = |ours: &mut Peers| ours.publish(round.pause, updates, round.times);
-    let floor_block = |floor: &mut Peers| floor.publish(round.pause, 1, round.times);
-    // One of each to warm up.
-    floor_block(floor);
-    ours.as_deref_mut().map(&mut ours_block);
-    let (mut ours_blocks, mut floor_blocks) = (Vec::new(), Vec::new());
-    for index in 0..run.effort().blocks() {
-        let first = index % 2 == 0;
-        if first {
-            ours_blocks.extend(ours.as_deref_mut().map(&mut ours_block));
-        }
-        floor_blocks.push(floor_block(floor));
-        if !first {
-            ours_blocks.extend(ours.as_deref_mut().map(&mut ours_block));
-        }
-    }
-    for figure in round.figures {
-        keep(run, figure, &ours_blocks, &floor_blocks);
+impl Round {
+    fn names(&self) -> Vec<&'static str> {
+        self.figures.iter().map(|figure| figure.name).collect()
     }
 }
 
-fn keep(run: &mut Run, figure: &Figure, ours: &[Published], floor: &[Published]) {
+impl Blocks {
+    /// Adds so many blocks of each side.
+    fn measure(
+        &mut self,
+        round: &Round,
+        mut ours: Option<&mut Peers>,
+        floor: &mut Peers,
+        updates: usize,
+        count: usize,
+    ) {
+        let mut ours_block = |ours: &mut Peers| ours.publish(round.pause, updates, round.times);
+        let floor_block = |floor: &mut Peers| floor.publish(round.pause, 1, round.times);
+        // One of each to warm up.
+        floor_block(floor);
+        ours.as_deref_mut().map(&mut ours_block);
+        for index in 0..count {
+            let first = index % 2 == 0;
+            if first {
+                self.ours.extend(ours.as_deref_mut().map(&mut ours_block));
+            }
+            self.floor.push(floor_block(floor));
+            if !first {
+                self.ours.extend(ours.as_deref_mut().map(&mut ours_block));
+            }
+        }
+    }
+}
+
+fn keep(run: &mut Run, figure: &Figure, blocks: &Blocks) {
     let spec = Spec {
         name: figure.name,
         unit: match figure.what {
@@ -526,15 +567,20 @@ fn keep(run: &mut Run, figure: &Figure, ours: &[Published], floor: &[Published])
         },
         floor_expected: figure.expected.clone(),
     };
-    let floors = values(figure.what, floor);
+    let floors = values(figure.what, &blocks.floor);
     if run.floors_only() {
-        let mut floors = floors.into_iter().cycle();
-        let next = || floors.next().unwrap_or_default();
-        println!("{}", measure_floor(&spec, floor.len(), next));
+        let floors = floors.into_iter().filter(|value| *value > 0.0).collect();
+        println!("{}", summarise_floor(&spec, floors));
         return;
     }
-    let pairs: Vec<(f64, f64)> = values(figure.what, ours).into_iter().zip(floors).collect();
-    run.keep(summarise(&spec, &pairs));
+    let pairs = values(figure.what, &blocks.ours).into_iter().zip(floors);
+    // A block of which loopback has lost everything says nothing about time.
+    let pairs: Vec<(f64, f64)> = pairs
+        .filter(|(ours, floor)| *ours > 0.0 && *floor > 0.0)
+        .collect();
+    if !pairs.is_empty() {
+        run.keep(summarise(&spec, &pairs));
+    }
 }
 
 /// One value for each block, or for each window of blocks.

@@ -10,7 +10,7 @@ use skein_bench::folders;
 use skein_bench::mode::Effort;
 use skein_bench::part::Part;
 use skein_bench::quantile::quantile;
-use skein_bench::ratio::{Spec, measure_floor, summarise};
+use skein_bench::ratio::{Spec, summarise, summarise_floor};
 use skein_bench::run::Run;
 use skein_bench::server::now_ms;
 use skein_log::{JanitorThread, Log, Options, PartitionId, Record, Writer};
@@ -264,9 +264,8 @@ fn spec(name: &'static str, unit: &'static str, floor_expected: Range<f64>) -> S
 
 fn keep(run: &mut Run, spec: &Spec, measured: &[Window], of: impl Fn(&[f64]) -> f64) {
     if run.floors_only() {
-        let mut floors = measured.iter().map(|(_, floor)| of(floor)).cycle();
-        let next = || floors.next().unwrap_or_default();
-        println!("{}", measure_floor(spec, measured.len(), next));
+        let floors = measured.iter().map(|(_, floor)| of(floor)).collect();
+        println!("{}", summarise_floor(spec, floors));
         return;
     }
     let pairs: Vec<(f64, f64)> = measured.iter().map(|(o, f)| (of(o), of(f))).collect();

@@ -8,7 +8,7 @@ use skein_bench::floors::crc_read;
 use skein_bench::folders;
 use skein_bench::mode::Effort;
 use skein_bench::part::Part;
-use skein_bench::ratio::Spec;
+use skein_bench::ratio::{Sides, Spec};
 use skein_bench::run::Run;
 use skein_bench::timed::Block;
 use skein_log::{Log, Options, PartitionId, Reader, Record, Writer};
@@ -98,30 +98,34 @@ fn measure(run: &mut Run) {
         Effort::Check => 10,
         _ => LOG_BYTES / BODY_BYTES,
     };
-    let written = Written::new(batches);
-    let bodies = vec![7; batches * BODY_BYTES];
     let spec = Spec {
         name: "log_read_verified",
         unit: "B/s",
         floor_expected: crc_read::EXPECTED,
     };
-    distributions(run, &written, &bodies);
+    distributions(run, batches);
     let block = run.effort().block();
-    let mut ours = Block::new(block, |iterations| {
-        for _ in 0..iterations {
-            black_box(written.read());
-        }
+    run.ratio_of_set_ups(&spec, || {
+        let written = Written::new(batches);
+        let bodies = vec![7; batches * BODY_BYTES];
+        let bytes = bodies.len() as f64;
+        let mut ours = Block::new(block, move |iterations| {
+            for _ in 0..iterations {
+                black_box(written.read());
+            }
+        });
+        let mut floor = Block::new(block, move |iterations| {
+            for _ in 0..iterations {
+                black_box(crc_read::check(black_box(&bodies), BODY_BYTES));
+            }
+        });
+        Sides::new(move || ours.rate(bytes), move || floor.rate(bytes))
     });
-    let mut floor = Block::new(block, |iterations| {
-        for _ in 0..iterations {
-            black_box(crc_read::check(black_box(&bodies), BODY_BYTES));
-        }
-    });
-    let bytes = bodies.len() as f64;
-    run.ratio(&spec, || ours.rate(bytes), || floor.rate(bytes));
 }
 
-fn distributions(run: &mut Run, written: &Written, bodies: &[u8]) {
+fn distributions(run: &mut Run, batches: usize) {
+    let written = Written::new(batches);
+    let bodies = vec![7; batches * BODY_BYTES];
     let mut group = run.criterion().benchmark_group("log_read");
     group.throughput(Throughput::Bytes(bodies.len() as u64));
     group.bench_function("verified", |bencher| bencher.iter(|| written.read()));
@@ -129,7 +133,7 @@ fn distributions(run: &mut Run, written: &Written, bodies: &[u8]) {
     let mut group = run.criterion().benchmark_group("floors");
     group.throughput(Throughput::Bytes(bodies.len() as u64));
     group.bench_function("crc_read", |bencher| {
-        bencher.iter(|| crc_read::check(black_box(bodies), BODY_BYTES));
+        bencher.iter(|| crc_read::check(black_box(&bodies), BODY_BYTES));
     });
     group.finish();
 }

@@ -27,12 +27,12 @@ fn main() -> ExitCode {
         Some(quinn_stage::ROLE) => quinn_stage::main(),
         Some(sealed_stage::ROLE) => sealed_stage::main(),
         Some(other) => panic!("no such role: {other}"),
-        None => measure(),
+        None => return measure(),
     }
     ExitCode::SUCCESS
 }
 
-fn measure() {
+fn measure() -> ExitCode {
     let mut parts = vec![
         log_append::PART,
         log_durable::PART,
@@ -46,5 +46,5 @@ fn measure() {
     ];
     parts.extend(fan_out::PARTS);
     parts.push(positions::PART);
-    Run::all(&parts);
+    Run::all(&parts)
 }

@@ -10,7 +10,7 @@ use criterion::Throughput;
 use skein_bench::floors::pack_rows::{self, PlainRow};
 use skein_bench::floors::unpack_rows;
 use skein_bench::part::Part;
-use skein_bench::ratio::Spec;
+use skein_bench::ratio::{Sides, Spec};
 use skein_bench::run::Run;
 use skein_bench::timed::Block;
 use skein_bench::tracks;
@@ -25,6 +25,9 @@ use skein_wire::update::Update;
 
 /// Rows of a batch.
 const ROWS: usize = 128;
+
+/// Room for a batch that is built.
+const OUT_BYTES: usize = 64 << 10;
 
 /// Server time of the batches, milliseconds since 1970.
 const NOW_MS: u64 = 1_750_000_000_000;
@@ -139,6 +142,9 @@ fn measure(run: &mut Run) {
     distributions(run, &rows, &plain);
     build(run, &rows, &plain);
     parse(run, &rows, &plain);
+    if run.floors_only() {
+        return;
+    }
     run.value("bytes_per_row", "B", bytes_per_row(&places, false));
     run.value("bytes_per_row_full", "B", bytes_per_row(&places, true));
 }
@@ -149,20 +155,23 @@ fn build(run: &mut Run, rows: &Rows, plain: &[PlainRow]) {
         unit: "ns/row",
         floor_expected: pack_rows::EXPECTED,
     };
-    let mut out = Vec::with_capacity(64 * 1024);
-    let mut ours = Block::new(run.effort().block(), |iterations| {
-        for _ in 0..iterations {
-            black_box(black_box(rows).build(&mut out));
-        }
+    let block = run.effort().block();
+    run.ratio_of_set_ups(&spec, || {
+        let mut out = Vec::with_capacity(OUT_BYTES);
+        let mut ours = Block::new(block, move |iterations| {
+            for _ in 0..iterations {
+                black_box(black_box(rows).build(&mut out));
+            }
+        });
+        let mut out = Vec::with_capacity(OUT_BYTES);
+        let mut floor = Block::new(block, move |iterations| {
+            for _ in 0..iterations {
+                pack_rows::pack(black_box(plain), &mut out);
+                black_box(&out);
+            }
+        });
+        Sides::new(move || ours.nanos_of(ROWS), move || floor.nanos_of(ROWS))
     });
-    let mut out = Vec::with_capacity(64 * 1024);
-    let mut floor = Block::new(run.effort().block(), |iterations| {
-        for _ in 0..iterations {
-            pack_rows::pack(black_box(plain), &mut out);
-            black_box(&out);
-        }
-    });
-    run.ratio(&spec, || ours.nanos_of(ROWS), || floor.nanos_of(ROWS));
 }
 
 fn parse(run: &mut Run, rows: &Rows, plain: &[PlainRow]) {
@@ -171,21 +180,24 @@ fn parse(run: &mut Run, rows: &Rows, plain: &[PlainRow]) {
         unit: "ns/row",
         floor_expected: unpack_rows::EXPECTED,
     };
-    let body = rows.body();
-    let mut ours = Block::new(run.effort().block(), |iterations| {
-        for _ in 0..iterations {
-            black_box(Batch::decode(black_box(&body)).expect("well-formed"));
-        }
+    let block = run.effort().block();
+    run.ratio_of_set_ups(&spec, || {
+        let body = rows.body();
+        let mut ours = Block::new(block, move |iterations| {
+            for _ in 0..iterations {
+                black_box(Batch::decode(black_box(&body)).expect("well-formed"));
+            }
+        });
+        let (mut packed, mut out) = (Vec::new(), Vec::with_capacity(ROWS));
+        pack_rows::pack(plain, &mut packed);
+        let mut floor = Block::new(block, move |iterations| {
+            for _ in 0..iterations {
+                unpack_rows::unpack(black_box(&packed), &mut out);
+                black_box(&out);
+            }
+        });
+        Sides::new(move || ours.nanos_of(ROWS), move || floor.nanos_of(ROWS))
     });
-    let (mut packed, mut out) = (Vec::new(), Vec::with_capacity(ROWS));
-    pack_rows::pack(plain, &mut packed);
-    let mut floor = Block::new(run.effort().block(), |iterations| {
-        for _ in 0..iterations {
-            unpack_rows::unpack(black_box(&packed), &mut out);
-            black_box(&out);
-        }
-    });
-    run.ratio(&spec, || ours.nanos_of(ROWS), || floor.nanos_of(ROWS));
 }
 
 /// The same rows as the floors know them.

@@ -3,6 +3,8 @@
 //! Each is a small file that uses no crate of ours and says which absolute range it is expected
 //! in, on which machine. A floor far off that range measured something else (another machine, a
 //! neighbour, a mistake), and its ratio is flagged.
+//!
+//! Loops that only compute are never inlined: what stands around them must not change their code.
 
 pub mod mapped_file;
 pub mod memcpy_crc;

@@ -29,6 +29,7 @@ pub struct PlainRow {
 }
 
 /// Packs all rows.
+#[inline(never)]
 pub fn pack(rows: &[PlainRow], out: &mut Vec<u8>) {
     out.clear();
     for row in rows {

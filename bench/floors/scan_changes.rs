@@ -11,6 +11,7 @@ use crate::floors::store_rows::StoredRow;
 pub const EXPECTED: Range<f64> = 0.35..0.7;
 
 /// Goes over the last `changed` rows; gives something that depends on all of them.
+#[inline(never)]
 pub fn sum(rows: &[StoredRow], changed: usize) -> u64 {
     let changed = &rows[rows.len() - changed..];
     let parts = |row: &StoredRow| row.offset ^ row.lat_e6 as u64 ^ row.lon_e6 as u64;

@@ -10,6 +10,7 @@ use crate::floors::pack_rows::{PlainRow, ROW_BYTES};
 pub const EXPECTED: Range<f64> = 1.0..2.0;
 
 /// Unpacks all rows.
+#[inline(never)]
 pub fn unpack(bytes: &[u8], out: &mut Vec<PlainRow>) {
     out.clear();
     for row in bytes.as_chunks::<ROW_BYTES>().0 {

@@ -36,7 +36,7 @@ const OPTIONS_WITH_VALUE: &[&str] = &[
 pub enum Effort {
     /// As much as a figure in the documents needs.
     Full,
-    /// All benches in three to four minutes.
+    /// All benches in about three minutes.
     Quick,
     /// Once, to see that it works; nothing is written down.
     Check,
@@ -49,6 +49,26 @@ impl Effort {
             Self::Full => 40,
             Self::Quick => 20,
             Self::Check => 1,
+        }
+    }
+
+    /// How often both sides are set up anew: see [`crate::ratio`].
+    pub fn set_ups(self) -> usize {
+        match self {
+            Self::Full => 8,
+            Self::Quick => 4,
+            Self::Check => 1,
+        }
+    }
+
+    /// The same where a set-up is a server and its crowd, which takes seconds to gather when it
+    /// is large.
+    pub fn crowds(self, viewers: usize) -> usize {
+        match (self, viewers) {
+            (Self::Full, 0..=1_000) => 5,
+            (Self::Full, _) => 3,
+            (Self::Quick, 0..=100) => 2,
+            (Self::Quick | Self::Check, _) => 1,
         }
     }
 
@@ -150,6 +170,11 @@ impl Mode {
     /// Whether names are wanted and nothing else.
     pub fn lists(&self) -> bool {
         self.list
+    }
+
+    /// Whether everything is to be measured.
+    pub fn is_whole(&self) -> bool {
+        self.filter.is_none()
     }
 
     /// Whether the floors are to be measured alone.

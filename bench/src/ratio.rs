@@ -2,7 +2,12 @@
 //!
 //! A block is short against the moods of a shared machine, so both blocks of a pair see the same
 //! mood; who goes first alternates, so that nobody always finds the caches warm. The median of the
-//! ratios is the figure, the middle eight tenths of them are its spread.
+//! ratios is the figure, the middle nine tenths of them are its spread.
+//!
+//! A spread is a promise: another run of the same build finds its median within it. Some of what
+//! differs between runs is settled when sides are set up (where memory, sockets and processes come
+//! to lie), and neighbouring blocks would never show it. So a run has several *set-ups*, each made
+//! anew, and its blocks are theirs together.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,6 +16,9 @@ use crate::quantile::{median, quantile};
 
 /// A floor this many times off what its file documents is flagged: it measured something else.
 pub const FLOOR_OFF_MAX: f64 = 1.5;
+
+/// Where the spread of ratios begins and ends: the middle nine tenths of them.
+const SPREAD: [f64; 2] = [0.05, 0.95];
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -45,10 +53,27 @@ pub struct Beside {
     pub floor_expected: [f64; 2],
     /// Median of the ratios of blocks, ours by floor.
     pub ratio: f64,
-    /// 10th and 90th percentile of these ratios.
+    /// 5th and 95th percentile of these ratios.
     pub spread: [f64; 2],
     /// Blocks of each side.
     pub blocks: usize,
+}
+
+/// Both sides of a ratio as one set-up made them. Each call measures one block and gives its value
+/// in the unit of the [`Spec`]; what it does to prepare is not part of the value.
+pub struct Sides<'a> {
+    ours: Box<dyn FnMut() -> f64 + 'a>,
+    floor: Box<dyn FnMut() -> f64 + 'a>,
+}
+
+impl<'a> Sides<'a> {
+    /// These two.
+    pub fn new(ours: impl FnMut() -> f64 + 'a, floor: impl FnMut() -> f64 + 'a) -> Self {
+        Self {
+            ours: Box::new(ours),
+            floor: Box::new(floor),
+        }
+    }
 }
 
 impl Beside {
@@ -60,18 +85,36 @@ impl Beside {
     }
 }
 
-/// Measures blocks of both sides in turn. Each call of a side measures one block and gives its
-/// value in the unit of `spec`; what it does to prepare is not part of the value.
+/// Measures blocks of both sides in turn; each call of a side measures one block, as in [`Sides`].
 pub fn measure(
     spec: &Spec,
     blocks: usize,
-    mut ours: impl FnMut() -> f64,
-    mut floor: impl FnMut() -> f64,
+    ours: impl FnMut() -> f64,
+    floor: impl FnMut() -> f64,
 ) -> Outcome {
+    summarise(spec, &pairs(blocks, Sides::new(ours, floor)))
+}
+
+/// Measures blocks of several set-ups, as many of each.
+pub fn measure_set_ups<'a>(
+    spec: &Spec,
+    set_ups: usize,
+    blocks: usize,
+    mut set_up: impl FnMut() -> Sides<'a>,
+) -> Outcome {
+    let each = blocks.div_ceil(set_ups);
+    let all = (0..set_ups).flat_map(|_| pairs(each, set_up()));
+    let all: Vec<(f64, f64)> = all.collect();
+    summarise(spec, &all)
+}
+
+/// So many blocks of both sides in turn.
+fn pairs(blocks: usize, mut sides: Sides<'_>) -> Vec<(f64, f64)> {
+    let Sides { ours, floor } = &mut sides;
     // One of each to warm up.
     ours();
     floor();
-    let pairs = (0..blocks).map(|index| {
+    let pair = |index| {
         if index % 2 == 0 {
             let ours = ours();
             (ours, floor())
@@ -79,19 +122,39 @@ pub fn measure(
             let floor = floor();
             (ours(), floor)
         }
-    });
-    let pairs: Vec<(f64, f64)> = pairs.collect();
-    summarise(spec, &pairs)
+    };
+    (0..blocks).map(pair).collect()
 }
 
 /// Measures blocks of the floor alone.
 pub fn measure_floor(spec: &Spec, blocks: usize, mut floor: impl FnMut() -> f64) -> FloorOutcome {
     floor();
-    let mut values: Vec<f64> = (0..blocks).map(|_| floor()).collect();
+    summarise_floor(spec, (0..blocks).map(|_| floor()).collect())
+}
+
+/// Measures blocks of the floors of several set-ups.
+pub fn measure_floor_set_ups<'a>(
+    spec: &Spec,
+    set_ups: usize,
+    blocks: usize,
+    mut set_up: impl FnMut() -> Sides<'a>,
+) -> FloorOutcome {
+    let each = blocks.div_ceil(set_ups);
+    let mut values = Vec::with_capacity(blocks);
+    for _ in 0..set_ups {
+        let mut sides = set_up();
+        (sides.floor)();
+        values.extend((0..each).map(|_| (sides.floor)()));
+    }
+    summarise_floor(spec, values)
+}
+
+/// The outcome of blocks of the floor.
+pub fn summarise_floor(spec: &Spec, mut blocks: Vec<f64>) -> FloorOutcome {
     FloorOutcome {
         spec: spec.clone(),
-        floor: median(&mut values),
-        spread: [quantile(&mut values, 0.1), quantile(&mut values, 0.9)],
+        floor: median(&mut blocks),
+        spread: SPREAD.map(|part| quantile(&mut blocks, part)),
     }
 }
 
@@ -140,7 +203,7 @@ pub fn summarise(spec: &Spec, pairs: &[(f64, f64)]) -> Outcome {
             floor: median(&mut floors),
             floor_expected: [spec.floor_expected.start, spec.floor_expected.end],
             ratio: median(&mut ratios),
-            spread: [quantile(&mut ratios, 0.1), quantile(&mut ratios, 0.9)],
+            spread: SPREAD.map(|part| quantile(&mut ratios, part)),
             blocks: pairs.len(),
         }),
     }
@@ -192,7 +255,7 @@ impl fmt::Display for Figure {
 
 #[cfg(test)]
 mod tests {
-    use super::{Spec, measure, summarise};
+    use super::{Sides, Spec, measure, measure_set_ups, summarise};
 
     fn spec() -> Spec {
         Spec {
@@ -216,6 +279,23 @@ mod tests {
         }
         let beside = summarise(&spec(), &pairs).beside.expect("a floor");
         assert_eq!((beside.ratio, beside.spread), (0.5, [0.5, 0.5]));
+    }
+
+    #[test]
+    fn the_spread_holds_what_differs_between_set_ups() {
+        // Within a set-up every block has the same ratio; each set-up has another one.
+        let mut share = 0.0;
+        let set_up = || {
+            share += 0.1;
+            Sides::new(move || share * 1e10, || 1e10)
+        };
+        let outcome = measure_set_ups(&spec(), 5, 40, set_up);
+        let beside = outcome.beside.expect("a floor");
+        assert_eq!(beside.blocks, 40);
+        let [low, high] = beside.spread;
+        assert!((low - 0.1).abs() < 1e-9, "{low}");
+        assert!((high - 0.5).abs() < 1e-9, "{high}");
+        assert!((beside.ratio - 0.3).abs() < 1e-9, "{}", beside.ratio);
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! One run of `cargo bench`: its parts one after the other, criterion for distributions, ratios
 //! beside their floors, the last lines.
 
+use std::process::ExitCode;
 use std::time::Instant;
 
 use criterion::Criterion;
 
 use crate::mode::{Effort, Mode};
+use crate::names::{NAMES, missing};
 use crate::part::Part;
 use crate::pin;
-use crate::ratio::{self, Outcome, Spec};
+use crate::ratio::{self, Outcome, Sides, Spec};
 use crate::ratios_file;
 use crate::thread_time::ThreadTime;
 
@@ -27,13 +29,14 @@ pub struct Run {
 }
 
 impl Run {
-    /// Does what the command line asks for, with this thread on the last core.
-    pub fn all(parts: &[Part<Self>]) {
+    /// Does what the command line asks for, with this thread on the last core. Fails if a figure
+    /// that a part promises, or one of [`NAMES`], was not measured although it was wanted.
+    pub fn all(parts: &[Part<Self>]) -> ExitCode {
         let mode = Mode::of_process();
         if mode.lists() {
             let figures = parts.iter().flat_map(|part| part.figures);
             figures.for_each(|figure| println!("{figure}: benchmark"));
-            return;
+            return ExitCode::SUCCESS;
         }
         pin::to_last();
         let wanted: Vec<&Part<Self>> = parts.iter().filter(|part| mode.wants_part(part)).collect();
@@ -56,7 +59,27 @@ impl Run {
             before += run.mode.effort.seconds(part);
             run.progress(before, seconds);
         }
+        let missing = run.missing(&wanted);
         run.finish();
+        if missing.is_empty() {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("not measured: {}", missing.join(", "));
+        ExitCode::FAILURE
+    }
+
+    /// Figures that are wanted and not there.
+    fn missing(&self, parts: &[&Part<Self>]) -> Vec<&'static str> {
+        if self.floors_only() {
+            return Vec::new();
+        }
+        let promised = parts.iter().flat_map(|part| {
+            let figures = part.figures.iter().copied();
+            figures.filter(|figure| self.mode.wants(part.name, figure))
+        });
+        let names = NAMES.iter().copied().filter(|_| self.mode.is_whole());
+        let has = |name: &str| self.outcomes.iter().any(|outcome| outcome.name == name);
+        missing(promised.chain(names), has)
     }
 
     fn new(mode: Mode) -> Self {
@@ -142,6 +165,23 @@ impl Run {
         }
     }
 
+    /// Measures a ratio over several set-ups, if it is wanted: for sides whose figures depend on
+    /// where their memory comes to lie.
+    pub fn ratio_of_set_ups<'a>(&mut self, spec: &Spec, set_up: impl FnMut() -> Sides<'a>) {
+        if !self.wants(spec.name) {
+            return;
+        }
+        self.say(spec.name);
+        let effort = self.mode.effort;
+        let (set_ups, blocks) = (effort.set_ups(), effort.blocks());
+        if self.floors_only() {
+            let outcome = ratio::measure_floor_set_ups(spec, set_ups, blocks, set_up);
+            println!("{outcome}");
+        } else {
+            self.keep(ratio::measure_set_ups(spec, set_ups, blocks, set_up));
+        }
+    }
+
     /// Says what is being measured.
     pub fn say(&self, what: &str) {
         eprintln!("[{}] {what}", clock(self.began.elapsed().as_secs()));
@@ -149,7 +189,8 @@ impl Run {
 
     /// Takes a ratio that was measured elsewhere, if it is wanted.
     pub fn keep(&mut self, outcome: Outcome) {
-        if self.wants(&outcome.name) {
+        // What has no floor is no part of a run of the floors.
+        if self.wants(&outcome.name) && !self.floors_only() {
             self.outcomes.push(outcome);
         }
     }
