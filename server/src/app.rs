@@ -6,6 +6,7 @@ pub mod ready;
 
 pub mod outcomes;
 
+pub mod history;
 pub mod opened;
 pub mod shards;
 

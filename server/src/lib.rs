@@ -17,6 +17,8 @@ pub mod http;
 
 pub mod shard;
 
+pub mod history;
+
 pub mod demo;
 
 pub mod app;

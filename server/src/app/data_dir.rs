@@ -47,6 +47,11 @@ impl DataDir {
     pub fn control(&self) -> PathBuf {
         self.root.join("control")
     }
+
+    /// The history, if one is kept.
+    pub fn history(&self) -> PathBuf {
+        self.root.join("history")
+    }
 }
 
 /// What a data directory has, whoever made it: `skein token` makes the keys before the first start.

@@ -4,6 +4,7 @@
 //! they were.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -44,6 +45,8 @@ pub struct Opened {
     pub control: ControlCore,
     /// The event log.
     pub log: Log,
+    /// The folder of the history, if one is kept.
+    pub history_dir: PathBuf,
     /// It does not run backwards across a restart, whatever the wall clock says.
     pub clock: Clock,
 }
@@ -84,6 +87,7 @@ impl Opened {
             control_listener,
             control,
             log,
+            history_dir: dir.history(),
             clock,
         })
     }

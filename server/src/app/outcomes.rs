@@ -1,13 +1,21 @@
 //! Outcomes of the control log on their way to the shards that asked.
 
+use std::sync::Arc;
+
 use crate::control::core::{Committed, Rejected};
 use crate::control::thread::OutcomeSink;
+use crate::history::names::ChatNames;
 use crate::shard::gateway::Gateway;
 use crate::shard::inbox::Inbound;
 
 /// Hands outcomes to the inboxes; waits where one is full, which the control thread may.
 #[derive(Debug)]
-pub struct Outcomes(pub Gateway);
+pub struct Outcomes {
+    /// The way to the shards.
+    pub gateway: Gateway,
+    /// Where the history looks chats up.
+    pub names: Option<Arc<ChatNames>>,
+}
 
 impl OutcomeSink for Outcomes {
     fn committed(&mut self, committed: Committed) {
@@ -18,13 +26,17 @@ impl OutcomeSink for Outcomes {
             command,
             handle,
         } = committed;
+        // Before the shard acts on it: no record of the chat is in the log yet.
+        if let Some(names) = &self.names {
+            names.note(command.chat(), handle.0);
+        }
         let input = Inbound::Committed {
             index,
             proposal: Some(proposal),
             command,
             handle,
         };
-        self.0.inbox(shard).send_blocking(input);
+        self.gateway.inbox(shard).send_blocking(input);
     }
 
     fn rejected(&mut self, rejected: Rejected) {
@@ -33,7 +45,7 @@ impl OutcomeSink for Outcomes {
             proposal,
             code,
         } = rejected;
-        self.0
+        self.gateway
             .inbox(shard)
             .send_blocking(Inbound::Rejected(proposal, code));
     }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::app::entrance::{Entrance, Lobby};
+use crate::app::history;
 use crate::app::opened::Opened;
 use crate::app::outcomes::Outcomes;
 use crate::app::ready::Ready;
@@ -25,7 +26,9 @@ use crate::edge::certificate::CertificateStore;
 use crate::edge::edge::EdgeConfig;
 use crate::edge::origins::Origins;
 use crate::health::{Health, Phase};
+use crate::history::handle::HistoryThread;
 use crate::http::events::EventsState;
+use crate::http::history::HistoryState;
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
 use crate::http::{control as control_api, listener, public};
@@ -49,6 +52,7 @@ pub struct Server {
     health: Arc<Health>,
     gateway: Gateway,
     shards: Shards,
+    history: Option<HistoryThread>,
     janitor: JanitorThread,
     log: Log,
     control: ControlThread,
@@ -76,6 +80,7 @@ impl Server {
             control_listener,
             control,
             mut log,
+            history_dir,
             clock,
         } = Opened::open(config)?;
         let control_address = control_listener.local_addr()?;
@@ -87,12 +92,23 @@ impl Server {
         let gateway = entries.gateway().clone();
 
         let state = Arc::new(control.state().clone());
+        let history = history::start(
+            &config.history,
+            &history_dir,
+            &log,
+            &state,
+            clock,
+            &mut board,
+        )?;
         let signals = ControlSignals {
             health: health.clone(),
             metrics: board.once(CONTROL_METRICS),
         };
-        let control =
-            ControlThread::spawn(control, clock, Box::new(Outcomes(gateway.clone())), signals)?;
+        let outcomes = Outcomes {
+            gateway: gateway.clone(),
+            names: history.as_ref().map(HistoryThread::names),
+        };
+        let control = ControlThread::spawn(control, clock, Box::new(outcomes), signals)?;
         let edge = EdgeConfig {
             access: access.clone(),
             clock,
@@ -122,6 +138,10 @@ impl Server {
         let users = api(Callers::Users(access.clone()));
         let operators = api(callers);
         let events = EventsState::new(operators.clone(), control.feed(), stopped.clone());
+        let past = HistoryState::new(
+            operators.clone(),
+            history.as_ref().map(|thread| thread.history().clone()),
+        );
         let services = HttpServices {
             entrances,
             lobby: Lobby {
@@ -131,7 +151,7 @@ impl Server {
                 closed,
             },
             control_listener,
-            control: control_api::router(operators, events, Arc::new(board)),
+            control: control_api::router(operators, events, past, Arc::new(board)),
         };
         let runtime = services.start(&stopped)?;
 
@@ -155,6 +175,7 @@ impl Server {
             health,
             gateway,
             shards,
+            history,
             janitor,
             log,
             control,
@@ -211,6 +232,9 @@ impl Server {
         }
         self.shards.join()?;
         let _ = self.stop_http.send(true);
+        if let Some(history) = self.history {
+            history.stop();
+        }
         drop(self.janitor.stop());
         let closed = self
             .log

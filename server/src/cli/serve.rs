@@ -47,6 +47,9 @@ pub struct ServeArgs {
     /// Cores that run a shard each: `auto`, `0`, `0-1`, `0,2-3`.
     #[arg(long, value_name = "LIST")]
     pub cores: Option<String>,
+    /// Keep a history: sampled points in a database of the data directory.
+    #[arg(long)]
+    pub history: bool,
     /// Print every bound with its unit and reason, and what they add up to, then end.
     #[arg(long)]
     pub print_limits: bool,
@@ -81,6 +84,7 @@ impl ServeArgs {
             ("listen.control", self.control.clone()),
             ("access.control_token", path(&self.control_token)),
             ("shards.cores", self.cores.clone()),
+            ("history.enabled", self.history.then(|| "true".to_owned())),
         ];
         flags
             .into_iter()

@@ -54,6 +54,30 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "`bogus` is none of `mapped`, `pwrite`",
     ),
     BadInput::new(
+        "a span of time that is none",
+        "[history]\nevery = \"often\"",
+        "history.every",
+        "`often` is not a duration; write 90s, 15m, 8h or 1h30m",
+    ),
+    BadInput::new(
+        "a history with a row for every point",
+        "dev = true\n[history]\nevery = \"0s\"",
+        "history.every",
+        "0s is not within 1s to 1d",
+    ),
+    BadInput::new(
+        "a history that is gone before the next row",
+        "dev = true\n[history]\nevery = \"2h\"\nretain = \"1h\"",
+        "history.retain",
+        "1h is shorter than `history.every`",
+    ),
+    BadInput::new(
+        "a misspelt key of the history",
+        "[history]\nretian = \"30d\"",
+        "history.retian",
+        "did you mean `history.retain`?",
+    ),
+    BadInput::new(
         "no partitions",
         "dev = true\n[shards]\npartitions = 0",
         "shards.partitions",

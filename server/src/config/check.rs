@@ -7,6 +7,7 @@ use skein_wire::limits::TRAIL_POINTS_MAX;
 
 use crate::config::error::ConfigError;
 use crate::config::settings::Config;
+use crate::config::span::Span;
 
 /// Partitions that a data directory can have: `demo` uses one; beyond this the files outweigh the data.
 pub const PARTITIONS_MAX: u16 = 1024;
@@ -18,6 +19,14 @@ pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 256 * 1024..=1024 * 102
 /// Least memory of a shard, bytes: below, a few chats fill it.
 pub const MEMORY_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
+/// Shortest and longest time between two rows of a session: below, the log itself is the history;
+/// above, a row tells nothing.
+const HISTORY_EVERY: std::ops::RangeInclusive<Span> = Span::seconds(1)..=Span::seconds(86_400);
+
+/// Shortest and longest time for which rows are kept: a minute, ten years.
+const HISTORY_RETAIN: std::ops::RangeInclusive<Span> =
+    Span::seconds(60)..=Span::seconds(10 * 366 * 86_400);
+
 impl Config {
     /// Checks what the types cannot.
     ///
@@ -27,6 +36,7 @@ impl Config {
         self.check_listen()?;
         self.check_shards()?;
         self.check_log()?;
+        self.check_history()?;
         self.check_limits()?;
         self.check_access()
     }
@@ -95,6 +105,31 @@ impl Config {
             return invalid(
                 "log.sync_interval_ms",
                 "0 would sync without a pause; use 1 or more".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_history(&self) -> Result<(), ConfigError> {
+        let history = &self.history;
+        for (key, value, range) in [
+            ("history.every", history.every, HISTORY_EVERY),
+            ("history.retain", history.retain, HISTORY_RETAIN),
+        ] {
+            if !range.contains(&value) {
+                return invalid(
+                    key,
+                    format!("{value} is not within {} to {}", range.start(), range.end()),
+                );
+            }
+        }
+        if history.retain < history.every {
+            return invalid(
+                "history.retain",
+                format!(
+                    "{} is shorter than `history.every`; rows would be gone before the next one",
+                    history.retain
+                ),
             );
         }
         Ok(())

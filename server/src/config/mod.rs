@@ -10,6 +10,8 @@ pub mod cores;
 pub mod error;
 pub mod idle;
 pub mod keys;
+pub mod span;
+
 pub mod settings;
 
 pub mod bad_inputs;

@@ -8,6 +8,7 @@ use skein_wire::limits as wire;
 
 use crate::config::settings::Config;
 use crate::control::limits::control_limits;
+use crate::history::limits::history_limits;
 use crate::http::limits::http_limits;
 use crate::limit_line::LimitLine;
 use crate::limits::edge_limits;
@@ -24,6 +25,7 @@ pub fn text(config: &Config) -> String {
     section(&mut text, "Connections (fixed)", &edge_limits());
     section(&mut text, "HTTP (fixed)", &http_limits());
     section(&mut text, "Control log (fixed)", &control_limits());
+    section(&mut text, "History (fixed)", &history_limits());
     section(&mut text, "Chats (fixed)", &engine_limits());
     configured(&mut text, config);
     sums(&mut text, config);

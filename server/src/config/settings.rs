@@ -12,6 +12,7 @@ use skein_engine::limits::Limits;
 use crate::config::choice::choose;
 use crate::config::cores::CoreList;
 use crate::config::idle::Idle;
+use crate::config::span::Span;
 
 /// Everything that `skein serve` can be told.
 ///
@@ -34,6 +35,8 @@ pub struct Config {
     pub shards: Shards,
     /// The event log.
     pub log: LogSettings,
+    /// What is kept of where people were.
+    pub history: HistorySettings,
     /// Bounds of sessions, connections and memory.
     pub limits: LimitSettings,
     /// Who may do what.
@@ -50,6 +53,7 @@ impl Default for Config {
             listen: Listen::default(),
             shards: Shards::default(),
             log: LogSettings::default(),
+            history: HistorySettings::default(),
             limits: LimitSettings::default(),
             access: AccessSettings::default(),
             tls: TlsSettings::default(),
@@ -168,6 +172,28 @@ impl Default for LogSettings {
             retention_bytes: 0,
             disk_reserve_bytes: 64 * 1024 * 1024,
             writer: LogWriter::Mapped,
+        }
+    }
+}
+
+/// What is kept of where people were, beyond the log. Off unless it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HistorySettings {
+    /// Keep one.
+    pub enabled: bool,
+    /// One point of a session per so much time.
+    pub every: Span,
+    /// Older ones are removed.
+    pub retain: Span,
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            every: Span::seconds(30),
+            retain: Span::seconds(30 * 86_400),
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod session_json;
 
 pub mod event_json;
 pub mod health;
+pub mod history;
 pub mod members;
 pub mod points;
 pub mod positions;

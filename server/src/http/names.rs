@@ -21,6 +21,10 @@ pub struct SessionPath(pub ChatName, pub SessionId);
 #[derive(Clone, Debug)]
 pub struct MemberPath(pub ChatName, pub UserName);
 
+/// `/v1/users/{user}/…`
+#[derive(Clone, Debug)]
+pub struct UserPath(pub UserName);
+
 /// The decoded parameters of the path.
 async fn parameters(parts: &mut Parts) -> Result<HashMap<String, String>, ApiError> {
     let bad = || {
@@ -67,5 +71,14 @@ impl<S: Send + Sync> FromRequestParts<S> for MemberPath {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let names = parameters(parts).await?;
         Ok(Self(parse(&names, "chat")?, parse(&names, "user")?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let names = parameters(parts).await?;
+        Ok(Self(parse(&names, "user")?))
     }
 }

@@ -32,6 +32,7 @@ use crate::health::{Health, Phase};
 use crate::http::bad_inputs::{BAD_CONTROL_REQUESTS, BAD_REQUESTS};
 use crate::http::events::EventsState;
 use crate::http::gateway::ShardGateway;
+use crate::http::history::HistoryState;
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
 use crate::http::{control, public};
@@ -161,7 +162,8 @@ fn rig(api: &Api) -> Rig {
             let (core, _) = open.expect("control log");
             let (_, feed) = EventFeed::new(core.reader(), 0, core.voids());
             let events = EventsState::new(state.clone(), feed, stopped);
-            control::router(state, events, Arc::new(MetricsBoard::default()))
+            let history = HistoryState::new(state.clone(), None);
+            control::router(state, events, history, Arc::new(MetricsBoard::default()))
         }
     };
     let token = match api {

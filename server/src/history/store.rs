@@ -1,0 +1,411 @@
+//! The database as the history's thread writes it: one transaction at a time.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use skein_wire::ids::UserName;
+
+use crate::history::erase::{EraseReport, EraseWhat, Erasure};
+use crate::history::error::HistoryError;
+use crate::history::row::StoredPoint;
+use crate::history::sampler::SessionKey;
+use crate::history::schema;
+
+/// How far a partition was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The epoch in which that was.
+    pub epoch: u64,
+    /// The next offset to read.
+    pub next: u64,
+}
+
+/// A session as points need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Where its records are.
+    pub partition: u16,
+    /// Whose.
+    pub user: String,
+    /// Server time of its start, milliseconds since 1970.
+    pub started_at_ms: u64,
+}
+
+/// The database, open for writing.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    folder: PathBuf,
+}
+
+/// SQLite's integers are signed; the bits are kept.
+fn signed(number: u64) -> i64 {
+    number as i64
+}
+
+impl Store {
+    /// Opens or makes it.
+    ///
+    /// # Errors
+    /// See [`schema::open`].
+    pub fn open(folder: &Path, log_id: &str) -> Result<Self, HistoryError> {
+        Ok(Self {
+            connection: schema::open(folder, log_id)?,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Begins a transaction; dropped without a commit, it did nothing.
+    ///
+    /// # Errors
+    /// The database is locked or gone.
+    pub fn begin(&mut self) -> Result<Change<'_>, HistoryError> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        Ok(Change { transaction })
+    }
+
+    /// How far a partition was read; `None`: it never was.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn place(&self, partition: u16) -> Result<Option<Place>, HistoryError> {
+        let place = self
+            .connection
+            .prepare_cached("SELECT epoch, next FROM place WHERE partition = ?1")?
+            .query_row([partition], |row| {
+                Ok(Place {
+                    epoch: row.get::<_, i64>(0)? as u64,
+                    next: row.get::<_, i64>(1)? as u64,
+                })
+            })
+            .optional()?;
+        Ok(place)
+    }
+
+    /// Erases whose records were not all passed yet.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn erasures(&self) -> Result<Vec<Erasure>, HistoryError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT chat, user, partition, last FROM erasure")?;
+        let rows = statement.query_map([], |row| {
+            let chat: Option<u32> = row.get(0)?;
+            let user: Option<String> = row.get(1)?;
+            Ok((chat, user, row.get(2)?, row.get::<_, i64>(3)? as u64))
+        })?;
+        let mut erasures = Vec::new();
+        for row in rows {
+            let (chat, user, partition, last_offset) = row?;
+            let user = user.and_then(|user| UserName::new(&user).ok());
+            let what = chat.map(EraseWhat::Chat).or(user.map(EraseWhat::User));
+            erasures.extend(what.map(|what| Erasure {
+                what,
+                partition,
+                last_offset,
+            }));
+        }
+        Ok(erasures)
+    }
+
+    /// Whether erased bytes may still be in the file.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn scrub_due(&self) -> Result<bool, HistoryError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT 1 FROM meta WHERE name = 'scrub_due'")?;
+        Ok(statement.exists([])?)
+    }
+
+    /// Rewrites the file without what was erased. `secure_delete` has overwritten the rows, but not
+    /// the copies that splits of pages leave behind. Takes as long as copying the file.
+    ///
+    /// # Errors
+    /// The disk is full, or a reader holds on to the journal: try again.
+    pub fn scrub(&mut self) -> Result<(), HistoryError> {
+        self.connection.execute_batch("VACUUM")?;
+        self.truncate_journal()?;
+        self.connection
+            .execute("DELETE FROM meta WHERE name = 'scrub_due'", [])?;
+        Ok(())
+    }
+
+    fn truncate_journal(&self) -> Result<(), HistoryError> {
+        let busy: i64 =
+            self.connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy == 0 {
+            return Ok(());
+        }
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        let text = "a reader holds on to the journal".to_owned();
+        Err(rusqlite::Error::SqliteFailure(code, Some(text)).into())
+    }
+
+    /// Bytes on disk.
+    pub fn bytes(&self) -> u64 {
+        let file = schema::file(&self.folder);
+        let journal = file.with_extension("db-wal");
+        [file, journal]
+            .iter()
+            .filter_map(|path| std::fs::metadata(path).ok())
+            .map(|metadata| metadata.len())
+            .sum()
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// A transaction.
+#[derive(Debug)]
+pub struct Change<'a> {
+    transaction: Transaction<'a>,
+}
+
+impl Change<'_> {
+    /// Makes it count.
+    ///
+    /// # Errors
+    /// The disk is full or the database locked: nothing of it counts.
+    pub fn commit(self) -> Result<(), HistoryError> {
+        Ok(self.transaction.commit()?)
+    }
+
+    /// Notes how far a partition was read.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn put_place(&self, partition: u16, place: Place) -> Result<(), HistoryError> {
+        self.transaction
+            .prepare_cached("INSERT OR REPLACE INTO place VALUES (?1, ?2, ?3)")?
+            .execute(params![partition, signed(place.epoch), signed(place.next)])?;
+        Ok(())
+    }
+
+    /// Forgets how far all partitions were read: the history begins anew where the log then is.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn forget_places(&self) -> Result<(), HistoryError> {
+        self.transaction.execute("DELETE FROM place", [])?;
+        Ok(())
+    }
+
+    /// Notes a session; one that is known stays as it is.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn put_session(&self, key: SessionKey, row: &SessionRow) -> Result<(), HistoryError> {
+        self.transaction
+            .prepare_cached("INSERT OR IGNORE INTO session VALUES (?1, ?2, ?3, ?4, ?5, NULL)")?
+            .execute(params![
+                key.chat,
+                signed(key.session),
+                row.partition,
+                row.user,
+                signed(row.started_at_ms),
+            ])?;
+        Ok(())
+    }
+
+    /// Notes the end of a session.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn end_session(&self, key: SessionKey, at_ms: u64) -> Result<(), HistoryError> {
+        self.transaction
+            .prepare_cached("UPDATE session SET ended_ms = ?3 WHERE chat = ?1 AND session = ?2")?
+            .execute(params![key.chat, signed(key.session), signed(at_ms)])?;
+        Ok(())
+    }
+
+    /// A session, if it is known.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn session(&self, key: SessionKey) -> Result<Option<SessionRow>, HistoryError> {
+        let row = self
+            .transaction
+            .prepare_cached(
+                "SELECT partition, user, started_ms FROM session WHERE chat = ?1 AND session = ?2",
+            )?
+            .query_row(params![key.chat, signed(key.session)], |row| {
+                Ok(SessionRow {
+                    partition: row.get(0)?,
+                    user: row.get(1)?,
+                    started_at_ms: row.get::<_, i64>(2)? as u64,
+                })
+            })
+            .optional()?;
+        Ok(row)
+    }
+
+    /// Keeps a point, unless its session has one in that window. Whether it was kept.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn put_point(&self, point: &StoredPoint<'_>) -> Result<bool, HistoryError> {
+        let rows = self
+            .transaction
+            .prepare_cached("INSERT OR IGNORE INTO point VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+            .execute(params![
+                point.chat,
+                signed(point.at_ms),
+                signed(point.offset),
+                signed(point.session),
+                signed(point.window_ms),
+                point.kind,
+                point.flags,
+                point.payload,
+            ])?;
+        Ok(rows > 0)
+    }
+
+    /// Notes records that were gone before they were read.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn put_gap(
+        &self,
+        partition: u16,
+        first: u64,
+        last: u64,
+        noticed_ms: u64,
+    ) -> Result<(), HistoryError> {
+        self.transaction.execute(
+            "INSERT OR REPLACE INTO gap VALUES (?1, ?2, ?3, ?4)",
+            params![partition, signed(first), signed(last), signed(noticed_ms)],
+        )?;
+        Ok(())
+    }
+
+    /// Removes the rows of records from `first` on, which the log has lost.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn rewind(&self, partition: u16, first: u64) -> Result<(), HistoryError> {
+        self.transaction.execute(
+            "DELETE FROM point WHERE offset >= ?2
+             AND chat IN (SELECT chat FROM session WHERE partition = ?1)",
+            params![partition, signed(first)],
+        )?;
+        Ok(())
+    }
+
+    /// Removes what is older than `before_ms`. Gives the rows removed.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn expire(&self, before_ms: u64) -> Result<u64, HistoryError> {
+        let mut chats = self
+            .transaction
+            .prepare_cached("SELECT DISTINCT chat FROM session")?;
+        let chats: Vec<u32> = chats
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        let mut rows = 0;
+        for chat in chats {
+            rows += self
+                .transaction
+                .prepare_cached("DELETE FROM point WHERE chat = ?1 AND at_ms < ?2")?
+                .execute(params![chat, signed(before_ms)])?;
+        }
+        let bound = [signed(before_ms)];
+        // Sessions end after their last point, so nothing refers to these any more.
+        self.transaction
+            .execute("DELETE FROM session WHERE ended_ms < ?1", bound)?;
+        self.transaction
+            .execute("DELETE FROM gap WHERE noticed_ms < ?1", bound)?;
+        Ok(rows as u64)
+    }
+
+    /// Removes all rows of a chat or a user, and its sessions that are over. The file is to be
+    /// scrubbed after that.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn erase(&self, what: &EraseWhat) -> Result<EraseReport, HistoryError> {
+        let report = match what {
+            EraseWhat::Chat(chat) => {
+                let report = self.count("chat = ?1", chat)?;
+                self.transaction
+                    .execute("DELETE FROM point WHERE chat = ?1", [chat])?;
+                self.transaction.execute(
+                    "DELETE FROM session WHERE chat = ?1 AND ended_ms IS NOT NULL",
+                    [chat],
+                )?;
+                report
+            }
+            EraseWhat::User(user) => {
+                let of_user =
+                    "(chat, session) IN (SELECT chat, session FROM session WHERE user = ?1)";
+                let report = self.count(of_user, user.as_str())?;
+                let delete = format!("DELETE FROM point WHERE {of_user}");
+                self.transaction.execute(&delete, [user.as_str()])?;
+                self.transaction.execute(
+                    "DELETE FROM session WHERE user = ?1 AND ended_ms IS NOT NULL",
+                    [user.as_str()],
+                )?;
+                report
+            }
+        };
+        self.transaction
+            .execute("INSERT OR REPLACE INTO meta VALUES ('scrub_due', '1')", [])?;
+        Ok(report)
+    }
+
+    fn count(
+        &self,
+        condition: &str,
+        parameter: impl rusqlite::ToSql,
+    ) -> Result<EraseReport, HistoryError> {
+        let query = format!(
+            "SELECT count(*), count(DISTINCT session), min(at_ms), max(at_ms) FROM point WHERE {condition}"
+        );
+        Ok(self.transaction.query_row(&query, [parameter], |row| {
+            let time = |time: Option<i64>| time.map(|time| time as u64);
+            Ok(EraseReport {
+                rows: row.get::<_, i64>(0)? as u64,
+                sessions: row.get::<_, i64>(1)? as u64,
+                from: time(row.get(2)?),
+                to: time(row.get(3)?),
+                scrubbed: false,
+            })
+        })?)
+    }
+
+    /// Notes what an erase covers of the records still to be read.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn put_erasure(&self, erasure: &Erasure) -> Result<(), HistoryError> {
+        let (chat, user) = match &erasure.what {
+            EraseWhat::Chat(chat) => (Some(*chat), None),
+            EraseWhat::User(user) => (None, Some(user.as_str())),
+        };
+        self.transaction.execute(
+            "INSERT INTO erasure VALUES (?1, ?2, ?3, ?4)",
+            params![chat, user, erasure.partition, signed(erasure.last_offset)],
+        )?;
+        Ok(())
+    }
+
+    /// Forgets erases whose records were all passed.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn drop_erasures(&self, partition: u16, next: u64) -> Result<(), HistoryError> {
+        self.transaction
+            .prepare_cached("DELETE FROM erasure WHERE partition = ?1 AND last < ?2")?
+            .execute(params![partition, signed(next)])?;
+        Ok(())
+    }
+}

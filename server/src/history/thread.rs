@@ -1,0 +1,560 @@
+//! The history's thread: follows all partitions, unpinned, and is the only one that writes.
+//!
+//! It reads durable records only, so it never has what a power failure takes from the log; that is
+//! why it looks once a second instead of being woken by appends. A failed transaction takes places,
+//! rows and what the sampler remembers back to the last commit, and is tried again later and later.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use skein_engine::control_state::ControlState;
+use skein_engine::journal::{Entry, kind};
+use skein_engine::placement::partition_of;
+use skein_engine::record::RawRecord;
+use skein_log::{Batch, Consumer, PartitionId, ReadError, Reader, RecordRef};
+use skein_wire::ids::ChatName;
+
+use crate::clock::Clock;
+use crate::history::erase::{EraseReport, EraseWhat, Erasure};
+use crate::history::error::HistoryError;
+use crate::history::limits::{
+    CONSUMER_SYNC_EVERY_MS, RECORDS_PER_TRANSACTION_MAX, RETENTION_EVERY_MS, RETRY_MS_MAX,
+    SCRUB_INLINE_BYTES_MAX, TICK_MS,
+};
+use crate::history::message::Message;
+use crate::history::row::StoredPoint;
+use crate::history::sampler::{Sampler, SessionKey, moment};
+use crate::history::stats::HistoryStats;
+use crate::history::store::{Change, Place, SessionRow, Store};
+use crate::http::metrics::MetricRow;
+
+/// What a thread is made from.
+#[derive(Debug)]
+pub struct WorkerStart {
+    /// The database.
+    pub store: Store,
+    /// A reader of each partition, in order.
+    pub readers: Vec<Reader>,
+    /// The log's named consumer, which is told how far the database is.
+    pub consumer: Consumer,
+    /// One row of a session per so many milliseconds.
+    pub every_ms: u64,
+    /// Rows older than this are removed, milliseconds.
+    pub retain_ms: u64,
+    /// The server's clock.
+    pub clock: Clock,
+    /// Where the numbers are shown.
+    pub metrics: Arc<MetricRow>,
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub struct Worker {
+    store: Store,
+    readers: Vec<Reader>,
+    consumer: Consumer,
+    sampler: Sampler,
+    /// Sessions that were looked up.
+    sessions: HashMap<SessionKey, SessionRow>,
+    erasures: Vec<Erasure>,
+    retain_ms: u64,
+    clock: Clock,
+    metrics: Arc<MetricRow>,
+    stats: HistoryStats,
+    /// Failures in a row.
+    failed: u32,
+    /// The readers are not where the database is.
+    astray: bool,
+    retention_due_ms: u64,
+    consumer_due_ms: u64,
+}
+
+/// What one transaction did; counts when it is committed.
+#[derive(Debug, Default)]
+struct Step {
+    followed: u64,
+    kept: u64,
+    unknown: u64,
+    gaps: u64,
+    /// Partitions that moved.
+    places: Vec<(usize, Place)>,
+}
+
+impl Worker {
+    /// Puts every reader at its place. A partition that the history has never read begins at the
+    /// end: who turns the history on does not ask for what was before. Sessions that are active
+    /// then are taken from the control log.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn new(start: WorkerStart, state: &ControlState) -> Result<Self, HistoryError> {
+        let mut worker = Self {
+            sampler: Sampler::new(start.every_ms),
+            store: start.store,
+            readers: start.readers,
+            consumer: start.consumer,
+            sessions: HashMap::new(),
+            erasures: Vec::new(),
+            retain_ms: start.retain_ms,
+            clock: start.clock,
+            metrics: start.metrics,
+            stats: HistoryStats::default(),
+            failed: 0,
+            astray: false,
+            retention_due_ms: 0,
+            consumer_due_ms: 0,
+        };
+        worker.erasures = worker.store.erasures()?;
+        worker.stats.scrub_due = worker.store.scrub_due()?;
+        worker.note_sessions(state)?;
+        worker.go_to_places()?;
+        worker.publish();
+        Ok(worker)
+    }
+
+    fn note_sessions(&mut self, state: &ControlState) -> Result<(), HistoryError> {
+        let partitions = self.readers.len() as u16;
+        let change = self.store.begin()?;
+        for (name, chat) in state.chats() {
+            let Ok(name) = ChatName::new(name) else {
+                continue;
+            };
+            let partition = partition_of(&name, partitions).0;
+            for (session, of) in &chat.sessions {
+                let key = SessionKey {
+                    chat: chat.handle.0,
+                    session: *session,
+                };
+                let row = SessionRow {
+                    partition,
+                    user: of.user.clone(),
+                    started_at_ms: of.started_at_ms,
+                };
+                change.put_session(key, &row)?;
+            }
+        }
+        change.commit()
+    }
+
+    /// Takes every reader to where the database is. Where the log lost records since (they were not
+    /// durable after all, or it was cut), goes back to the first that came in their place.
+    fn go_to_places(&mut self) -> Result<(), HistoryError> {
+        let mut places = Vec::new();
+        for (partition, reader) in self.readers.iter_mut().enumerate() {
+            let end = reader.durable() + 1;
+            let epochs = reader.epochs();
+            let epoch = epochs.last().map_or(0, |start| start.epoch.into());
+            let known = self.store.place(partition as u16)?;
+            let next = known.map_or(end, |place| {
+                epochs
+                    .iter()
+                    .filter(|start| u64::from(start.epoch) > place.epoch)
+                    .map(|start| start.first_offset)
+                    .fold(place.next, u64::min)
+                    .min(reader.appended() + 1)
+            });
+            reader.seek(next);
+            let went_back = known.is_some_and(|place| next < place.next);
+            let place = Place { epoch, next };
+            if known != Some(place) {
+                places.push((partition as u16, place, went_back));
+            }
+        }
+        if places.is_empty() {
+            return Ok(());
+        }
+        let change = self.store.begin()?;
+        for (partition, place, went_back) in places {
+            if went_back {
+                change.rewind(partition, place.next)?;
+            }
+            change.put_place(partition, place)?;
+        }
+        change.commit()
+    }
+
+    /// Works until it is told to stop, or nobody is left who could.
+    pub fn run(mut self, inbox: &Receiver<Message>) {
+        let mut due = Instant::now();
+        loop {
+            let wait = due.saturating_duration_since(Instant::now());
+            match inbox.recv_timeout(wait) {
+                Ok(Message::Erase(what, answer)) => self.handle_erase(&what, answer),
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => due = Instant::now() + self.round(),
+            }
+        }
+        // What is durable by now; the rest is read after the next start.
+        let _ = self.round();
+        self.tell_consumer(true);
+    }
+
+    /// One round of everything; how long to wait for the next.
+    pub fn round(&mut self) -> Duration {
+        let wait_ms = match self.try_round() {
+            Ok(more) => {
+                if self.failed > 0 {
+                    tracing::info!("the history goes on");
+                }
+                self.failed = 0;
+                if more { 0 } else { TICK_MS }
+            }
+            Err(error) => self.handle_failure(&error),
+        };
+        self.tell_consumer(false);
+        self.publish();
+        Duration::from_millis(wait_ms)
+    }
+
+    fn try_round(&mut self) -> Result<bool, HistoryError> {
+        self.come_back()?;
+        let more = self.follow()?;
+        self.expire()?;
+        self.scrub_if_due()?;
+        Ok(more)
+    }
+
+    /// After a failure, takes the readers to where the database is.
+    fn come_back(&mut self) -> Result<(), HistoryError> {
+        if self.astray {
+            self.go_to_places()?;
+            self.astray = false;
+        }
+        Ok(())
+    }
+
+    /// Goes back to the last commit. Live delivery knows nothing of it.
+    fn handle_failure(&mut self, error: &HistoryError) -> u64 {
+        self.stats.failures += 1;
+        if self.failed == 0 {
+            tracing::error!(%error, "the history cannot be written; it tries again, live delivery goes on");
+        }
+        self.failed += 1;
+        self.forget();
+        self.astray = true;
+        (TICK_MS << self.failed.min(6)).min(RETRY_MS_MAX)
+    }
+
+    fn forget(&mut self) {
+        self.sampler.clear();
+        self.sessions.clear();
+    }
+
+    /// Reads what is durable, in one transaction. Whether there may be more.
+    fn follow(&mut self) -> Result<bool, HistoryError> {
+        if self
+            .readers
+            .iter()
+            .all(|reader| reader.position() > reader.durable())
+        {
+            return Ok(false);
+        }
+        let mut step = Step::default();
+        let mut room = RECORDS_PER_TRANSACTION_MAX;
+        let change = self.store.begin()?;
+        for (partition, reader) in self.readers.iter_mut().enumerate() {
+            let before = reader.position();
+            let mut follower = Follower {
+                partition: partition as u16,
+                change: &change,
+                sampler: &mut self.sampler,
+                sessions: &mut self.sessions,
+                erasures: &self.erasures,
+                now_ms: self.clock.now_ms(),
+                step: &mut step,
+            };
+            while room > 0 && reader.position() <= reader.durable() {
+                let Some(records) = follower.read(reader)? else {
+                    break;
+                };
+                room = room.saturating_sub(records);
+            }
+            if reader.position() != before {
+                let epoch = reader.epochs().last().map_or(0, |start| start.epoch.into());
+                let place = Place {
+                    epoch,
+                    next: reader.position(),
+                };
+                change.put_place(partition as u16, place)?;
+                change.drop_erasures(partition as u16, place.next)?;
+                step.places.push((partition, place));
+            }
+        }
+        change.commit()?;
+        self.note(&step);
+        Ok(room == 0)
+    }
+
+    fn note(&mut self, step: &Step) {
+        self.stats.followed += step.followed;
+        self.stats.kept += step.kept;
+        self.stats.unknown += step.unknown;
+        self.stats.gaps += step.gaps;
+        for (partition, place) in &step.places {
+            self.erasures.retain(|erasure| {
+                usize::from(erasure.partition) != *partition || erasure.last_offset >= place.next
+            });
+        }
+    }
+
+    fn expire(&mut self) -> Result<(), HistoryError> {
+        let now_ms = self.clock.now_ms();
+        if now_ms < self.retention_due_ms {
+            return Ok(());
+        }
+        let change = self.store.begin()?;
+        let rows = change.expire(now_ms.saturating_sub(self.retain_ms))?;
+        change.commit()?;
+        self.stats.expired += rows;
+        self.retention_due_ms = now_ms + RETENTION_EVERY_MS;
+        Ok(())
+    }
+
+    fn handle_erase(
+        &mut self,
+        what: &EraseWhat,
+        answer: tokio::sync::oneshot::Sender<Result<EraseReport, HistoryError>>,
+    ) {
+        let mut report = match self.erase(what) {
+            Ok(report) => report,
+            Err(error) => {
+                self.stats.failures += 1;
+                self.publish();
+                // The caller may have left; the failure is counted.
+                let _ = answer.send(Err(error));
+                return;
+            }
+        };
+        tracing::info!(rows = report.rows, "history erased on request");
+        if self.store.bytes() <= SCRUB_INLINE_BYTES_MAX {
+            self.scrub_or_later();
+            report.scrubbed = !self.stats.scrub_due;
+            let _ = answer.send(Ok(report));
+        } else {
+            let _ = answer.send(Ok(report));
+            self.scrub_or_later();
+        }
+        self.publish();
+    }
+
+    /// Removes the rows, and notes up to where records still to be read are covered.
+    fn erase(&mut self, what: &EraseWhat) -> Result<EraseReport, HistoryError> {
+        self.come_back()?;
+        let covers = |(partition, reader): (usize, &Reader)| {
+            (reader.position() <= reader.appended()).then(|| Erasure {
+                what: what.clone(),
+                partition: partition as u16,
+                last_offset: reader.appended(),
+            })
+        };
+        let erasures: Vec<Erasure> = self.readers.iter().enumerate().filter_map(covers).collect();
+        let change = self.store.begin()?;
+        let report = change.erase(what)?;
+        for erasure in &erasures {
+            change.put_erasure(erasure)?;
+        }
+        change.commit()?;
+        self.erasures.extend(erasures);
+        self.forget();
+        self.stats.erased += report.rows;
+        self.stats.scrub_due = true;
+        Ok(report)
+    }
+
+    fn scrub_or_later(&mut self) {
+        if let Err(error) = self.scrub_if_due() {
+            self.stats.failures += 1;
+            tracing::warn!(%error, "the history's file cannot be rewritten yet; it is tried again");
+        }
+    }
+
+    fn scrub_if_due(&mut self) -> Result<(), HistoryError> {
+        if self.stats.scrub_due {
+            self.store.scrub()?;
+            self.stats.scrub_due = false;
+        }
+        Ok(())
+    }
+
+    /// Lets the log's consumer say how far the database is.
+    fn tell_consumer(&mut self, at_once: bool) {
+        let now_ms = self.clock.now_ms();
+        if self.failed > 0 || (!at_once && now_ms < self.consumer_due_ms) {
+            return;
+        }
+        self.consumer_due_ms = now_ms + CONSUMER_SYNC_EVERY_MS;
+        for (partition, reader) in self.readers.iter().enumerate() {
+            let partition = PartitionId(partition as u16);
+            if self.consumer.position(partition) != reader.position() {
+                self.consumer.commit(partition, reader.position());
+            }
+        }
+        if let Err(error) = self.consumer.sync() {
+            tracing::debug!(%error, "the place of the history cannot be noted in the log");
+        }
+    }
+
+    fn publish(&mut self) {
+        self.stats.bytes = self.store.bytes();
+        let lag = |reader: &Reader| (reader.appended() + 1).saturating_sub(reader.position());
+        self.stats.lag = self.readers.iter().map(lag).sum();
+        self.stats.publish(&self.metrics);
+    }
+}
+
+/// Reads one partition into a transaction.
+struct Follower<'a> {
+    partition: u16,
+    change: &'a Change<'a>,
+    sampler: &'a mut Sampler,
+    sessions: &'a mut HashMap<SessionKey, SessionRow>,
+    erasures: &'a [Erasure],
+    now_ms: u64,
+    step: &'a mut Step,
+}
+
+impl Follower<'_> {
+    /// Reads a batch as far as it is durable. Gives the records read, at least 1; `None`: there is
+    /// nothing more now.
+    fn read(&mut self, reader: &mut Reader) -> Result<Option<usize>, HistoryError> {
+        let from = reader.position();
+        match reader.next_batch() {
+            Ok(Some(batch)) => {
+                let durable = reader.durable();
+                if batch.last_offset() > durable {
+                    reader.seek(durable + 1);
+                }
+                self.batch(&batch, durable).map(Some)
+            }
+            Ok(None) => Ok(None),
+            Err(ReadError::Truncated { next, .. }) => {
+                self.change.rewind(self.partition, next)?;
+                Ok(Some(1))
+            }
+            Err(ReadError::Gap { .. } | ReadError::Damaged { .. }) => {
+                let last = reader.position().saturating_sub(1);
+                tracing::warn!(
+                    partition = self.partition,
+                    records = last.saturating_sub(from) + 1,
+                    "records were gone before the history read them"
+                );
+                self.change
+                    .put_gap(self.partition, from, last, self.now_ms)?;
+                self.step.gaps += 1;
+                Ok(Some(1))
+            }
+        }
+    }
+
+    fn batch(&mut self, batch: &Batch, durable: u64) -> Result<usize, HistoryError> {
+        let mut records = 0;
+        for (offset, record) in batch.records().take_while(|(offset, _)| *offset <= durable) {
+            records += 1;
+            self.record(offset, batch.append_time(), &record)?;
+        }
+        self.step.followed += records as u64;
+        Ok(records.max(1))
+    }
+
+    fn record(
+        &mut self,
+        offset: u64,
+        time_ms: u64,
+        record: &RecordRef<'_>,
+    ) -> Result<(), HistoryError> {
+        let key = SessionKey {
+            chat: record.key,
+            session: record.extension,
+        };
+        match record.kind {
+            kind::POINT | kind::HISTORICAL_POINT => self.point(key, offset, time_ms, record),
+            kind::STARTED | kind::CHECKPOINT_ROW | kind::ENDED => self.session(key, record),
+            _ => Ok(()),
+        }
+    }
+
+    fn session(&mut self, key: SessionKey, record: &RecordRef<'_>) -> Result<(), HistoryError> {
+        let started = match Entry::decode(&raw(record)) {
+            Ok(Entry::Started { started, .. }) => started,
+            Ok(Entry::CheckpointRow { row, .. }) => row.started,
+            Ok(Entry::Ended { at_ms, .. }) => {
+                self.sampler.forget(key);
+                self.sessions.remove(&key);
+                return self.change.end_session(key, at_ms);
+            }
+            // Counted by the shards; here it can only be passed.
+            _ => return Ok(()),
+        };
+        let row = SessionRow {
+            partition: self.partition,
+            user: started.user.as_str().to_owned(),
+            started_at_ms: started.started_at_ms,
+        };
+        self.change.put_session(key, &row)
+    }
+
+    fn point(
+        &mut self,
+        key: SessionKey,
+        offset: u64,
+        time_ms: u64,
+        record: &RecordRef<'_>,
+    ) -> Result<(), HistoryError> {
+        let live = record.kind == kind::POINT;
+        // Most points arrive in a window that is taken; they cost a look-up and nothing else.
+        if !self.sessions.contains_key(&key) {
+            let Some(row) = self.change.session(key)? else {
+                self.step.unknown += 1;
+                return Ok(());
+            };
+            self.sessions.insert(key, row);
+        }
+        let session = &self.sessions[&key];
+        let is_erased = self
+            .erasures
+            .iter()
+            .any(|erasure| erasure.covers(key.chat, &session.user, self.partition, offset));
+        if is_erased {
+            return Ok(());
+        }
+        let captured_at_ms = if live { 0 } else { captured_at(record) };
+        let at_ms = moment(live, captured_at_ms, session.started_at_ms, time_ms);
+        let Some(window_ms) = self.sampler.offer(key, at_ms) else {
+            return Ok(());
+        };
+        let kept = self.change.put_point(&StoredPoint {
+            chat: key.chat,
+            session: key.session,
+            at_ms,
+            window_ms,
+            offset,
+            kind: record.kind,
+            flags: record.flags,
+            payload: record.payload,
+        })?;
+        self.step.kept += u64::from(kept);
+        Ok(())
+    }
+}
+
+fn raw<'a>(record: &RecordRef<'a>) -> RawRecord<'a> {
+    RawRecord {
+        kind: record.kind,
+        flags: record.flags,
+        key: record.key,
+        extension: record.extension,
+        payload: record.payload,
+    }
+}
+
+/// When the device says that a point was, 0 for a record that is no point.
+fn captured_at(record: &RecordRef<'_>) -> i64 {
+    match Entry::decode(&raw(record)) {
+        Ok(Entry::HistoricalPoint { point, .. } | Entry::Point { point, .. }) => {
+            point.captured_at_ms
+        }
+        _ => 0,
+    }
+}
