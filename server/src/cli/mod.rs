@@ -24,6 +24,7 @@ pub mod report;
 pub mod watch_table;
 
 pub mod demo;
+pub mod history;
 pub mod log;
 pub mod member;
 pub mod serve;
@@ -70,6 +71,8 @@ pub enum Command {
     Member(member::MemberArgs),
     /// Start, stop, extend and list the sessions of a chat.
     Session(session::SessionArgs),
+    /// Read the history of a chat, or erase it, on a server that keeps one.
+    History(history::HistoryArgs),
     /// Look into a data directory's logs, while a server runs on it or not.
     Log(log::LogArgs),
 }
@@ -109,6 +112,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Token(args) => token::run(args),
         Command::Member(args) => member::run(args),
         Command::Session(args) => session::run(args),
+        Command::History(args) => history::run(args),
         Command::Log(args) => log::run(args),
     }
 }

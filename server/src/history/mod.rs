@@ -32,3 +32,6 @@ pub mod thread;
 pub mod handle;
 
 pub mod gpx;
+
+#[cfg(test)]
+mod tests;

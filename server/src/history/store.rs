@@ -158,9 +158,19 @@ impl Store {
             .sum()
     }
 
-    /// Its folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// Lets the file grow no further, as a full disk would.
+    #[cfg(test)]
+    pub fn set_full(&self, full: bool) {
+        let pages: i64 = match full {
+            true => self
+                .connection
+                .pragma_query_value(None, "page_count", |row| row.get(0))
+                .expect("pages"),
+            false => i64::from(u32::MAX - 1),
+        };
+        self.connection
+            .pragma_update(None, "max_page_count", pages)
+            .expect("a limit");
     }
 }
 

@@ -175,6 +175,12 @@ impl Worker {
         change.commit()
     }
 
+    /// The database, to make it refuse.
+    #[cfg(test)]
+    pub fn store_for_test(&self) -> &Store {
+        &self.store
+    }
+
     /// Works until it is told to stop, or nobody is left who could.
     pub fn run(mut self, inbox: &Receiver<Message>) {
         let mut due = Instant::now();
