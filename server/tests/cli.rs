@@ -22,6 +22,7 @@ use skein_server::health::Health;
 use skein_server::http::control;
 use skein_server::http::events::EventsState;
 use skein_server::http::gateway::ShardGateway;
+use skein_server::http::history::HistoryState;
 use skein_server::http::listener;
 use skein_server::http::metrics::MetricsBoard;
 use skein_server::http::state::{ApiState, Callers};
@@ -210,7 +211,8 @@ fn with_control(test: impl FnOnce(&str, &Path)) {
     let (_publisher, feed) = EventFeed::new(core.reader(), index, core.voids());
     let (stop, stopped) = watch::channel(false);
     let events = EventsState::new(state.clone(), feed, stopped.clone());
-    let router = control::router(state, events, Arc::new(MetricsBoard::default()));
+    let history = HistoryState::new(state.clone(), None);
+    let router = control::router(state, events, history, Arc::new(MetricsBoard::default()));
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -146,4 +146,46 @@ pub const BAD_CONTROL_REQUESTS: &[BadInput] = &[
         "bad_request",
         "`after` is the index",
     ),
+    BadInput::new(
+        "the history of a chat that was never named",
+        "GET /v1/chats/nowhere/history",
+        "not_found",
+        "no such chat",
+    ),
+    BadInput::new(
+        "a history from a time that is none",
+        "GET /v1/chats/hike/history?from=yesterday",
+        "bad_request",
+        "milliseconds since 1970, or times like",
+    ),
+    BadInput::new(
+        "a history that ends before it begins",
+        "GET /v1/chats/hike/history?from=2&to=2",
+        "bad_request",
+        "`from` is not before `to`",
+    ),
+    BadInput::new(
+        "a history of too many rows at once",
+        "GET /v1/chats/hike/history?limit=10001",
+        "bad_request",
+        "a number from 1 to 10000",
+    ),
+    BadInput::new(
+        "a page behind something that is no page",
+        "GET /v1/chats/hike/history?after=17",
+        "bad_cursor",
+        "the `next` of an answer",
+    ),
+    BadInput::new(
+        "a parameter that the history does not have",
+        "GET /v1/chats/hike/history?near=45,13",
+        "bad_request",
+        "each once",
+    ),
+    BadInput::new(
+        "a history of a session that is none",
+        "GET /v1/chats/hike/history?session=7",
+        "bad_name",
+        "16 hexadecimal digits",
+    ),
 ];

@@ -1,6 +1,7 @@
 //! Both APIs against a gateway that answers by rote.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -9,10 +10,12 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
+use skein_engine::command::Command;
+use skein_engine::control_state::ControlState;
 use skein_engine::request::{
     Actor, ChatReply, ChatRequest, ChatResult, PointsReply, PositionInfo, SessionInfo,
 };
-use skein_log::MemoryStorage;
+use skein_log::{Log, MemoryStorage, Options as LogOptions};
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{Counter, Cursor, SessionId, UserName};
 use skein_wire::point::{Fix, Payload, Point, Position};
@@ -29,6 +32,8 @@ use crate::control::core::{Acknowledge, ControlCore};
 use crate::control::feed::EventFeed;
 use crate::edge::http_listener::PeerAddress;
 use crate::health::{Health, Phase};
+use crate::history::handle::{History, HistoryOptions, HistoryThread};
+use crate::history::stats::HISTORY_METRICS;
 use crate::http::bad_inputs::{BAD_CONTROL_REQUESTS, BAD_REQUESTS};
 use crate::http::events::EventsState;
 use crate::http::gateway::ShardGateway;
@@ -162,7 +167,11 @@ fn rig(api: &Api) -> Rig {
             let (core, _) = open.expect("control log");
             let (_, feed) = EventFeed::new(core.reader(), 0, core.voids());
             let events = EventsState::new(state.clone(), feed, stopped);
-            let history = HistoryState::new(state.clone(), None);
+            let history = match api {
+                Api::Control => Some(history(dir.path(), clock)),
+                _ => None,
+            };
+            let history = HistoryState::new(state.clone(), history);
             control::router(state, events, history, Arc::new(MetricsBoard::default()))
         }
     };
@@ -183,6 +192,28 @@ fn rig(api: &Api) -> Rig {
         _dir: dir,
         _stop: stop,
     }
+}
+
+/// A history that has nothing yet; it knows the chat `hike`. Its thread ends with its last handle.
+fn history(folder: &Path, clock: Clock) -> History {
+    let (log, _) = Log::open(MemoryStorage::new(), LogOptions::default(), 1, 1).expect("a log");
+    let mut chats = ControlState::default();
+    let put = Command::PutMember {
+        chat: "hike".to_owned(),
+        user: "ana".to_owned(),
+        rights: 3,
+    };
+    chats.apply(1, &put);
+    let options = HistoryOptions {
+        every_ms: 1_000,
+        retain_ms: 60_000,
+    };
+    let metrics = MetricsBoard::default().once(HISTORY_METRICS);
+    let folder = folder.join("history");
+    HistoryThread::start(&folder, options, &log, &chats, clock, metrics)
+        .expect("a history")
+        .history()
+        .clone()
 }
 
 impl Rig {
@@ -319,6 +350,9 @@ fn nobody_comes_in_without_a_good_token() {
         (&control, r#"PUT /v1/chats/hike/members/ana {"rights":[]}"#),
         (&control, "DELETE /v1/chats/hike/members/ana"),
         (&control, "GET /v1/events"),
+        (&control, "GET /v1/chats/hike/history"),
+        (&control, "DELETE /v1/chats/hike/history"),
+        (&control, "DELETE /v1/users/ana/history"),
         (&control, "GET /v1/chats/hike/sessions"),
     ];
     for (rig, input) in paths {
@@ -509,4 +543,43 @@ fn health_says_when_the_server_serves() {
     assert_eq!(body["control_durable"], false);
     rig.health.set_phase(Phase::Stopping);
     assert_eq!(health().1["status"], "stopping");
+}
+
+#[test]
+fn members_have_no_way_to_the_history() {
+    let rig = rig(&Api::Public);
+    for input in [
+        "GET /v1/chats/hike/history",
+        "DELETE /v1/chats/hike/history",
+        "DELETE /v1/users/ana/history",
+    ] {
+        let (status, body) = rig.call(input);
+        assert_eq!(status, StatusCode::NOT_FOUND, "{input}");
+        assert_eq!(body["text"], "no such path; see the API description");
+    }
+}
+
+#[test]
+fn an_empty_history_answers_and_one_that_is_off_says_so() {
+    let on = rig(&Api::Control);
+    let (status, body) = on.call("GET /v1/chats/hike/history?from=2026-05-01T00:00:00Z&limit=5");
+    assert_eq!((status, body), (StatusCode::OK, json!({ "points": [] })));
+    for input in [
+        "DELETE /v1/chats/hike/history",
+        "DELETE /v1/users/ana/history",
+    ] {
+        let (status, body) = on.call(input);
+        let expected = json!({ "rows": 0, "sessions": 0, "scrubbed": true });
+        assert_eq!((status, body), (StatusCode::OK, expected), "{input}");
+    }
+
+    let off = rig(&Api::ControlDev);
+    let (status, body) = off.call_with("GET /v1/chats/hike/history", |request| {
+        request.header("host", "localhost")
+    });
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(
+        body["text"].as_str().unwrap().contains("history.enabled"),
+        "{body}"
+    );
 }
