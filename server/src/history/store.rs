@@ -135,7 +135,11 @@ impl Store {
         Ok(())
     }
 
-    fn truncate_journal(&self) -> Result<(), HistoryError> {
+    /// Brings the journal into the file, so that the file is all there is.
+    ///
+    /// # Errors
+    /// The disk is full, or a reader holds on to the journal; nothing is lost by that.
+    pub fn truncate_journal(&self) -> Result<(), HistoryError> {
         let busy: i64 =
             self.connection
                 .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;

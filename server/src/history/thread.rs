@@ -195,6 +195,9 @@ impl Worker {
         // What is durable by now; the rest is read after the next start.
         let _ = self.round();
         self.tell_consumer(true);
+        if let Err(error) = self.store.truncate_journal() {
+            tracing::debug!(%error, "the journal of the history stays");
+        }
     }
 
     /// One round of everything; how long to wait for the next.
