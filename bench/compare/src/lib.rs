@@ -57,3 +57,5 @@ pub mod table;
 pub mod run;
 
 pub mod report;
+
+pub mod repeats;

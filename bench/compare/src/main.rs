@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use skein_bench::{child, folders, quinn_stage, server};
 use skein_compare::broadcast::{tokio_websockets, tungstenite};
-use skein_compare::options::{Command, Options};
+use skein_compare::options::{Command, Options, RepeatsOptions};
 use skein_compare::peers::{consumer, skein};
-use skein_compare::report::write;
+use skein_compare::repeats::Repeats;
+use skein_compare::report::{ratios, write};
 use skein_compare::{process, run};
 
 fn main() -> ExitCode {
@@ -50,11 +51,15 @@ fn play(role: &str) -> ExitCode {
 }
 
 fn work(options: Options) -> Result<ExitCode> {
-    if let Some(Command::Report(report)) = &options.command {
-        for path in write::write(report)? {
-            eprintln!("written: {}", path.display());
+    match &options.command {
+        Some(Command::Report(report)) => {
+            for path in write::write(report)? {
+                eprintln!("written: {}", path.display());
+            }
+            return Ok(ExitCode::SUCCESS);
         }
-        return Ok(ExitCode::SUCCESS);
+        Some(Command::Repeats(runs)) => return repeats(runs),
+        None => {}
     }
     if options.run.list {
         run::list()?;
@@ -72,4 +77,15 @@ fn work(options: Options) -> Result<ExitCode> {
     write!(out, "{results}").context("writing to stdout")?;
     eprintln!("written to {}", path.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Compares two runs; 1 if they differ by more than the first one says.
+fn repeats(runs: &RepeatsOptions) -> Result<ExitCode> {
+    let [first, second] = [&runs.first, &runs.second].map(|path| ratios::read(path));
+    let repeats = Repeats::of(&first?, &second?);
+    write!(std::io::stdout().lock(), "{repeats}").context("writing to stdout")?;
+    Ok(match repeats.all() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }

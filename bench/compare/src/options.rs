@@ -24,6 +24,20 @@ pub struct Options {
 pub enum Command {
     /// Writes docs/BENCHMARKS.md and its plots from the results of `cargo bench` and `compare`.
     Report(ReportOptions),
+    /// Says of two runs of `cargo bench` whether the second one's ratios lie within the spread that
+    /// the first one states; exit code 1 if one does not.
+    Repeats(RepeatsOptions),
+}
+
+/// Two runs.
+#[derive(Args, Debug)]
+pub struct RepeatsOptions {
+    /// The `ratios.json` of the run that states the spread.
+    #[arg(value_name = "FIRST")]
+    pub first: PathBuf,
+    /// The `ratios.json` of another run of the same build.
+    #[arg(value_name = "SECOND")]
+    pub second: PathBuf,
 }
 
 /// What is measured and how much.
@@ -107,6 +121,12 @@ mod tests {
         assert!(options("").run.wants("nats"));
         assert!(options("--only stack-joined").run.wants("stack-joined"));
         assert!(!options("--only stack-joined").run.wants("stack"));
+    }
+
+    #[test]
+    fn two_runs_are_compared_and_never_one() {
+        assert!(options("repeats a.json b.json").command.is_some());
+        assert!(Options::try_parse_from(["compare", "repeats", "a.json"]).is_err());
     }
 
     #[test]

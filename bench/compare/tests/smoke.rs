@@ -53,6 +53,23 @@ fn the_peers_of_the_build_run_to_the_end() {
 }
 
 #[test]
+fn a_ratio_that_does_not_repeat_is_an_exit_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |name: &str, ratio: f64| {
+        let path = folder.path().join(name);
+        let entry = format!(r#""unit": "us", "ratio": {ratio}, "spread": [1.4, 1.6]"#);
+        let text = format!(r#"{{"a": {{"ours": 1, {entry}}}}}"#);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let (first, near, far) = (run("1", 1.5), run("2", 1.6), run("3", 1.7));
+    for (second, code) in [(&near, 0), (&far, 1), (&"absent.json".to_owned(), 1)] {
+        let output = compare(&["repeats", &first, second], folder.path());
+        assert_eq!(output.status.code(), Some(code), "{second}: {output:?}");
+    }
+}
+
+#[test]
 fn who_is_not_installed_is_skipped_with_the_line_that_installs_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("results.json");

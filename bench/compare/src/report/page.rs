@@ -312,7 +312,10 @@ fn floors(out: &mut String, ratios: &BTreeMap<String, Ratio>) {
         out,
         "## Beside its floors\n\nA floor is the least that any implementation has to do, \
          straight-line code in `bench/floors/`, measured in turn with ours in the same run. \
-         Everything: `cargo bench`; one: the command of its row.\n\n\
+         Everything: `cargo bench`; one: the command of its row. In parentheses is the spread: the \
+         middle nine tenths of the ratios of all blocks, both sides set up anew several times. \
+         `compare repeats FIRST SECOND` says of the `ratios.json` of two runs whether the second \
+         one's ratios lie within the spread of the first.\n\n\
          | figure | ours | floor | ratio | commit | command |\n|---|---|---|---|---|---|"
     );
     for (name, ratio) in ratios {

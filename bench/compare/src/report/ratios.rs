@@ -18,7 +18,7 @@ pub struct Ratio {
     pub floor: Option<f64>,
     /// The middle of the ratios of neighbouring blocks.
     pub ratio: Option<f64>,
-    /// The tenth and the ninetieth of a hundred of them.
+    /// The middle nine tenths of them.
     pub spread: Option<[f64; 2]>,
     /// The floor was too far from its documented range: the ratio is not to be believed.
     #[serde(default)]
