@@ -1,29 +1,15 @@
-//! The client's half of WebSocket: the upgrade, masked messages out, whole messages in.
+//! The client's half of WebSocket as the codecs see it: an input that shrinks from the front, pings
+//! answered on the way. The bytes themselves are the load generator's.
 
 use anyhow::{Result, bail};
+use skein_load::websocket_frame::{self as frame, Message};
 
-/// The mask of every message. A fixed one is allowed to a client that has no script to fear.
-const MASK: [u8; 4] = [0x35, 0xa1, 0x0f, 0x5c];
-
-/// FIN and opcode "binary".
-const BINARY: u8 = 0x82;
-/// FIN and opcode "ping".
-const PING: u8 = 0x89;
-/// FIN and opcode "pong".
-const PONG: u8 = 0x8a;
+/// The name by which servers on this machine are asked for.
+const HOST: &str = "localhost";
 
 /// The request that asks for the upgrade.
 pub fn upgrade(path: &str, subprotocol: Option<&str>) -> Vec<u8> {
-    let subprotocol = match subprotocol {
-        Some(name) => format!("Sec-WebSocket-Protocol: {name}\r\n"),
-        None => String::new(),
-    };
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         {subprotocol}\r\n"
-    );
-    request.into_bytes()
+    frame::upgrade(HOST, path, subprotocol.unwrap_or_default())
 }
 
 /// Cuts the answer to the upgrade off; false if it is not whole yet.
@@ -31,73 +17,40 @@ pub fn upgrade(path: &str, subprotocol: Option<&str>) -> Vec<u8> {
 /// # Errors
 /// If the server refuses.
 pub fn upgraded(input: &mut &[u8]) -> Result<bool> {
-    let Some(end) = input.windows(4).position(|four| four == b"\r\n\r\n") else {
+    let Some(used) = frame::upgraded(input)? else {
         return Ok(false);
     };
-    if !input.starts_with(b"HTTP/1.1 101") {
-        bail!("no upgrade: {}", String::from_utf8_lossy(&input[..end]));
-    }
-    *input = &input[end + 4..];
+    *input = &input[used..];
     Ok(true)
 }
 
-/// A binary message of at most 64 KiB, masked; longer ones are cut by nobody here.
+/// A binary message, masked.
 pub fn message(payload: &[u8], out: &mut Vec<u8>) {
-    frame(BINARY, payload, out);
-}
-
-fn frame(first: u8, payload: &[u8], out: &mut Vec<u8>) {
-    out.push(first);
-    match payload.len() {
-        short @ 0..126 => out.push(0x80 | short as u8),
-        longer => {
-            out.push(0x80 | 126);
-            out.extend((longer as u16).to_be_bytes());
-        }
-    }
-    out.extend(MASK);
-    let masked = payload.iter().zip(MASK.iter().cycle());
-    out.extend(masked.map(|(byte, key)| byte ^ key));
+    frame::put_binary(out, payload);
 }
 
 /// Cuts the first whole binary message off. Pings are answered on the way.
 ///
 /// # Errors
-/// If the server closes, or sends what is no binary message.
+/// If the server closes, or sends what is no message.
 pub fn next_message<'a>(input: &mut &'a [u8], out: &mut Vec<u8>) -> Result<Option<&'a [u8]>> {
     loop {
-        let Some((first, payload, used)) = cut(input) else {
+        let Some((message, used)) = frame::cut(input)? else {
             return Ok(None);
         };
         *input = &input[used..];
-        match first {
-            BINARY => return Ok(Some(payload)),
-            PING => frame(PONG, payload, out),
-            PONG => {}
-            other => bail!(
-                "the server sent {other:#04x} {}",
-                String::from_utf8_lossy(payload)
-            ),
+        match message {
+            Message::Data(payload) => return Ok(Some(payload)),
+            Message::Ping(payload) => frame::put_pong(out, payload),
+            Message::Pong => {}
+            Message::Close(status, reason) => {
+                bail!(
+                    "the server closed: {status} {}",
+                    String::from_utf8_lossy(reason)
+                )
+            }
         }
     }
-}
-
-/// First byte, payload, bytes of the whole.
-fn cut(input: &[u8]) -> Option<(u8, &[u8], usize)> {
-    let (&first, rest) = input.split_first()?;
-    let (head, length): (usize, usize) = match rest.first()? {
-        126 => {
-            let length = [*rest.get(1)?, *rest.get(2)?];
-            (4, usize::from(u16::from_be_bytes(length)))
-        }
-        127 => {
-            let length: [u8; 8] = rest.get(1..9)?.try_into().ok()?;
-            (10, u64::from_be_bytes(length) as usize)
-        }
-        short => (2, usize::from(*short)),
-    };
-    let end = head.checked_add(length)?;
-    Some((first, input.get(head..end)?, end))
 }
 
 #[cfg(test)]
