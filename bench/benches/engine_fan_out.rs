@@ -8,7 +8,7 @@ use std::hint::black_box;
 use bytes::Bytes;
 use criterion::Throughput;
 use skein_bench::chat_table::{CHAT, ChatTable, START_MS};
-use skein_bench::floors::walk_cursors::{self, PlainViewer};
+use skein_bench::floors::walk_cursors::{self, PlainViewer, WALKS, Walk};
 use skein_bench::mode::Effort;
 use skein_bench::part::Part;
 use skein_bench::ratio::{Sides, Spec};
@@ -120,10 +120,11 @@ impl Audience {
 struct Plain {
     viewers: Vec<PlainViewer>,
     head: u64,
+    walk: Walk,
 }
 
 impl Plain {
-    fn new(viewers: usize) -> Self {
+    fn new(viewers: usize, walk: Walk) -> Self {
         let viewer = |connection| PlainViewer {
             connection,
             cursor: 0,
@@ -131,12 +132,13 @@ impl Plain {
         Self {
             viewers: (0..viewers as u64).map(viewer).collect(),
             head: 0,
+            walk,
         }
     }
 
     fn round(&mut self) {
         self.head += 1;
-        let walked = walk_cursors::walk(&mut self.viewers, self.head, black_box(take));
+        let walked = (self.walk)(&mut self.viewers, self.head, black_box(take));
         assert_eq!(walked, self.viewers.len() as u64);
     }
 }
@@ -169,9 +171,13 @@ fn measure(run: &mut Run) {
     };
     let effort = run.effort();
     let rounds = (effort.block().as_millis() / 10).max(1) as usize;
+    // As many places of the floor's loop as a full run has set-ups; a quick one has every second.
+    let mut walks = WALKS.into_iter().cycle();
+    let step = WALKS.len() / effort.set_ups();
     run.ratio_of_set_ups(&spec, || {
+        let walk = walks.nth(step - 1).expect("a cycle");
         let mut audience = Audience::new(viewers);
-        let mut plain = Plain::new(viewers);
+        let mut plain = Plain::new(viewers, walk);
         let mut floor = Block::new(effort.block(), move |iterations| {
             (0..iterations).for_each(|_| plain.round());
         });
@@ -184,7 +190,7 @@ fn measure(run: &mut Run) {
 
 fn distributions(run: &mut Run, viewers: usize) {
     let mut audience = Audience::new(viewers);
-    let mut plain = Plain::new(viewers);
+    let mut plain = Plain::new(viewers, WALKS[0]);
     let viewers = viewers as u64;
     let mut group = run.criterion().benchmark_group("engine_fan_out");
     group.throughput(Throughput::Elements(viewers));
