@@ -111,7 +111,7 @@ impl Run {
             clock(seconds)
         );
         if self.effort() == Effort::Full {
-            eprintln!("SKEIN_BENCH=quick cargo bench is done in a few minutes");
+            eprintln!("SKEIN_BENCH=quick cargo bench is done in about three minutes");
         }
     }
 

@@ -90,11 +90,6 @@ pub fn put_pong(out: &mut Vec<u8>, payload: &[u8]) {
     put(out, PONG, payload);
 }
 
-/// Appends the close of a client that has what it wanted.
-pub fn put_close(out: &mut Vec<u8>) {
-    put(out, CLOSE, &1_000u16.to_be_bytes());
-}
-
 fn put(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
     out.push(first);
     match payload.len() {
