@@ -79,6 +79,32 @@ pub struct PartitionStat {
     pub segments: Vec<SegmentStat>,
 }
 
+/// How far a named consumer has read, as its file says.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// use skein_log::Inspector;
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let storage = MemoryStorage::new();
+/// # let (mut log, _) = Log::open(storage.clone(), options, 0, 42)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).unwrap();
+/// # writer.append(5, &[Record::default()])?;
+/// let mut exporter = log.consumer("exporter")?;
+/// exporter.commit(PartitionId(0), 2);
+/// exporter.sync()?;
+///
+/// let consumers = Inspector::of(storage)?.consumers()?;
+/// assert_eq!((consumers[0].name.as_str(), &consumers[0].next[..]), ("exporter", &[2][..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerStat {
+    /// Its name.
+    pub name: String,
+    /// The next offset that it reads, by partition. After a truncation it may lie beyond the end.
+    pub next: Vec<Offset>,
+}
+
 impl Inspector {
     /// Opens a directory on disk to look at it.
     pub fn open(path: impl AsRef<Path>) -> Result<Inspector, InspectError> {
@@ -131,6 +157,28 @@ impl Inspector {
                 .collect(),
             spare_bytes: of_kind(FileKind::Spare).map(|entry| entry.bytes).sum(),
         })
+    }
+
+    /// The named consumers, by name. A file that is damaged says nothing; see `damaged_small_files`.
+    pub fn consumers(&self) -> Result<Vec<ConsumerStat>, InspectError> {
+        let mut consumers = Vec::new();
+        for entry in list(&*self.looker.storage)? {
+            let FileKind::Consumer(name) = names::kind(&entry.name) else {
+                continue;
+            };
+            // It may be gone since it was listed.
+            let bytes = self.looker.storage.read(&entry.name, SMALL_FILE_BYTES_MAX);
+            let places = bytes
+                .ok()
+                .and_then(|bytes| ConsumerPlaces::decode(&bytes, self.log_id()).ok());
+            if let Some(ConsumerPlaces { places }) = places {
+                let next = places.iter().map(|place| place.next).collect();
+                let name = name.to_owned();
+                consumers.push(ConsumerStat { name, next });
+            }
+        }
+        consumers.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(consumers)
     }
 
     /// Names of small files that are there and damaged: states of partitions, marks, places of

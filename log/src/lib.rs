@@ -94,7 +94,7 @@ pub use crate::error::{
     AppendError, CloseError, ConsumerError, InspectError, MetaError, OpenError, OptionsError,
     ReadError, RewriteError, SyncError, TruncateError,
 };
-pub use crate::inspect::{DirectoryStat, Inspector, PartitionStat};
+pub use crate::inspect::{ConsumerStat, DirectoryStat, Inspector, PartitionStat};
 pub use crate::janitor::{Janitor, JanitorThread, WorkReport};
 pub use crate::limits::{
     BATCH_HEADER_BYTES, BATCH_RECORDS_MAX, FORMAT_VERSION, PAYLOAD_BYTES_MAX, RECORD_PREFIX_BYTES,
