@@ -14,6 +14,7 @@ pub mod edge;
 
 pub mod control;
 pub mod http;
+pub mod log_json;
 
 pub mod shard;
 

@@ -7,11 +7,12 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use skein_log::{JanitorThread, Log};
+use skein_log::{DiskStorage, Inspector, JanitorThread, Log, PartitionId};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::access::Access;
+use crate::app::data_dir::DataDir;
 use crate::app::entrance::{Entrance, Lobby};
 use crate::app::history;
 use crate::app::opened::Opened;
@@ -29,6 +30,7 @@ use crate::health::{Health, Phase};
 use crate::history::handle::HistoryThread;
 use crate::http::events::EventsState;
 use crate::http::history::HistoryState;
+use crate::http::log_reading::{self, LogState};
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
 use crate::http::{control as control_api, listener, public};
@@ -142,6 +144,7 @@ impl Server {
             operators.clone(),
             history.as_ref().map(|thread| thread.history().clone()),
         );
+        let reading = log_state(&log, config, operators.clone(), stopped.clone())?;
         let services = HttpServices {
             entrances,
             lobby: Lobby {
@@ -151,7 +154,8 @@ impl Server {
                 closed,
             },
             control_listener,
-            control: control_api::router(operators, events, past, Arc::new(board)),
+            control: control_api::router(operators, events, past, Arc::new(board))
+                .merge(log_reading::routes(reading)),
         };
         let runtime = services.start(&stopped)?;
 
@@ -273,6 +277,21 @@ impl HttpServices {
         runtime.spawn(control);
         Ok(runtime)
     }
+}
+
+/// What the control API reads the log by.
+fn log_state(
+    log: &Log,
+    config: &Config,
+    api: ApiState,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<LogState> {
+    let directory = DataDir::open(&config.data_dir)?.log();
+    let storage = DiskStorage::read_only(directory)?;
+    let inspector = Inspector::of(storage)?;
+    let partitions = (0..log.partitions()).map(PartitionId);
+    let readers = partitions.map(|partition| log.reader(partition)).collect();
+    Ok(LogState::new(api, readers, inspector, stop))
 }
 
 fn start_janitor(log: &mut Log, clock: Clock) -> anyhow::Result<JanitorThread> {

@@ -12,8 +12,9 @@ use skein_log::{InspectError, Inspector, OFFSET_FIRST, Offset, PartitionId, Part
 
 use crate::cli::log_export::{self, ExportArgs};
 use crate::cli::log_open;
-use crate::cli::log_record;
+
 use crate::cli::log_scrub::{self, ScrubArgs};
+use crate::log_json;
 
 /// Time between two looks for new records while following.
 const TAIL_INTERVAL: Duration = Duration::from_millis(200);
@@ -127,6 +128,13 @@ fn stat(data_dir: &Path) -> anyhow::Result<()> {
         for partition in stat.partitions.iter().filter(|p| !p.segments.is_empty()) {
             writeln!(out, "  {}", partition_line(partition))?;
         }
+        for consumer in inspector.consumers()? {
+            let end =
+                |partition: &PartitionStat| partition.segments.last().map_or(1, |s| s.end_offset);
+            let behind = stat.partitions.iter().zip(&consumer.next);
+            let lag: u64 = behind.map(|(it, next)| end(it).saturating_sub(*next)).sum();
+            writeln!(out, "  consumer {}: {lag} records behind", consumer.name)?;
+        }
         if stat.spare_bytes > 0 {
             writeln!(out, "  prepared for later: {} bytes", stat.spare_bytes)?;
         }
@@ -227,15 +235,15 @@ fn read(args: &ReadArgs, follow: bool) -> anyhow::Result<()> {
                     Err(error) => return Err(error.into()),
                 };
                 for (offset, record) in batch.records() {
-                    let place = log_record::Place {
+                    let place = log_json::Place {
                         partition: partition.0,
                         offset,
                         time_ms: batch.append_time(),
                     };
                     let line = if args.control {
-                        log_record::control(place, &record)
+                        log_json::control(place, &record)
                     } else {
-                        log_record::event(place, &record, args.show_positions)
+                        log_json::event(place, &record, args.show_positions)
                     };
                     writeln!(out, "{line}")?;
                 }

@@ -17,7 +17,8 @@ use skein_wire::ids::SessionId;
 use skein_wire::point::Payload;
 
 use crate::cli::log_open::{self, Progress};
-use crate::cli::{log_record, time_text};
+use crate::cli::time_text;
+use crate::log_json;
 
 /// Points that are held for GPX, where they are put in order by session: about 1 GB.
 const POINTS_MAX: usize = 16_000_000;
@@ -87,7 +88,7 @@ fn export(args: &ExportArgs, mut out: impl Write) -> anyhow::Result<()> {
     let mut walk = Walk::new(args, &inspector);
     match args.format {
         Format::Json => walk.each(|place, record| {
-            let line = log_record::event(place, record, true);
+            let line = log_json::event(place, record, true);
             Ok(writeln!(out, "{line}")?)
         })?,
         Format::Gpx => {
@@ -133,7 +134,7 @@ impl<'a> Walk<'a> {
 
     fn each(
         &mut self,
-        mut visit: impl FnMut(log_record::Place, &RecordRef<'_>) -> anyhow::Result<()>,
+        mut visit: impl FnMut(log_json::Place, &RecordRef<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let partitions = match self.args.partition {
             Some(partition) => partition..=partition,
@@ -148,7 +149,7 @@ impl<'a> Walk<'a> {
     fn partition(
         &mut self,
         partition: PartitionId,
-        visit: &mut impl FnMut(log_record::Place, &RecordRef<'_>) -> anyhow::Result<()>,
+        visit: &mut impl FnMut(log_json::Place, &RecordRef<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let since = self.args.since.unwrap_or(0);
         let mut tail = self.inspector.tail_from_time(partition, since)?;
@@ -179,12 +180,12 @@ impl<'a> Walk<'a> {
         &mut self,
         partition: PartitionId,
         batch: &FileBatch,
-        visit: &mut impl FnMut(log_record::Place, &RecordRef<'_>) -> anyhow::Result<()>,
+        visit: &mut impl FnMut(log_json::Place, &RecordRef<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         for (offset, record) in batch.records() {
             let wanted = self.args.session.is_none_or(|id| id.0 == record.extension);
             if wanted {
-                let place = log_record::Place {
+                let place = log_json::Place {
                     partition: partition.0,
                     offset,
                     time_ms: batch.append_time(),

@@ -12,7 +12,6 @@ pub mod connect_args;
 pub mod gpx;
 pub mod json_line;
 pub mod log_open;
-pub mod log_record;
 
 pub mod log_export;
 pub mod log_scrub;

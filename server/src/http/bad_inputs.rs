@@ -188,4 +188,46 @@ pub const BAD_CONTROL_REQUESTS: &[BadInput] = &[
         "bad_name",
         "16 hexadecimal digits",
     ),
+    BadInput::new(
+        "a partition that the log does not have",
+        "GET /v1/log/2",
+        "not_found",
+        "GET /v1/log lists them",
+    ),
+    BadInput::new(
+        "a partition that is no number",
+        "GET /v1/log/first",
+        "bad_request",
+        "a partition is a number",
+    ),
+    BadInput::new(
+        "an offset of the future",
+        "GET /v1/log/0?after=6",
+        "bad_request",
+        "beyond the newest record, 5",
+    ),
+    BadInput::new(
+        "an offset that is none",
+        "GET /v1/log/0?after=-1",
+        "bad_request",
+        "are numbers",
+    ),
+    BadInput::new(
+        "a parameter that is not known",
+        "GET /v1/log/0?before=7",
+        "bad_request",
+        "there is nothing else",
+    ),
+    BadInput::new(
+        "more records than an answer holds",
+        "GET /v1/log/0?limit=10001",
+        "bad_request",
+        "`limit` is 1 to 10000",
+    ),
+    BadInput::new(
+        "a longer wait than there is",
+        "GET /v1/log/0?after=5&wait_ms=30001",
+        "bad_request",
+        "`wait_ms` is at most 30000",
+    ),
 ];

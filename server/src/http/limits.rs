@@ -28,6 +28,16 @@ limits! {
         "of events open at once, each a reader of the control log";
     EVENT_KEEP_ALIVE_S: u64 = 15, "seconds",
         "after which a quiet event stream sends a comment, so that proxies keep it open";
+    LOG_READS_MAX: usize = 8, "requests",
+        "that read the log at once; each holds a thread that may wait for the disk or for records";
+    LOG_PAGE_BYTES_MAX: usize = 1024 * 1024, "bytes",
+        "of an answer with records, beyond which it ends after the record; the caller goes on from there";
+    LOG_PAGE_RECORDS: usize = 1_000, "records",
+        "of an answer where `limit` is not given";
+    LOG_PAGE_RECORDS_MAX: usize = 10_000, "records",
+        "of an answer, whatever is asked for";
+    LOG_WAIT_MS_MAX: u64 = 30_000, "milliseconds",
+        "that a request waits for records at the end of the log, below the idle limit of most proxies";
     SHUTDOWN_GRACE_MS: u64 = 2_000, "milliseconds",
         "given to open requests when the server stops";
 }

@@ -33,6 +33,9 @@ pub mod listener;
 
 pub mod events;
 
+pub mod log_page;
+pub mod log_reading;
+
 pub mod control;
 
 pub mod bad_inputs;

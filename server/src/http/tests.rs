@@ -12,12 +12,13 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
+use skein_engine::journal::Entry;
 use skein_engine::request::{
     Actor, ChatReply, ChatRequest, ChatResult, PointsReply, PositionInfo, SessionInfo,
 };
-use skein_log::{Log, MemoryStorage, Options as LogOptions};
+use skein_log::{Inspector, Log, MemoryStorage, Options as LogOptions, PartitionId, Record};
 use skein_wire::error::{Code, WireError};
-use skein_wire::ids::{Counter, Cursor, SessionId, UserName};
+use skein_wire::ids::{ChatHandle, Counter, Cursor, SessionId, UserName};
 use skein_wire::point::{Fix, Payload, Point, Position};
 use skein_wire::update::{SessionState, Verdict};
 use tokio::sync::{oneshot, watch};
@@ -38,6 +39,7 @@ use crate::http::bad_inputs::{BAD_CONTROL_REQUESTS, BAD_REQUESTS};
 use crate::http::events::EventsState;
 use crate::http::gateway::ShardGateway;
 use crate::http::history::HistoryState;
+use crate::http::log_reading::{self, LogState};
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
 use crate::http::{control, public};
@@ -166,13 +168,15 @@ fn rig(api: &Api) -> Rig {
             let open = ControlCore::open(MemoryStorage::new(), Acknowledge::AfterSync, 0, 1);
             let (core, _) = open.expect("control log");
             let (_, feed) = EventFeed::new(core.reader(), 0, core.voids());
-            let events = EventsState::new(state.clone(), feed, stopped);
+            let events = EventsState::new(state.clone(), feed, stopped.clone());
             let history = match api {
                 Api::Control => Some(history(dir.path(), clock)),
                 _ => None,
             };
             let history = HistoryState::new(state.clone(), history);
+            let log = log_state(state.clone(), stopped.clone());
             control::router(state, events, history, Arc::new(MetricsBoard::default()))
+                .merge(log_reading::routes(log))
         }
     };
     let token = match api {
@@ -214,6 +218,41 @@ fn history(folder: &Path, clock: Clock) -> History {
         .expect("a history")
         .history()
         .clone()
+}
+
+/// A log of two partitions: five heartbeats in the first, in two batches, the first of which is
+/// dropped.
+fn log_state(api: ApiState, stop: watch::Receiver<bool>) -> LogState {
+    let options = LogOptions {
+        partitions: 2,
+        ..LogOptions::default()
+    };
+    let storage = MemoryStorage::new();
+    let (mut log, _) = Log::open(storage.clone(), options, 0, 1).expect("a log");
+    let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+    let heartbeat = Entry::Heartbeat {
+        session: SessionId(0xa1),
+    };
+    let heartbeat = heartbeat.encode(ChatHandle(7));
+    let record = Record {
+        kind: heartbeat.kind,
+        key: heartbeat.key,
+        extension: heartbeat.extension,
+        ..Record::default()
+    };
+    for (time, count) in [(1_000, 2), (2_000, 3)] {
+        let records = vec![record; count];
+        writer.append(time, &records).expect("appended");
+        writer.close_segment();
+    }
+    writer.sync_now(2_000).expect("durable");
+    writer.purge_before(3).expect("dropped");
+    let mut consumer = log.consumer("exporter").expect("a name");
+    consumer.commit(PartitionId(0), 4);
+    consumer.sync().expect("durable");
+    let readers = (0..2).map(|number| log.reader(PartitionId(number)));
+    let inspector = Inspector::of(storage).expect("a log");
+    LogState::new(api, readers.collect(), inspector, stop)
 }
 
 impl Rig {
@@ -582,4 +621,94 @@ fn an_empty_history_answers_and_one_that_is_off_says_so() {
         body["text"].as_str().unwrap().contains("history.enabled"),
         "{body}"
     );
+}
+
+/// The lines of an answer, and its `skein-after`.
+fn lines(rig: &Rig, path: &str) -> (Vec<Value>, String) {
+    let request = Request::builder()
+        .uri(path)
+        .header("authorization", format!("Bearer {}", rig.token))
+        .body(Body::empty())
+        .expect("a request");
+    let service = TowerToHyperService::new(rig.router.clone());
+    rig.runtime.block_on(async {
+        let Ok(response) = hyper::service::Service::call(&service, request).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        let after = response.headers()["skein-after"]
+            .to_str()
+            .expect("text")
+            .to_owned();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .expect("a body")
+            .to_bytes();
+        let text = String::from_utf8(body.to_vec()).expect("text");
+        let parse = |line| serde_json::from_str(line).expect("JSON");
+        (text.lines().map(parse).collect(), after)
+    })
+}
+
+#[test]
+fn the_log_is_read_page_by_page_and_what_was_dropped_is_said() {
+    let rig = rig(&Api::Control);
+    let (first, after) = lines(&rig, "/v1/log/0?limit=2");
+    assert_eq!(
+        first[0],
+        json!({ "partition": 0, "kind": "gap", "from": 1, "next": 3 })
+    );
+    let heartbeat = |offset: u64| {
+        json!({
+            "partition": 0,
+            "offset": offset,
+            "time_ms": 2_000,
+            "kind": "heartbeat",
+            "chat_handle": 7,
+            "session": SESSION,
+        })
+    };
+    assert_eq!((&first[1], after.as_str()), (&heartbeat(3), "3"));
+    let (rest, after) = lines(&rig, "/v1/log/0?after=3");
+    assert_eq!(rest, [heartbeat(4), heartbeat(5)]);
+    assert_eq!(after, "5");
+    let (none, after) = lines(&rig, "/v1/log/0?after=5&wait_ms=1");
+    assert!(none.is_empty());
+    assert_eq!(after, "5");
+    let (empty, after) = lines(&rig, "/v1/log/1");
+    assert!(empty.is_empty());
+    assert_eq!(after, "0");
+}
+
+#[test]
+fn the_log_is_listed_with_how_far_consumers_are_behind() {
+    let rig = rig(&Api::Control);
+    let (status, body) = rig.call("GET /v1/log");
+    assert_eq!(status, StatusCode::OK);
+    let first = &body["partitions"][0];
+    assert_eq!((&first["first"], &first["next"]), (&json!(3), &json!(6)));
+    assert_eq!((&first["durable"], &first["epoch"]), (&json!(5), &json!(1)));
+    assert_eq!(body["partitions"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        body["consumers"],
+        json!([{ "name": "exporter", "lag": 2, "places": [
+            { "partition": 0, "next": 4, "lag": 2 }
+        ] }])
+    );
+}
+
+#[test]
+fn the_log_is_not_for_users_and_not_for_strangers() {
+    let rig = rig(&Api::Control);
+    for path in ["GET /v1/log", "GET /v1/log/0"] {
+        let (status, body) = rig.call_with(path, |request| request);
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}: {body}");
+        let (status, _) = rig.call_with(path, |request| {
+            request.header("authorization", "Bearer of-a-user")
+        });
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    let public = self::rig(&Api::Public);
+    let (status, _) = public.call("GET /v1/log/0");
+    assert_eq!(status, StatusCode::NOT_FOUND);
 }

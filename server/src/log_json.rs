@@ -1,4 +1,4 @@
-//! One record of a log as one JSON object.
+//! One record of a log as one JSON object, the same in `skein log` and over HTTP.
 
 use serde_json::{Value, json};
 use skein_engine::journal::Entry;
@@ -34,6 +34,13 @@ pub fn event(place: Place, record: &RecordRef<'_>, show_positions: bool) -> Valu
         Err(error) => ("unknown", json!({ "problem": error.to_string() })),
     };
     line(place, kind, json!({ "chat_handle": record.key }), details)
+}
+
+/// Records from `from` to before `next` are not there: retention has dropped them, or the disk had
+/// failed, as a `Gap` of the log says. What is `damaged` should be there and cannot be read.
+pub fn missing(partition: u16, from: u64, next: u64, damaged: bool) -> Value {
+    let kind = if damaged { "damaged" } else { "gap" };
+    json!({ "partition": partition, "kind": kind, "from": from, "next": next })
 }
 
 /// A record of the control log.
@@ -200,7 +207,7 @@ mod tests {
     use skein_wire::ids::{Counter, SessionId};
     use skein_wire::point::{Fix, Payload, Point, Position};
 
-    use crate::cli::log_record::{entry_json, name_sessions};
+    use crate::log_json::{entry_json, name_sessions};
 
     #[test]
     fn sessions_are_named_as_everywhere_else() {
