@@ -46,6 +46,8 @@ pub(crate) struct Partition {
     pub flush: Mutex<()>,
     /// Held while a segment is taken out of the list for good, or replaced in it.
     pub dropping: Mutex<()>,
+    /// Held while segments are rewritten: two rewrites would write the same new file.
+    pub rewriting: Mutex<()>,
     /// The state file's content; held while it is written.
     pub state: Mutex<PartitionState>,
     /// First offset that a failed sync left behind; 0: none, or the writer has moved on.
@@ -97,6 +99,7 @@ impl Partition {
             segments: Mutex::new(start.segments),
             flush: Mutex::new(()),
             dropping: Mutex::new(()),
+            rewriting: Mutex::new(()),
             floor: AtomicU64::new(start.state.floor),
             state: Mutex::new(start.state),
             poisoned_from: AtomicU64::new(0),

@@ -36,6 +36,28 @@ use crate::storage::StoredFile;
 const WRITE_BYTES: usize = 1 << 20;
 
 /// Which records are thinned, and to what.
+///
+/// Segments at or behind the begin of the newest checkpoint are never thinned: a replay needs them
+/// as they are.
+///
+/// ```
+/// use skein_log::{Log, MemoryStorage, Options, PartitionId, Record, Thinning};
+///
+/// let options = Options { partitions: 1, ..Options::default() };
+/// let (mut log, _) = Log::open(MemoryStorage::new(), options, 0, 1)?;
+/// let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// for second in 0..10 {
+///     writer.append(second * 1_000, &[Record { kind: 1, payload: b"fix", ..Record::default() }])?;
+/// }
+/// writer.close_segment();
+/// writer.sync_now(10_000)?;
+///
+/// // Of what is older than a minute, one record per five seconds.
+/// let thinning = Thinning { age_ms: 60_000, interval_ms: 5_000, kinds: vec![1], from: 1 };
+/// let report = log.rewriter().thin(PartitionId(0), &thinning, 100_000)?;
+/// assert_eq!(report.records_removed, 8);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thinning {
     /// Segments whose newest record is older than this (ms) are thinned.
@@ -44,6 +66,9 @@ pub struct Thinning {
     pub interval_ms: u64,
     /// Kinds of records that may be thinned; all others are kept.
     pub kinds: Vec<u8>,
+    /// Segments that end at or before this offset are left alone: they were thinned before. Where one
+    /// call ends and the next begins, a record too many of each key and extension may stay.
+    pub from: Offset,
 }
 
 /// What a rewrite did, and what it could not do.
@@ -64,6 +89,8 @@ pub struct RewriteReport {
     pub records_left: u64,
     /// Files that recovery had put aside; whatever is in them is still there.
     pub quarantined: Vec<String>,
+    /// After the last record of the last segment that was looked at; 0: none was.
+    pub next: Offset,
 }
 
 /// Rewrites closed segments of a log.
@@ -140,7 +167,12 @@ impl Rewriter {
     ) -> Result<RewriteReport, RewriteError> {
         let horizon = now_ms.saturating_sub(thinning.age_ms);
         let mut kept: HashMap<(u32, u64), u64> = HashMap::new();
-        let old = |segment: &Segment| segment.last_time() < horizon;
+        let needed_from = self.shared.partitions[usize::from(partition.0)].checkpoint_begin();
+        let old = |segment: &Segment| {
+            segment.last_time() < horizon
+                && segment.end() > thinning.from
+                && needed_from.is_none_or(|begin| segment.end() <= begin)
+        };
         self.run(partition, &old, &mut |_, time, record| {
             if !thinning.kinds.contains(&record.kind) {
                 return false;
@@ -165,6 +197,7 @@ impl Rewriter {
         goes: &mut Goes<'_>,
     ) -> Result<RewriteReport, RewriteError> {
         let partition = Arc::clone(&self.shared.partitions[usize::from(partition.0)]);
+        let _rewriting = partition.rewriting.lock().expect("rewriting");
         let mut report = RewriteReport {
             quarantined: self.quarantined()?,
             ..RewriteReport::default()
@@ -174,6 +207,7 @@ impl Rewriter {
                 continue;
             }
             report.segments += 1;
+            report.next = segment.end();
             let plan = Plan::make(&segment, goes)?;
             if plan.removed == 0 {
                 continue;

@@ -171,6 +171,7 @@ fn old_points_are_thinned_and_promises_are_not() {
         age_ms: 1_000,
         interval_ms: 100,
         kinds: vec![1],
+        from: 0,
     };
     let report = log.rewriter().thin(P, &thinning, 3_500).expect("thin");
     assert!(report.segments_rewritten >= 1, "{report:?}");
@@ -285,4 +286,64 @@ fn metadata_is_in_order_with_records_and_survives_truncation_and_crash() {
     assert!(long.to_string().contains("4096"), "{long}");
     writer.set_meta(b"").expect("forget");
     assert!(writer.meta().is_empty());
+}
+
+#[test]
+fn what_a_replay_needs_is_never_thinned() {
+    let (mut log, _) = Log::open(MemoryStorage::new(), options(1), 0, 1).expect("a log");
+    let mut writer = log.take_writer(P).expect("taken once");
+    let record = Record {
+        kind: 1,
+        payload: b"here",
+        ..Record::default()
+    };
+    for time in 1..=30 {
+        writer.append(time, &[record]).expect("append");
+        if time % 10 == 0 {
+            writer.close_segment();
+        }
+    }
+    // A replay begins in the second segment.
+    writer.set_checkpoint(15, 16);
+    writer.sync_now(30).expect("durable");
+    let mut janitor = log.take_janitor().expect("taken once");
+    janitor.work(60_000);
+    assert_eq!(writer.checkpoint(), Some(15));
+    let thinning = Thinning {
+        age_ms: 1_000,
+        interval_ms: 1_000,
+        kinds: vec![1],
+        from: 0,
+    };
+    let report = log.rewriter().thin(P, &thinning, 60_000).expect("thin");
+    assert_eq!((report.records_removed, report.next), (9, 11));
+    let again = Thinning {
+        from: report.next,
+        ..thinning
+    };
+    let report = log.rewriter().thin(P, &again, 60_000).expect("thin");
+    assert_eq!(report.segments, 0, "thinned before");
+}
+
+#[test]
+fn two_rewrites_at_once_leave_what_both_leave() {
+    let (mut log, _) = Log::open(MemoryStorage::new(), options(1), 0, 1).expect("a log");
+    let mut writer = log.take_writer(P).expect("taken once");
+    let model = fill(&mut writer, 5, 300);
+    writer.close_segment();
+    writer.sync_now(1_000).expect("durable");
+    std::thread::scope(|scope| {
+        for key in 0..4 {
+            let rewriter = log.rewriter();
+            scope.spawn(move || {
+                let erased = rewriter.erase(P, |_, record| record.key == key);
+                assert_eq!(erased.expect("erased").records_left, 0);
+            });
+        }
+    });
+    let left: BTreeMap<_, _> = model
+        .into_iter()
+        .filter(|(_, (key, _))| *key == 4)
+        .collect();
+    assert_eq!(read(&log), left);
 }
