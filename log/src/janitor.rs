@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use crate::error::SyncError;
 use crate::flush::flush;
-use crate::limits::{HOUSEKEEPING_INTERVAL_MS, SPACE_RETRY_MS, WRITE_BACK_BYTES};
+use crate::limits::{
+    DURABLE_MARKS_INTERVAL_MS, HOUSEKEEPING_INTERVAL_MS, SPACE_RETRY_MS, WRITE_BACK_BYTES,
+};
 use crate::marks::MarkKeeper;
 use crate::meta::Checkpoint;
 use crate::options::WriterBackend;
@@ -64,6 +66,7 @@ pub struct Janitor {
     shared: Arc<Shared>,
     sync_due: u64,
     housekeeping_due: u64,
+    marks_due: u64,
     space_retry_at: u64,
     marks: MarkKeeper,
     /// Dropped segments whose mapping somebody may still hold.
@@ -78,6 +81,7 @@ impl Janitor {
             shared,
             sync_due: 0,
             housekeeping_due: 0,
+            marks_due: 0,
             space_retry_at: 0,
             leaving: Vec::new(),
         }
@@ -91,18 +95,22 @@ impl Janitor {
         self.prepare_spares(now_ms, &mut report);
         self.write_back();
         self.persist_checkpoints(&mut report);
-        if now_ms >= self.housekeeping_due {
-            self.housekeeping_due = now_ms + HOUSEKEEPING_INTERVAL_MS;
-            self.write_footers();
+        if now_ms >= self.marks_due {
+            self.marks_due = now_ms + DURABLE_MARKS_INTERVAL_MS;
             if let Err(error) = self.marks.round(&self.shared) {
                 report
                     .refusals
                     .push(format!("writing the durable marks: {error}"));
             }
+        }
+        if now_ms >= self.housekeeping_due {
+            self.housekeeping_due = now_ms + HOUSEKEEPING_INTERVAL_MS;
+            self.write_footers();
             self.retain(now_ms, &mut report);
         }
         self.let_go(&mut report);
-        report.next_due_ms = self.sync_due.min(self.housekeeping_due);
+        let quiet_due = self.housekeeping_due.min(self.marks_due);
+        report.next_due_ms = self.sync_due.min(quiet_due);
         report
     }
 

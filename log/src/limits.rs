@@ -84,6 +84,11 @@ pub const CONSUMERS_MAX: usize = 64;
 /// How often (ms) the janitor looks at retention, free space and left-over mappings.
 pub const HOUSEKEEPING_INTERVAL_MS: u64 = 5_000;
 
+/// How often (ms) the janitor looks whether partitions have gone quiet and are durable as a whole,
+/// to write that down. Damage to what became durable less than two of these before a crash may look
+/// like a torn tail; a round in which something has gone quiet costs one replaced file.
+pub const DURABLE_MARKS_INTERVAL_MS: u64 = 1_000;
+
 /// How long (ms) the janitor waits before it asks a full disk again.
 pub const SPACE_RETRY_MS: u64 = 1_000;
 

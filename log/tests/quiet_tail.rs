@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{all, append, append_many, drain, options, payload};
-use skein_log::{Inspector, Log, MemoryStorage, Operation, PartitionId, Storage};
+use skein_log::{Inspector, Log, MemoryStorage, Operation, PartitionId, Record, Storage};
 
 const P: PartitionId = PartitionId(0);
 const SEGMENT: &str = "p00000-00000000000000000001.seg";
@@ -124,5 +124,48 @@ fn a_damaged_mark_says_nothing_and_harms_nothing() {
         let (log, report) = Log::open(storage, options(1), 0, 2).expect("open");
         assert!(!report.is_corrupt(), "byte {byte}: {report}");
         assert_eq!(all(&log, 0).len(), 4, "byte {byte}");
+    }
+}
+
+/// A partition that appends a batch each 100 ms and syncs each second, killed at any moment, and any
+/// batch of it damaged: what a later batch or the mark file knows to have been durable is damage. The
+/// bound is what became durable after the last batch was appended: while it is busy, less than a
+/// sync interval of records; after two rounds of quiet, nothing.
+#[test]
+fn what_looks_torn_though_it_was_durable_is_bounded() {
+    let sync_ms = options(1).sync_interval_ms;
+    for (silence_ms, unsure_ms) in [(0, sync_ms), (1_000, sync_ms), (2_000, 0), (3_000, 0)] {
+        let storage = MemoryStorage::new();
+        let (mut log, _) = Log::open(storage.clone(), options(1), 0, 1).expect("open");
+        let mut writer = log.take_writer(P).expect("writer");
+        let mut janitor = log.take_janitor().expect("janitor");
+        let (mut places, mut now) = (Vec::new(), 0);
+        for batch in 0..55_u64 {
+            now = batch * 100;
+            let payload = payload(batch, 40);
+            let record = Record {
+                payload: &payload,
+                ..Record::default()
+            };
+            writer.append(now, &[record]).expect("append");
+            janitor.work(now);
+            places.push((batch + 1, now));
+        }
+        // As if the last sync came right behind the last batch: nothing tells of it yet.
+        writer.sync_now(now).expect("sync");
+        for later in (100..=silence_ms).step_by(100) {
+            janitor.work(now + later);
+        }
+        for (offset, time) in &places {
+            let after = storage.kill();
+            let position = 4096 + (offset - 1) as usize * (40 + 56) + 40 + 20;
+            after.flip_bit(SEGMENT, position, 1);
+            let (_, report) = Log::open(after, options(1), 0, 2).expect("open");
+            let is_sure = *time + unsure_ms <= now;
+            assert!(
+                report.is_corrupt() || !is_sure,
+                "offset {offset} of {time} ms, after {silence_ms} ms of silence: {report}"
+            );
+        }
     }
 }
