@@ -10,7 +10,7 @@ use crate::directory::{Opened, WriterStart, open};
 use crate::error::{CloseError, ConsumerError, OpenError, SyncError};
 use crate::flush::flush;
 use crate::janitor::Janitor;
-use crate::meta::CleanMark;
+use crate::meta::{Checkpoint, CleanMark};
 use crate::names;
 use crate::options::Options;
 use crate::partition::Partition;
@@ -335,7 +335,24 @@ impl Log {
                 file.set_footer(FooterState::Synced);
             }
         }
-        self.persist_epoch(partition, start)
+        self.persist_epoch(partition, start)?;
+        self.persist_checkpoint(partition)
+    }
+
+    /// The owner's last checkpoint, which the janitor may not have come to.
+    fn persist_checkpoint(&self, partition: &Partition) -> Result<(), CloseError> {
+        let is_durable = |span: &Checkpoint| {
+            span.end <= partition.durable() && !partition.lost_within(span.begin, span.end)
+        };
+        let Some(span) = partition.wanted_checkpoint().filter(is_durable) else {
+            return Ok(());
+        };
+        self.shared
+            .update_state(partition, |state| state.checkpoint = Some(span))
+            .map_err(refused(&format!(
+                "writing the state file of {}",
+                partition.id
+            )))
     }
 
     /// A partition whose writer never began still has to leave the epoch of the crash before.
