@@ -26,6 +26,7 @@ mod durable;
 mod ending;
 mod fences;
 mod following;
+pub mod forgetting;
 mod members;
 mod memory;
 mod mirrors;

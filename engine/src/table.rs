@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use skein_wire::ids::{ChatHandle, SessionId, Slot};
+use skein_wire::ids::{ChatHandle, SessionId, Slot, UserName};
 use skein_wire::point::Position;
 use skein_wire::request::Delivery;
 use skein_wire::update::SessionState;
@@ -469,6 +469,20 @@ impl Table {
             let entries = pending.entries.entry(session).or_default();
             entries.push((offset, time_ms, entry.clone()));
             pending.count += 1;
+        }
+    }
+
+    /// Gives up the points of ended rows, all or those of one member, which are in memory and in the
+    /// next checkpoint until their tombstones go. No record tells of it: the end of a row is its
+    /// last change, so nobody's order of changes is touched, and who follows elsewhere forgets in time.
+    pub fn forget_points(&mut self, user: Option<&UserName>) {
+        let of_user = |row: &Row| user.is_none_or(|user| row.descriptor().user == *user);
+        for row in self.rows.iter_mut().flatten() {
+            if row.is_ended() && of_user(row) {
+                let before = row.bytes();
+                row.forget_points();
+                self.row_bytes = self.row_bytes + row.bytes() - before;
+            }
         }
     }
 
