@@ -14,11 +14,13 @@ pub mod edge;
 
 pub mod control;
 pub mod http;
+pub mod log_erase;
 pub mod log_json;
 
 pub mod shard;
 
 pub mod history;
+pub mod log_thinner;
 
 pub mod demo;
 

@@ -6,38 +6,33 @@
 //! code 1 when a median misses its bar.
 
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use skein_bench::folders;
 use skein_bench::server::now_ms;
-use skein_engine::chat_event::ChatEvent;
 use skein_engine::command::{Command, RIGHT_SHARE};
-use skein_engine::ids::{ConnectionId, PartitionId, ProposalId, RequestId, ShardId, ViewerId};
+use skein_engine::ids::{PartitionId, ProposalId, RequestId, ShardId};
 use skein_engine::journal::Entry;
 use skein_engine::limits::Limits;
-use skein_engine::peer_message::PeerMessage;
 use skein_engine::placement::{owner_of, partition_of};
 use skein_engine::record::OwnedRecord;
-use skein_engine::request::{Actor, ChatRequest, ChatResult, PointsRequest};
+use skein_engine::request::{Actor, ChatRequest, PointsRequest};
 use skein_engine::shard::ShardConfig;
-use skein_engine::shared_batch::SharedBatch;
-use skein_engine::sink::{Offer, Sink};
 use skein_engine::time::Timestamp;
 use skein_log::{DiskStorage, JanitorThread, Log, Options, Reader, Record, Writer};
 use skein_server::control::core::{Acknowledge, ControlCore, Proposal};
 use skein_server::shard::core::Core;
 use skein_server::shard::log_writer::CHECKPOINT_EVERY_BYTES;
-use skein_server::shard::ports::Ports;
 use skein_server::shard::recovery::{ShardParts, recover};
-use skein_wire::error::Code;
+use skein_server::shard::silent_ports::SilentPorts;
 use skein_wire::ids::{ChatHandle, ChatName, Counter, SessionId};
 use skein_wire::point::{Fix, Payload, Point, Position};
-use skein_wire::update::Update;
 
 /// Partitions and shards: what the server has by default on two cores.
 const PARTITIONS: u16 = 64;
@@ -82,9 +77,9 @@ fn main() -> ExitCode {
         "made {gib} GiB of log and {sessions} sessions in {:.0} s",
         began.elapsed().as_secs_f64()
     );
-    let clean = median("clean stop", CLEAN_BAR, &data, Signal::TERM);
-    // The first start after this one is after a kill.
+    // First, as a stop in good order writes checkpoints and leaves nothing to replay.
     let unclean = median("kill -9", UNCLEAN_BAR, &data, Signal::KILL);
+    let clean = median("a clean stop", CLEAN_BAR, &data, Signal::TERM);
     match clean && unclean {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -93,10 +88,11 @@ fn main() -> ExitCode {
 
 /// Starts the server some times, each after it was ended by `signal`. Whether the bar was kept.
 fn median(how: &str, bar: Duration, data: &Path, signal: Signal) -> bool {
-    end(start(data).1, signal);
+    end(start(data), signal);
     let mut times: Vec<Duration> = (0..STARTS)
         .map(|_| {
-            let (time, server) = start(data);
+            let server = start(data);
+            let time = server.time;
             end(server, signal);
             time
         })
@@ -113,10 +109,17 @@ fn median(how: &str, bar: Duration, data: &Path, signal: Signal) -> bool {
     median < bar
 }
 
-/// A server, and the time from its start to its ready line.
-fn start(data: &Path) -> (Duration, Child) {
+/// A server that is ready.
+struct Server {
+    process: Child,
+    /// From its start to its ready line.
+    time: Duration,
+    control: SocketAddr,
+}
+
+fn start(data: &Path) -> Server {
     let began = Instant::now();
-    let mut server = Process::new(skein())
+    let mut process = Process::new(skein())
         .args(["serve", "--dev", "--data-dir"])
         .arg(data)
         .args(["--quic", "127.0.0.1:0", "--http", "127.0.0.1:0"])
@@ -125,7 +128,7 @@ fn start(data: &Path) -> (Duration, Child) {
         .spawn()
         .expect("skein beside this executable; build it with -p skein-server");
     let mut line = String::new();
-    let stdout = server.stdout.as_mut().expect("piped");
+    let stdout = process.stdout.as_mut().expect("piped");
     let read = BufReader::new(stdout).read_line(&mut line);
     let time = began.elapsed();
     assert!(
@@ -133,17 +136,43 @@ fn start(data: &Path) -> (Duration, Child) {
         "no start: {line}"
     );
     assert!(time < START_MAX, "a start took {time:?}");
-    (time, server)
+    let ready: Value = serde_json::from_str(&line).expect("JSON");
+    let control = ready["control"].as_str().expect("an address");
+    let control = control.parse().expect("an address");
+    Server {
+        process,
+        time,
+        control,
+    }
 }
 
-fn end(mut server: Child, signal: Signal) {
-    let pid = Pid::from_child(&server);
+fn end(mut server: Server, signal: Signal) {
+    write_everywhere(server.control);
+    let pid = Pid::from_child(&server.process);
     kill_process(pid, signal).expect("a server that runs");
-    let status = server.wait().expect("it was started here");
+    let status = server.process.wait().expect("it was started here");
     assert!(
         signal == Signal::KILL || status.success(),
         "it stopped with {status}"
     );
+}
+
+/// Has something appended to nearly every partition, so that a kill leaves none of them clean.
+fn write_everywhere(control: SocketAddr) {
+    for chat in 0..4 * PARTITIONS {
+        let body = r#"{"rights":["watch"]}"#;
+        let mut stream = TcpStream::connect(control).expect("the control API");
+        let request = format!(
+            "PUT /v1/chats/chat-{chat}/members/guest HTTP/1.1\r\nhost: localhost\r\n\
+             connection: close\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+    }
 }
 
 /// The executable that was built beside this one.
@@ -362,7 +391,7 @@ fn core(log: &mut Log, control: &ControlCore, shard: ShardId) -> Core {
 
 fn feed(mut core: Core, mut sessions: Vec<&mut Vec<Session>>) {
     let mut now = Timestamp(now_ms());
-    core.pass(now, &mut Nowhere);
+    core.pass(now, &mut SilentPorts);
     for _ in 0..ROUNDS {
         now = Timestamp(now.0 + 1_000);
         for partition in &mut sessions {
@@ -378,45 +407,8 @@ fn feed(mut core: Core, mut sessions: Vec<&mut Vec<Session>>) {
                 });
                 core.engine().handle_request(now, RequestId(1), request);
             }
-            core.pass(now, &mut Nowhere);
+            core.pass(now, &mut SilentPorts);
         }
     }
-    while core.pass(now, &mut Nowhere).more {}
-}
-
-/// The outside of a shard that nobody is connected to.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn offer(&mut self, _: ConnectionId, _: ViewerId, _: &SharedBatch) -> Offer {
-        Offer::Gone
-    }
-
-    fn offer_head(&mut self, _: ConnectionId, _: &Bytes) {}
-}
-
-impl Ports for Nowhere {
-    fn send(&mut self, _: ConnectionId, _: &Update) {}
-
-    fn close(&mut self, _: ConnectionId, _: Code, _: u32, _: &str) {}
-
-    fn purge(&mut self, _: ConnectionId, _: ViewerId) {}
-
-    fn propose(&mut self, _: ProposalId, _: Command) {}
-
-    fn reply(&mut self, _: RequestId, reply: ChatResult) {
-        if let Err(error) = reply {
-            panic!("points are refused: {error:?}");
-        }
-    }
-
-    fn peer_has_room(&self, _: ShardId) -> bool {
-        true
-    }
-
-    fn peer_send(&mut self, _: ShardId, _: PeerMessage) {}
-
-    fn event(&mut self, _: u64, _: ChatEvent) {}
-
-    fn wake(&mut self, _: ShardId) {}
+    while core.pass(now, &mut SilentPorts).more {}
 }

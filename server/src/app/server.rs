@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use skein_log::{DiskStorage, Inspector, JanitorThread, Log, PartitionId};
+use skein_log::{DiskStorage, Inspector, JanitorThread, Log, PartitionId, Reader};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -30,10 +30,13 @@ use crate::health::{Health, Phase};
 use crate::history::handle::HistoryThread;
 use crate::http::events::EventsState;
 use crate::http::history::HistoryState;
+use crate::http::log_erasing::{self, Eraser};
 use crate::http::log_reading::{self, LogState};
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
 use crate::http::{control as control_api, listener, public};
+use crate::log_erase;
+use crate::log_thinner::{LogThinner, THINNER_METRICS};
 use crate::machine::raise_descriptor_limit;
 use crate::shard::gateway::Gateway;
 use crate::shard::inbox::Inbound;
@@ -56,6 +59,7 @@ pub struct Server {
     shards: Shards,
     history: Option<HistoryThread>,
     janitor: JanitorThread,
+    thinner: Option<LogThinner>,
     log: Log,
     control: ControlThread,
     close_entrances: watch::Sender<bool>,
@@ -145,6 +149,14 @@ impl Server {
             history.as_ref().map(|thread| thread.history().clone()),
         );
         let reading = log_state(&log, config, operators.clone(), stopped.clone())?;
+        let eraser = eraser(&log, gateway.clone());
+        let thinner = LogThinner::spawn(
+            &config.log,
+            log.rewriter(),
+            readers(&log),
+            clock,
+            board.once(THINNER_METRICS),
+        )?;
         let services = HttpServices {
             entrances,
             lobby: Lobby {
@@ -154,8 +166,9 @@ impl Server {
                 closed,
             },
             control_listener,
-            control: control_api::router(operators, events, past, Arc::new(board))
-                .merge(log_reading::routes(reading)),
+            control: control_api::router(operators.clone(), events, past, Arc::new(board))
+                .merge(log_reading::routes(reading))
+                .merge(log_erasing::routes(operators, eraser)),
         };
         let runtime = services.start(&stopped)?;
 
@@ -181,6 +194,7 @@ impl Server {
             shards,
             history,
             janitor,
+            thinner,
             log,
             control,
             close_entrances,
@@ -239,6 +253,9 @@ impl Server {
         if let Some(history) = self.history {
             history.stop();
         }
+        if let Some(thinner) = self.thinner {
+            thinner.stop();
+        }
         drop(self.janitor.stop());
         let closed = self
             .log
@@ -289,9 +306,18 @@ fn log_state(
     let directory = DataDir::open(&config.data_dir)?.log();
     let storage = DiskStorage::read_only(directory)?;
     let inspector = Inspector::of(storage)?;
+    Ok(LogState::new(api, readers(log), inspector, stop))
+}
+
+/// One reader per partition, in order.
+fn readers(log: &Log) -> Vec<Reader> {
     let partitions = (0..log.partitions()).map(PartitionId);
-    let readers = partitions.map(|partition| log.reader(partition)).collect();
-    Ok(LogState::new(api, readers, inspector, stop))
+    partitions.map(|partition| log.reader(partition)).collect()
+}
+
+fn eraser(log: &Log, gateway: Gateway) -> Arc<Eraser> {
+    let (readers, rewriter) = (readers(log), log.rewriter());
+    Arc::new(move |erase| log_erase::erase(erase, &mut gateway.as_owner(), &readers, &rewriter))
 }
 
 fn start_janitor(log: &mut Log, clock: Clock) -> anyhow::Result<JanitorThread> {

@@ -1,6 +1,6 @@
 //! `skein log`: looks into a data directory's logs, while a server runs on it or not.
 //!
-//! Nothing is locked and nothing is changed. Coordinates stay out of the output unless asked for.
+//! Nothing is locked and nothing is changed, except by `erase`. Coordinates stay out of the output unless asked for.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use skein_log::{InspectError, Inspector, OFFSET_FIRST, Offset, PartitionId, PartitionStat};
 
+use crate::cli::log_erase::{self, EraseArgs};
 use crate::cli::log_export::{self, ExportArgs};
 use crate::cli::log_open;
 
@@ -31,8 +32,9 @@ const PROBLEMS_SHOWN_MAX: usize = 100;
   skein log tail --data-dir skein-data --control
   skein log scrub --data-dir skein-data --rate-mib 16
   skein log export --data-dir skein-data --format gpx --out tracks.gpx
+  skein log erase --data-dir skein-data --chat hike --user ana
 
-A server may be running on the directory. dump and tail print one JSON object a line.")]
+A server may be running on the directory, except for erase. dump and tail print one JSON object a line.")]
 pub struct LogArgs {
     /// What to do.
     #[command(subcommand)]
@@ -59,6 +61,9 @@ pub enum Verb {
     Scrub(ScrubArgs),
     /// Write records as JSON lines or points as GPX, coordinates included.
     Export(ExportArgs),
+    /// Take the points of a chat, or of one of its members, out of the log of a stopped server; exit
+    /// code 1 when something is left.
+    Erase(EraseArgs),
     /// Print the records that are there.
     Dump(ReadArgs),
     /// Print records as they come, until interrupted.
@@ -95,6 +100,7 @@ pub fn run(args: LogArgs) -> anyhow::Result<()> {
         Verb::Verify { data_dir } => verify(&data_dir),
         Verb::Scrub(args) => log_scrub::run(&args),
         Verb::Export(args) => log_export::run(&args),
+        Verb::Erase(args) => log_erase::run(&args),
         Verb::Dump(args) => read(&args, false),
         Verb::Tail(args) => read(&args, true),
     };

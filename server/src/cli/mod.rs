@@ -13,6 +13,7 @@ pub mod gpx;
 pub mod json_line;
 pub mod log_open;
 
+pub mod log_erase;
 pub mod log_export;
 pub mod log_scrub;
 

@@ -125,4 +125,10 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "access.control_token",
         "set it or --control-token",
     ),
+    BadInput::new(
+        "thinning without an interval",
+        "dev = true\n[log]\nthin_after_ms = 86400000\nthin_every_ms = 0",
+        "log.thin_every_ms",
+        "0 would keep every point",
+    ),
 ];

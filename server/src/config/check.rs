@@ -36,6 +36,7 @@ impl Config {
         self.check_listen()?;
         self.check_shards()?;
         self.check_log()?;
+        self.check_thinning()?;
         self.check_history()?;
         self.check_limits()?;
         self.check_access()
@@ -74,6 +75,17 @@ impl Config {
                     format!("{address} is also the value of `{other}`; use another port"),
                 );
             }
+        }
+        Ok(())
+    }
+
+    fn check_thinning(&self) -> Result<(), ConfigError> {
+        if self.log.thin_after_ms > 0 && self.log.thin_every_ms == 0 {
+            return invalid(
+                "log.thin_every_ms",
+                "0 would keep every point; set an interval, or leave `thin_after_ms` at 0"
+                    .to_owned(),
+            );
         }
         Ok(())
     }

@@ -155,6 +155,10 @@ pub struct LogSettings {
     pub retention_age_ms: u64,
     /// The oldest closed segments are dropped while all together are larger, bytes; 0 = no limit.
     pub retention_bytes: u64,
+    /// Closed segments whose newest record is older than this are thinned, milliseconds; 0 = never.
+    pub thin_after_ms: u64,
+    /// One point of a session is kept per so many milliseconds where the log is thinned.
+    pub thin_every_ms: u64,
     /// Bytes of the file system that the log leaves free.
     pub disk_reserve_bytes: u64,
     /// How appends get into files.
@@ -170,6 +174,8 @@ impl Default for LogSettings {
             sync_interval_ms: 1_000,
             retention_age_ms: 24 * 60 * 60 * 1_000,
             retention_bytes: 0,
+            thin_after_ms: 0,
+            thin_every_ms: 60_000,
             disk_reserve_bytes: 64 * 1024 * 1024,
             writer: LogWriter::Mapped,
         }

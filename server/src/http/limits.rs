@@ -30,6 +30,8 @@ limits! {
         "after which a quiet event stream sends a comment, so that proxies keep it open";
     LOG_READS_MAX: usize = 8, "requests",
         "that read the log at once; each holds a thread that may wait for the disk or for records";
+    LOG_ERASES_MAX: usize = 1, "requests",
+        "that erase points at once; each reads a partition and rewrites its segments";
     LOG_PAGE_BYTES_MAX: usize = 1024 * 1024, "bytes",
         "of an answer with records, beyond which it ends after the record; the caller goes on from there";
     LOG_PAGE_RECORDS: usize = 1_000, "records",

@@ -33,6 +33,7 @@ pub mod listener;
 
 pub mod events;
 
+pub mod log_erasing;
 pub mod log_page;
 pub mod log_reading;
 

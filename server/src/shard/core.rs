@@ -91,6 +91,31 @@ impl Core {
         &self.writers
     }
 
+    /// Begins a checkpoint of a partition that it writes, whether one is due or not, unless one is
+    /// being written.
+    pub fn begin_checkpoint(&mut self, partition: PartitionId) {
+        self.writers.note_checkpoint(partition);
+        self.engine.begin_checkpoint(partition);
+    }
+
+    /// Begins a checkpoint of each partition of which a restart would have to replay more than
+    /// `bytes` beside its last one. Passes write it while [`Core::is_due`].
+    pub fn begin_checkpoints_beyond(&mut self, bytes: u64) {
+        for partition in self.writers.begin_checkpoints_beyond(bytes) {
+            self.engine.begin_checkpoint(partition);
+        }
+    }
+
+    /// Whether a pass has something to do now, without an input.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.behind() || self.poll_timeout().is_some_and(|at| at <= now)
+    }
+
+    /// Closes the segment of a partition that it writes and asks for its sync.
+    pub fn close_segment(&mut self, partition: PartitionId) {
+        self.writers.close_segment(partition);
+    }
+
     /// One pass over everything that inputs have left in the engine.
     pub fn pass(&mut self, now: Timestamp, ports: &mut impl Ports) -> PassReport {
         let mut report = PassReport::default();

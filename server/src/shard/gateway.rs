@@ -1,13 +1,16 @@
 //! Routes requests of the HTTP and control APIs to the shard that owns the chat.
 
-use skein_engine::ids::ShardId;
+use anyhow::Context as _;
+use skein_engine::ids::{PartitionId, ShardId};
 use skein_engine::placement::{owner_of, partition_of};
 use skein_engine::request::{ChatRequest, ChatResult};
+use skein_engine::shard::forgetting::Forgotten;
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::ChatName;
 use tokio::sync::oneshot;
 
 use crate::http::gateway::ShardGateway;
+use crate::log_erase::{self, Erase};
 use crate::shard::inbox::{Inbound, InboxSender};
 
 /// The way from any thread to the shards.
@@ -41,6 +44,11 @@ impl Gateway {
         &self.shards
     }
 
+    /// What an erase needs of the shards; see [`log_erase::erase`].
+    pub fn as_owner(&self) -> impl log_erase::Owner {
+        Shards(self.clone())
+    }
+
     /// Sends a request to the owner of its chat. The answer is `busy` when that shard's inbox is full.
     pub fn ask(&self, request: ChatRequest) -> oneshot::Receiver<ChatResult> {
         let (sender, receiver) = oneshot::channel();
@@ -53,6 +61,35 @@ impl Gateway {
             let _ = sender.send(Err(WireError::of(Code::Busy)));
         }
         receiver
+    }
+}
+
+/// The owners of all chats, for a thread that may wait.
+struct Shards(Gateway);
+
+impl Shards {
+    fn tell(&self, partition: skein_log::PartitionId, input: fn(PartitionId) -> Inbound) {
+        let partition = PartitionId(partition.0);
+        let owner = owner_of(partition, self.0.shards.len() as u16);
+        self.0.inbox(owner).send_blocking(input(partition));
+    }
+}
+
+impl log_erase::Owner for Shards {
+    fn forget(&mut self, erase: &Erase) -> anyhow::Result<Option<Forgotten>> {
+        let (reply, forgotten) = oneshot::channel();
+        let owner = self.0.owner(&erase.chat);
+        let input = Inbound::Forget(erase.clone(), reply);
+        self.0.inbox(owner).send_blocking(input);
+        forgotten.blocking_recv().context("the server stops")
+    }
+
+    fn begin_checkpoint(&mut self, partition: skein_log::PartitionId) {
+        self.tell(partition, Inbound::BeginCheckpoint);
+    }
+
+    fn close_segment(&mut self, partition: skein_log::PartitionId) {
+        self.tell(partition, Inbound::CloseSegment);
     }
 }
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use skein_engine::command::Command;
-use skein_engine::ids::ProposalId;
+use skein_engine::ids::{PartitionId, ProposalId};
 use skein_engine::request::{ChatRequest, ChatResult};
+use skein_engine::shard::forgetting::Forgotten;
 use skein_wire::error::Code;
 use skein_wire::ids::ChatHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::edge::waker::ShardWaker;
+use crate::log_erase::Erase;
 
 /// Inputs that wait for one shard. A full inbox makes the HTTP side answer `busy`; commits wait
 /// on the control thread, which may.
@@ -22,6 +24,9 @@ pub const INBOX_INPUTS_PER_PASS: usize = 1024;
 
 /// The answer to a request, sent once.
 pub type ReplySender = oneshot::Sender<ChatResult>;
+
+/// The answer to [`Inbound::Forget`], sent once; `None`: there is no such chat.
+pub type ForgetReply = oneshot::Sender<Option<Forgotten>>;
 
 /// One input from another thread.
 #[derive(Debug)]
@@ -41,6 +46,12 @@ pub enum Inbound {
     },
     /// A proposal could not be made durable.
     Rejected(ProposalId, Code),
+    /// Forget the points of ended sessions of a chat.
+    Forget(Erase, ForgetReply),
+    /// Begin a checkpoint of a partition that this shard owns, unless one is being written.
+    BeginCheckpoint(PartitionId),
+    /// Close the segment of such a partition and have it synced.
+    CloseSegment(PartitionId),
     /// Say goodbye to all connections: the process stops.
     Stop {
         /// When clients shall come back, spread around this, milliseconds.

@@ -220,6 +220,40 @@ impl LogWriters {
         }
     }
 
+    /// Takes what a restart had to replay for appended: it counts towards the next checkpoint, of
+    /// which the last one, `checkpoint_bytes`, is no part. Or every restart would make the next longer.
+    pub fn note_replayed(&mut self, partition: PartitionId, bytes: u64, checkpoint_bytes: u64) {
+        let owned = self.get_mut(partition);
+        owned.bytes_appended += bytes;
+        owned.checkpoint.size = checkpoint_bytes;
+    }
+
+    /// The partitions of which a restart would have to replay more than `bytes` beside a checkpoint;
+    /// their next checkpoint counts as begun.
+    pub fn begin_checkpoints_beyond(&mut self, bytes: u64) -> impl Iterator<Item = PartitionId> {
+        self.owned.iter_mut().filter_map(move |owned| {
+            let pace = &mut owned.checkpoint;
+            let behind = owned.bytes_appended - pace.begun_at;
+            (behind > pace.size + bytes).then(|| {
+                pace.begun_at = owned.bytes_appended;
+                owned.partition
+            })
+        })
+    }
+
+    /// Closes the segment of one partition and asks for its sync.
+    pub fn close_segment(&mut self, partition: PartitionId) {
+        let owned = self.get_mut(partition);
+        owned.writer.close_segment();
+        owned.writer.request_sync();
+    }
+
+    /// Notes that a checkpoint begins that was not due.
+    pub fn note_checkpoint(&mut self, partition: PartitionId) {
+        let owned = self.get_mut(partition);
+        owned.checkpoint.begun_at = owned.bytes_appended;
+    }
+
     /// Notes that a whole checkpoint lies at these offsets.
     pub fn set_checkpoint(&mut self, partition: PartitionId, begin: u64, end: u64) {
         let owned = self.get_mut(partition);

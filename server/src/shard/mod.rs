@@ -6,6 +6,7 @@
 pub mod inbox;
 pub mod peers;
 pub mod ports;
+pub mod silent_ports;
 
 pub mod gateway;
 

@@ -6,6 +6,7 @@
 
 use skein_engine::control_state::ControlState;
 use skein_engine::ids::{PartitionId, ShardId};
+use skein_engine::journal::kind;
 use skein_engine::placement::{owner_of, partition_of};
 use skein_engine::shard::{Shard, ShardConfig};
 use skein_engine::time::Timestamp;
@@ -66,13 +67,19 @@ pub fn recover(
     }
     report.chats = restore_chats(&mut engine, control, shard, shards, partitions);
     let mut followers = Followers::default();
+    let mut replayed = Vec::new();
     for (partition, _) in &writers {
         let mut reader = readers[usize::from(partition.0)].clone();
-        report.records += replay(&mut engine, *partition, &mut reader)?;
+        let of_partition = replay(&mut engine, *partition, &mut reader)?;
+        report.records += of_partition.records;
+        replayed.push((*partition, of_partition));
         followers.add(*partition, reader);
     }
     engine.finish_recovery(now);
-    let writers = LogWriters::new(writers, checkpoint_every_bytes);
+    let mut writers = LogWriters::new(writers, checkpoint_every_bytes);
+    for (partition, of_partition) in replayed {
+        writers.note_replayed(partition, of_partition.bytes, of_partition.checkpoint_bytes);
+    }
     let peers = (0..shards)
         .map(ShardId)
         .filter(|&other| other != shard)
@@ -104,22 +111,35 @@ fn restore_chats(
     restored
 }
 
+/// What was read of one partition.
+#[derive(Clone, Copy, Debug, Default)]
+struct Replayed {
+    records: u64,
+    bytes: u64,
+    /// Those up to the end of the checkpoint.
+    checkpoint_bytes: u64,
+}
+
 fn replay(
     engine: &mut Shard,
     partition: PartitionId,
     reader: &mut Reader,
-) -> Result<u64, ReadError> {
-    let mut records = 0;
+) -> Result<Replayed, ReadError> {
+    let mut replayed = Replayed::default();
     reader.seek(reader.checkpoint().unwrap_or_else(|| reader.first_offset()));
     loop {
         match reader.next_batch() {
             Ok(Some(batch)) => {
                 for (offset, record) in batch.records() {
                     engine.replay(partition, offset, batch.append_time(), raw(&record));
-                    records += 1;
+                    replayed.records += 1;
+                    replayed.bytes += Writer::record_bytes(record.payload.len()) as u64;
+                    if record.kind == kind::CHECKPOINT_END {
+                        replayed.checkpoint_bytes = replayed.bytes;
+                    }
                 }
             }
-            Ok(None) => return Ok(records),
+            Ok(None) => return Ok(replayed),
             // The reader stands behind the hole; a checkpoint or the next fix has what it held.
             Err(ReadError::Gap { .. } | ReadError::Truncated { .. }) => {}
             Err(error) => return Err(error),

@@ -26,6 +26,13 @@ use crate::shard::server_ports::ServerPorts;
 /// How long a stopping shard goes on, so that goodbyes reach their clients.
 const STOP_LINGER: Duration = Duration::from_millis(500);
 
+/// Bytes of a partition's log that a start after a good end may replay beside its checkpoint: little
+/// against loading the checkpoint itself.
+const STOP_REPLAY_BYTES: u64 = 256 * 1024;
+
+/// Longest time for the checkpoints of a stopping shard; what is not written is replayed.
+const STOP_CHECKPOINTS_MAX: Duration = Duration::from_secs(2);
+
 /// How long an adaptive shard polls after a pass before it sleeps: about what it costs to be put
 /// to sleep and woken again.
 const ADAPTIVE_SPIN: Duration = Duration::from_micros(100);
@@ -118,7 +125,17 @@ impl ShardLoop {
         self.take_inputs(now);
         self.core.pass(now, &mut self.ports);
         self.ports.edge.flush();
+        self.write_checkpoints();
         self.core
+    }
+
+    /// Spares the next start most of its replay, within a bound.
+    fn write_checkpoints(&mut self) {
+        let began = Instant::now();
+        self.core.begin_checkpoints_beyond(STOP_REPLAY_BYTES);
+        while self.core.is_due(self.now()) && began.elapsed() < STOP_CHECKPOINTS_MAX {
+            self.core.pass(self.now(), &mut self.ports);
+        }
     }
 
     fn publish(&mut self, now: Timestamp) {
@@ -201,6 +218,14 @@ impl ShardLoop {
                 Inbound::Rejected(proposal, code) => {
                     self.core.engine().handle_rejected(now, proposal, code);
                 }
+                Inbound::Forget(erase, reply) => {
+                    let engine = self.core.engine();
+                    let forgotten = engine.forget_points(&erase.chat, erase.user.as_ref());
+                    // Nobody waits any longer: then the erase is over.
+                    let _ = reply.send(forgotten);
+                }
+                Inbound::BeginCheckpoint(partition) => self.core.begin_checkpoint(partition),
+                Inbound::CloseSegment(partition) => self.core.close_segment(partition),
                 Inbound::Stop { retry_after_ms } => {
                     self.ports.edge.shutdown(retry_after_ms);
                     self.stopping = true;

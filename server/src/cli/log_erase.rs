@@ -1,0 +1,164 @@
+//! `skein log erase`: takes points out of the log of a stopped server, with that server's own code.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use skein_engine::ids::ShardId;
+use skein_engine::limits::Limits;
+use skein_engine::shard::ShardConfig;
+use skein_engine::shard::forgetting::Forgotten;
+use skein_engine::time::Timestamp;
+use skein_log::{DiskStorage, JanitorThread, Log, Options, PartitionId, Reader};
+use skein_wire::ids::{ChatName, UserName};
+
+use crate::cli::log_open;
+use crate::clock::Clock;
+use crate::control::core::{Acknowledge, ControlCore};
+use crate::log_erase::{Erase, Owner, erase};
+use crate::shard::core::Core;
+use crate::shard::log_writer::CHECKPOINT_EVERY_BYTES;
+use crate::shard::recovery::{ShardParts, recover};
+use crate::shard::silent_ports::SilentPorts;
+
+/// Passes that a checkpoint may take: each writes a slice.
+const PASSES_MAX: usize = 1_000_000;
+
+/// Arguments of `skein log erase`.
+#[derive(Debug, Args)]
+pub struct EraseArgs {
+    /// The data directory of a server that is stopped.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// The points of this chat.
+    #[arg(long, value_name = "CHAT")]
+    pub chat: ChatName,
+    /// Only those of this member.
+    #[arg(long, value_name = "USER")]
+    pub user: Option<UserName>,
+}
+
+/// Runs it; prints a report as JSON.
+///
+/// # Errors
+/// A server runs on the directory, there is no such chat, or something is left that should go.
+pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
+    let wanted = Erase {
+        chat: args.chat.clone(),
+        user: args.user.clone(),
+    };
+    let partitions = log_open::one(&args.data_dir, false)?.partitions();
+    let clock = Clock::start();
+    let control = open_control(&args.data_dir, clock)?;
+    let mut log = open_log(&args.data_dir, partitions, clock)?;
+    let janitor = log.take_janitor().expect("a fresh log has its janitor");
+    let janitor = JanitorThread::spawn(janitor, move || clock.now_ms(), |_| {})?;
+    let (readers, rewriter) = (readers(&log), log.rewriter());
+    let core = core(&mut log, &control, readers.clone(), clock)?;
+    let mut owner = OneShard { core, clock };
+    let erased = erase(&wanted, &mut owner, &readers, &rewriter);
+    drop((owner, readers, rewriter));
+    drop(janitor.stop());
+    log.close(clock.now_ms()).context("closing the event log")?;
+    let closed = control.close(clock.now_ms());
+    closed.context("closing the control log")?;
+    let Some(erased) = erased? else {
+        bail!("there is no such chat in {}", args.data_dir.display());
+    };
+    println!("{}", serde_json::to_string(&erased)?);
+    if erased.records_left > 0 || !erased.quarantined.is_empty() {
+        bail!("something is left, see above; erase again, and remove quarantined files by hand");
+    }
+    Ok(())
+}
+
+fn open_control(data_dir: &Path, clock: Clock) -> anyhow::Result<ControlCore> {
+    let random = getrandom::u64().context("the system gives no random numbers")?;
+    let storage = DiskStorage::new(data_dir.join("control")).context("the control log")?;
+    let opened = ControlCore::open(storage, Acknowledge::AfterSync, clock.now_ms(), random);
+    let (control, _) = opened.context("the control log cannot be opened; stop the server first, or call DELETE /v1/log/chats/CHAT/points of its control API")?;
+    Ok(control)
+}
+
+fn open_log(data_dir: &Path, partitions: u16, clock: Clock) -> anyhow::Result<Log> {
+    let random = getrandom::u64().context("the system gives no random numbers")?;
+    let options = Options {
+        partitions,
+        ..Options::default()
+    };
+    let (log, _) = Log::open_dir(data_dir.join("log"), options, clock.now_ms(), random)
+        .context("the event log cannot be opened")?;
+    Ok(log)
+}
+
+fn readers(log: &Log) -> Vec<Reader> {
+    let partitions = (0..log.partitions()).map(PartitionId);
+    partitions.map(|partition| log.reader(partition)).collect()
+}
+
+/// One shard that owns everything.
+fn core(
+    log: &mut Log,
+    control: &ControlCore,
+    readers: Vec<Reader>,
+    clock: Clock,
+) -> anyhow::Result<Core> {
+    let partitions = log.partitions();
+    let mut writers = Vec::new();
+    for number in 0..partitions {
+        let writer = log.take_writer(PartitionId(number)).expect("taken once");
+        writers.push((skein_engine::ids::PartitionId(number), writer));
+    }
+    let parts = ShardParts {
+        config: ShardConfig {
+            shard: ShardId(0),
+            shards: 1,
+            partitions,
+            log_id: log.id().0,
+            limits: Limits::default(),
+            seed: getrandom::u64().context("the system gives no random numbers")?,
+        },
+        writers,
+        readers,
+        checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
+    };
+    let (core, _) = recover(parts, control.state(), Timestamp(clock.now_ms()))
+        .context("a partition cannot be read")?;
+    Ok(core)
+}
+
+struct OneShard {
+    core: Core,
+    clock: Clock,
+}
+
+impl OneShard {
+    fn rest(&mut self) {
+        for _ in 0..PASSES_MAX {
+            let now = Timestamp(self.clock.now_ms());
+            let report = self.core.pass(now, &mut SilentPorts);
+            if !report.more && !self.core.is_due(now) {
+                return;
+            }
+        }
+    }
+}
+
+impl Owner for OneShard {
+    fn forget(&mut self, erase: &Erase) -> anyhow::Result<Option<Forgotten>> {
+        self.rest();
+        let engine = self.core.engine();
+        Ok(engine.forget_points(&erase.chat, erase.user.as_ref()))
+    }
+
+    fn begin_checkpoint(&mut self, partition: PartitionId) {
+        let partition = skein_engine::ids::PartitionId(partition.0);
+        self.core.begin_checkpoint(partition);
+        self.rest();
+    }
+
+    fn close_segment(&mut self, partition: PartitionId) {
+        let partition = skein_engine::ids::PartitionId(partition.0);
+        self.core.close_segment(partition);
+    }
+}

@@ -1,0 +1,51 @@
+//! The outside of a shard that nobody is connected to: for work on a stopped data directory.
+//!
+//! Whatever goes out is dropped. Proposals too: what a shard finds to be promised at a start, it finds
+//! again at the next one.
+
+use bytes::Bytes;
+use skein_engine::chat_event::ChatEvent;
+use skein_engine::command::Command;
+use skein_engine::ids::{ConnectionId, ProposalId, RequestId, ShardId, ViewerId};
+use skein_engine::peer_message::PeerMessage;
+use skein_engine::request::ChatResult;
+use skein_engine::shared_batch::SharedBatch;
+use skein_engine::sink::{Offer, Sink};
+use skein_wire::error::Code;
+use skein_wire::update::Update;
+
+use crate::shard::ports::Ports;
+
+/// Drops everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SilentPorts;
+
+impl Sink for SilentPorts {
+    fn offer(&mut self, _: ConnectionId, _: ViewerId, _: &SharedBatch) -> Offer {
+        Offer::Gone
+    }
+
+    fn offer_head(&mut self, _: ConnectionId, _: &Bytes) {}
+}
+
+impl Ports for SilentPorts {
+    fn send(&mut self, _: ConnectionId, _: &Update) {}
+
+    fn close(&mut self, _: ConnectionId, _: Code, _: u32, _: &str) {}
+
+    fn purge(&mut self, _: ConnectionId, _: ViewerId) {}
+
+    fn propose(&mut self, _: ProposalId, _: Command) {}
+
+    fn reply(&mut self, _: RequestId, _: ChatResult) {}
+
+    fn peer_has_room(&self, _: ShardId) -> bool {
+        true
+    }
+
+    fn peer_send(&mut self, _: ShardId, _: PeerMessage) {}
+
+    fn event(&mut self, _: u64, _: ChatEvent) {}
+
+    fn wake(&mut self, _: ShardId) {}
+}
