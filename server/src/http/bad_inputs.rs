@@ -230,4 +230,22 @@ pub const BAD_CONTROL_REQUESTS: &[BadInput] = &[
         "bad_request",
         "`wait_ms` is at most 30000",
     ),
+    BadInput::new(
+        "an erase in a chat that was never named",
+        "DELETE /v1/log/chats/nowhere/points",
+        "not_found",
+        "no such chat",
+    ),
+    BadInput::new(
+        "an erase of a member without a name",
+        "DELETE /v1/log/chats/hike/points?user=",
+        "bad_name",
+        "1 to 128 bytes",
+    ),
+    BadInput::new(
+        "an erase with a condition that there is not",
+        "DELETE /v1/log/chats/hike/points?before=2026-05-01",
+        "bad_request",
+        "there is nothing else",
+    ),
 ];

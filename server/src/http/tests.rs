@@ -39,6 +39,7 @@ use crate::http::bad_inputs::{BAD_CONTROL_REQUESTS, BAD_REQUESTS};
 use crate::http::events::EventsState;
 use crate::http::gateway::ShardGateway;
 use crate::http::history::HistoryState;
+use crate::http::log_erasing;
 use crate::http::log_reading::{self, LogState};
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
@@ -175,8 +176,14 @@ fn rig(api: &Api) -> Rig {
             };
             let history = HistoryState::new(state.clone(), history);
             let log = log_state(state.clone(), stopped.clone());
-            control::router(state, events, history, Arc::new(MetricsBoard::default()))
-                .merge(log_reading::routes(log))
+            control::router(
+                state.clone(),
+                events,
+                history,
+                Arc::new(MetricsBoard::default()),
+            )
+            .merge(log_reading::routes(log))
+            .merge(log_erasing::routes(state.clone(), Arc::new(|_| Ok(None))))
         }
     };
     let token = match api {
@@ -700,7 +707,11 @@ fn the_log_is_listed_with_how_far_consumers_are_behind() {
 #[test]
 fn the_log_is_not_for_users_and_not_for_strangers() {
     let rig = rig(&Api::Control);
-    for path in ["GET /v1/log", "GET /v1/log/0"] {
+    for path in [
+        "GET /v1/log",
+        "GET /v1/log/0",
+        "DELETE /v1/log/chats/hike/points",
+    ] {
         let (status, body) = rig.call_with(path, |request| request);
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}: {body}");
         let (status, _) = rig.call_with(path, |request| {
