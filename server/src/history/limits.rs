@@ -28,6 +28,8 @@ limits! {
         "of a database that is checked as a whole at the start, in a fraction of a second";
     SCRUB_INLINE_BYTES_MAX: u64 = 64 * 1024 * 1024, "bytes",
         "of a database that is rewritten before an erase is answered; a larger one is answered first";
+    SCRUB_EXPIRED_EVERY_MS: u64 = 86_400_000, "milliseconds",
+        "between two rewritings of a database no larger than that, so that copies of rows that grew too old go as well";
     ERASE_DEADLINE_MS: u64 = 25_000, "milliseconds",
         "for the answer to an erase; it goes on when the caller has left";
 }

@@ -384,6 +384,26 @@ fn rows_too_old_go_and_their_sessions_with_them() {
     assert_eq!(sessions, 1, "the live one stays");
 }
 
+#[test]
+fn rows_too_old_leave_nothing_in_the_files() {
+    let mut rig = Rig::new();
+    rig.now_ms = Clock::start().now_ms() - 3 * DAY_MS;
+    rig.start(1, "ana");
+    let begin_ms = rig.now_ms;
+    rig.now_ms += DAY_MS;
+    for index in 0..8_000_u64 {
+        let mut point = rig.next_point();
+        point.captured_at_ms = (begin_ms + index * 7_919 % 8_000 * EVERY_MS) as i64;
+        let session = SessionId(1);
+        rig.append(&Entry::HistoricalPoint { session, point });
+    }
+    rig.round();
+    assert!(rig.metric("history_rows_expired") >= 8_000);
+    for form in forms() {
+        assert!(!found(rig.folder(), &form), "{form:?}");
+    }
+}
+
 /// Whether the bytes occur in any file of the folder.
 fn found(folder: &Path, bytes: &[u8]) -> bool {
     std::fs::read_dir(folder).unwrap().any(|entry| {

@@ -21,7 +21,7 @@ use crate::history::erase::{EraseReport, EraseWhat, Erasure};
 use crate::history::error::HistoryError;
 use crate::history::limits::{
     CONSUMER_SYNC_EVERY_MS, RECORDS_PER_TRANSACTION_MAX, RETENTION_EVERY_MS, RETRY_MS_MAX,
-    SCRUB_INLINE_BYTES_MAX, TICK_MS,
+    SCRUB_EXPIRED_EVERY_MS, SCRUB_INLINE_BYTES_MAX, TICK_MS,
 };
 use crate::history::message::Message;
 use crate::history::row::StoredPoint;
@@ -69,6 +69,9 @@ pub struct Worker {
     astray: bool,
     retention_due_ms: u64,
     consumer_due_ms: u64,
+    /// Rows have expired since the file was last rewritten.
+    expired_since_scrub: bool,
+    scrub_expired_due_ms: u64,
 }
 
 /// What one transaction did; counts when it is committed.
@@ -105,6 +108,8 @@ impl Worker {
             astray: false,
             retention_due_ms: 0,
             consumer_due_ms: 0,
+            expired_since_scrub: false,
+            scrub_expired_due_ms: 0,
         };
         worker.erasures = worker.store.erasures()?;
         worker.stats.scrub_due = worker.store.scrub_due()?;
@@ -318,6 +323,19 @@ impl Worker {
         change.commit()?;
         self.stats.expired += rows;
         self.retention_due_ms = now_ms + RETENTION_EVERY_MS;
+        self.expired_since_scrub |= rows > 0;
+        self.scrub_expired(now_ms)
+    }
+
+    /// Rewrites the file once in a while after rows have expired, where that is cheap.
+    fn scrub_expired(&mut self, now_ms: u64) -> Result<(), HistoryError> {
+        let is_small = self.store.bytes() <= SCRUB_INLINE_BYTES_MAX;
+        if self.expired_since_scrub && is_small && now_ms >= self.scrub_expired_due_ms {
+            // Not at once again if it fails: nobody was promised anything.
+            self.scrub_expired_due_ms = now_ms + SCRUB_EXPIRED_EVERY_MS;
+            self.store.scrub()?;
+            self.expired_since_scrub = false;
+        }
         Ok(())
     }
 
