@@ -412,6 +412,17 @@ impl Change<'_> {
         Ok(())
     }
 
+    /// The log has lost records beyond `last`: what takes their offsets was not erased.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn shorten_erasures(&self, partition: u16, last: u64) -> Result<(), HistoryError> {
+        self.transaction
+            .prepare_cached("UPDATE erasure SET last = ?2 WHERE partition = ?1 AND last > ?2")?
+            .execute(params![partition, signed(last)])?;
+        Ok(())
+    }
+
     /// Forgets erases whose records were all passed.
     ///
     /// # Errors

@@ -514,6 +514,38 @@ fn an_erase_is_not_undone_by_points_still_to_be_sampled() {
 }
 
 #[test]
+fn an_erase_does_not_cover_what_takes_the_place_of_lost_records() {
+    let mut rig = Rig::new();
+    rig.start(1, "ana");
+    rig.point(1, 0);
+    rig.round();
+    for _ in 0..5 {
+        rig.point(1, EVERY_MS);
+    }
+    // Erased up to record 7, of which a power failure takes all but the first two.
+    rig.worker.take();
+    let mut store = Store::open(rig.folder(), "log").unwrap();
+    let change = store.begin().unwrap();
+    let what = EraseWhat::Chat(CHAT);
+    change.erase(&what).unwrap();
+    let erasure = crate::history::erase::Erasure {
+        what,
+        partition: 0,
+        last_offset: 7,
+    };
+    change.put_erasure(&erasure).unwrap();
+    change.commit().unwrap();
+    drop(store);
+    let now_ms = rig.now_ms;
+    let writer = rig.writer.as_mut().unwrap();
+    writer.truncate_after(now_ms, 2).unwrap();
+    rig.open_worker();
+    rig.point(1, EVERY_MS);
+    rig.round();
+    assert_eq!(rig.counters(), [7]);
+}
+
+#[test]
 fn sealed_points_come_out_as_they_went_in() {
     let mut rig = Rig::new();
     rig.start(1, "ana");

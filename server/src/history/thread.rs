@@ -111,12 +111,26 @@ impl Worker {
             expired_since_scrub: false,
             scrub_expired_due_ms: 0,
         };
-        worker.erasures = worker.store.erasures()?;
+        worker.load_erasures()?;
         worker.stats.scrub_due = worker.store.scrub_due()?;
         worker.note_sessions(state)?;
         worker.go_to_places()?;
         worker.publish();
         Ok(worker)
+    }
+
+    /// Before anything new is appended: offsets that a power failure set free are still free.
+    fn load_erasures(&mut self) -> Result<(), HistoryError> {
+        if self.store.erasures()?.is_empty() {
+            return Ok(());
+        }
+        let change = self.store.begin()?;
+        for (partition, reader) in self.readers.iter().enumerate() {
+            change.shorten_erasures(partition as u16, reader.appended())?;
+        }
+        change.commit()?;
+        self.erasures = self.store.erasures()?;
+        Ok(())
     }
 
     fn note_sessions(&mut self, state: &ControlState) -> Result<(), HistoryError> {
@@ -270,12 +284,17 @@ impl Worker {
         let change = self.store.begin()?;
         for (partition, reader) in self.readers.iter_mut().enumerate() {
             let before = reader.position();
+            if before > reader.durable() {
+                continue;
+            }
+            let of_partition = |erasure: &&Erasure| usize::from(erasure.partition) == partition;
+            let erasures: Vec<&Erasure> = self.erasures.iter().filter(of_partition).collect();
             let mut follower = Follower {
                 partition: partition as u16,
                 change: &change,
                 sampler: &mut self.sampler,
                 sessions: &mut self.sessions,
-                erasures: &self.erasures,
+                erasures: &erasures,
                 now_ms: self.clock.now_ms(),
                 step: &mut step,
             };
@@ -437,7 +456,7 @@ struct Follower<'a> {
     change: &'a Change<'a>,
     sampler: &'a mut Sampler,
     sessions: &'a mut HashMap<SessionKey, SessionRow>,
-    erasures: &'a [Erasure],
+    erasures: &'a [&'a Erasure],
     now_ms: u64,
     step: &'a mut Step,
 }
