@@ -341,7 +341,8 @@ fn only_operators_read_it(cores: Cores) {
         "--data-dir",
         &server.data_dir().display().to_string(),
     ]);
-    stat.expect_success("log stat");
+    let stat = stat.expect_success("log stat").stdout;
+    assert!(stat.contains("consumer history: "), "{stat}");
 
     // One that is damaged stops the start, and says what to do.
     assert_eq!(server.stop().code(), Some(0));
