@@ -18,6 +18,20 @@ pub struct OptionsError {
 }
 
 /// Why a log could not be opened.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::OpenError;
+/// let options = Options { partitions: 2, ..options };
+/// let error = Log::open(storage.kill(), options, 10, 2).expect_err("it was made with one");
+/// assert!(matches!(error, OpenError::PartitionsMismatch { found: 1, wanted: 2, .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// An option is out of its range.
@@ -176,6 +190,24 @@ pub enum SyncError {
 }
 
 /// Why a reader got no batch although there is one to get.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::ReadError;
+/// writer.append(6, &[Record::default()])?;
+/// writer.purge_before(2)?;
+/// let mut reader = log.reader(PartitionId(0));
+/// // The reader stands behind the gap and goes on.
+/// let gap = reader.next_batch().expect_err("the first record was dropped");
+/// assert!(matches!(gap, ReadError::Gap { from: 1, next: 2, .. }));
+/// assert!(reader.next_batch()?.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// Records from the reader's offset up to `next` are not in the log: retention dropped them,

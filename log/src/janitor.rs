@@ -28,6 +28,19 @@ use crate::shared::{Counters, Shared, remove_if_there};
 const FIRST_SPARES: usize = 2;
 
 /// What one step of the janitor did.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// let mut janitor = log.take_janitor().expect("taken once");
+/// let report = janitor.work(10);
+/// assert_eq!((report.synced, report.failures.len()), (1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct WorkReport {
     /// Partitions whose durable mark moved.

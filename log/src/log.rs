@@ -25,6 +25,19 @@ use crate::storage_disk::DiskStorage;
 use crate::writer::Writer;
 
 /// What a log has and has done, for metrics.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// writer.sync_now(5)?;
+/// let stats = log.stats();
+/// assert_eq!((stats.segments, stats.sync_failures, stats.partitions_degraded), (1, 0, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogStats {
     /// Segments held.

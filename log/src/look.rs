@@ -52,6 +52,19 @@ pub struct SegmentStat {
 }
 
 /// What a check of every byte found.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// let report = skein_log::Inspector::of(storage)?.verify(PartitionId(0))?;
+/// assert_eq!((report.batches, report.records), (1, 1));
+/// assert!(report.problems.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct VerifyReport {
     /// Segments checked.
@@ -71,6 +84,20 @@ pub struct VerifyReport {
 }
 
 /// A batch copied out of a file.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// let mut tail = skein_log::Inspector::of(storage)?.tail(PartitionId(0), 1)?;
+/// let batch = tail.next_batch()?.expect("a batch");
+/// let (offset, record) = batch.records().next().expect("a record");
+/// assert_eq!((offset, record.key, record.payload), (1, 7, &b"here"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct FileBatch {
     pub(crate) file: Arc<str>,

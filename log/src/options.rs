@@ -8,6 +8,13 @@ use crate::limits::{
 };
 
 /// How writers put batches into files. Followers map them either way.
+///
+/// ```
+/// use skein_log::{Options, WriterBackend};
+/// // For a file system that copies on write.
+/// let options = Options { writer: WriterBackend::Pwrite, ..Options::default() };
+/// assert!(options.validate().is_ok());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WriterBackend {
     /// Through the mapping: no system call per append. Needs a file system on which a store into

@@ -17,6 +17,20 @@ use crate::segment::Segment;
 use crate::watermark::Watermark;
 
 /// What is known about the durability of a record.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::Durability;
+/// assert_eq!(writer.durability(1), Durability::Pending);
+/// writer.sync_now(5)?;
+/// assert_eq!(writer.durability(1), Durability::Durable);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// It is there after a power failure.

@@ -16,6 +16,12 @@ use crate::limits::{ALIGNMENT, RECORD_PREFIX_BYTES};
 use crate::position::Offset;
 
 /// A record to append.
+///
+/// ```
+/// use skein_log::Record;
+/// let record = Record { kind: 1, key: 7, payload: b"here", ..Record::default() };
+/// assert_eq!((record.flags, record.extension), (0, 0));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record<'a> {
     /// The owner's kind of record.

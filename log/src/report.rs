@@ -5,6 +5,22 @@ use std::fmt;
 use crate::position::{LogId, Offset, PartitionId};
 
 /// What opening a log found.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// assert!(report.created && !report.is_corrupt());
+/// drop((writer, log));
+/// // Nobody has closed it.
+/// let (_, report) = Log::open(storage.kill(), options, 10, 2)?;
+/// assert!(!report.clean);
+/// assert_eq!(report.partitions[0].next_offset, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RecoveryReport {
     /// The directory was made by this open.
@@ -40,6 +56,25 @@ pub struct PartitionReport {
 }
 
 /// Records that had been durable and can't be read. The file was kept under another name.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// writer.sync_now(5)?;
+/// // This one carries how far all was durable.
+/// writer.append(6, &[Record::default()])?;
+/// let damaged = storage.kill();
+/// damaged.flip_bit("p00000-00000000000000000001.seg", 4096 + 60, 1);
+/// let (_, report) = Log::open(damaged, options, 10, 2)?;
+/// let corruption = &report.partitions[0].corruption[0];
+/// assert_eq!(corruption.lost, [(1, 1)]);
+/// assert!(corruption.quarantine.ends_with(".quarantine"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corruption {
     /// The damaged file.

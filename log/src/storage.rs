@@ -46,6 +46,19 @@ pub struct StoredFile {
 }
 
 /// A directory of the log.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::Storage;
+/// let names = storage.list()?.into_iter().map(|entry| entry.name);
+/// assert!(names.into_iter().any(|name| name == "skein-log"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Storage: Debug + Send + Sync {
     /// Takes the directory for this log.
     fn lock(&self) -> Result<(), LockError>;

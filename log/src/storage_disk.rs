@@ -37,6 +37,16 @@ const LONG_BYTES: usize = 2 << 20;
 const READ_BYTES: usize = 64 << 10;
 
 /// A directory on disk.
+///
+/// ```
+/// use skein_log::{DiskStorage, Log, Options};
+/// # let directory = std::env::temp_dir().join(format!("skein-disk-{}", std::process::id()));
+/// let options = Options { partitions: 1, disk_reserve_bytes: 0, ..Options::default() };
+/// let (log, _) = Log::open(DiskStorage::new(&directory)?, options, 0, 42)?;
+/// # drop(log);
+/// # std::fs::remove_dir_all(&directory)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct DiskStorage {
     path: PathBuf,

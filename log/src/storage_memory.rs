@@ -25,6 +25,22 @@ use crate::storage::{DirectoryEntry, FileHandle, LockError, Storage, StoredFile}
 const PAGE_BYTES: usize = 4096;
 
 /// What a sync does.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::SyncMode;
+/// storage.set_sync_mode(SyncMode::Lie);
+/// writer.sync_now(5)?;
+/// // The power fails, and a disk that lies has nothing.
+/// let (log, _) = Log::open(storage.crash(3), options, 10, 2)?;
+/// assert!(log.reader(PartitionId(0)).appended() <= 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncMode {
     /// Makes durable what was stored.
@@ -34,6 +50,19 @@ pub enum SyncMode {
 }
 
 /// Calls that can be made to fail by number.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::Operation;
+/// storage.fail_call(Operation::Sync, 0);
+/// assert!(writer.sync_now(5).is_err(), "the next sync fails");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     /// `FileHandle::sync`, fails with EIO. As on Linux the pages count as clean afterwards: a

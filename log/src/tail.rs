@@ -7,6 +7,20 @@ use crate::look::{FileBatch, Found, LOOKS_MAX, Looker, View};
 use crate::position::{OFFSET_FIRST, Offset, PartitionId};
 
 /// Follows a partition of a directory that another process may be writing.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// let mut tail = skein_log::Inspector::of(storage)?.tail(PartitionId(0), 1)?;
+/// assert_eq!(tail.next_batch()?.expect("a batch").append_time(), 5);
+/// assert!(tail.next_batch()?.is_none(), "nothing more yet; ask again later");
+/// assert_eq!(tail.position(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Tail {
     looker: Looker,
