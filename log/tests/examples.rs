@@ -57,7 +57,7 @@ fn documentation(sources: &[String], name: &str) -> String {
                     .is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric()))
             })
         };
-        if let Some(place) = lines.iter().position(|line| defines(line)) {
+        if let Some(place) = lines.iter().position(defines) {
             let before = lines[..place].iter().rev();
             let text = before.take_while(|line| !line.is_empty() && **line != "}");
             return text.copied().collect::<Vec<_>>().join("\n");

@@ -19,7 +19,7 @@ use crate::http::metrics::{Metric, MetricRow};
 /// Time between two looks for segments that have become old enough.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What it counts, in the order of [`Counters`].
+/// What it counts, in the order of `Counters`.
 pub static THINNER_METRICS: &[Metric] = &[
     Metric::counter(
         "log_thinned_segments",
