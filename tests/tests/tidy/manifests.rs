@@ -11,8 +11,8 @@ pub const CRATES: &[&str] = &[
     "engine",
     "client",
     "server",
-    "bench",
     "bench/load",
+    "bench",
     "bench/compare",
     "tests",
 ];
@@ -35,6 +35,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "skein-engine",
             "skein-client",
             "skein-server",
+            // The client's side of a WebSocket, which both bench with.
+            "skein-load",
         ],
     ),
     (
@@ -43,7 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "bench/compare",
-        &["skein-wire", "skein-server", "skein-bench"],
+        &["skein-wire", "skein-server", "skein-bench", "skein-load"],
     ),
     (
         "tests",
