@@ -20,6 +20,7 @@ pub mod log_json;
 pub mod shard;
 
 pub mod history;
+pub mod key_refresher;
 pub mod log_thinner;
 
 pub mod demo;

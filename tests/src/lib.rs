@@ -35,6 +35,9 @@ pub mod table;
 
 pub mod quic;
 pub mod quic_crowd;
+pub mod quic_peer;
+
+pub mod talker;
 
 pub mod gpx;
 

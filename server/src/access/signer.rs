@@ -5,28 +5,27 @@ use std::path::Path;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PKCS_ED25519};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use skein_wire::ids::UserName;
 
+use crate::access::claims::{Claims, TOKEN_AUDIENCE};
 use crate::access::error::AccessError;
 use crate::access::secret_file;
-
-/// `aud` of every token meant for this server.
-pub const TOKEN_AUDIENCE: &str = "skein";
 
 /// Hexadecimal digits of a key id that is made from the key itself: 64 bits tell keys apart.
 const KID_DIGITS: usize = 16;
 
-/// What a token says. `aud` is checked by the token library and not kept.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Claims {
+/// What a token is to say.
+#[derive(Clone, Debug)]
+pub struct TokenSpec<'a> {
     /// The user.
-    pub sub: String,
-    /// End of validity, seconds since 1970.
-    pub exp: u64,
-    /// Start of validity, seconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nbf: Option<u64>,
+    pub user: &'a UserName,
+    /// Seconds for which it is valid.
+    pub ttl_s: u64,
+    /// `aud`.
+    pub audience: &'a str,
+    /// `iss`, if there is to be one.
+    pub issuer: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -34,6 +33,8 @@ struct SignedClaims<'a> {
     #[serde(flatten)]
     claims: Claims,
     aud: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
     iat: u64,
 }
 
@@ -96,19 +97,34 @@ impl TokenSigner {
         &self.public
     }
 
-    /// A token for `user`, valid from now for `ttl_s` seconds.
+    /// A token for `user`, valid from now for `ttl_s` seconds, for a server with the usual rules.
     ///
     /// # Errors
     /// When the signature cannot be made, which is a fault of the crypto library.
     pub fn mint(&self, user: &UserName, ttl_s: u64, now_ms: u64) -> Result<String, AccessError> {
+        let spec = TokenSpec {
+            user,
+            ttl_s,
+            audience: TOKEN_AUDIENCE,
+            issuer: None,
+        };
+        self.sign(&spec, now_ms)
+    }
+
+    /// A token that is valid from now.
+    ///
+    /// # Errors
+    /// When the signature cannot be made, which is a fault of the crypto library.
+    pub fn sign(&self, spec: &TokenSpec<'_>, now_ms: u64) -> Result<String, AccessError> {
         let now_s = now_ms / 1_000;
         let claims = SignedClaims {
             claims: Claims {
-                sub: user.as_str().to_owned(),
-                exp: now_s.saturating_add(ttl_s),
+                sub: spec.user.as_str().to_owned(),
+                exp: now_s.saturating_add(spec.ttl_s),
                 nbf: None,
             },
-            aud: TOKEN_AUDIENCE,
+            aud: spec.audience,
+            iss: spec.issuer,
             iat: now_s,
         };
         let mut header = Header::new(Algorithm::EdDSA);

@@ -21,6 +21,7 @@ use crate::edge::certificate::CertificateStore;
 use crate::edge::quic_keys::QuicKeys;
 use crate::edge::tls::Tls;
 use crate::http::state::Callers;
+use crate::key_refresher::KeySource;
 use crate::machine::allowed_cores;
 
 /// What a server is made from.
@@ -29,6 +30,8 @@ pub struct Opened {
     pub cores: Vec<u16>,
     /// The keys that are trusted.
     pub access: Arc<Access>,
+    /// Where further keys come from.
+    pub jwks: Option<KeySource>,
     /// Who may call the control API.
     pub callers: Callers,
     /// The certificate in force.
@@ -60,7 +63,18 @@ impl Opened {
         let cores = config.shards.cores.resolve(&allowed_cores())?;
         let dir = DataDir::open(&config.data_dir)?;
         let keys = config.keys_dir();
-        let access = Arc::new(Access::open(&keys, config.dev)?);
+        let jwks = config
+            .access
+            .jwks_source()
+            .map_err(|problem| anyhow!("access.jwks: {problem}"))?
+            .map(KeySource::new);
+        let access = Arc::new(Access::with_rules(
+            &keys,
+            config.dev,
+            config.access.token_rules(),
+            jwks.as_ref().map(KeySource::signal),
+        )?);
+        let jwks = jwks.map(|source| source.open(&access)).transpose()?;
         let callers = control_callers(config)?;
         let certificates = open_certificates(config)?;
         let tls = Tls::new(&certificates)?;
@@ -79,6 +93,7 @@ impl Opened {
         Ok(Self {
             cores,
             access,
+            jwks,
             callers,
             certificates,
             tls,

@@ -35,6 +35,7 @@ use crate::http::log_reading::{self, LogState};
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
 use crate::http::{control as control_api, listener, public};
+use crate::key_refresher::{KEY_METRICS, KeyRefresher};
 use crate::log_erase;
 use crate::log_thinner::{LogThinner, THINNER_METRICS};
 use crate::machine::raise_descriptor_limit;
@@ -60,6 +61,7 @@ pub struct Server {
     history: Option<HistoryThread>,
     janitor: JanitorThread,
     thinner: Option<LogThinner>,
+    refresher: Option<KeyRefresher>,
     log: Log,
     control: ControlThread,
     close_entrances: watch::Sender<bool>,
@@ -78,6 +80,7 @@ impl Server {
         let Opened {
             cores,
             access,
+            jwks,
             callers,
             certificates,
             tls,
@@ -157,6 +160,13 @@ impl Server {
             clock,
             board.once(THINNER_METRICS),
         )?;
+        let refresher = KeyRefresher::spawn(
+            jwks,
+            config.access.jwks_interval,
+            access.clone(),
+            clock,
+            board.once(KEY_METRICS),
+        )?;
         let services = HttpServices {
             entrances,
             lobby: Lobby {
@@ -195,6 +205,7 @@ impl Server {
             history,
             janitor,
             thinner,
+            refresher,
             log,
             control,
             close_entrances,
@@ -255,6 +266,9 @@ impl Server {
         }
         if let Some(thinner) = self.thinner {
             thinner.stop();
+        }
+        if let Some(refresher) = self.refresher {
+            refresher.stop();
         }
         drop(self.janitor.stop());
         let closed = self

@@ -7,8 +7,9 @@ use anyhow::Context;
 use clap::Args;
 use skein_wire::ids::UserName;
 
-use crate::access::signer::TokenSigner;
-use crate::access::verifier::TOKEN_KEY_FILE;
+use crate::access::claims::TOKEN_AUDIENCE;
+use crate::access::key_set::TOKEN_KEY_FILE;
+use crate::access::signer::{TokenSigner, TokenSpec};
 use crate::cli::duration;
 use crate::clock::Clock;
 
@@ -32,6 +33,12 @@ pub struct TokenArgs {
     /// An Ed25519 private key (PKCS#8 PEM) that signs the token instead.
     #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
     pub key: Option<PathBuf>,
+    /// The server's `access.audience`.
+    #[arg(long, value_name = "NAME", default_value = TOKEN_AUDIENCE)]
+    pub audience: String,
+    /// The server's `access.issuer`, if it has one.
+    #[arg(long, value_name = "NAME")]
+    pub issuer: Option<String>,
 }
 
 fn ttl(text: &str) -> Result<Duration, String> {
@@ -55,6 +62,12 @@ pub fn run(args: TokenArgs) -> anyhow::Result<()> {
         }
     };
     let now_ms = Clock::start().now_ms();
-    println!("{}", signer.mint(&args.user, args.ttl.as_secs(), now_ms)?);
+    let spec = TokenSpec {
+        user: &args.user,
+        ttl_s: args.ttl.as_secs(),
+        audience: &args.audience,
+        issuer: args.issuer.as_deref(),
+    };
+    println!("{}", signer.sign(&spec, now_ms)?);
     Ok(())
 }

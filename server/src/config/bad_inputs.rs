@@ -126,6 +126,30 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "set it or --control-token",
     ),
     BadInput::new(
+        "a JWK set that cannot be fetched",
+        "dev = true\n[access]\njwks = \"ftp://id.example/keys\"",
+        "access.jwks",
+        "only http and https addresses are fetched",
+    ),
+    BadInput::new(
+        "an interval that would burden the issuer",
+        "dev = true\n[access]\njwks_interval = \"1s\"",
+        "access.jwks_interval",
+        "1s is not within 10s to 1d",
+    ),
+    BadInput::new(
+        "clocks that differ by an hour",
+        "dev = true\n[access]\nclock_skew = \"1h\"",
+        "access.clock_skew",
+        "1h is not within 0s to 5m",
+    ),
+    BadInput::new(
+        "tokens for anybody",
+        "dev = true\n[access]\naudience = \"\"",
+        "access.audience",
+        "name this server",
+    ),
+    BadInput::new(
         "thinning without an interval",
         "dev = true\n[log]\nthin_after_ms = 86400000\nthin_every_ms = 0",
         "log.thin_every_ms",

@@ -27,6 +27,13 @@ const HISTORY_EVERY: std::ops::RangeInclusive<Span> = Span::seconds(1)..=Span::s
 const HISTORY_RETAIN: std::ops::RangeInclusive<Span> =
     Span::seconds(60)..=Span::seconds(10 * 366 * 86_400);
 
+/// Shortest and longest time between two fetches of a JWK set: below, the issuer is a burden; above, a
+/// withdrawn key is good for too long.
+const JWKS_INTERVAL: std::ops::RangeInclusive<Span> = Span::seconds(10)..=Span::seconds(86_400);
+
+/// How much clocks may differ at most: beyond it expiry means little.
+const CLOCK_SKEW: std::ops::RangeInclusive<Span> = Span::seconds(0)..=Span::seconds(300);
+
 impl Config {
     /// Checks what the types cannot.
     ///
@@ -39,6 +46,7 @@ impl Config {
         self.check_thinning()?;
         self.check_history()?;
         self.check_limits()?;
+        self.check_tokens()?;
         self.check_access()
     }
 
@@ -233,6 +241,31 @@ impl Config {
             if !(min..=max).contains(&value) {
                 return invalid(key, format!("{value} is not within {min} to {max}"));
             }
+        }
+        Ok(())
+    }
+
+    fn check_tokens(&self) -> Result<(), ConfigError> {
+        let access = &self.access;
+        if let Err(problem) = access.jwks_source() {
+            return invalid("access.jwks", problem.to_owned());
+        }
+        for (key, value, range) in [
+            ("access.jwks_interval", access.jwks_interval, JWKS_INTERVAL),
+            ("access.clock_skew", access.clock_skew, CLOCK_SKEW),
+        ] {
+            if !range.contains(&value) {
+                return invalid(
+                    key,
+                    format!("{value} is not within {} to {}", range.start(), range.end()),
+                );
+            }
+        }
+        if access.audience.is_empty() {
+            return invalid(
+                "access.audience",
+                "empty would let in tokens that are meant for others; name this server".to_owned(),
+            );
         }
         Ok(())
     }

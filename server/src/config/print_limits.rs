@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use skein_engine::limits as engine;
 use skein_wire::limits as wire;
 
+use crate::access::limits::access_limits;
 use crate::config::settings::Config;
 use crate::control::limits::control_limits;
 use crate::history::limits::history_limits;
@@ -23,6 +24,7 @@ pub fn text(config: &Config) -> String {
     let mut text = String::new();
     section(&mut text, "Protocol (fixed)", &wire_limits());
     section(&mut text, "Connections (fixed)", &edge_limits());
+    section(&mut text, "Tokens (fixed)", &access_limits());
     section(&mut text, "HTTP (fixed)", &http_limits());
     section(&mut text, "Control log (fixed)", &control_limits());
     section(&mut text, "History (fixed)", &history_limits());
@@ -235,6 +237,7 @@ mod tests {
         for part in [
             "token_bytes_max",
             "hello_deadline_ms",
+            "jwks_bytes_max",
             "body_bytes_max",
             "fence_ms_max",
             "limits.stale_after_ms",

@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use skein_engine::limits::Limits;
 
+use crate::access::jwks_source::JwksSource;
+use crate::access::token_rules::{CLOCK_SKEW_MS, TokenRules};
 use crate::config::choice::choose;
 use crate::config::cores::CoreList;
 use crate::config::idle::Idle;
@@ -279,16 +281,65 @@ impl LimitSettings {
 }
 
 /// Who may do what.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessSettings {
     /// Directory of keys: `token.pem` signs, `trusted/KID.pem` are public keys of other issuers;
     /// absent = `keys` in the data directory.
     pub keys: Option<PathBuf>,
+    /// A JWK set with further public keys: a file, or an `https` address.
+    pub jwks: Option<String>,
+    /// Certificates to trust where the set is fetched, PEM; absent = those of the system.
+    pub jwks_ca: Option<PathBuf>,
+    /// The set is fetched again after so much time.
+    pub jwks_interval: Span,
+    /// `aud` of every token must be or contain this.
+    pub audience: String,
+    /// `iss` of every token must be this; absent = it is not looked at.
+    pub issuer: Option<String>,
+    /// How much an issuer's clock may differ from the server's.
+    pub clock_skew: Span,
     /// Browser origins that may open a WebSocket; empty = only clients that send no `Origin`.
     pub origins: Vec<String>,
     /// File with the bearer token of the control API.
     pub control_token: Option<PathBuf>,
+}
+
+impl Default for AccessSettings {
+    fn default() -> Self {
+        let rules = TokenRules::default();
+        Self {
+            keys: None,
+            jwks: None,
+            jwks_ca: None,
+            jwks_interval: Span::seconds(300),
+            audience: rules.audience,
+            issuer: rules.issuer,
+            clock_skew: Span::seconds(CLOCK_SKEW_MS / 1_000),
+            origins: Vec::new(),
+            control_token: None,
+        }
+    }
+}
+
+impl AccessSettings {
+    /// What tokens must say.
+    pub fn token_rules(&self) -> TokenRules {
+        TokenRules {
+            audience: self.audience.clone(),
+            issuer: self.issuer.clone(),
+            clock_skew_ms: self.clock_skew.as_ms(),
+        }
+    }
+
+    /// Where the JWK set comes from, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with `jwks`.
+    pub fn jwks_source(&self) -> Result<Option<JwksSource>, &'static str> {
+        let parse = |text: &String| JwksSource::parse(text, self.jwks_ca.clone());
+        self.jwks.as_ref().map(parse).transpose()
+    }
 }
 
 /// Certificate for QUIC and HTTPS.

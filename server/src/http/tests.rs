@@ -25,8 +25,8 @@ use tokio::sync::{oneshot, watch};
 
 use crate::access::Access;
 use crate::access::control_token::ControlToken;
+use crate::access::key_set::TOKEN_KEY_FILE;
 use crate::access::signer::TokenSigner;
-use crate::access::verifier::TOKEN_KEY_FILE;
 use crate::bad_input::BadInput;
 use crate::clock::Clock;
 use crate::control::core::{Acknowledge, ControlCore};
