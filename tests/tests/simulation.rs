@@ -59,6 +59,9 @@ fn a_thousand_crashing_runs_keep_every_promise() {
     // A run that promises nothing keeps every promise: see that there was something to check.
     println!("{checked:?}");
     assert!(checked.power_cuts > SEEDS, "{checked:?}");
+    assert!(checked.checkpoints > SEEDS, "{checked:?}");
+    // A checkpoint must not call for the next one.
+    assert!(checked.checkpoints < SEEDS * 50, "{checked:?}");
     assert!(checked.durable_points > SEEDS, "{checked:?}");
     assert!(checked.starts > SEEDS, "{checked:?}");
     assert!(checked.ends > SEEDS / 4, "{checked:?}");

@@ -22,7 +22,8 @@ const RECORD_PREFIX_BYTES: usize = 16;
 impl Shard {
     /// Begins a checkpoint of a partition that this shard owns, unless one is being written. Its
     /// slices are appended one per pass; [`Output::Checkpointed`] tells when it is whole in the log.
-    pub fn begin_checkpoint(&mut self, partition: PartitionId) {
+    /// Gives whether it begins.
+    pub fn begin_checkpoint(&mut self, partition: PartitionId) -> bool {
         let number = self.random.next_u64();
         let chats = self.chats.handles(|chat| chat.partition == partition);
         let is_serving = self.is_serving;
@@ -32,7 +33,9 @@ impl Shard {
             && is_serving
         {
             state.checkpoint = Some(CheckpointWriter::new(number, chats));
+            return true;
         }
+        false
     }
 
     pub(super) fn is_checkpointing(&self) -> bool {

@@ -94,16 +94,17 @@ impl Core {
     /// Begins a checkpoint of a partition that it writes, whether one is due or not, unless one is
     /// being written.
     pub fn begin_checkpoint(&mut self, partition: PartitionId) {
-        self.writers.note_checkpoint(partition);
-        self.engine.begin_checkpoint(partition);
+        if self.engine.begin_checkpoint(partition) {
+            self.writers.note_checkpoint(partition);
+        }
     }
 
     /// Begins a checkpoint of each partition of which a restart would have to replay more than
     /// `bytes` beside its last one. Passes write it while [`Core::is_due`].
     pub fn begin_checkpoints_beyond(&mut self, bytes: u64) {
-        for partition in self.writers.begin_checkpoints_beyond(bytes) {
-            self.engine.begin_checkpoint(partition);
-        }
+        let engine = &mut self.engine;
+        self.writers
+            .begin_checkpoints_beyond(bytes, |partition| engine.begin_checkpoint(partition));
     }
 
     /// Whether a pass has something to do now, without an input.
@@ -238,9 +239,9 @@ impl Core {
             appended += taken.appended;
         }
         self.appends.clear();
-        for partition in self.writers.checkpoints_due() {
-            self.engine.begin_checkpoint(partition);
-        }
+        let engine = &mut self.engine;
+        self.writers
+            .begin_checkpoints_due(|partition| engine.begin_checkpoint(partition));
         appended
     }
 

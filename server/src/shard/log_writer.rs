@@ -13,9 +13,9 @@ use skein_log::{Record, Writer};
 /// has to replay at least, beside the checkpoint itself.
 pub const CHECKPOINT_EVERY_BYTES: u64 = 8 * 1024 * 1024;
 
-/// A checkpoint of many sessions is large: this many times its size is appended before the next
-/// one, so that checkpoints stay a small part of what is written.
-const CHECKPOINT_SIZES_BETWEEN: u64 = 4;
+/// A checkpoint of many sessions is large: this many times its size of other records is appended
+/// before the next one, so that checkpoints stay a small part of what is written.
+const CHECKPOINT_SIZES_BETWEEN: u64 = 3;
 
 /// Records of one log batch. Bounds the time that a follower spends in one step.
 const RECORDS_PER_BATCH_MAX: usize = 4096;
@@ -46,27 +46,50 @@ struct Owned {
     durable_told: u64,
     /// Promises that the log did not take yet, oldest first.
     kept: Vec<OwnedRecord>,
-    bytes_appended: u64,
     checkpoint: CheckpointPace,
     lost: u64,
 }
 
-/// When the next checkpoint is due.
+/// When the next checkpoint is due. What a checkpoint appends counts for its size only: one that is
+/// larger than the distance to the next would call for it, and that one again, for ever.
 #[derive(Clone, Copy, Debug)]
 struct CheckpointPace {
     every_bytes_min: u64,
-    /// Bytes appended when the last one began.
-    begun_at: u64,
-    /// Bytes appended between its beginning and its end: its size, and what came in between.
+    /// Bytes of other records since the last one began.
+    since: u64,
+    /// Bytes of the last whole one.
     size: u64,
+    /// Bytes so far of the one being written.
+    growing: u64,
 }
 
 impl CheckpointPace {
-    fn is_due(&self, bytes_appended: u64) -> bool {
+    fn new(every_bytes_min: u64) -> Self {
+        Self {
+            every_bytes_min,
+            since: 0,
+            size: 0,
+            growing: 0,
+        }
+    }
+
+    fn appended(&mut self, record: &OwnedRecord) {
+        let bytes = Writer::record_bytes(record.payload.as_slice().len()) as u64;
+        match record.kind {
+            kind::CHECKPOINT_BEGIN => self.growing = bytes,
+            kind::CHECKPOINT_CHAT | kind::CHECKPOINT_ROW | kind::CHECKPOINT_MEMBER => {
+                self.growing += bytes;
+            }
+            kind::CHECKPOINT_END => self.size = self.growing + bytes,
+            _ => self.since += bytes,
+        }
+    }
+
+    fn is_due(&self) -> bool {
         let every = self
             .every_bytes_min
             .max(self.size * CHECKPOINT_SIZES_BETWEEN);
-        bytes_appended - self.begun_at >= every
+        self.since >= every
     }
 }
 
@@ -91,10 +114,9 @@ impl Owned {
         let batch: Vec<Record<'_>> = records.iter().map(record).collect();
         match self.writer.append(now.0, &batch) {
             Ok(_) => {
-                let bytes = records
-                    .iter()
-                    .map(|r| Writer::record_bytes(r.payload.as_slice().len()));
-                self.bytes_appended += bytes.sum::<usize>() as u64;
+                for record in records {
+                    self.checkpoint.appended(record);
+                }
                 true
             }
             Err(error) => {
@@ -172,12 +194,7 @@ impl LogWriters {
             durable_told: writer.durable(),
             writer,
             kept: Vec::new(),
-            bytes_appended: 0,
-            checkpoint: CheckpointPace {
-                every_bytes_min: checkpoint_every_bytes,
-                begun_at: 0,
-                size: 0,
-            },
+            checkpoint: CheckpointPace::new(checkpoint_every_bytes),
             lost: 0,
         });
         Self {
@@ -223,22 +240,32 @@ impl LogWriters {
     /// Takes what a restart had to replay for appended: it counts towards the next checkpoint, of
     /// which the last one, `checkpoint_bytes`, is no part. Or every restart would make the next longer.
     pub fn note_replayed(&mut self, partition: PartitionId, bytes: u64, checkpoint_bytes: u64) {
-        let owned = self.get_mut(partition);
-        owned.bytes_appended += bytes;
-        owned.checkpoint.size = checkpoint_bytes;
+        let pace = &mut self.get_mut(partition).checkpoint;
+        pace.since += bytes;
+        pace.size = checkpoint_bytes;
     }
 
-    /// The partitions of which a restart would have to replay more than `bytes` beside a checkpoint;
-    /// their next checkpoint counts as begun.
-    pub fn begin_checkpoints_beyond(&mut self, bytes: u64) -> impl Iterator<Item = PartitionId> {
-        self.owned.iter_mut().filter_map(move |owned| {
-            let pace = &mut owned.checkpoint;
-            let behind = owned.bytes_appended - pace.begun_at;
-            (behind > pace.size + bytes).then(|| {
-                pace.begun_at = owned.bytes_appended;
-                owned.partition
-            })
-        })
+    /// Begins the checkpoints of partitions of which a restart would have to replay more than
+    /// `bytes` beside their last one. `begin` says whether it did.
+    pub fn begin_checkpoints_beyond(&mut self, bytes: u64, begin: impl FnMut(PartitionId) -> bool) {
+        self.begin_checkpoints(|pace| pace.since > bytes, begin);
+    }
+
+    /// Begins the checkpoints that are due. `begin` says whether it did.
+    pub fn begin_checkpoints_due(&mut self, begin: impl FnMut(PartitionId) -> bool) {
+        self.begin_checkpoints(CheckpointPace::is_due, begin);
+    }
+
+    fn begin_checkpoints(
+        &mut self,
+        is_wanted: impl Fn(&CheckpointPace) -> bool,
+        mut begin: impl FnMut(PartitionId) -> bool,
+    ) {
+        for owned in &mut self.owned {
+            if is_wanted(&owned.checkpoint) && begin(owned.partition) {
+                owned.checkpoint.since = 0;
+            }
+        }
     }
 
     /// Closes the segment of one partition and asks for its sync.
@@ -250,26 +277,12 @@ impl LogWriters {
 
     /// Notes that a checkpoint begins that was not due.
     pub fn note_checkpoint(&mut self, partition: PartitionId) {
-        let owned = self.get_mut(partition);
-        owned.checkpoint.begun_at = owned.bytes_appended;
+        self.get_mut(partition).checkpoint.since = 0;
     }
 
     /// Notes that a whole checkpoint lies at these offsets.
     pub fn set_checkpoint(&mut self, partition: PartitionId, begin: u64, end: u64) {
-        let owned = self.get_mut(partition);
-        owned.checkpoint.size = owned.bytes_appended - owned.checkpoint.begun_at;
-        owned.writer.set_checkpoint(begin, end);
-    }
-
-    /// The partitions whose next checkpoint is due, each once.
-    pub fn checkpoints_due(&mut self) -> impl Iterator<Item = PartitionId> {
-        self.owned.iter_mut().filter_map(|owned| {
-            let due = owned.checkpoint.is_due(owned.bytes_appended);
-            due.then(|| {
-                owned.checkpoint.begun_at = owned.bytes_appended;
-                owned.partition
-            })
-        })
+        self.get_mut(partition).writer.set_checkpoint(begin, end);
     }
 
     /// The partitions whose durable mark has moved since the last call.
@@ -357,18 +370,24 @@ mod tests {
     }
 
     #[test]
-    fn a_large_checkpoint_waits_longer_for_the_next_one() {
-        let mut pace = CheckpointPace {
-            every_bytes_min: 1_000,
-            begun_at: 0,
-            size: 0,
+    fn a_checkpoint_calls_for_the_next_one_by_what_came_after_it_only() {
+        let bytes = Writer::record_bytes(32) as u64;
+        let mut pace = CheckpointPace::new(10 * bytes);
+        let append = |pace: &mut CheckpointPace, kind, times| {
+            for _ in 0..times {
+                pace.appended(&record_of(kind));
+            }
+            pace.is_due()
         };
-        assert!(!pace.is_due(999) && pace.is_due(1_000));
-        pace = CheckpointPace {
-            begun_at: 1_000,
-            size: 5_000,
-            ..pace
-        };
-        assert!(!pace.is_due(20_999) && pace.is_due(21_000));
+        assert!(!append(&mut pace, kind::POINT, 9));
+        assert!(append(&mut pace, kind::POINT, 1));
+        pace.since = 0;
+        // Larger than the least distance, and no reason for another one.
+        assert!(!append(&mut pace, kind::CHECKPOINT_BEGIN, 1));
+        assert!(!append(&mut pace, kind::CHECKPOINT_ROW, 18));
+        assert!(!append(&mut pace, kind::CHECKPOINT_END, 1));
+        // A large one waits longer for the next.
+        assert!(!append(&mut pace, kind::POINT, 59));
+        assert!(append(&mut pace, kind::POINT, 1));
     }
 }

@@ -269,6 +269,18 @@ impl SimServer {
         std::mem::take(&mut self.outside.answers)
     }
 
+    /// Begins a checkpoint of a partition, as an operator's erase does: in so short a life few are due.
+    pub fn begin_checkpoint(&mut self, partition: PartitionId) {
+        let owner = owner_of(partition, self.shards.len() as u16);
+        self.shards[usize::from(owner.0)].begin_checkpoint(partition);
+    }
+
+    /// Whole checkpoints that its shards wrote.
+    pub fn checkpoints(&self) -> u64 {
+        let of_shard = |core: &Core| core.engine_ref().stats().checkpoints;
+        self.shards.iter().map(of_shard).sum()
+    }
+
     fn owner(&self, chat: &ChatName) -> usize {
         let partition = partition_of(chat, PARTITIONS);
         usize::from(owner_of(partition, self.shards.len() as u16).0)

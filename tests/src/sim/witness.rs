@@ -60,6 +60,8 @@ pub struct Checked {
     pub rows_compared: u64,
     /// Restarts after a power failure.
     pub power_cuts: u64,
+    /// Whole checkpoints in the log.
+    pub checkpoints: u64,
 }
 
 impl Checked {
@@ -71,6 +73,7 @@ impl Checked {
         self.points_seen += other.points_seen;
         self.rows_compared += other.rows_compared;
         self.power_cuts += other.power_cuts;
+        self.checkpoints += other.checkpoints;
     }
 }
 

@@ -2,6 +2,7 @@
 //! then all faults end and everything must heal.
 
 use skein_engine::identity::Identity;
+use skein_engine::ids::PartitionId;
 use skein_engine::request::{Actor, ChatReply, ChatRequest};
 use skein_engine::rights::Rights;
 use skein_wire::ids::{ChatName, SessionId, UserName};
@@ -10,7 +11,7 @@ use skein_wire::request::Delivery;
 use crate::sim::clients::{SimSender, SimViewer};
 use crate::sim::network::{Arrival, LinkKey, LinkKind, Network};
 use crate::sim::random::Random;
-use crate::sim::server::{Disk, Sabotage, SimServer};
+use crate::sim::server::{Disk, PARTITIONS, Sabotage, SimServer};
 use crate::sim::witness::{Checked, Violation, Witness};
 
 /// Virtual time with faults, milliseconds.
@@ -18,6 +19,8 @@ const FAULTY_MS: u64 = 25_000;
 /// Virtual time without faults, in which everything must heal, milliseconds. Longer than a
 /// client's keep-alive, because a complaint may have to wait for one.
 const HEALING_MS: u64 = 25_000;
+/// Steps, of 25 ms on average, between two checkpoints of any partition.
+const CHECKPOINT_STEPS: u64 = 100;
 /// When a run begins, milliseconds since 1970.
 const BEGIN_MS: u64 = 1_700_000_000_000;
 
@@ -182,6 +185,10 @@ impl World {
         if self.open {
             self.connect();
         }
+        if self.random.one_in(CHECKPOINT_STEPS) {
+            let partition = self.random.range(0, u64::from(PARTITIONS));
+            self.server.begin_checkpoint(PartitionId(partition as u16));
+        }
         self.server.run_shards(self.now_ms, &mut self.network);
         self.run_control_and_janitor();
         self.server.run_shards(self.now_ms, &mut self.network);
@@ -302,6 +309,7 @@ impl World {
             false => self.disk.kill(sabotage),
         };
         self.witness.checked.power_cuts += u64::from(power);
+        self.witness.checked.checkpoints += self.server.checkpoints();
         self.network.drop_all();
         for sender in self.senders.iter_mut().filter(|s| s.wire.key.is_some()) {
             sender.disconnected(self.now_ms, &mut self.random);
