@@ -296,11 +296,27 @@ class WebSocket:
         return payload if opcode == 2 else b""
 
 
+def hello(token):
+    return frame(0x01, varint(1) + text(token) + text("skein_watch.py"))
+
+
+def watch_request(chat, delivery):
+    every = 4 if delivery == "every" else 0
+    return frame(0x0A, varint(1) + text(chat) + bytes([every]) + varint(0) + b"\0" + varint(0))
+
+
+def cursor_report(viewer):
+    return frame(0x0C, b"".join(map(varint, (viewer.handle, 0, viewer.epoch, viewer.cursor))))
+
+
+def ping():
+    return frame(0x0D, bytes(8))
+
+
 def watch(args, viewer):
     ws = WebSocket(args.url)
-    ws.send(frame(0x01, varint(1) + text(args.token) + text("skein_watch.py")))
-    every = 4 if args.delivery == "every" else 0
-    ws.send(frame(0x0A, varint(1) + text(args.chat) + bytes([every]) + varint(0) + b"\0" + varint(0)))
+    ws.send(hello(args.token))
+    ws.send(watch_request(args.chat, args.delivery))
     end = time.monotonic() + args.seconds
     heard = asked = reported = time.monotonic()
     while (now := time.monotonic()) < end:
@@ -308,11 +324,11 @@ def watch(args, viewer):
             heard = asked = now
             for body in frames(message):
                 viewer.handle_frame(body)
-        report = frame(0x0C, b"".join(map(varint, (viewer.handle, 0, viewer.epoch, viewer.cursor))))
+        report = cursor_report(viewer)
         if now - heard > SILENCE_S:
             sys.exit("offline: the server is silent")
         if now - asked > viewer.keep_alive_s:
-            ws.send(frame(0x0D, bytes(8)) + (report if viewer.handle else b""))
+            ws.send(ping() + (report if viewer.handle else b""))
             asked = now
         if viewer.gap and now - reported > 0.2:
             ws.send(report)

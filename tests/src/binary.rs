@@ -70,6 +70,12 @@ fn folder() -> PathBuf {
     up.expect("the profile's folder").to_owned()
 }
 
+/// The target directory.
+pub fn target() -> PathBuf {
+    let folder = folder();
+    folder.parent().expect("the target directory").to_owned()
+}
+
 fn current(program: &Program) -> PathBuf {
     let path = folder().join(program.name);
     let built = fs::metadata(&path).and_then(|meta| meta.modified());
@@ -88,10 +94,7 @@ fn build(program: &Program, why: &str) {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
     // The folder is TARGET/PROFILE; this is how a test in another target directory stays there.
-    cargo.env(
-        "CARGO_TARGET_DIR",
-        folder().parent().expect("the target directory"),
-    );
+    cargo.env("CARGO_TARGET_DIR", target());
     cargo.args(["build", "-p", package, "--bin", name]);
     if !is_debug() {
         cargo.arg("--release");

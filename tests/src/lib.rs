@@ -16,15 +16,18 @@ pub mod wait;
 pub mod binary;
 pub mod lines;
 pub mod process;
+pub mod python;
 
 pub mod events;
 pub mod http;
 pub mod metrics;
 pub mod procfs;
+pub mod reuse_port;
 
 pub mod cores;
 pub mod operator;
 pub mod server;
+pub mod strace;
 
 pub mod tls;
 pub mod websocket;

@@ -3,11 +3,13 @@
 use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::binary;
 use crate::cores::Cores;
 use crate::process::{Ended, Process};
 use crate::wait;
@@ -17,8 +19,12 @@ use crate::wait;
 pub struct Options {
     /// Its shards.
     pub cores: Cores,
+    /// Where QUIC is served; on a port that the kernel chooses if nothing is said.
+    pub quic: Option<SocketAddr>,
     /// Also listen with TLS for `https` and `wss`.
     pub https: bool,
+    /// A program that runs the server, with its arguments; the server is its last ones.
+    pub wrapper: Vec<String>,
     /// Further command-line arguments.
     pub arguments: Vec<String>,
     /// Lines of a configuration file, if there are any.
@@ -30,7 +36,9 @@ impl Options {
     pub fn new(cores: Cores) -> Self {
         Self {
             cores,
+            quic: None,
             https: false,
+            wrapper: Vec::new(),
             arguments: Vec::new(),
             configuration: String::new(),
         }
@@ -100,7 +108,7 @@ impl Server {
         }
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let places = Ready {
-            quic: any,
+            quic: options.quic.unwrap_or(any),
             http: any,
             https: options.https.then_some(any),
             control: any,
@@ -184,7 +192,12 @@ fn launch(folder: &Path, options: &Options, places: &Ready) -> Process {
         flag("--config", path.display().to_string());
     }
     arguments.extend(options.arguments.iter().cloned());
-    Process::skein("skein serve", arguments)
+    let Some((wrapper, its)) = options.wrapper.split_first() else {
+        return Process::skein("skein serve", arguments);
+    };
+    let mut command = Command::new(wrapper);
+    command.args(its).arg(binary::skein()).args(arguments);
+    Process::start("skein serve", command)
 }
 
 /// Longest time from start to ready. Recovery of what a test writes takes far less.

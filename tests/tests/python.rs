@@ -4,14 +4,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use skein_tests::binary;
 use skein_tests::cli::WatchRun;
 use skein_tests::cores::Cores;
 use skein_tests::fleet::Fleet;
 use skein_tests::on_one_and_two_shards;
 use skein_tests::process::Process;
+use skein_tests::python;
 use skein_tests::server::Server;
-use skein_tests::skip;
 use skein_tests::wait::{self, PATIENCE};
 
 on_one_and_two_shards!(the_python_client_sees_what_ours_sees);
@@ -19,14 +18,8 @@ on_one_and_two_shards!(the_python_client_sees_what_ours_sees);
 /// Rounds of points that both clients watch.
 const ROUNDS: u64 = 30;
 
-fn has_python() -> bool {
-    let version = Command::new("python3").arg("--version").output();
-    version.is_ok_and(|output| output.status.success())
-}
-
 fn the_python_client_sees_what_ours_sees(cores: Cores) {
-    if !has_python() {
-        skip::say("python", "there is no python3");
+    if !python::is_there("the Python client") {
         return;
     }
     let server = Server::start(cores);
@@ -37,7 +30,7 @@ fn the_python_client_sees_what_ours_sees(cores: Cores) {
     fleet.settle();
     let ours = WatchRun::start(&server.ws_url(), "duet", &token, &[]);
     let mut command = Command::new("python3");
-    command.arg(binary::root().join("tests/python/skein_watch.py"));
+    command.arg(python::file("skein_watch.py"));
     command.args([
         "--url",
         &format!("{}/v1/ws", server.ws_url()),

@@ -37,10 +37,10 @@ pub mod tls;
 
 pub mod steering;
 
-pub mod bind;
-
 pub mod quic_id;
 pub mod quic_keys;
+
+pub mod bind;
 
 pub mod quic_config;
 

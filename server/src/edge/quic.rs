@@ -29,6 +29,7 @@ use crate::edge::quic_timers::QuicTimers;
 use crate::edge::slot_set::SlotSet;
 use crate::edge::slots::{Slots, Transport, place_of};
 use crate::edge::stats::TransportStats;
+use crate::edge::steering;
 use crate::limits::{
     CONNECTIONS_PER_SHARD_MAX, EVENTS_PER_POLL_MAX, QUIC_ACCEPTS_PER_POLL_MAX,
     QUIC_DATAGRAMS_PER_POLL_MAX, QUIC_PACKETS_PER_FLUSH_MAX, QUIC_TOUCHED_AT_ONCE,
@@ -37,6 +38,8 @@ use crate::limits::{
 /// All QUIC connections of a shard.
 #[derive(Debug)]
 pub struct Quic {
+    shard: u16,
+    shards: u16,
     access: Arc<Access>,
     clock: Clock,
     socket: QuicSocket,
@@ -90,6 +93,8 @@ impl Quic {
         let now = Instant::now();
         let now_ms = clock.now_ms();
         Ok(Self {
+            shard,
+            shards,
             access,
             clock,
             socket,
@@ -294,6 +299,7 @@ impl Quic {
         let mut datagrams = 0;
         self.more_packets = true;
         while self.more_packets && datagrams < QUIC_DATAGRAMS_PER_POLL_MAX {
+            let (shard, shards) = (self.shard, self.shards);
             let Self {
                 socket,
                 endpoint,
@@ -320,6 +326,8 @@ impl Quic {
                 answer,
             };
             let (count, more) = socket.receive(|origin, datagram, answers| {
+                let is_astray = steering::is_astray(datagram, shard, shards);
+                inside.stats.astray += u64::from(is_astray);
                 inside.handle(origin, datagram, answers);
             });
             datagrams += count;

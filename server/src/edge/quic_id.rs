@@ -19,7 +19,7 @@ use aws_lc_rs::hmac::{self, Key};
 use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid};
 
 /// Bytes of an id.
-const ID_BYTES: usize = 8;
+pub const ID_BYTES: usize = 8;
 /// Bytes of it that are signed.
 const SIGNED_BYTES: usize = 4;
 /// Shards that one byte can tell apart.

@@ -85,6 +85,10 @@ pub static SHARD_METRICS: &[Metric] = &[
     ),
     Metric::counter(
         "connections_shed",
+    Metric::counter(
+        "quic_packets_astray",
+        "QUIC packets of connections that live on another shard: they were not steered",
+    ),
         "Connections turned away for lack of room or descriptors",
     ),
     Metric::counter("http_requests", "HTTP requests handed on"),
@@ -145,3 +149,4 @@ pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopS
         edge.http_requests,
     ]);
 }
+        quic.astray,

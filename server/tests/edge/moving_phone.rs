@@ -11,8 +11,13 @@ use crate::quic_client::{self, QuicClient};
 
 #[test]
 fn a_connection_survives_a_new_address_whatever_shard_holds_it() {
-    let edge = TestEdge::start_in(Arc::new(tempfile::tempdir().unwrap()), free(), 2);
-    let mut shards = Vec::new();
+    for shards in [1, 2, 3, 7] {
+        move_phones(shards);
+    }
+}
+
+fn move_phones(shards: u16) {
+    let edge = TestEdge::start_in(Arc::new(tempfile::tempdir().unwrap()), free(), shards);
     for number in 0..8 {
         let mut client = QuicClient::open(&edge);
         client.write(&edge.hello());
@@ -27,7 +32,6 @@ fn a_connection_survives_a_new_address_whatever_shard_holds_it() {
             matches!(event, Event::Frame { request: Request::Ping(n), .. } if n == number),
             "{event:?}"
         );
-        shards.push(shard);
         client.connection.close(0u32.into(), b"");
         assert!(matches!(edge.event(), Event::Disconnected { .. }));
     }
