@@ -31,6 +31,7 @@ pub mod strace;
 
 pub mod tls;
 pub mod websocket;
+pub mod websocket_echo;
 
 pub mod batch_proxy;
 pub mod peer;

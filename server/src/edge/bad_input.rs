@@ -143,6 +143,24 @@ pub const BAD_INPUTS: &[BadInput] = &[
         Code::Transport,
         "too many WebSocket control frames; a ping every few seconds is enough",
     ),
+    websocket(
+        "WebSocket: a close frame with half a code",
+        &[0x88, 0x81, 0, 0, 0, 0, 3],
+        Code::Transport,
+        "a WebSocket close frame has half a code",
+    ),
+    websocket(
+        "WebSocket: a close frame with code 1005",
+        &[0x88, 0x82, 0, 0, 0, 0, 3, 0xed],
+        Code::Transport,
+        "a WebSocket close code that must not be sent",
+    ),
+    websocket(
+        "WebSocket: a close frame with a reason that is not UTF-8",
+        &[0x88, 0x83, 0, 0, 0, 0, 3, 0xe8, 0xff],
+        Code::Transport,
+        "the reason of a WebSocket close frame is not UTF-8",
+    ),
     frames(
         "a frame of no bytes",
         &[0],

@@ -23,6 +23,8 @@ pub mod greeting;
 pub mod websocket_frame;
 pub mod websocket_socket;
 
+pub mod websocket_link;
+
 pub mod websocket_connection;
 
 pub mod websocket;
@@ -35,10 +37,10 @@ pub mod http_listener;
 pub mod certificate;
 pub mod tls;
 
-pub mod steering;
-
 pub mod quic_id;
 pub mod quic_keys;
+
+pub mod steering;
 
 pub mod bind;
 

@@ -1,15 +1,12 @@
-//! One WebSocket: its bytes in, its bytes out, its end.
+//! One client on a WebSocket: its `Hello`, its requests, the batches it takes, its end.
 //!
-//! A quiet viewer holds no heap memory of ours beside its place in the table: no read buffer
-//! (the shard has one), no write buffer. A slow one holds a reference to one shared batch, half
-//! written, and perhaps a few short answers behind it; nothing else is taken for it until both
-//! have left.
+//! A quiet viewer holds no heap memory of ours beside its place in the table, and a slow one no
+//! more than its [`WebSocketLink`] says.
 
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use skein_engine::ids::{ConnectionId, ViewerId};
 use skein_wire::error::{Code, WireError};
 use skein_wire::frame::decode_request;
@@ -22,11 +19,20 @@ use crate::edge::deadlines::{Armed, NEVER_MS};
 use crate::edge::event::Event;
 use crate::edge::greeting;
 use crate::edge::stats::TransportStats;
-use crate::edge::websocket_frame::{self, Opcode};
+use crate::edge::websocket_frame::{self, Opcode, Rules, Violation};
+use crate::edge::websocket_link::{Fault, WebSocketLink};
 use crate::edge::websocket_socket::Socket;
 use crate::limits::{
-    CLOSE_LINGER_MS, CONTROL_QUEUE_BYTES_MAX, CONTROL_QUEUE_FRAMES_MAX, FRAME_DEADLINE_MS,
-    HELLO_DEADLINE_MS, IDLE_VIEWER_MS, WEBSOCKET_CONTROLS_PER_S_MAX, WEBSOCKET_MESSAGE_BYTES_MAX,
+    CLOSE_LINGER_MS, FRAME_DEADLINE_MS, HELLO_DEADLINE_MS, IDLE_VIEWER_MS,
+    WEBSOCKET_CONTROLS_PER_S_MAX, WEBSOCKET_MESSAGE_BYTES_MAX,
+};
+
+/// A message is one binary frame.
+const RULES: Rules = Rules {
+    text: false,
+    fragments: false,
+    payload_bytes_max: WEBSOCKET_MESSAGE_BYTES_MAX,
+    controls_per_s_max: WEBSOCKET_CONTROLS_PER_S_MAX,
 };
 
 /// What a connection may use while it has its turn.
@@ -71,36 +77,13 @@ enum State {
     /// In use.
     Open,
     /// Says goodbye; what comes in is thrown away.
-    Closing { until_ms: u64, finished: bool },
+    Closing { until_ms: u64 },
 }
 
-/// Why a connection cannot go on.
-enum Fault {
-    /// The peer is told.
-    Close(WireError),
-    /// It is cut: it does not read what it asks for.
-    Cut,
-}
-
-impl From<WireError> for Fault {
-    fn from(error: WireError) -> Self {
-        Self::Close(error)
-    }
-}
-
-/// Bytes that were taken and have not left.
-#[derive(Debug)]
-struct Pending {
-    /// Not yet written; empty while only cipher text waits.
-    bytes: Bytes,
-    /// Whose batch they are part of.
-    viewer: Option<ViewerId>,
-}
-
-/// One WebSocket.
+/// One client on a WebSocket.
 #[derive(Debug)]
 pub struct WebSocketConnection {
-    socket: Socket,
+    link: WebSocketLink,
     state: State,
     /// `Connected` was said and `Disconnected` was not.
     present: bool,
@@ -114,25 +97,13 @@ pub struct WebSocketConnection {
     starved: bool,
     /// Place in the wheel of deadlines.
     pub armed: Armed,
-    /// A frame that is not whole yet.
-    input: Vec<u8>,
-    /// When its last whole frame ended; meaningful while `input` is not empty.
-    input_since_ms: u64,
-    pending: Option<Pending>,
-    /// Whole WebSocket frames that go out after `pending`.
-    queue: VecDeque<Bytes>,
-    queue_bytes: usize,
-    /// Since when nothing was taken, while something waits.
-    blocked_since_ms: Option<u64>,
-    /// Control frames in the current second.
-    controls: (u64, u32),
 }
 
 impl WebSocketConnection {
     /// A connection just upgraded; `early` came right behind the request.
     pub fn new(socket: Socket, early: &[u8], now_ms: u64) -> Self {
         Self {
-            socket,
+            link: WebSocketLink::new(socket, early, now_ms),
             state: State::Greeting {
                 until_ms: now_ms + HELLO_DEADLINE_MS,
             },
@@ -142,13 +113,6 @@ impl WebSocketConnection {
             in_line: false,
             starved: false,
             armed: Armed::default(),
-            input: early.to_vec(),
-            input_since_ms: now_ms,
-            pending: None,
-            queue: VecDeque::new(),
-            queue_bytes: 0,
-            blocked_since_ms: None,
-            controls: (0, 0),
         }
     }
 
@@ -160,16 +124,11 @@ impl WebSocketConnection {
     /// When to look at it although nothing happens.
     pub fn due_ms(&self) -> u64 {
         match self.state {
-            State::Greeting { until_ms } | State::Closing { until_ms, .. } => until_ms,
+            State::Greeting { until_ms } | State::Closing { until_ms } => until_ms,
             State::Open => {
-                let idle = self
-                    .blocked_since_ms
-                    .map_or(NEVER_MS, |at| at + IDLE_VIEWER_MS);
-                let frame = match self.input.is_empty() {
-                    true => NEVER_MS,
-                    false => self.input_since_ms + FRAME_DEADLINE_MS,
-                };
-                idle.min(frame)
+                let due = |since: Option<u64>, limit| since.map_or(NEVER_MS, |at| at + limit);
+                let idle = due(self.link.blocked_since_ms(), IDLE_VIEWER_MS);
+                idle.min(due(self.link.input_since_ms(), FRAME_DEADLINE_MS))
             }
         }
     }
@@ -196,7 +155,7 @@ impl WebSocketConnection {
     ) -> Fate {
         let mut share = scratch.len();
         while share > 0 {
-            match self.socket.read(scratch) {
+            match self.link.read(scratch) {
                 Ok(0) => return self.over(id, turn),
                 Ok(count) => {
                     turn.stats.bytes_in += count as u64;
@@ -222,7 +181,7 @@ impl WebSocketConnection {
 
     /// Writes what waits; says [`Event::Writable`] when all of it has left.
     pub fn handle_writable(&mut self, id: ConnectionId, turn: &mut Turn<'_>) -> Fate {
-        match self.flush(turn) {
+        match self.link.flush(turn.now_ms, turn.stats) {
             Err(_) => self.over(id, turn),
             Ok(false) => Fate::Stays,
             Ok(true) => {
@@ -239,10 +198,13 @@ impl WebSocketConnection {
         if !self.present {
             return Took::Gone;
         }
-        if self.is_busy() {
+        if self.link.is_busy() {
             return self.starve(turn.now_ms);
         }
-        match self.write(bytes, Some(viewer), turn) {
+        let wrote = self
+            .link
+            .write(bytes, Some(viewer), turn.now_ms, turn.stats);
+        match wrote {
             Ok(true) => Took::All,
             Ok(false) => self.starve(turn.now_ms),
             Err(_) => Took::Gone,
@@ -255,7 +217,8 @@ impl WebSocketConnection {
             return Fate::Stays;
         }
         turn.stats.frames_out += 1;
-        match self.put(websocket_frame::frame(Opcode::Binary, frame).into(), turn) {
+        let message = websocket_frame::frame(Opcode::Binary, frame);
+        match self.link.put(message.into(), turn.now_ms, turn.stats) {
             Ok(()) => Fate::Stays,
             Err(_) => Fate::Over,
         }
@@ -285,9 +248,7 @@ impl WebSocketConnection {
 
     /// Whether a batch of this viewer is half written.
     pub fn is_half_written(&self, viewer: ViewerId) -> bool {
-        self.pending
-            .as_ref()
-            .is_some_and(|pending| pending.viewer == Some(viewer))
+        self.link.is_half_written(viewer)
     }
 
     /// The connection is over: says so to the shard, once.
@@ -302,21 +263,18 @@ impl WebSocketConnection {
     /// are edge-triggered: what comes later is told again, but an end that already stands behind
     /// the bytes is not. With TLS a read gives what one record held, whatever else waits.
     fn is_drained_by_short_read(&self) -> bool {
-        !self.ending && !self.socket.is_encrypted()
-    }
-
-    fn is_busy(&self) -> bool {
-        self.pending.is_some() || !self.queue.is_empty()
+        !self.ending && !self.link.is_encrypted()
     }
 
     fn is_idle(&self, now_ms: u64) -> bool {
-        self.blocked_since_ms
+        self.link
+            .blocked_since_ms()
             .is_some_and(|at| at + IDLE_VIEWER_MS <= now_ms)
     }
 
     fn starve(&mut self, now_ms: u64) -> Took {
         self.starved = true;
-        self.blocked_since_ms.get_or_insert(now_ms);
+        self.link.note_blocked(now_ms);
         Took::Nothing
     }
 
@@ -327,42 +285,34 @@ impl WebSocketConnection {
 
     /// The last frames, then nothing more.
     fn part(&mut self, id: ConnectionId, last: &[Vec<u8>], turn: &mut Turn<'_>) -> Fate {
-        self.over(id, turn);
-        self.state = State::Closing {
-            until_ms: turn.now_ms + CLOSE_LINGER_MS,
-            finished: false,
-        };
-        self.input = Vec::new();
-        self.queue
-            .extend(last.iter().map(|frame| Bytes::copy_from_slice(frame)));
-        match self.flush(turn) {
-            Ok(_) => Fate::Stays,
+        self.leave(id, turn);
+        match self.link.part(last, turn.now_ms, turn.stats) {
+            Ok(()) => Fate::Stays,
             Err(_) => Fate::Over,
         }
     }
 
+    /// Nothing more is taken; what is in line may still leave.
+    fn leave(&mut self, id: ConnectionId, turn: &mut Turn<'_>) {
+        self.over(id, turn);
+        self.state = State::Closing {
+            until_ms: turn.now_ms + CLOSE_LINGER_MS,
+        };
+    }
+
     fn feed(&mut self, id: ConnectionId, bytes: &mut [u8], turn: &mut Turn<'_>) -> Fate {
-        if matches!(self.state, State::Closing { .. }) || (bytes.is_empty() && !self.has_early()) {
+        if self.link.is_parting() || (bytes.is_empty() && !self.has_early()) {
             return Fate::Stays;
         }
-        let fed = if self.input.is_empty() {
-            self.parse(id, bytes, turn)
-                .map(|used| (used, bytes[used..].to_vec()))
-        } else {
-            let mut whole = std::mem::take(&mut self.input);
-            whole.extend_from_slice(bytes);
-            self.parse(id, &mut whole, turn)
-                .map(|used| (used, whole[used..].to_vec()))
-        };
-        match fed {
-            Ok((used, rest)) => {
-                self.input = rest;
-                if used > 0 || self.input.len() <= bytes.len() {
-                    self.input_since_ms = turn.now_ms;
-                }
+        match self.take_frames(id, bytes, turn) {
+            Ok(()) if self.link.is_parting() => {
+                self.leave(id, turn);
                 Fate::Stays
             }
-            Err(Fault::Close(error)) => self.close(id, error.code, 0, &error.text, turn),
+            Ok(()) => Fate::Stays,
+            Err(Fault::Close(Violation { error, .. })) => {
+                self.close(id, error.code, 0, &error.text, turn)
+            }
             Err(Fault::Cut) => {
                 turn.stats.cut += 1;
                 self.over(id, turn)
@@ -372,46 +322,25 @@ impl WebSocketConnection {
 
     /// Whether bytes wait that no read will bring up.
     fn has_early(&self) -> bool {
-        self.is_greeting() && !self.input.is_empty()
+        self.is_greeting() && self.link.has_input()
     }
 
-    /// Handles the whole frames in `bytes`; returns how many bytes they have.
-    fn parse(
+    /// Handles the whole messages in what was read.
+    fn take_frames(
         &mut self,
         id: ConnectionId,
         bytes: &mut [u8],
         turn: &mut Turn<'_>,
-    ) -> Result<usize, Fault> {
-        let mut used = 0;
-        while let Some(header) =
-            websocket_frame::read_header(&bytes[used..], WEBSOCKET_MESSAGE_BYTES_MAX)?
+    ) -> Result<(), Fault> {
+        let mut feed = self.link.begin_feed(bytes);
+        while let Some(frame) = self
+            .link
+            .next_frame(&mut feed, &RULES, turn.now_ms, turn.stats)?
         {
-            let start = used + header.head;
-            let Some(payload) = bytes.get_mut(start..start + header.len) else {
-                break;
-            };
-            websocket_frame::unmask(payload, header.mask);
-            used = start + header.len;
-            if header.opcode == Opcode::Binary {
-                self.handle_message(id, payload, turn)?;
-                continue;
-            }
-            self.count_control(turn.now_ms)?;
-            match header.opcode {
-                Opcode::Ping => {
-                    let pong = websocket_frame::frame(Opcode::Pong, payload);
-                    self.put(pong.into(), turn).map_err(|_| Fault::Cut)?;
-                }
-                Opcode::Close => {
-                    let echo =
-                        websocket_frame::frame(Opcode::Close, payload.get(..2).unwrap_or(&[]));
-                    self.part(id, &[echo], turn);
-                    return Ok(bytes.len());
-                }
-                Opcode::Binary | Opcode::Pong => {}
-            }
+            self.handle_message(id, feed.payload(&frame), turn)?;
         }
-        Ok(used)
+        self.link.end_feed(feed, turn.now_ms);
+        Ok(())
     }
 
     /// Reads the whole message before anything of it is handled.
@@ -436,112 +365,17 @@ impl WebSocketConnection {
             if let Some(answer) = taken.answer {
                 turn.stats.frames_out += 1;
                 let message = websocket_frame::frame(Opcode::Binary, &answer);
-                self.put(message.into(), turn).map_err(|_| Fault::Cut)?;
+                let put = self.link.put(message.into(), turn.now_ms, turn.stats);
+                put.map_err(|_| Fault::Cut)?;
             }
         }
         Ok(())
-    }
-
-    fn count_control(&mut self, now_ms: u64) -> Result<(), WireError> {
-        let second = now_ms / 1_000;
-        if self.controls.0 != second {
-            self.controls = (second, 0);
-        }
-        self.controls.1 += 1;
-        if self.controls.1 > WEBSOCKET_CONTROLS_PER_S_MAX {
-            return Err(WireError::new(
-                Code::Transport,
-                "too many WebSocket control frames; a ping every few seconds is enough",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Writes a whole WebSocket frame, or puts it in line behind what waits.
-    fn put(&mut self, frame: Bytes, turn: &mut Turn<'_>) -> io::Result<()> {
-        if !self.is_busy() && self.write(&frame, None, turn)? {
-            return Ok(());
-        }
-        if self.queue.len() >= CONTROL_QUEUE_FRAMES_MAX
-            || self.queue_bytes + frame.len() > CONTROL_QUEUE_BYTES_MAX
-        {
-            return Err(ErrorKind::OutOfMemory.into());
-        }
-        self.queue_bytes += frame.len();
-        self.queue.push_back(frame);
-        self.blocked_since_ms.get_or_insert(turn.now_ms);
-        Ok(())
-    }
-
-    /// Writes to a socket on which nothing waits. False: nothing was taken.
-    fn write(
-        &mut self,
-        bytes: &Bytes,
-        viewer: Option<ViewerId>,
-        turn: &mut Turn<'_>,
-    ) -> io::Result<bool> {
-        let count = match self.socket.write(bytes) {
-            Ok(count) => count,
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(e) => return Err(e),
-        };
-        turn.stats.bytes_out += count as u64;
-        if count < bytes.len() || self.socket.has_backlog() {
-            self.blocked_since_ms = Some(turn.now_ms);
-            self.pending = Some(Pending {
-                bytes: bytes.slice(count..),
-                viewer,
-            });
-        }
-        Ok(true)
-    }
-
-    /// Writes what waits, in order. True: nothing waits any more.
-    fn flush(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
-        loop {
-            if self.pending.is_none() {
-                let Some(bytes) = self.queue.pop_front() else {
-                    break;
-                };
-                self.queue_bytes = self.queue_bytes.saturating_sub(bytes.len());
-                self.pending = Some(Pending {
-                    bytes,
-                    viewer: None,
-                });
-            }
-            match self.flush_pending(turn) {
-                Ok(()) => self.pending = None,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(e) => return Err(e),
-            }
-        }
-        self.blocked_since_ms = None;
-        self.queue.shrink_to_fit();
-        if let State::Closing { finished, .. } = &mut self.state
-            && !std::mem::replace(finished, true)
-        {
-            self.socket.finish();
-        }
-        Ok(true)
-    }
-
-    fn flush_pending(&mut self, turn: &mut Turn<'_>) -> io::Result<()> {
-        let Some(pending) = &mut self.pending else {
-            return Ok(());
-        };
-        while !pending.bytes.is_empty() {
-            let count = self.socket.write(&pending.bytes)?;
-            turn.stats.bytes_out += count as u64;
-            self.blocked_since_ms = Some(turn.now_ms);
-            pending.bytes.advance(count);
-        }
-        self.socket.flush()
     }
 }
 
 impl AsFd for WebSocketConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.link.as_fd()
     }
 }
 

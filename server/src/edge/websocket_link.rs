@@ -1,0 +1,395 @@
+//! The mechanics of one WebSocket, whatever is said over it: frames in, bytes out, pings, the
+//! closing handshake.
+//!
+//! A quiet link holds no heap memory of ours: no read buffer (the caller has one), no write
+//! buffer. A slow one holds a reference to one shared batch, half written, and perhaps a few
+//! short answers behind it; nothing else is taken for it until both have left.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use bytes::{Buf, Bytes};
+use skein_engine::ids::ViewerId;
+use skein_wire::error::WireError;
+
+use crate::edge::stats::TransportStats;
+use crate::edge::websocket_frame::{self, Opcode, Rules, Violation, status};
+use crate::edge::websocket_socket::Socket;
+use crate::limits::{CONTROL_QUEUE_BYTES_MAX, CONTROL_QUEUE_FRAMES_MAX};
+
+/// Why a link cannot go on.
+#[derive(Debug)]
+pub enum Fault {
+    /// The peer is told.
+    Close(Violation),
+    /// It is cut: it does not read what it asks for.
+    Cut,
+}
+
+impl From<Violation> for Fault {
+    fn from(violation: Violation) -> Self {
+        Self::Close(violation)
+    }
+}
+
+impl From<WireError> for Fault {
+    fn from(error: WireError) -> Self {
+        Self::Close(error.into())
+    }
+}
+
+/// A frame of a message, whole; its payload is a part of the [`Feed`] that it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFrame {
+    /// Text, binary, or more of either.
+    pub opcode: Opcode,
+    /// The last of its message.
+    pub fin: bool,
+    payload: Range<usize>,
+}
+
+/// The bytes of one read behind what reads before it left over.
+#[derive(Debug)]
+pub struct Feed<'a> {
+    bytes: FeedBytes<'a>,
+    used: usize,
+}
+
+#[derive(Debug)]
+enum FeedBytes<'a> {
+    /// Nothing was left over.
+    Fresh(&'a mut [u8]),
+    /// Both, joined.
+    Joined(Vec<u8>),
+}
+
+impl Feed<'_> {
+    /// The payload of a frame that came from here, unmasked.
+    pub fn payload(&self, frame: &DataFrame) -> &[u8] {
+        match &self.bytes {
+            FeedBytes::Fresh(bytes) => &bytes[frame.payload.clone()],
+            FeedBytes::Joined(bytes) => &bytes[frame.payload.clone()],
+        }
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        match &mut self.bytes {
+            FeedBytes::Fresh(bytes) => bytes,
+            FeedBytes::Joined(bytes) => bytes,
+        }
+    }
+}
+
+/// Bytes that were taken and have not left.
+#[derive(Debug)]
+struct Pending {
+    /// Not yet written; empty while only cipher text waits.
+    bytes: Bytes,
+    /// Whose batch they are part of.
+    viewer: Option<ViewerId>,
+}
+
+/// How far the end of a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parting {
+    /// In use.
+    No,
+    /// The last frames are in line; what comes in is thrown away.
+    Begun,
+    /// They have left, and our direction is ended.
+    Finished,
+}
+
+/// One WebSocket after the upgrade.
+#[derive(Debug)]
+pub struct WebSocketLink {
+    socket: Socket,
+    /// A frame that is not whole yet.
+    input: Vec<u8>,
+    /// When its last whole frame ended; meaningful while `input` is not empty.
+    input_since_ms: u64,
+    pending: Option<Pending>,
+    /// Whole WebSocket frames that go out after `pending`.
+    queue: VecDeque<Bytes>,
+    queue_bytes: usize,
+    /// Since when nothing was taken, while something waits.
+    blocked_since_ms: Option<u64>,
+    /// Control frames in the current second.
+    controls: (u64, u32),
+    parting: Parting,
+}
+
+impl WebSocketLink {
+    /// A link just upgraded; `early` came right behind the request.
+    pub fn new(socket: Socket, early: &[u8], now_ms: u64) -> Self {
+        Self {
+            socket,
+            input: early.to_vec(),
+            input_since_ms: now_ms,
+            pending: None,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            blocked_since_ms: None,
+            controls: (0, 0),
+            parting: Parting::No,
+        }
+    }
+
+    /// Reads what is there. 0 means that the peer has ended its direction.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing; anything else ends the connection.
+    pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(into)
+    }
+
+    /// Whether a read that gave less than there was room for may have left something. With TLS a
+    /// read gives what one record held, whatever else waits.
+    pub fn is_encrypted(&self) -> bool {
+        self.socket.is_encrypted()
+    }
+
+    /// Whether bytes wait for the rest of their frame, or came right behind the upgrade.
+    pub fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Since when the frame that is not whole is awaited, if there is one.
+    pub fn input_since_ms(&self) -> Option<u64> {
+        self.has_input().then_some(self.input_since_ms)
+    }
+
+    /// Since when nothing was taken, while something waits.
+    pub fn blocked_since_ms(&self) -> Option<u64> {
+        self.blocked_since_ms
+    }
+
+    /// Somebody was turned away because something waits.
+    pub fn note_blocked(&mut self, now_ms: u64) {
+        self.blocked_since_ms.get_or_insert(now_ms);
+    }
+
+    /// Whether something waits to be written.
+    pub fn is_busy(&self) -> bool {
+        self.pending.is_some() || !self.queue.is_empty()
+    }
+
+    /// Whether its end has begun.
+    pub fn is_parting(&self) -> bool {
+        self.parting != Parting::No
+    }
+
+    /// Whether a batch of this viewer is half written.
+    pub fn is_half_written(&self, viewer: ViewerId) -> bool {
+        self.pending
+            .as_ref()
+            .is_some_and(|pending| pending.viewer == Some(viewer))
+    }
+
+    /// Begins to take frames out of bytes that were just read.
+    pub fn begin_feed<'a>(&mut self, fresh: &'a mut [u8]) -> Feed<'a> {
+        let bytes = match self.input.is_empty() {
+            true => FeedBytes::Fresh(fresh),
+            false => {
+                let mut joined = std::mem::take(&mut self.input);
+                joined.extend_from_slice(fresh);
+                FeedBytes::Joined(joined)
+            }
+        };
+        Feed { bytes, used: 0 }
+    }
+
+    /// The next whole frame of a message. Control frames before it are answered; after a close
+    /// frame there is no other.
+    ///
+    /// # Errors
+    /// `Close` when the bytes break the rules, `Cut` when answers pile up.
+    pub fn next_frame(
+        &mut self,
+        feed: &mut Feed<'_>,
+        rules: &Rules,
+        now_ms: u64,
+        stats: &mut TransportStats,
+    ) -> Result<Option<DataFrame>, Fault> {
+        while !self.is_parting() {
+            let used = feed.used;
+            let bytes = feed.bytes();
+            let Some(header) = websocket_frame::read_header(&bytes[used..], rules)? else {
+                return Ok(None);
+            };
+            let start = used + header.head;
+            let end = start + header.len;
+            let Some(payload) = bytes.get_mut(start..end) else {
+                return Ok(None);
+            };
+            websocket_frame::unmask(payload, header.mask);
+            let control = match header.opcode {
+                Opcode::Ping => Some(websocket_frame::frame(Opcode::Pong, payload)),
+                Opcode::Close => Some(websocket_frame::close_answer(payload)?),
+                _ => None,
+            };
+            feed.used = end;
+            if !header.opcode.is_control() {
+                return Ok(Some(DataFrame {
+                    opcode: header.opcode,
+                    fin: header.fin,
+                    payload: start..end,
+                }));
+            }
+            self.count_control(rules, now_ms)?;
+            match (header.opcode, control) {
+                // A flush that fails shows when the socket is looked at next.
+                (Opcode::Close, Some(answer)) => drop(self.part(&[answer], now_ms, stats)),
+                (_, Some(answer)) => {
+                    let put = self.put(answer.into(), now_ms, stats);
+                    put.map_err(|_| Fault::Cut)?;
+                }
+                (_, None) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps what is left of a feed for the next one.
+    pub fn end_feed(&mut self, mut feed: Feed<'_>, now_ms: u64) {
+        if self.is_parting() {
+            return;
+        }
+        let used = feed.used;
+        if used > 0 || matches!(feed.bytes, FeedBytes::Fresh(_)) {
+            self.input_since_ms = now_ms;
+        }
+        self.input = feed.bytes()[used..].to_vec();
+    }
+
+    /// Writes a whole WebSocket frame, or puts it in line behind what waits.
+    ///
+    /// # Errors
+    /// `OutOfMemory` when too much waits; anything else is what the socket says.
+    pub fn put(&mut self, frame: Bytes, now_ms: u64, stats: &mut TransportStats) -> io::Result<()> {
+        if !self.is_busy() && self.write(&frame, None, now_ms, stats)? {
+            return Ok(());
+        }
+        if self.queue.len() >= CONTROL_QUEUE_FRAMES_MAX
+            || self.queue_bytes + frame.len() > CONTROL_QUEUE_BYTES_MAX
+        {
+            return Err(ErrorKind::OutOfMemory.into());
+        }
+        self.queue_bytes += frame.len();
+        self.queue.push_back(frame);
+        self.note_blocked(now_ms);
+        Ok(())
+    }
+
+    /// Writes to a socket on which nothing waits. False: nothing was taken. What the kernel does
+    /// not take of what was begun waits here.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn write(
+        &mut self,
+        bytes: &Bytes,
+        viewer: Option<ViewerId>,
+        now_ms: u64,
+        stats: &mut TransportStats,
+    ) -> io::Result<bool> {
+        let count = match self.socket.write(bytes) {
+            Ok(count) => count,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(e) => return Err(e),
+        };
+        stats.bytes_out += count as u64;
+        if count < bytes.len() || self.socket.has_backlog() {
+            self.blocked_since_ms = Some(now_ms);
+            self.pending = Some(Pending {
+                bytes: bytes.slice(count..),
+                viewer,
+            });
+        }
+        Ok(true)
+    }
+
+    /// The last frames, then nothing more: they leave as the socket takes them.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn part(
+        &mut self,
+        last: &[Vec<u8>],
+        now_ms: u64,
+        stats: &mut TransportStats,
+    ) -> io::Result<()> {
+        self.parting = Parting::Begun;
+        self.input = Vec::new();
+        self.queue
+            .extend(last.iter().map(|frame| Bytes::copy_from_slice(frame)));
+        self.flush(now_ms, stats).map(|_| ())
+    }
+
+    /// Writes what waits, in order. True: nothing waits any more.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn flush(&mut self, now_ms: u64, stats: &mut TransportStats) -> io::Result<bool> {
+        loop {
+            if self.pending.is_none() {
+                let Some(bytes) = self.queue.pop_front() else {
+                    break;
+                };
+                self.queue_bytes = self.queue_bytes.saturating_sub(bytes.len());
+                self.pending = Some(Pending {
+                    bytes,
+                    viewer: None,
+                });
+            }
+            match self.flush_pending(now_ms, stats) {
+                Ok(()) => self.pending = None,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(e) => return Err(e),
+            }
+        }
+        self.blocked_since_ms = None;
+        self.queue.shrink_to_fit();
+        if self.parting == Parting::Begun {
+            self.parting = Parting::Finished;
+            self.socket.finish();
+        }
+        Ok(true)
+    }
+
+    fn flush_pending(&mut self, now_ms: u64, stats: &mut TransportStats) -> io::Result<()> {
+        let Some(pending) = &mut self.pending else {
+            return Ok(());
+        };
+        while !pending.bytes.is_empty() {
+            let count = self.socket.write(&pending.bytes)?;
+            stats.bytes_out += count as u64;
+            self.blocked_since_ms = Some(now_ms);
+            pending.bytes.advance(count);
+        }
+        self.socket.flush()
+    }
+
+    fn count_control(&mut self, rules: &Rules, now_ms: u64) -> Result<(), Violation> {
+        let second = now_ms / 1_000;
+        if self.controls.0 != second {
+            self.controls = (second, 0);
+        }
+        self.controls.1 += 1;
+        if self.controls.1 > rules.controls_per_s_max {
+            return Err(Violation::transport(
+                status::PROTOCOL,
+                "too many WebSocket control frames; a ping every few seconds is enough",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for WebSocketLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
