@@ -17,7 +17,7 @@ use skein_wire::update::SessionState;
 use crate::change::{Change, Event, Subject};
 use crate::pages::Pages;
 use crate::recent_ends::RecentEnds;
-use crate::row::{Context, Row};
+use crate::row::{Context, Row, TrailWish};
 
 /// Changes of one batch before they get their cursors.
 type Events = Vec<(Option<Arc<Subject>>, Event)>;
@@ -42,11 +42,18 @@ pub struct ChatView {
     /// Ends that were told.
     ends: RecentEnds,
     pages: Pages,
+    /// What is wanted of sessions that are new here.
+    trail: TrailWish,
 }
 
 impl ChatView {
     /// A viewer that has nothing, or (from another process) everything up to a cursor.
-    pub(crate) fn new(chat: ChatName, cell: Cell, cursor: Option<Cursor>) -> Self {
+    pub(crate) fn new(
+        chat: ChatName,
+        cell: Cell,
+        cursor: Option<Cursor>,
+        trail: TrailWish,
+    ) -> Self {
         let cursor = cursor.unwrap_or_default();
         Self {
             chat,
@@ -61,6 +68,7 @@ impl ChatView {
             has_history: cursor.offset > 0,
             ends: RecentEnds::default(),
             pages: Pages::default(),
+            trail,
         }
     }
 
@@ -175,7 +183,7 @@ impl ChatView {
 
     fn apply_full(&mut self, batch: Batch, changes: &mut impl Extend<Change>) {
         let before = self.cursor();
-        let context = context(&batch.header);
+        let context = self.context(&batch.header);
         if std::mem::take(&mut self.adopting) && batch.header.epoch == self.epoch {
             self.rows = adopted(&batch.entries, context);
             if batch.header.to > self.offset {
@@ -209,7 +217,7 @@ impl ChatView {
 
     fn apply_change(&mut self, batch: Batch, changes: &mut impl Extend<Change>) {
         let before = self.cursor();
-        let context = context(&batch.header);
+        let context = self.context(&batch.header);
         let mut events = Events::new();
         for entry in &batch.entries {
             self.apply_entry(entry, context, &mut events);
@@ -255,6 +263,15 @@ impl ChatView {
         }
     }
 
+    fn context(&self, header: &BatchHeader) -> Context {
+        Context {
+            delivery: header.delivery,
+            full: header.from == 0,
+            server_time_ms: header.server_time_ms,
+            trail: self.trail,
+        }
+    }
+
     fn advance(&mut self, header: &BatchHeader) {
         (self.epoch, self.offset) = (header.epoch, header.to);
         let healed = |wanted: (u32, u64)| wanted <= (header.epoch, header.to);
@@ -286,14 +303,6 @@ impl ChatView {
             cursor: if index == last { after } else { before },
             event,
         }));
-    }
-}
-
-fn context(header: &BatchHeader) -> Context {
-    Context {
-        delivery: header.delivery,
-        full: header.from == 0,
-        server_time_ms: header.server_time_ms,
     }
 }
 

@@ -10,6 +10,27 @@ use skein_wire::update::SessionState;
 use crate::change::{Event, ShownPoint, Subject};
 use crate::seen_counters::SeenCounters;
 
+/// Which earlier points a viewer wants of a session that it sees for the first time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrailWish {
+    /// At most so many; a shared batch may list more.
+    pub points: usize,
+    /// Captured within so many milliseconds before the batch; `None` = however old.
+    pub age_ms: Option<u64>,
+}
+
+impl TrailWish {
+    /// The first of the listed points, the newest included, that is wanted; the newest always is.
+    fn first<'p>(&self, listed: &'p [ShownPoint], now_ms: u64) -> Option<&'p ShownPoint> {
+        let newest = listed.len().checked_sub(1)?;
+        let few = &listed[newest.saturating_sub(self.points)..newest];
+        let since = |age: u64| i64::try_from(now_ms.saturating_sub(age)).unwrap_or(i64::MAX);
+        let since = self.age_ms.map_or(i64::MIN, since);
+        let young = few.iter().find(|point| point.captured_at_ms >= since);
+        Some(young.unwrap_or(&listed[newest]))
+    }
+}
+
 /// What is being applied.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context {
@@ -19,6 +40,8 @@ pub(crate) struct Context {
     pub full: bool,
     /// Its server time, milliseconds since 1970.
     pub server_time_ms: u64,
+    /// What the viewer wants of trails.
+    pub trail: TrailWish,
 }
 
 /// A session in a viewer's table.
@@ -149,11 +172,11 @@ impl Row {
     fn apply_points(&mut self, entry: &Entry, context: Context, events: &mut Vec<Event>) -> bool {
         let listed = self.listed(entry);
         let listed_count = listed.len() as u64;
-        if let Some(oldest) = listed.first()
-            && context.full
+        if context.full
             && matches!(self.had, Had::New)
+            && let Some(first) = context.trail.first(&listed, context.server_time_ms)
         {
-            self.floor = oldest.counter.0;
+            self.floor = first.counter.0;
         }
         let floor = self.floor;
         let new: Vec<ShownPoint> = listed

@@ -39,6 +39,7 @@ use crate::limits::{
     COMPLAINT_MS_MAX, COMPLAINT_MS_MIN, EARLY_BATCHES_MAX, EARLY_BYTES_MAX, FULL_BATCH_MS_MAX,
     RETRY_REFUSED_MS, ROUND_TRIP_MS_GUESS,
 };
+use crate::row::TrailWish;
 use crate::server_clock::ServerClock;
 
 /// What to watch, and how.
@@ -54,6 +55,8 @@ pub struct WatchOptions {
     pub delivery: Delivery,
     /// Points of each session's trail wanted in the first batch.
     pub trail: u8,
+    /// Only those of them that were captured within so many milliseconds; `None` = however old.
+    pub trail_age_ms: Option<u64>,
     /// Shortest wanted time between two batches in milliseconds; 0 = as they come.
     pub interval_ms: u32,
     /// What was seen before, by this or another process.
@@ -69,6 +72,7 @@ impl WatchOptions {
             cells: Vec::new(),
             delivery: Delivery::Latest,
             trail: 0,
+            trail_age_ms: None,
             interval_ms: 0,
             cursor: None,
         }
@@ -487,7 +491,15 @@ impl WatchState {
             cells => cells,
         };
         let view = |cell: &Cell| {
-            let view = ChatView::new(options.chat.clone(), *cell, options.cursor);
+            let trail = TrailWish {
+                points: match options.trail {
+                    // Then the server lists none.
+                    0 => usize::MAX,
+                    points => points.into(),
+                },
+                age_ms: options.trail_age_ms,
+            };
+            let view = ChatView::new(options.chat.clone(), *cell, options.cursor, trail);
             (*cell, view)
         };
         let views = cells.iter().map(view).collect();

@@ -626,6 +626,32 @@ fn a_wanted_interval_is_kept() {
     assert_eq!(at, [1_000, 2_000, 3_000, 4_000]);
 }
 
+/// A batch is built for each beat of an interval, not for each change.
+#[test]
+fn viewers_with_the_same_interval_share_batches() {
+    let mut rig = Rig::with_sessions(1);
+    let (mut offers, mut batches) = (0, 0);
+    for step in 0..650 {
+        if step < 50 {
+            let spec = WatchSpec {
+                interval_ms: 1_000,
+                ..spec(CHAT, step)
+            };
+            rig.fan_out.register(&spec, &rig.tables[&CHAT]);
+        }
+        rig.wait(20);
+        rig.point(CHAT, 0, 2 + step);
+        let taken = rig.pass_all();
+        if step >= 150 {
+            let bytes = taken.iter().map(|(_, _, batch)| batch.websocket().as_ptr());
+            batches += bytes.collect::<HashSet<_>>().len();
+            offers += taken.len();
+        }
+    }
+    assert_eq!(offers, 10 * 50);
+    assert!(batches <= 10 * 4, "{batches} batches");
+}
+
 #[test]
 fn a_viewer_that_left_is_served_no_more_and_its_id_is_dead() {
     let mut rig = Rig::with_sessions(1);
@@ -695,7 +721,8 @@ fn a_joiner_gets_the_trail_it_asked_for() {
         let offers = rig.pass_all();
         let batch = decode(&offers[0].2);
         assert_eq!(batch.entries.len(), 1);
-        assert_eq!(batch.entries[0].earlier.len(), usize::from(trail));
+        let rounded = usize::from(trail).next_power_of_two().max(4);
+        assert_eq!(batch.entries[0].earlier.len(), rounded);
         // The next one is a change like any other.
         rig.wait(1_000);
         rig.point(CHAT, 0, 20 + u64::from(trail));

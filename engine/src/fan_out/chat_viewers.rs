@@ -13,6 +13,7 @@ use slab::Slab;
 
 use crate::batch_builder::{BatchBuilder, BatchSpec, Scope};
 use crate::fan_out::batch_cache::BatchCache;
+use crate::fan_out::cohorts;
 use crate::fan_out::heads::Heads;
 use crate::fan_out::pacing::{Pacer, Pacing};
 use crate::fan_out::report::FanOutReport;
@@ -391,7 +392,7 @@ impl ChatViewers {
             Offer::Streaming => viewer.pending_to = to,
         }
         viewer.trail = 0;
-        viewer.due_ms = now.0.saturating_add(u64::from(viewer.interval_ms));
+        viewer.due_ms = cohorts::next_due_ms(now.0, viewer.due_ms, viewer.interval_ms);
         match offer {
             Offer::Streaming => Place::Streaming,
             _ => Place::Ready,

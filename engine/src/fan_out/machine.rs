@@ -9,6 +9,7 @@ use slab::Slab;
 
 use crate::batch_builder::{BatchBuilder, Scope};
 use crate::fan_out::chat_viewers::{ChatViewers, Slice, id_of};
+use crate::fan_out::cohorts;
 use crate::fan_out::pacing::Pacing;
 use crate::fan_out::report::FanOutReport;
 use crate::fan_out::timers::{Timers, Wake};
@@ -36,9 +37,10 @@ pub struct WatchSpec {
     pub scope: Scope,
     /// Where the viewer goes on, see [`crate::cursor::resume_offset`]; 0 = a full batch first.
     pub from: u64,
-    /// Points of each trail wanted with the first full batch.
+    /// Points of each trail wanted with the first full batch; rounded up, so that batches are shared.
     pub trail: u8,
-    /// Shortest time between two batches, milliseconds; 0 = as they come.
+    /// Shortest time between two batches, milliseconds; 0 = as they come. A little longer, so that
+    /// viewers with the same interval share batches.
     pub interval_ms: u32,
 }
 
@@ -91,7 +93,7 @@ impl FanOut {
             interval_ms: spec.interval_ms,
             generation: self.generation,
             place: Place::Waiting,
-            trail: spec.trail,
+            trail: cohorts::trail(spec.trail),
             datagram: false,
         }) as u32;
         let id = id_of(&self.viewers[index as usize], index);

@@ -15,6 +15,7 @@
 
 mod batch_cache;
 mod chat_viewers;
+mod cohorts;
 mod heads;
 mod machine;
 mod pacing;

@@ -17,10 +17,12 @@ pub mod log_erase;
 pub mod log_export;
 pub mod log_scrub;
 
+pub mod max_rate;
 pub mod newest;
 pub mod offline;
 pub mod pace;
 pub mod report;
+pub mod trail_arg;
 pub mod watch_table;
 
 pub mod demo;

@@ -14,16 +14,33 @@ const TURNS: usize = 3;
 #[derive(Debug, Default)]
 pub struct Newest {
     held: Vec<Change>,
+    /// Points of a session that has just come into view are its trail: none overtakes another.
+    has_trails: bool,
 }
 
 impl Newest {
+    /// Holds nothing yet. `has_trails` tells whether trails were asked for.
+    pub fn new(has_trails: bool) -> Self {
+        Self {
+            held: Vec::new(),
+            has_trails,
+        }
+    }
+
     /// Holds a change back; a point takes the place of an older one of its session.
     pub fn hold(&mut self, change: Change) {
-        if is_live_point(&change) {
+        if is_live_point(&change) && !self.is_trail(&change) {
             let overtaken = |held: &Change| is_live_point(held) && held.subject == change.subject;
             self.held.retain(|held| !overtaken(held));
         }
         self.held.push(change);
+    }
+
+    /// Whether a point belongs to a session whose start is held back too, where trails are wanted.
+    fn is_trail(&self, point: &Change) -> bool {
+        let is_start = |held: &Change| matches!(held.event, Event::Started { .. });
+        let mut held = self.held.iter();
+        self.has_trails && held.any(|held| is_start(held) && held.subject == point.subject)
     }
 
     /// What was held back, in order.
@@ -94,5 +111,26 @@ mod tests {
         }
         assert_eq!(newest.take(), [point(2, 1), stale(), point(1, 3)]);
         assert_eq!(newest.take(), []);
+    }
+
+    #[test]
+    fn a_trail_is_kept_when_its_session_comes_into_view() {
+        let started = || {
+            let event = Event::Started {
+                started_at_ms: 1,
+                expires_at_ms: 2,
+                sealed: false,
+            };
+            change(1, event)
+        };
+        let all = [started(), point(1, 1), point(1, 2)];
+        for (has_trails, kept) in [(true, &all[..]), (false, &[started(), point(1, 2)][..])] {
+            let mut newest = Newest::new(has_trails);
+            all.iter().for_each(|change| newest.hold(change.clone()));
+            assert_eq!(newest.take(), kept);
+            newest.hold(point(1, 3));
+            newest.hold(point(1, 4));
+            assert_eq!(newest.take(), [point(1, 4)]);
+        }
     }
 }

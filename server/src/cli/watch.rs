@@ -9,13 +9,14 @@ use skein_client::change::{Change, Event};
 use skein_client::viewer::{Viewer, ViewerEvent};
 use skein_client::viewer_state::{WatchId, WatchOptions};
 use skein_wire::ids::{ChatName, Cursor};
-use skein_wire::limits::TRAIL_POINTS_MAX;
 use skein_wire::request::Delivery;
 use tokio::time::Instant;
 
 use crate::cli::connect_args::ConnectArgs;
 use crate::cli::json_line::JsonLine;
+use crate::cli::max_rate::MaxRate;
 use crate::cli::newest::Newest;
+use crate::cli::trail_arg::TrailArg;
 use crate::cli::{duration, offline, trace, watch_table};
 use crate::interrupt::Interrupt;
 
@@ -77,10 +78,14 @@ pub struct WatchArgs {
     /// Go on from here, as an earlier watch has told.
     #[arg(long, value_name = "CURSOR")]
     pub cursor: Option<Cursor>,
-    /// Begin with so many earlier points of each session.
-    #[arg(long, value_name = "N", default_value_t = 0,
-          value_parser = clap::value_parser!(u8).range(0..=TRAIL_POINTS_MAX as i64))]
-    pub trail: u8,
+    /// Begin with so many earlier points of each session (at most 32), or with those among them
+    /// that were captured within this time (90s, 10m).
+    #[arg(long, value_name = "N|TIME", default_value = "0")]
+    pub trail: TrailArg,
+    /// News at most so many times a second (2; 0.1 = every ten seconds). What happens in between
+    /// comes together: all of it, or with `--delivery latest` the newest of each session.
+    #[arg(long, value_name = "PER_SECOND")]
+    pub max_rate: Option<MaxRate>,
     /// End after this long; without it, on Ctrl-C.
     #[arg(long = "for", value_name = "SECS", value_parser = duration::parse)]
     pub limit: Option<Duration>,
@@ -119,7 +124,7 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
     let mut viewer = viewer.with_context(|| format!("cannot watch {}", args.chat))?;
     let id = viewer.watch(options(args));
     let mut screen = Screen::new(args, id);
-    let mut newest = Newest::default();
+    let mut newest = Newest::new(args.trail.points > 0);
     loop {
         let event = tokio::select! {
             biased;
@@ -158,7 +163,9 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
 fn options(args: &WatchArgs) -> WatchOptions {
     let mut options = WatchOptions::new(args.chat.clone());
     options.cursor = args.cursor;
-    options.trail = args.trail;
+    options.trail = args.trail.points;
+    options.trail_age_ms = args.trail.age.map(|age| age.as_millis() as u64);
+    options.interval_ms = args.max_rate.map_or(0, MaxRate::interval_ms);
     options.delivery = match args.delivery {
         DeliveryArg::Every => Delivery::Every,
         DeliveryArg::Latest => Delivery::Latest,
@@ -247,7 +254,7 @@ async fn sleep_until(at: Option<Instant>) {
 mod tests {
     use clap::Parser;
 
-    use crate::cli::watch::{DeliveryArg, Format, WatchArgs};
+    use crate::cli::watch::{DeliveryArg, Format, WatchArgs, options};
 
     #[derive(Parser)]
     struct Cli {
@@ -273,7 +280,9 @@ mod tests {
             "--cursor",
             cursor,
             "--trail",
-            "32",
+            "10m",
+            "--max-rate",
+            "0.5",
             "--for",
             "5",
         ]);
@@ -283,6 +292,9 @@ mod tests {
             (Format::Geojson, DeliveryArg::Latest)
         );
         assert_eq!(args.cursor.expect("a cursor").to_string(), cursor);
+        let wish = options(&args);
+        assert_eq!((wish.trail, wish.trail_age_ms), (32, Some(600_000)));
+        assert_eq!(wish.interval_ms, 2_000);
         let base = ["watch", "--chat", "c", "--token", "t", "--server", "ws://h"];
         let args = Cli::try_parse_from(base).expect("defaults").args;
         assert_eq!(
@@ -291,6 +303,7 @@ mod tests {
         );
         for wrong in [
             ["--trail", "33"],
+            ["--max-rate", "0"],
             ["--cursor", "7"],
             ["--for", "soon"],
             ["--ca", ""],
