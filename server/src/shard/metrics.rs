@@ -62,6 +62,15 @@ pub static SHARD_METRICS: &[Metric] = &[
     Metric::counter("checkpoints", "Checkpoints written into the log"),
     Metric::counter("give_backs", "Times that memory was given back"),
     Metric::counter("passes", "Passes of the shard"),
+    Metric::counter(
+        "passes_cut",
+        "Passes that left work to the next one, because their share was used up",
+    ),
+    Metric::counter("sleeps", "Times that the shard waited in the kernel"),
+    Metric::counter(
+        "busy_milliseconds",
+        "Milliseconds of work: neither slept nor polled in vain",
+    ),
     Metric::gauge("websocket_connections", "WebSocket connections now"),
     Metric::counter(
         "websocket_bytes_out",
@@ -76,6 +85,10 @@ pub static SHARD_METRICS: &[Metric] = &[
         "Batches that found a WebSocket connection full",
     ),
     Metric::gauge("quic_connections", "QUIC connections now"),
+    Metric::counter(
+        "quic_packets_astray",
+        "QUIC packets of connections that live on another shard: they were not steered",
+    ),
     Metric::counter("quic_bytes_out", "Bytes handed to QUIC connections"),
     Metric::counter("quic_offers_datagram", "Batches that went as a datagram"),
     Metric::counter("quic_offers_stream", "Batches that went as a stream"),
@@ -85,10 +98,6 @@ pub static SHARD_METRICS: &[Metric] = &[
     ),
     Metric::counter(
         "connections_shed",
-    Metric::counter(
-        "quic_packets_astray",
-        "QUIC packets of connections that live on another shard: they were not steered",
-    ),
         "Connections turned away for lack of room or descriptors",
     ),
     Metric::counter("http_requests", "HTTP requests handed on"),
@@ -99,6 +108,12 @@ pub static SHARD_METRICS: &[Metric] = &[
 pub struct LoopStats {
     /// Passes so far.
     pub passes: u64,
+    /// Those that left work to the next one.
+    pub passes_cut: u64,
+    /// Waits in the kernel so far.
+    pub sleeps: u64,
+    /// Milliseconds of work.
+    pub busy_ms: u64,
     /// Records that the log did not take.
     pub records_lost: u64,
     /// Whether a partition runs in memory.
@@ -136,11 +151,15 @@ pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopS
         engine.checkpoints,
         engine.give_backs,
         of_loop.passes,
+        of_loop.passes_cut,
+        of_loop.sleeps,
+        of_loop.busy_ms,
         websocket.connections,
         websocket.bytes_out,
         websocket.offers_sent,
         websocket.offers_full,
         quic.connections,
+        quic.astray,
         quic.bytes_out,
         quic.offers_datagram,
         quic.offers_sent,
@@ -149,4 +168,3 @@ pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopS
         edge.http_requests,
     ]);
 }
-        quic.astray,

@@ -65,7 +65,10 @@ pub struct ShardLoop {
     metrics: Arc<MetricRow>,
     health: Arc<Health>,
     idle: Idle,
-    passes: u64,
+    of_loop: LoopStats,
+    started: Instant,
+    /// Time without work since then: slept, or polled in vain.
+    idle_time: Duration,
     published_at_ms: u64,
     unpublished: bool,
 }
@@ -91,7 +94,9 @@ impl ShardLoop {
             metrics,
             health,
             idle,
-            passes: 0,
+            of_loop: LoopStats::default(),
+            started: Instant::now(),
+            idle_time: Duration::ZERO,
             published_at_ms: 0,
             unpublished: true,
         }
@@ -106,7 +111,8 @@ impl ShardLoop {
             std::thread::sleep(Duration::from_millis(1));
             let report = self.core.pass(now, &mut self.ports);
             self.ports.edge.flush();
-            self.passes += 1;
+            self.of_loop.passes += 1;
+            self.of_loop.passes_cut += u64::from(report.more);
             self.publish(now);
             if self.stopping {
                 return self.finish();
@@ -146,9 +152,10 @@ impl ShardLoop {
         self.published_at_ms = now.0;
         let writers = self.core.writers();
         let of_loop = LoopStats {
-            passes: self.passes,
+            busy_ms: (self.started.elapsed() - self.idle_time).as_millis() as u64,
             records_lost: writers.lost(),
             log_degraded: writers.degraded(),
+            ..self.of_loop
         };
         self.health.set_log_durable(!of_loop.log_degraded);
         let engine = self.core.engine_ref().stats();
@@ -249,6 +256,7 @@ impl ShardLoop {
 
     /// Comes back when there may be something to do.
     fn rest(&mut self) {
+        let began = Instant::now();
         match self.idle {
             Idle::Sleep => self.sleep(),
             Idle::Spin => while !self.spin(ADAPTIVE_SPIN) {},
@@ -258,6 +266,7 @@ impl ShardLoop {
                 }
             }
         }
+        self.idle_time += began.elapsed();
     }
 
     /// Looks around for so long, without sleeping. Whether there is something to do.
@@ -288,6 +297,7 @@ impl ShardLoop {
         };
         self.ports.edge.wait(limit);
         self.waker.announce_awake();
+        self.of_loop.sleeps += 1;
     }
 
     /// Whether something waits that comes from no socket.
