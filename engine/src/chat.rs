@@ -1,13 +1,10 @@
 //! A chat as one shard holds it: the followed table and members, and the role of the shard.
 
-use std::sync::Arc;
-
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
 use skein_wire::ids::{ChatHandle, ChatName, UserName};
 
 use crate::audience::Audience;
 use crate::ids::{PartitionId, ShardId};
+use crate::membership::Membership;
 use crate::owner::Owner;
 use crate::rights::Rights;
 use crate::table::Table;
@@ -20,7 +17,7 @@ pub(crate) struct Chat {
     pub handle: ChatHandle,
     pub partition: PartitionId,
     pub table: Table,
-    pub members: HashMap<UserName, Rights, RandomState>,
+    pub members: Membership,
     /// Viewers on this shard.
     pub audience: Audience,
     /// Demand as it was last told, and when.
@@ -50,17 +47,15 @@ pub(crate) struct Mirror {
 pub(crate) enum Progress {
     /// Record by record.
     Following,
-    /// A stretch of the log is being read again: it ends here, and what the partition brings
-    /// meanwhile waits for the next stretch.
-    Rereading { upto: u64 },
-    /// Records were missed that the log does not have any more; a new image is on its way.
+    /// Records were missed that the log does not have any more; a new image is on its way, and what
+    /// the partition brings meanwhile is read again when it is in.
     Renewing,
 }
 
 impl Chat {
     /// Rights as the log says them.
     pub fn rights_followed(&self, user: &UserName) -> Rights {
-        self.members.get(user).copied().unwrap_or(Rights::NONE)
+        self.members.rights(user)
     }
 
     /// Rights for what is asked now. The owner knows of restrictions that are on their way.
@@ -93,9 +88,9 @@ impl Chat {
         matches!(self.role, Role::Mirror(_))
     }
 
-    /// Whether a stretch of its records is being read again.
-    pub fn is_rereading(&self) -> bool {
-        matches!(&self.role, Role::Mirror(mirror) if matches!(mirror.progress, Progress::Rereading { .. }))
+    /// Whether it is a mirror that waits for a new image.
+    pub fn is_renewing(&self) -> bool {
+        matches!(&self.role, Role::Mirror(mirror) if mirror.progress == Progress::Renewing)
     }
 
     /// Whether the next record of its partition is the next one for it.
@@ -122,23 +117,8 @@ impl Chat {
         }
     }
 
-    /// The members in order of their names.
-    pub fn members_sorted(&self) -> Arc<Vec<(UserName, Rights)>> {
-        let mut members: Vec<_> = self
-            .members
-            .iter()
-            .map(|(user, rights)| (user.clone(), *rights))
-            .collect();
-        members.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Arc::new(members)
-    }
-
     /// Bytes that it holds, an estimate.
     pub fn bytes(&self) -> usize {
-        /// A name on the heap, its place in the map.
-        const MEMBER_BYTES: usize = 64;
-        self.table.bytes()
-            + self.members.len() * MEMBER_BYTES
-            + self.owner().map_or(0, Owner::bytes)
+        self.table.bytes() + self.members.bytes() + self.owner().map_or(0, Owner::bytes)
     }
 }

@@ -5,11 +5,8 @@
 //! again after them: ended rows may have been forgotten in between.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use skein_wire::ids::{ChatHandle, Slot, UserName};
-
-use crate::rights::Rights;
 
 /// A checkpoint being written.
 #[derive(Debug)]
@@ -28,8 +25,8 @@ pub(crate) enum Stage {
     Chat,
     /// Rows of a chat from this slot on.
     Rows(ChatHandle, Slot),
-    /// Members of a chat from this place on.
-    Members(ChatHandle, Arc<Vec<(UserName, Rights)>>, usize),
+    /// Members of a chat behind this name.
+    Members(ChatHandle, Option<UserName>),
     End,
     /// All is written.
     Done,

@@ -63,6 +63,10 @@ pub const OUTBOX_MESSAGES_MAX: usize = 65_536;
 /// Bytes of checkpoint records in one pass: what a pass may spend beside its duty.
 pub const CHECKPOINT_SLICE_BYTES: usize = 64 * 1024;
 
+/// Rows and members copied in one pass for shards that begin to mirror chats: about a quarter of a
+/// millisecond where each row has a full trail, beside a pass's duty.
+pub const IMAGE_ROWS_PER_PASS: usize = 256;
+
 /// Milliseconds between two sweeps of a chat's idempotency keys: they live for a day and more.
 pub const KEYS_SWEEP_MS: u64 = 60 * 60 * 1_000;
 
@@ -112,6 +116,9 @@ pub struct Limits {
     /// Memory for rows, trails, mirrors and sessions of one shard, bytes. Beyond it things are given
     /// back, then new sessions refused.
     pub memory_bytes_max: usize,
+    /// Rows and members copied in one pass for shards that begin to mirror chats. Not configured:
+    /// tests make it small.
+    pub image_rows_per_pass: usize,
 }
 
 impl Default for Limits {
@@ -130,6 +137,7 @@ impl Default for Limits {
             tombstone_age_ms_max: 60 * 60 * 1_000,
             floor_interval_ms_max: 1_000,
             memory_bytes_max: 1 << 30,
+            image_rows_per_pass: IMAGE_ROWS_PER_PASS,
         }
     }
 }

@@ -78,10 +78,11 @@ pub enum Output {
         /// Which.
         partition: PartitionId,
     },
-    /// Read a stretch of a followed partition again and hand the records with this key to
+    /// Read a stretch of a partition again and hand the records with this key to
     /// [`crate::shard::Shard::follow_reread`], then call
     /// [`crate::shard::Shard::handle_reread_done`], or
-    /// [`crate::shard::Shard::handle_reread_lost`] where the log does not have them any more.
+    /// [`crate::shard::Shard::handle_reread_lost`] where the log does not have them any more. It
+    /// may take several passes, and takes the place of an older one with this key.
     Reread {
         /// Which.
         partition: PartitionId,

@@ -1,8 +1,6 @@
 //! What only the owner of a chat keeps: admission state of its sessions, what is on its way to the
 //! log or the control log, and which shards mirror it.
 
-use std::sync::Arc;
-
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use skein_wire::ids::{SessionId, UserName};
@@ -10,11 +8,11 @@ use skein_wire::ids::{SessionId, UserName};
 use crate::caller::Caller;
 use crate::control_state::KEYS_PER_USER_MAX;
 use crate::ids::ShardId;
+use crate::image_walk::Images;
 use crate::limits::SESSION_BYTES_ESTIMATE;
 use crate::peer_message::Start;
 use crate::rights::Rights;
 use crate::session::Session;
-use crate::table::Table;
 use crate::time::Timestamp;
 
 /// The owner's half of a chat.
@@ -28,8 +26,8 @@ pub(crate) struct Owner {
     /// Sessions that have ended and whose end is not a promise yet: place of the obligation.
     pub ending: HashMap<SessionId, u64, RandomState>,
     pub mirrors: Vec<MirroredBy>,
-    /// An image of the chat as of an offset of the partition, for the length of a pass.
-    pub image: Option<CachedImage>,
+    /// Images for shards that begin to mirror it.
+    pub images: Images,
     /// Places of the changes of rights that are not done.
     pub changes: Vec<u64>,
     /// Rights as the newest record says them, while it is on its way through the log, and how many
@@ -38,14 +36,6 @@ pub(crate) struct Owner {
     /// Restrictions that have acted and are not promises yet, in the order they were received.
     restrictions: Vec<Restriction>,
     keys: HashMap<UserName, Vec<Key>, RandomState>,
-}
-
-/// What an image of the chat is made of, and the offset of the partition as of which it is.
-#[derive(Clone, Debug)]
-pub(crate) struct CachedImage {
-    pub as_of: u64,
-    pub table: Arc<Table>,
-    pub members: Arc<Vec<(UserName, Rights)>>,
 }
 
 /// A session that is asked for.

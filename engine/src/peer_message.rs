@@ -10,8 +10,7 @@ use skein_wire::update::{SessionState, Verdict};
 
 use crate::caller::Caller;
 use crate::ids::{ConnectionId, PartitionId};
-use crate::rights::Rights;
-use crate::table::Table;
+use crate::image_walk::ImageSlice;
 
 /// A message from one shard to another.
 #[derive(Debug)]
@@ -53,21 +52,6 @@ pub(crate) struct Start {
     pub duration_s: u32,
     pub idempotency_key: String,
     pub sealed: bool,
-}
-
-/// A chat as the owner sees it, for a shard that begins to mirror it.
-#[derive(Debug)]
-pub(crate) struct Image {
-    pub name: ChatName,
-    pub chat: ChatHandle,
-    pub partition: PartitionId,
-    pub epochs: Vec<(u32, u64)>,
-    /// Everything of the chat up to this offset is in it.
-    pub as_of: u64,
-    pub table: Arc<Table>,
-    pub members: Arc<Vec<(UserName, Rights)>>,
-    /// It takes the place of what a mirror has that missed records.
-    pub renews: bool,
 }
 
 /// A session as it is answered to a connection.
@@ -171,7 +155,8 @@ pub(crate) enum Message {
         session: SessionId,
         interval_ms: u32,
     },
-    Image(Box<Image>),
+    /// Slices of one walk come in order; shards that asked together share them.
+    Image(Arc<ImageSlice>),
     WatchRefused {
         chat: ChatName,
         user: UserName,

@@ -19,6 +19,7 @@
 
 mod acks;
 mod api;
+mod assembling;
 mod checkpoint;
 mod connections;
 mod demand;
@@ -27,6 +28,7 @@ mod ending;
 mod fences;
 mod following;
 pub mod forgetting;
+mod imaging;
 mod members;
 mod memory;
 mod mirrors;
@@ -50,11 +52,13 @@ use skein_wire::ids::{ChatHandle, ChatName, RequestNumber, UserName};
 use skein_wire::request::Watch;
 use skein_wire::update::{Refused, Update};
 
+use crate::chat_content::ChatContent;
 use crate::chats::Chats;
 use crate::connection::Connection;
 use crate::control_state::ControlChat;
 use crate::fan_out::{FanOut, Pacing};
 use crate::ids::{ConnectionId, PartitionId, ProposalId, ShardId};
+use crate::image_assembly::Assembly;
 use crate::journal::Entry;
 use crate::limits::{Limits, REQUESTS_BURST_MAX, REQUESTS_PER_SECOND_MAX};
 use crate::obligation::Obligation;
@@ -144,8 +148,10 @@ pub struct Shard {
     /// Shards that have something to follow once the appends are done.
     wakes: BTreeSet<ShardId>,
     syncs: BTreeSet<PartitionId>,
-    /// Chats of which an image was built in this pass.
-    imaged: BTreeSet<ChatHandle>,
+    /// Owned chats of which images are being made.
+    imaging: VecDeque<ChatHandle>,
+    /// Images of other shards' chats that come in.
+    assembling: BTreeMap<ChatHandle, Assembly>,
     /// What the control log says of each chat, until the log has been replayed.
     recovering: BTreeMap<ChatHandle, ControlChat>,
     wheel: Wheel<Timer>,
@@ -202,7 +208,8 @@ impl Shard {
             outputs: VecDeque::new(),
             wakes: BTreeSet::new(),
             syncs: BTreeSet::new(),
-            imaged: BTreeSet::new(),
+            imaging: VecDeque::new(),
+            assembling: BTreeMap::new(),
             recovering: BTreeMap::new(),
             wheel: Wheel::new(now),
             fan_out: FanOut::new(pacing, config.seed as u32),
@@ -224,6 +231,12 @@ impl Shard {
         }
         let shard = self.wakes.pop_first()?;
         Some(Output::Wake { shard })
+    }
+
+    /// What it holds of a chat that it owns or mirrors, and follows.
+    pub fn content(&self, name: &ChatName) -> Option<ChatContent> {
+        let chat = self.chats.get(self.chats.named(name)?)?;
+        chat.is_following().then(|| ChatContent::of(chat))
     }
 
     /// Counters and gauges.

@@ -39,8 +39,10 @@ pub struct Stats {
     pub proposals_rejected: u64,
     /// Revocations that a shard had not applied in time.
     pub fences_late: u64,
-    /// Images sent to other shards.
+    /// Images sent to other shards, each to the end.
     pub images_sent: u64,
+    /// Rows and members copied for images.
+    pub image_rows_copied: u64,
     /// Checkpoints finished.
     pub checkpoints: u64,
     /// Times that memory was given back.
@@ -82,6 +84,7 @@ impl Default for Stats {
             proposals_rejected: 0,
             fences_late: 0,
             images_sent: 0,
+            image_rows_copied: 0,
             checkpoints: 0,
             give_backs: 0,
             fan_out: FanOutReport::default(),

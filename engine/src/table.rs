@@ -236,8 +236,18 @@ impl Table {
 
     /// The rows from slot `first` on, so that a checkpoint can be written in slices.
     pub fn rows_from(&self, first: Slot) -> impl Iterator<Item = &Row> {
+        self.slots_from(first).iter().flatten()
+    }
+
+    /// The slots from `first` on, empty ones included.
+    pub(crate) fn slots_from(&self, first: Slot) -> &[Option<Row>] {
         let first = self.rows.len().min(first.0 as usize);
-        self.rows[first..].iter().flatten()
+        &self.rows[first..]
+    }
+
+    /// Both heads, of `latest` and of `every`.
+    pub(crate) fn heads(&self) -> [u64; 2] {
+        [self.head_latest, self.head_every]
     }
 
     /// Live rows in order of their slots.
@@ -373,6 +383,48 @@ impl Table {
         if self.pending.is_some() {
             self.horizon = self.horizon.max(horizon);
         }
+    }
+
+    /// A table whose rows come in slices of another one. Records of the chat up to `as_of` are in
+    /// all of them.
+    pub(crate) fn gather(as_of: u64, limits: TableLimits) -> Self {
+        let mut table = Self::new(0, 1, limits);
+        table.begin_restore();
+        table.as_of = as_of;
+        table
+    }
+
+    /// Takes a row of a slice.
+    pub(crate) fn gather_row(&mut self, row: Row) {
+        let is_free = self.at(row.slot().0).is_none() && self.row(row.session()).is_none();
+        debug_assert!(is_free, "a row comes once");
+        if is_free {
+            self.put(row);
+        }
+    }
+
+    /// While rows come in: the ended one at a slot that has a new session is behind the horizon.
+    pub(crate) fn vacate(&mut self, slot: Slot) {
+        if self.row_at(slot).is_some_and(Row::is_ended) {
+            self.evict(slot.0, 0);
+        }
+    }
+
+    /// All rows are as of one offset: puts everything in order. The heads are as of it too.
+    pub(crate) fn finish_gathering(&mut self, heads: [u64; 2]) {
+        self.finish_restore();
+        self.head_latest = self.head_latest.max(heads[0]);
+        self.head_every = self.head_every.max(heads[1]);
+        while let Some(oldest) = self.tombstones.front().and_then(|slot| self.at(*slot))
+            && oldest.changed(Delivery::Every) <= self.horizon
+        {
+            self.forget_oldest();
+        }
+    }
+
+    /// A record is in the table already.
+    pub(crate) fn pass_over(&mut self, offset: u64) {
+        self.as_of = self.as_of.max(offset);
     }
 
     /// What followed the moment of the row's writing and came before the row itself.

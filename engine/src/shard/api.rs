@@ -134,9 +134,8 @@ impl Shard {
 
     fn members(&self, name: &ChatName) -> ChatResult {
         let chat = self.visible(name, &Actor::Control, Rights::NONE)?;
-        let members = chat.members_sorted();
-        let bits = |(user, rights): &(UserName, Rights)| (user.clone(), rights.bits());
-        Ok(ChatReply::Members(members.iter().map(bits).collect()))
+        let bits = |(user, rights): (&UserName, Rights)| (user.clone(), rights.bits());
+        Ok(ChatReply::Members(chat.members.iter().map(bits).collect()))
     }
 
     /// The chat, if the actor is a member of it with this right.

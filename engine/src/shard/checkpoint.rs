@@ -96,30 +96,25 @@ impl Shard {
                     return 0;
                 };
                 let Some(row) = known.table.rows_from(*next).next() else {
-                    writer.stage = Stage::Members(chat, known.members_sorted(), 0);
+                    writer.stage = Stage::Members(chat, None);
                     return self.write_horizon(partition, chat, as_of);
                 };
                 *next = Slot(row.slot().0 + 1);
                 let entry = self.row_entry(chat, row, as_of);
                 self.write(partition, chat, &entry)
             }
-            Stage::Members(chat, members, next) => {
+            Stage::Members(chat, last) => {
+                // As they are now: what changed meanwhile has records of its own.
                 let chat = *chat;
-                let Some((user, _)) = members.get(*next) else {
+                let known = self.chats.get(chat);
+                let next = known.and_then(|known| known.members.after(last.as_ref()).next());
+                let Some((user, rights)) = next else {
                     writer.stage = Stage::Chat;
                     return 0;
                 };
-                *next += 1;
-                let user = user.clone();
-                // As they are now: what changed meanwhile has records before this one.
-                let rights = self.chats.get(chat).map(|it| it.rights_followed(&user));
-                match rights.filter(|rights| !rights.is_none()) {
-                    Some(rights) => {
-                        let rights = rights.bits();
-                        self.write(partition, chat, &Entry::CheckpointMember { user, rights })
-                    }
-                    None => 0,
-                }
+                let (user, rights) = (user.clone(), rights.bits());
+                *last = Some(user.clone());
+                self.write(partition, chat, &Entry::CheckpointMember { user, rights })
             }
             Stage::End => {
                 writer.stage = Stage::Done;

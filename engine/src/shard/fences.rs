@@ -101,8 +101,14 @@ impl Shard {
     }
 
     pub(super) fn has_applied(&self, chat: ChatHandle, offset: u64, followed: u64) -> bool {
-        self.chats
-            .get(chat)
-            .is_none_or(|chat| followed >= offset && chat.is_following())
+        match self.chats.get(chat) {
+            Some(chat) => followed >= offset && chat.is_following(),
+            // Nobody is served before the last slice, and a slice that comes after the question is
+            // as of a later offset.
+            None => {
+                let assembly = self.assembling.get(&chat);
+                assembly.is_none_or(|assembly| !assembly.is_whole())
+            }
+        }
     }
 }

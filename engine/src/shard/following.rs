@@ -65,14 +65,9 @@ impl Shard {
         record: RawRecord<'_>,
     ) {
         self.tick(now);
-        let chat = ChatHandle(record.key);
-        let wanted = self
-            .chats
-            .get(chat)
-            .is_some_and(|chat| chat.partition == partition && chat.is_rereading());
-        if wanted && record.kind < kind::CHECKPOINT_BEGIN {
+        if record.kind < kind::CHECKPOINT_BEGIN {
             match Entry::decode(&record) {
-                Ok(entry) => self.apply(now, chat, offset, time_ms, &entry),
+                Ok(entry) => self.assemble(partition, record.key, (offset, time_ms), &entry),
                 Err(_) => self.stats.records_strange += 1,
             }
         }
@@ -162,11 +157,7 @@ impl Shard {
         is_owned: bool,
     ) {
         if let Some(known) = self.chats.get_mut(chat) {
-            if rights.is_none() {
-                known.members.remove(user);
-            } else {
-                known.members.insert(user.clone(), rights);
-            }
+            known.members.put(user, rights);
         }
         if !rights.has(Rights::WATCH) {
             self.revoke_watches(now, chat, user);

@@ -1,8 +1,6 @@
 //! Changes of rights. What is taken away acts at once, what is given acts when it is durable, and a
 //! change is met when it is durable and every mirroring shard has followed past its row.
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, ChatName, SessionId, UserName};
 use skein_wire::update::SessionState;
@@ -14,6 +12,7 @@ use crate::chat_event::What;
 use crate::command::Command;
 use crate::journal::Entry;
 use crate::limits::DEMAND_INTERVAL_MS;
+use crate::membership::Membership;
 use crate::obligation::{MemberChange, Purpose};
 use crate::peer_message::Answer;
 use crate::rights::Rights;
@@ -328,7 +327,7 @@ impl Shard {
             handle,
             partition,
             table,
-            members: HashMap::with_hasher(RandomState::default()),
+            members: Membership::default(),
             audience: Audience::default(),
             demand_told_ms: 0,
             demand_told_at: Timestamp(now.0.saturating_sub(DEMAND_INTERVAL_MS)),

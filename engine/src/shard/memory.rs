@@ -2,6 +2,7 @@
 //! back; then new sessions are refused. Live ones are never dropped.
 
 use crate::chat::Chat;
+use crate::image_assembly::Assembly;
 use crate::shard::Shard;
 use crate::time::Timestamp;
 
@@ -49,6 +50,7 @@ impl Shard {
             ended += chat.table.tombstones();
             owned += usize::from(chat.owner().is_some());
         }
+        bytes += self.assembling.values().map(Assembly::bytes).sum::<usize>();
         self.stats.memory_bytes = bytes as u64;
         self.stats.tombstones = ended as u64;
         self.stats.chats_owned = owned as u64;

@@ -59,7 +59,7 @@ impl Shard {
             }
             Message::WatchAsk { chat, user } => self.image_asked(from, chat, user),
             Message::RowAsk { ask, chat, session } => self.row_asked(from, ask, chat, session),
-            Message::ImageAsk { chat } => self.image_asked_again(from, chat),
+            Message::ImageAsk { chat } => self.make_image(from, chat),
             Message::MirrorDropped { chat } => self.mirror_dropped(now, from, chat),
             Message::MirrorDemand { chat, interval_ms } => {
                 self.mirror_demands(now, from, chat, interval_ms);
@@ -83,7 +83,7 @@ impl Shard {
                 session,
                 interval_ms,
             } => self.demanded(connection, session, interval_ms),
-            Message::Image(image) => self.image_came(now, from, *image),
+            Message::Image(image) => self.slice_came(now, from, image),
             Message::WatchRefused { chat, user } => self.image_refused(&chat, &user),
             Message::RowAt { ask, offset } => self.row_found(now, ask, offset),
             Message::Fence {

@@ -128,10 +128,10 @@ impl Shard {
         match &entry {
             Entry::MemberPut { user, rights } | Entry::CheckpointMember { user, rights } => {
                 let rights = Rights::from_bits(*rights);
-                known.members.insert(user.clone(), rights);
+                known.members.put(user, rights);
             }
             Entry::MemberRemoved { user } => {
-                known.members.remove(user);
+                known.members.put(user, Rights::NONE);
             }
             _ => self.replay_admission(chat, &entry),
         }
@@ -220,7 +220,7 @@ impl Shard {
                 wanted.push((user, Rights::from_bits(*rights)));
             }
         }
-        for (user, _) in known.members_sorted().iter() {
+        for (user, _) in known.members.iter() {
             if !control.members.contains_key(user.as_str()) {
                 wanted.push((user.clone(), Rights::NONE));
             }

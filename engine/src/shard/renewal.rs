@@ -2,13 +2,13 @@
 //! what they have.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use skein_wire::ids::{ChatHandle, UserName};
 
 use crate::chat::{Chat, Progress, Role};
 use crate::ids::PartitionId;
-use crate::peer_message::{Image, Message};
+use crate::image_assembly::Assembly;
+use crate::peer_message::Message;
 use crate::rights::Rights;
 use crate::shard::Shard;
 use crate::time::Timestamp;
@@ -30,13 +30,6 @@ impl Shard {
         self.settle(now);
     }
 
-    /// A stretch of a [`crate::output::Output::Reread`] is not whole in the log any more.
-    pub fn handle_reread_lost(&mut self, now: Timestamp, key: ChatHandle) {
-        self.tick(now);
-        self.renew_mirror(key);
-        self.settle(now);
-    }
-
     fn renew_mirror(&mut self, chat: ChatHandle) {
         let Some(known) = self.chats.get_mut(chat) else {
             return;
@@ -52,37 +45,25 @@ impl Shard {
 
     /// The image came that a mirror asked for which missed records: ends, members and rights that
     /// it did not hear of act now.
-    pub(super) fn mirror_renewed(&mut self, now: Timestamp, image: Image) {
-        let (chat, partition, as_of) = (image.chat, image.partition, image.as_of);
-        let Some(state) = self.partition(partition) else {
+    pub(super) fn mirror_renewed(&mut self, now: Timestamp, chat: ChatHandle, assembly: Assembly) {
+        let partition = assembly.partition;
+        let Some(epoch) = self.partition(partition).map(|state| state.epoch()) else {
             return;
         };
-        let (followed, epoch) = (state.followed, state.epoch());
         let Some(known) = self.chats.get_mut(chat) else {
             return;
         };
         let Role::Mirror(mirror) = &mut known.role else {
             return;
         };
-        if mirror.progress != Progress::Renewing {
-            return;
-        }
-        let is_behind = followed > as_of;
-        mirror.progress = match is_behind {
-            true => Progress::Rereading { upto: followed },
-            false => Progress::Following,
-        };
-        known.table = Arc::unwrap_or_clone(image.table);
+        mirror.progress = Progress::Following;
+        known.table = assembly.table;
         known.table.set_epoch(epoch);
-        known.members = image.members.iter().cloned().collect();
+        known.members = assembly.members;
         self.forget_later(chat);
         self.revoke_unheard(now, chat);
         self.fan_out.mark_changed(chat);
-        if is_behind {
-            self.reread(partition, chat, as_of, followed);
-        } else {
-            self.check_waits(now, partition);
-        }
+        self.check_waits(now, partition);
     }
 
     /// Ends the watches of those who lost their right in records that were missed.

@@ -11,15 +11,12 @@ impl Shard {
     /// When [`Self::handle_timeout`] or [`Self::fan_out`] has something to do, if nothing else
     /// comes; a moment in the past means at once.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let checkpoint = self.is_checkpointing().then_some(self.now);
-        [
-            self.wheel.next_due(),
-            self.fan_out.poll_timeout(),
-            checkpoint,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let has_slices = self.is_checkpointing() || !self.imaging.is_empty();
+        let slice = has_slices.then_some(self.now);
+        [self.wheel.next_due(), self.fan_out.poll_timeout(), slice]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Fires timers whose time has come, up to a bound. Once in a pass.
@@ -32,7 +29,6 @@ impl Shard {
             self.fire(now, timer);
             self.settle(now);
         }
-        self.drop_images();
         self.watch_memory(now);
     }
 

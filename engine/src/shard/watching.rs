@@ -39,10 +39,11 @@ impl Shard {
     }
 
     /// Serves a bounded number of viewers. Outputs are drained before, so that each has been told
-    /// of its watch; and after, for the slice of a checkpoint that may have been written: this is the
-    /// moment in a pass when what was appended has come back from the log.
+    /// of its watch; and after, for the slices of checkpoints and images that may have been written:
+    /// this is the moment in a pass when what was appended has come back from the log.
     pub fn fan_out<S: Sink + ?Sized>(&mut self, now: Timestamp, sink: &mut S) -> FanOutReport {
         self.write_checkpoints();
+        self.write_images();
         let report = self.fan_out.pass(now, &self.chats, sink);
         self.stats.count_fan_out(&report);
         report
@@ -106,7 +107,8 @@ impl Shard {
         let context = CursorContext {
             log: self.config.log_id,
             epochs: &state.epochs,
-            offset_max: state.followed,
+            // A mirror that has just begun may be ahead of what the shard follows.
+            offset_max: state.followed.max(known.table.as_of()),
             horizon: known.table.horizon(),
         };
         let spec = WatchSpec {

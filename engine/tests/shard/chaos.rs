@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skein_engine::limits::PROPOSAL_RETRY_MS_MAX;
+use skein_engine::limits::{Limits, PROPOSAL_RETRY_MS_MAX};
 use skein_engine::request::{Actor, ChatReply, ChatRequest};
 use skein_wire::ids::{SessionId, ShareNumber};
 use skein_wire::request::{Delivery, Request, ShareStop};
@@ -45,8 +45,15 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let shards = 1 + (seed % 3) as u16;
+        let limits = Limits {
+            // Images come in slices, ended rows are forgotten and trails are full.
+            image_rows_per_pass: 1 + (seed % 4) as usize,
+            tombstones_per_chat_max: 3,
+            trail_points: 4,
+            ..Limits::default()
+        };
         Self {
-            rig: Rig::new(shards).with_members(),
+            rig: Rig::with_limits(shards, limits).with_members(),
             dice: Dice(seed),
             senders: Vec::new(),
             shares: Vec::new(),
@@ -62,7 +69,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.dice.roll(24) {
+        match self.dice.roll(26) {
             0..=8 => self.point(),
             9 => self.history(),
             10 | 11 => self.start(),
@@ -75,6 +82,8 @@ impl World {
             20 => self.pause(),
             21 => self.checkpoint(),
             22 => self.crash(),
+            23 => self.go_deaf(),
+            24 => self.overtake(),
             _ => self.rig.settle(),
         }
         self.look();
@@ -182,6 +191,21 @@ impl World {
         }
     }
 
+    /// A shard that is not the owner falls behind.
+    fn go_deaf(&mut self) {
+        let (owner, other) = self.rig.owner_and_other();
+        if owner != other {
+            self.rig.deaf = Some(other);
+        }
+    }
+
+    /// It goes on, and finds that the log does not have everything any more.
+    fn overtake(&mut self) {
+        if let Some(shard) = self.rig.deaf.take() {
+            self.rig.overtake(shard);
+        }
+    }
+
     fn crash(&mut self) {
         let lost = self.dice.roll(4) as usize;
         self.collect();
@@ -243,6 +267,7 @@ impl World {
     /// Faults are over.
     fn calm(&mut self) {
         self.rig.rings_are_full = false;
+        self.rig.deaf = None;
         self.rig.control = Control::Commit;
         self.rig.work_control();
         self.rig.settle();
@@ -291,6 +316,7 @@ impl World {
             self.rig.watch(late);
             self.viewers.push(late);
         }
+        self.check_mirrors();
         for peer in self.viewers.clone() {
             let name = self.rig.user_of(peer).to_owned();
             let ended = self
@@ -308,6 +334,20 @@ impl World {
                 let last = viewer.counters(*session).into_iter().max();
                 assert_eq!(last, Some(*counter), "{session} at {peer:?}");
             }
+        }
+    }
+
+    /// Every shard holds what the owner holds.
+    fn check_mirrors(&self) {
+        let contents: Vec<_> = self
+            .rig
+            .shards
+            .iter()
+            .map(|shard| shard.content(&chat()))
+            .collect();
+        let (owner, _) = self.rig.owner_and_other();
+        for content in &contents {
+            assert_eq!(content, &contents[usize::from(owner)]);
         }
     }
 }

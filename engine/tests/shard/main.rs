@@ -4,6 +4,7 @@
 
 mod bounds;
 mod chaos;
+mod images;
 mod membership;
 mod negative;
 mod peer;

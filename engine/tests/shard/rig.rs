@@ -169,6 +169,7 @@ impl Rig {
     pub fn crash(&mut self, lost: usize) {
         self.control = Control::Commit;
         self.rings_are_full = false;
+        self.deaf = None;
         let heads: Vec<u64> = self.logs.iter().map(|log| log.len() as u64).collect();
         self.checkpoints
             .retain(|partition, (_, end)| *end + lost as u64 <= heads[usize::from(partition.0)]);
@@ -426,7 +427,10 @@ impl Rig {
     pub fn overtake(&mut self, number: u16) {
         let partition = self.partition();
         let next = self.logs[usize::from(partition.0)].len() as u64 + 1;
-        self.positions.insert((number, partition.0), next);
+        let Some(position) = self.positions.get_mut(&(number, partition.0)) else {
+            return;
+        };
+        *position = next;
         self.shards[usize::from(number)].handle_overtaken(self.now, partition, next);
     }
 
@@ -584,13 +588,19 @@ impl Rig {
 
     /// A request of the API; its reply, or `None` while there is none.
     pub fn ask(&mut self, request: ChatRequest) -> (RequestId, Option<ChatResult>) {
+        let id = self.ask_only(request);
+        self.settle();
+        (id, self.replies.get(&id).cloned())
+    }
+
+    /// A request of the API and nothing more.
+    pub fn ask_only(&mut self, request: ChatRequest) -> RequestId {
         self.requests += 1;
         let id = RequestId(self.requests);
         let shards = self.shards.len() as u16;
         let owner = owner_of(partition_of(request.chat(), self.partitions), shards);
         self.shards[usize::from(owner.0)].handle_request(self.now, id, request);
-        self.settle();
-        (id, self.replies.get(&id).cloned())
+        id
     }
 
     pub fn put_member(&mut self, name: &str, rights: u8) -> Option<ChatResult> {
@@ -718,11 +728,16 @@ impl Rig {
     ) -> Watching {
         self.viewers.insert(peer, viewer);
         self.send(peer, Self::watch_frame(cursor, delivery));
-        let watching = self.frames_of(peer).iter().find_map(|update| match update {
+        let watching = self.watching_of(peer);
+        watching.unwrap_or_else(|| panic!("no watch but {:?}", self.frames_of(peer)))
+    }
+
+    /// The answer to a connection's watch.
+    pub fn watching_of(&self, peer: Peer) -> Option<Watching> {
+        self.frames_of(peer).iter().find_map(|update| match update {
             Update::Watching(watching) => Some(*watching),
             _ => None,
-        });
-        watching.unwrap_or_else(|| panic!("no watch but {:?}", self.frames_of(peer)))
+        })
     }
 
     /// Prepares for batches of a watch that the scenario asks for itself.

@@ -104,6 +104,7 @@ fn a_second_chat_of_a_followed_partition_is_read_again_where_it_was_missed() {
     );
     // The owner makes the image; before it arrives, a point is appended and followed.
     rig.carry(other);
+    rig.pass(owner);
     rig.rings_are_full = true;
     rig.send_point(sender, shared.share, 2);
     rig.rings_are_full = false;
@@ -175,6 +176,7 @@ fn records_that_come_while_a_mirror_is_renewed_are_not_missed() {
         rig.overtake(other);
         // The owner makes the image; before it arrives, a point is appended and followed.
         rig.carry(other);
+        rig.pass(owner);
         rig.rings_are_full = true;
         rig.send_point(sender, shared.share, 2);
         if is_cut_again {

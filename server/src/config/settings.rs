@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use skein_engine::limits::Limits;
+use skein_engine::limits::{IMAGE_ROWS_PER_PASS, Limits};
 
 use crate::access::jwks_source::JwksSource;
 use crate::access::token_rules::{CLOCK_SKEW_MS, TokenRules};
@@ -276,6 +276,7 @@ impl LimitSettings {
             tombstone_age_ms_max: self.tombstone_age_ms_max,
             floor_interval_ms_max: self.floor_interval_ms_max,
             memory_bytes_max: self.memory_bytes_max,
+            image_rows_per_pass: IMAGE_ROWS_PER_PASS,
         }
     }
 }

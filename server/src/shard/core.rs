@@ -8,16 +8,16 @@
 use skein_engine::fan_out::FanOutReport;
 use skein_engine::ids::{PartitionId, ShardId};
 use skein_engine::output::Output;
-use skein_engine::record::RawRecord;
 use skein_engine::shard::Shard;
 use skein_engine::time::Timestamp;
-use skein_log::{Batch, Durability, Reader, RecordRef};
-use skein_wire::ids::ChatHandle;
+use skein_log::{Batch, Durability, Reader};
 
 use crate::shard::appends::Appends;
 use crate::shard::followers::{Follower, Followers};
 use crate::shard::log_writer::LogWriters;
 use crate::shard::ports::Ports;
+use crate::shard::raw::raw;
+use crate::shard::rereads::Rereads;
 
 /// Time between two looks of the writers at segments that are old enough to be closed, milliseconds.
 const UPKEEP_INTERVAL_MS: u64 = 10_000;
@@ -36,6 +36,7 @@ pub struct Core {
     writers: LogWriters,
     followers: Followers,
     readers: Vec<Reader>,
+    rereads: Rereads,
     appends: Appends,
     peers: Vec<ShardId>,
     wakes: Vec<ShardId>,
@@ -69,6 +70,7 @@ impl Core {
             writers,
             followers,
             readers,
+            rereads: Rereads::default(),
             appends,
             peers,
             wakes: Vec::new(),
@@ -130,14 +132,14 @@ impl Core {
         report.fan_out = self.engine.fan_out(now, ports);
         report.appended += self.settle(now, ports);
         self.send_to_peers(ports);
-        more |= self.followers.any_behind() || report.fan_out.more;
+        more |= self.behind() || report.fan_out.more;
         report.more = more;
         report
     }
 
-    /// Whether a followed partition has more than was read.
+    /// Whether a partition has more to read.
     pub fn behind(&self) -> bool {
-        self.followers.any_behind()
+        self.followers.any_behind() || !self.rereads.is_empty()
     }
 
     /// When a pass is due without an input.
@@ -172,7 +174,7 @@ impl Core {
     fn settle(&mut self, now: Timestamp, ports: &mut impl Ports) -> u64 {
         let mut appended = 0;
         loop {
-            self.drain_outputs(now, ports);
+            self.drain_outputs(ports);
             if self.appends.is_empty() {
                 break;
             }
@@ -184,7 +186,7 @@ impl Core {
         appended
     }
 
-    fn drain_outputs(&mut self, now: Timestamp, ports: &mut impl Ports) {
+    fn drain_outputs(&mut self, ports: &mut impl Ports) {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Append { partition, record } => self.appends.push(partition, record),
@@ -208,7 +210,8 @@ impl Core {
                     after,
                     upto,
                 } => {
-                    self.reread(now, partition, key, after, upto);
+                    let reader = self.readers[usize::from(partition.0)].clone();
+                    self.rereads.begin(reader, partition, key, after, upto);
                 }
                 // Peers are woken after the appends of this round are visible.
                 Output::Wake { shard } => self.wakes.push(shard),
@@ -252,44 +255,13 @@ impl Core {
         for follower in self.followers.round() {
             more |= follow_partition(&mut self.engine, now, follower);
         }
-        more
+        more | self.rereads.go_on(&mut self.engine, now)
     }
 
     fn follow(&mut self, partition: PartitionId, from: u64) {
         let mut reader = self.readers[usize::from(partition.0)].clone();
         reader.seek(from);
         self.followers.add(partition, reader);
-    }
-
-    fn reread(
-        &mut self,
-        now: Timestamp,
-        partition: PartitionId,
-        key: ChatHandle,
-        after: u64,
-        upto: u64,
-    ) {
-        let mut reader = self.readers[usize::from(partition.0)].clone();
-        reader.seek(after + 1);
-        while reader.position() <= upto {
-            let batch = match reader.next_batch() {
-                Ok(Some(batch)) => batch,
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(partition = partition.0, %error, "a chat is asked for again");
-                    self.engine.handle_reread_lost(now, key);
-                    return;
-                }
-            };
-            let time_ms = batch.append_time();
-            for (offset, record) in batch.records() {
-                if record.key == key.0 && offset > after && offset <= upto {
-                    self.engine
-                        .follow_reread(now, partition, offset, time_ms, raw(&record));
-                }
-            }
-        }
-        self.engine.handle_reread_done(now, partition, key, upto);
     }
 
     fn send_to_peers(&mut self, ports: &mut impl Ports) {
@@ -340,16 +312,5 @@ fn follow_batch(
     let time_ms = batch.append_time();
     for (offset, record) in batch.records() {
         engine.follow(now, partition, epoch, offset, time_ms, raw(&record));
-    }
-}
-
-/// A record of the log as the engine sees it.
-pub fn raw<'a>(record: &RecordRef<'a>) -> RawRecord<'a> {
-    RawRecord {
-        kind: record.kind,
-        flags: record.flags,
-        key: record.key,
-        extension: record.extension,
-        payload: record.payload,
     }
 }

@@ -59,6 +59,10 @@ pub static SHARD_METRICS: &[Metric] = &[
         "Revocations that a shard had not applied in time",
     ),
     Metric::counter("images_sent", "Tables sent to mirroring shards"),
+    Metric::counter(
+        "image_rows_copied",
+        "Rows and members copied for mirroring shards",
+    ),
     Metric::counter("checkpoints", "Checkpoints written into the log"),
     Metric::counter("give_backs", "Times that memory was given back"),
     Metric::counter("passes", "Passes of the shard"),
@@ -148,6 +152,7 @@ pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopS
         engine.proposals_rejected,
         engine.fences_late,
         engine.images_sent,
+        engine.image_rows_copied,
         engine.checkpoints,
         engine.give_backs,
         of_loop.passes,

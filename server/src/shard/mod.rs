@@ -13,6 +13,8 @@ pub mod gateway;
 pub mod appends;
 pub mod followers;
 pub mod log_writer;
+pub mod raw;
+pub mod rereads;
 
 pub mod core;
 

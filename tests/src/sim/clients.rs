@@ -7,7 +7,7 @@ use skein_client::change::{Change, Event};
 use skein_client::sender_state::{SenderEvent, SenderOptions, SenderState};
 use skein_client::viewer_state::{ViewerState, WatchId, WatchOptions};
 use skein_wire::frame::decode_update;
-use skein_wire::ids::{ChatName, UserName};
+use skein_wire::ids::{ChatName, SessionId, UserName};
 use skein_wire::limits::SERVER_FRAME_BYTES_MAX;
 use skein_wire::point::{Fix, Payload, Position};
 use skein_wire::request::{Delivery, Request};
@@ -308,6 +308,22 @@ impl SimViewer {
         while let Some(change) = self.state.poll_change() {
             self.news.push(change);
         }
+    }
+
+    /// Live sessions that it shows and the newest counter of each, in order.
+    pub fn rows(&self) -> Vec<(SessionId, u64)> {
+        let mut rows: Vec<(SessionId, u64)> = self
+            .state
+            .views(self.watch)
+            .flat_map(|view| view.rows())
+            .filter(|row| !row.state().state.is_ended())
+            .map(|row| {
+                let counter = row.point().map_or(0, |point| point.counter.0);
+                (row.subject().session, counter)
+            })
+            .collect();
+        rows.sort_unstable();
+        rows
     }
 
     /// Whether its right to watch is gone.

@@ -14,7 +14,7 @@ use skein_engine::limits::Limits;
 use skein_engine::peer_message::PeerMessage;
 use skein_engine::placement::{owner_of, partition_of};
 use skein_engine::request::{ChatRequest, ChatResult};
-use skein_engine::shard::ShardConfig;
+use skein_engine::shard::{Shard, ShardConfig};
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
 use skein_engine::time::Timestamp;
@@ -145,6 +145,21 @@ impl SimServer {
         now_ms: u64,
         random: &mut Random,
     ) -> Result<Self, String> {
+        Self::start_keeping(disk, sabotage, shards, None, now_ms, random)
+    }
+
+    /// The same with a log that keeps at most so many bytes of a partition.
+    ///
+    /// # Errors
+    /// When a log cannot be opened or read.
+    pub fn start_keeping(
+        disk: &Disk,
+        sabotage: Sabotage,
+        shards: u16,
+        retention_bytes: Option<u64>,
+        now_ms: u64,
+        random: &mut Random,
+    ) -> Result<Self, String> {
         let acknowledge = match sabotage.acknowledge_before_sync {
             true => Acknowledge::BeforeSync,
             false => Acknowledge::AfterSync,
@@ -155,7 +170,11 @@ impl SimServer {
         if let Some(loss) = report.first_loss {
             return Err(format!("control log lost something durable: {loss}"));
         }
-        let (mut log, report) = Log::open(disk.log.clone(), options(), now_ms, random.bits())
+        let options = Options {
+            retention_bytes,
+            ..options()
+        };
+        let (mut log, report) = Log::open(disk.log.clone(), options, now_ms, random.bits())
             .map_err(|error| format!("log: {error}"))?;
         if let Some(corrupt) = report.partitions.iter().find(|p| !p.corruption.is_empty()) {
             return Err(format!("log corrupt: {corrupt:?}"));
@@ -205,6 +224,30 @@ impl SimServer {
     /// Number of shards.
     pub fn shards(&self) -> usize {
         self.shards.len()
+    }
+
+    /// Compares what the shards that mirror a chat hold of it with what its owner holds. Returns how
+    /// many there are.
+    ///
+    /// # Errors
+    /// What one of them holds that is something else.
+    pub fn compare_mirrors(&self, chat: &ChatName) -> Result<u64, String> {
+        let content = |shard: &Core| shard.engine_ref().content(chat);
+        let owner = self.owner(chat);
+        let truth = content(&self.shards[owner]);
+        let mut mirrors = 0;
+        for (number, shard) in self.shards.iter().enumerate() {
+            let Some(mirrored) = content(shard).filter(|_| number != owner) else {
+                continue;
+            };
+            mirrors += 1;
+            if Some(&mirrored) != truth.as_ref() {
+                return Err(format!(
+                    "shard {number} holds {mirrored:?} of {chat}, its owner {truth:?}"
+                ));
+            }
+        }
+        Ok(mirrors)
     }
 
     /// A new connection on a shard, after a valid `Hello`.
@@ -281,7 +324,8 @@ impl SimServer {
         self.shards.iter().map(of_shard).sum()
     }
 
-    fn owner(&self, chat: &ChatName) -> usize {
+    /// The shard that owns a chat.
+    pub fn owner(&self, chat: &ChatName) -> usize {
         let partition = partition_of(chat, PARTITIONS);
         usize::from(owner_of(partition, self.shards.len() as u16).0)
     }
@@ -289,19 +333,29 @@ impl SimServer {
     /// One round: every shard takes its messages and runs passes until it rests.
     pub fn run_shards(&mut self, now_ms: u64, network: &mut Network) {
         for shard in 0..self.shards.len() {
-            self.take_peers(now_ms, shard);
-            for _ in 0..100 {
-                let mut ports = SimPorts {
-                    shard,
-                    now_ms,
-                    network: &mut *network,
-                    outside: &mut self.outside,
-                };
-                if !self.shards[shard].pass(Timestamp(now_ms), &mut ports).more {
-                    break;
-                }
+            self.run_shard(now_ms, network, shard);
+        }
+    }
+
+    /// One shard takes its messages and runs passes until it rests.
+    pub fn run_shard(&mut self, now_ms: u64, network: &mut Network, shard: usize) {
+        self.take_peers(now_ms, shard);
+        for _ in 0..100 {
+            let mut ports = SimPorts {
+                shard,
+                now_ms,
+                network: &mut *network,
+                outside: &mut self.outside,
+            };
+            if !self.shards[shard].pass(Timestamp(now_ms), &mut ports).more {
+                break;
             }
         }
+    }
+
+    /// The engine of one shard, to look at it.
+    pub fn engine(&self, shard: usize) -> &Shard {
+        self.shards[shard].engine_ref()
     }
 
     fn take_peers(&mut self, now_ms: u64, shard: usize) {
@@ -344,6 +398,17 @@ impl SimServer {
     }
 }
 
+/// Small ones, so that every run meets them: images come in several slices, ended rows are forgotten
+/// and trails are full.
+fn limits() -> Limits {
+    Limits {
+        image_rows_per_pass: 3,
+        tombstones_per_chat_max: 4,
+        trail_points: 8,
+        ..Limits::default()
+    }
+}
+
 fn options() -> Options {
     Options {
         partitions: PARTITIONS,
@@ -381,7 +446,7 @@ fn start_shards(
                 shards,
                 partitions: PARTITIONS,
                 log_id: log.id().0,
-                limits: Limits::default(),
+                limits: limits(),
                 seed: random.bits(),
             },
             writers,

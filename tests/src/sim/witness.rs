@@ -8,7 +8,7 @@ use skein_client::change::{Change, Event};
 use skein_client::sender_state::{PointVerdict, SenderEvent};
 use skein_engine::journal::Entry;
 use skein_log::{OFFSET_FIRST, ReadError};
-use skein_server::shard::core::raw;
+use skein_server::shard::raw::raw;
 use skein_wire::ids::SessionId;
 use skein_wire::update::SessionState;
 
@@ -58,6 +58,8 @@ pub struct Checked {
     pub points_seen: u64,
     /// Rows of viewers compared with the server's at the end.
     pub rows_compared: u64,
+    /// Mirrors compared with their owners at the end.
+    pub mirrors_compared: u64,
     /// Restarts after a power failure.
     pub power_cuts: u64,
     /// Whole checkpoints in the log.
@@ -72,6 +74,7 @@ impl Checked {
         self.ends += other.ends;
         self.points_seen += other.points_seen;
         self.rows_compared += other.rows_compared;
+        self.mirrors_compared += other.mirrors_compared;
         self.power_cuts += other.power_cuts;
         self.checkpoints += other.checkpoints;
     }

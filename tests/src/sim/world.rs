@@ -339,6 +339,13 @@ impl World {
             let ChatReply::Positions { positions, .. } = self.ask(request)? else {
                 return Err(self.violation("the reply to `Positions` is of another kind"));
             };
+            // Nothing comes in between: the shards come to rest.
+            for _ in 0..self.server.shards() {
+                self.server.run_shards(self.now_ms, &mut self.network);
+            }
+            let mirrors = self.server.compare_mirrors(&chat);
+            self.witness.checked.mirrors_compared +=
+                mirrors.map_err(|text| self.violation(&text))?;
             let mut truth: Vec<(SessionId, u64)> = positions
                 .iter()
                 .map(|p| {
@@ -351,7 +358,7 @@ impl World {
             truth.sort_unstable();
             for (number, viewer) in self.viewers.iter().enumerate() {
                 if viewer.chat == chat {
-                    let rows = viewer_rows(viewer);
+                    let rows = viewer.rows();
                     self.witness.checked.rows_compared += rows.len() as u64;
                     if !self.agree(&rows, &truth) {
                         let (connected, watching) = (
@@ -397,23 +404,6 @@ impl World {
             self.scenario.seed, self.scenario.shards
         )
     }
-}
-
-fn viewer_rows(viewer: &SimViewer) -> Vec<(SessionId, u64)> {
-    let mut rows: Vec<(SessionId, u64)> = viewer
-        .state
-        .views(viewer.watch)
-        .flat_map(|view| view.rows())
-        .filter(|row| !row.state().state.is_ended())
-        .map(|row| {
-            (
-                row.subject().session,
-                row.point().map_or(0, |point| point.counter.0),
-            )
-        })
-        .collect();
-    rows.sort_unstable();
-    rows
 }
 
 fn identity(user: &UserName) -> Identity {
