@@ -1,4 +1,5 @@
-//! A tiny blocking HTTP/1.1 client: one request a connection, for the control and public APIs.
+//! A tiny blocking HTTP/1.1 client, for the control and public APIs: one request a connection, or one
+//! after the other on a [`Line`].
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -85,7 +86,7 @@ impl Request {
     pub fn try_send(&self, to: SocketAddr) -> std::io::Result<Response> {
         let mut socket = TcpStream::connect(to)?;
         socket.set_read_timeout(Some(READ_TIMEOUT))?;
-        socket.write_all(self.bytes(to).as_bytes())?;
+        socket.write_all(self.bytes(to, "close").as_bytes())?;
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer)?;
         parse(&answer).ok_or_else(|| {
@@ -103,10 +104,10 @@ impl Request {
             .unwrap_or_else(|e| panic!("{} {} to {to}: {e}", self.method, self.path))
     }
 
-    fn bytes(&self, to: SocketAddr) -> String {
+    fn bytes(&self, to: SocketAddr, connection: &str) -> String {
         let body = self.body.as_deref().unwrap_or("");
         let mut text = format!(
-            "{} {} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\ncontent-length: {}\r\n",
+            "{} {} HTTP/1.1\r\nhost: {to}\r\nconnection: {connection}\r\ncontent-length: {}\r\n",
             self.method,
             self.path,
             body.len()
@@ -116,6 +117,55 @@ impl Request {
         }
         text + "\r\n" + body
     }
+}
+
+/// A connection that takes one request after the other.
+pub struct Line {
+    socket: TcpStream,
+    to: SocketAddr,
+}
+
+impl Line {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn open(to: SocketAddr) -> std::io::Result<Self> {
+        let socket = TcpStream::connect(to)?;
+        socket.set_read_timeout(Some(READ_TIMEOUT))?;
+        Ok(Self { socket, to })
+    }
+
+    /// Sends a request and reads the answer, which must say its length.
+    ///
+    /// # Errors
+    /// What the socket says, or that there is no whole answer.
+    pub fn send(&mut self, request: &Request) -> std::io::Result<Response> {
+        let bytes = request.bytes(self.to, "keep-alive");
+        self.socket.write_all(bytes.as_bytes())?;
+        let mut answer = Vec::new();
+        while !is_whole(&answer) {
+            let mut piece = [0; 4096];
+            match self.socket.read(&mut piece)? {
+                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                count => answer.extend_from_slice(&piece[..count]),
+            }
+        }
+        parse(&answer).ok_or_else(|| std::io::Error::other("not an HTTP answer"))
+    }
+}
+
+/// Whether head and body are there.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(head) = answer.windows(4).position(|w| w == b"\r\n\r\n") else {
+        return false;
+    };
+    let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
+    let length = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"));
+    let length = length.and_then(|length| length.trim().parse::<usize>().ok());
+    answer.len() >= head + 4 + length.unwrap_or(0)
 }
 
 fn parse(answer: &[u8]) -> Option<Response> {

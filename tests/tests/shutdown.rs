@@ -1,10 +1,15 @@
 //! SIGTERM: everybody is told when to come back, and nothing is lost.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
+use serde_json::{Value, json};
 use skein_tests::cli::WatchRun;
 use skein_tests::cores::Cores;
 use skein_tests::fleet::{Fleet, point_at};
+use skein_tests::http::{Line, Request};
 use skein_tests::on_one_and_two_shards;
 use skein_tests::peer::{Closed, Peer, Received};
 use skein_tests::process;
@@ -15,7 +20,10 @@ use skein_wire::error::Code;
 use skein_wire::request::Delivery;
 use skein_wire::update::{Goodbye, Update};
 
-on_one_and_two_shards!(everybody_is_told_and_nothing_is_lost);
+on_one_and_two_shards!(
+    everybody_is_told_and_nothing_is_lost,
+    what_was_answered_while_it_stopped_is_kept,
+);
 
 /// Viewers that are told.
 const VIEWERS: usize = 10;
@@ -80,6 +88,147 @@ fn everybody_is_told_and_nothing_is_lost(cores: Cores) {
             .is_some_and(|point| point.counter == next)
             .then_some(())
     });
+}
+
+/// Chats that are written to while the server stops: with two shards, both own some.
+const CHATS: usize = 6;
+
+/// How long callers write before the server is told to stop.
+const LOAD: Duration = Duration::from_millis(300);
+
+/// What one caller was answered.
+#[derive(Debug, Default)]
+struct Answered {
+    /// Counter of the last point, or number of the last member, that was answered with success.
+    last: u64,
+    /// How many of these answers came after the server was told to stop.
+    late: u64,
+}
+
+fn what_was_answered_while_it_stopped_is_kept(cores: Cores) {
+    let mut server = Server::start(cores);
+    let chats: Vec<String> = (0..CHATS).map(|number| format!("late-{number}")).collect();
+    let sessions: Vec<String> = chats.iter().map(|chat| begin(&server, chat)).collect();
+    // A client that does not hear the goodbye: the shards linger for its sake, callers go on.
+    let token = server.quick_token("ana");
+    let _deaf: Vec<Peer> = (0..8)
+        .map(|_| Peer::connect(server.ready.http, &token))
+        .collect();
+
+    let is_told = AtomicBool::new(false);
+    let (public, control) = (server.ready.http, server.ready.control);
+    let point = |chat: &str, session: &str, counter| {
+        Request::new("POST", "/v1/points")
+            .token(&token)
+            .json(&points_body(chat, session, counter))
+    };
+    let member = |chat: &str, number| {
+        let path = format!("/v1/chats/{chat}/members/member-{number}");
+        Request::new("PUT", &path).json(&json!({ "rights": ["watch"] }))
+    };
+    let (points, members): (Vec<Answered>, Vec<Answered>) = thread::scope(|scope| {
+        let callers: Vec<_> = chats
+            .iter()
+            .zip(&sessions)
+            .map(|(chat, session)| {
+                let points = scope
+                    .spawn(|| write(public, &is_told, |counter| point(chat, session, counter)));
+                let members =
+                    scope.spawn(|| write(control, &is_told, |number| member(chat, number)));
+                (points, members)
+            })
+            .collect();
+        thread::sleep(LOAD);
+        server.process.signal(Signal::TERM);
+        is_told.store(true, Ordering::SeqCst);
+        let joined = callers.into_iter().map(|(points, members)| {
+            let points = points.join().expect("a caller of points");
+            (points, members.join().expect("a caller of members"))
+        });
+        joined.unzip()
+    });
+    server
+        .process
+        .wait(PATIENCE)
+        .expect_success("skein serve after SIGTERM");
+    eprintln!("---- points {points:?}, members {members:?}");
+    let late: u64 = points.iter().chain(&members).map(|one| one.late).sum();
+    assert!(late > 0, "nobody was answered while the server stopped");
+
+    let place = server.data_dir().display().to_string();
+    let stat = process::run(["log", "stat", "--data-dir", &place]).expect_success("log stat");
+    let (all, clean) = (
+        stat.stdout.matches("partitions,").count(),
+        stat.stdout.matches("closed cleanly").count(),
+    );
+    assert!(
+        all == clean && !stat.stdout.contains("not closed"),
+        "everything is on the disk: {}",
+        stat.stdout
+    );
+
+    server.restart();
+    for ((chat, answered), members) in chats.iter().zip(points).zip(members) {
+        let positions = server.positions(chat, "ana");
+        let counter = positions["positions"][0]["point"]["counter"].as_u64();
+        assert!(
+            counter >= Some(answered.last),
+            "{chat}: {} was answered, {counter:?} is there",
+            answered.last
+        );
+        let path = format!("/v1/chats/{chat}/members");
+        let listed = Request::new("GET", &path).send(server.ready.control);
+        let listed = listed.expect_success("the members").body;
+        for number in 1..=members.last {
+            assert!(
+                listed.contains(&format!("\"member-{number}\"")),
+                "{chat}: member {number} was answered"
+            );
+        }
+    }
+}
+
+/// A chat with one member and a session of theirs.
+fn begin(server: &Server, chat: &str) -> String {
+    let added = server.put_member(chat, "ana", &["share", "watch"]);
+    added.expect_success("a member");
+    let started = server.start_session(chat, "ana", &json!({ "duration_s": 600 }));
+    let started = started.expect_success("a session").json();
+    started["session"].as_str().expect("an id").to_owned()
+}
+
+fn points_body(chat: &str, session: &str, counter: u64) -> Value {
+    let at = point_at(1, counter);
+    let points = json!([{
+        "counter": counter, "captured_at": at.captured_at_ms, "lat": 45.5, "lon": 13.0,
+    }]);
+    // Every other one waits for the disk.
+    let durable = counter.is_multiple_of(2);
+    json!({ "chat": chat, "session": session, "durable": durable, "points": points })
+}
+
+/// Sends one request after the other until the server takes no more.
+fn write(
+    to: std::net::SocketAddr,
+    is_told: &AtomicBool,
+    request: impl Fn(u64) -> Request,
+) -> Answered {
+    let mut answered = Answered::default();
+    let mut line = Line::open(to).expect("a connection");
+    for number in 1.. {
+        match line.send(&request(number)) {
+            // Too many points are a success with a verdict.
+            Ok(answer) if answer.json()["accepted"] == json!(0) => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            Ok(answer) if (200..300).contains(&answer.status) => {
+                answered.last = number;
+                answered.late += u64::from(is_told.load(Ordering::SeqCst));
+            }
+            _ => break,
+        }
+    }
+    answered
 }
 
 /// The goodbye, if there was one, and how the connection ended.

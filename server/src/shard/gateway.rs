@@ -49,16 +49,19 @@ impl Gateway {
         Shards(self.clone())
     }
 
-    /// Sends a request to the owner of its chat. The answer is `busy` when that shard's inbox is full.
+    /// Sends a request to the owner of its chat. The answer is `busy` when that shard's inbox is full,
+    /// `going_away` when it has stopped.
     pub fn ask(&self, request: ChatRequest) -> oneshot::Receiver<ChatResult> {
         let (sender, receiver) = oneshot::channel();
-        let shard = self.owner(request.chat());
-        if let Err(Inbound::Request(_, sender)) = self
-            .inbox(shard)
-            .try_send(Inbound::Request(request, sender))
+        let inbox = self.inbox(self.owner(request.chat()));
+        if let Err(Inbound::Request(_, sender)) = inbox.try_send(Inbound::Request(request, sender))
         {
+            let code = match inbox.is_closed() {
+                true => Code::GoingAway,
+                false => Code::Busy,
+            };
             // The receiver may be gone already; then nobody waits for the answer.
-            let _ = sender.send(Err(WireError::of(Code::Busy)));
+            let _ = sender.send(Err(WireError::of(code)));
         }
         receiver
     }

@@ -87,6 +87,11 @@ impl InboxSender {
         Ok(())
     }
 
+    /// Whether the shard has stopped.
+    pub fn is_closed(&self) -> bool {
+        self.inputs.is_closed()
+    }
+
     /// Hands over one input, waiting for room. Not for a shard's thread.
     pub fn send_blocking(&self, input: Inbound) {
         // A closed inbox means that the shard has stopped: nobody is left to tell.

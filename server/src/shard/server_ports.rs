@@ -56,6 +56,12 @@ impl ServerPorts {
         self.waiting.insert(request, reply);
         request
     }
+
+    /// Whether anybody waits for the answer to a request.
+    pub fn has_callers(&mut self) -> bool {
+        self.waiting.retain(|_, reply| !reply.is_closed());
+        !self.waiting.is_empty()
+    }
 }
 
 impl Sink for ServerPorts {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use skein_engine::ids::ShardId;
 use skein_engine::time::Timestamp;
+use skein_wire::error::{Code, WireError};
 
 use crate::clock::Clock;
 use crate::config::idle::Idle;
@@ -25,6 +26,10 @@ use crate::shard::server_ports::ServerPorts;
 
 /// How long a stopping shard goes on, so that goodbyes reach their clients.
 const STOP_LINGER: Duration = Duration::from_millis(500);
+
+/// Longest time for the answers that callers of the APIs wait for when a shard stops: some syncs of a
+/// slow disk. Who has none by then is told that the server goes away.
+const STOP_ANSWERS_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes of a partition's log that a start after a good end may replay beside its checkpoint: little
 /// against loading the checkpoint itself.
@@ -62,6 +67,8 @@ pub struct ShardLoop {
     clock: Clock,
     events: Vec<Event>,
     stopping: bool,
+    /// Nobody is served any more who comes now.
+    refusing: bool,
     metrics: Arc<MetricRow>,
     health: Arc<Health>,
     idle: Idle,
@@ -91,6 +98,7 @@ impl ShardLoop {
             clock,
             events: Vec::new(),
             stopping: false,
+            refusing: false,
             metrics,
             health,
             idle,
@@ -131,8 +139,27 @@ impl ShardLoop {
         self.take_inputs(now);
         self.core.pass(now, &mut self.ports);
         self.ports.edge.flush();
+        self.answer_callers();
         self.write_checkpoints();
         self.core
+    }
+
+    /// Goes on until the disk and the control log have what callers wait for, within a bound.
+    fn answer_callers(&mut self) {
+        let began = Instant::now();
+        self.refusing = true;
+        while self.ports.has_callers() {
+            let left = STOP_ANSWERS_MAX.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                tracing::info!("some callers did not get their answers");
+                return;
+            }
+            self.sleep(Some(left));
+            let now = self.now();
+            self.take_inputs(now);
+            self.core.pass(now, &mut self.ports);
+            self.ports.edge.flush();
+        }
     }
 
     /// Spares the next start most of its replay, within a bound.
@@ -208,6 +235,10 @@ impl ShardLoop {
         for _ in 0..INBOX_INPUTS_PER_PASS {
             let Some(input) = self.inbox.pop() else { break };
             match input {
+                Inbound::Request(_, reply) if self.refusing => {
+                    // Whoever asked may be gone.
+                    let _ = reply.send(Err(WireError::of(Code::GoingAway)));
+                }
                 Inbound::Request(request, reply) => {
                     let id = self.ports.expect_reply(reply);
                     self.core.engine().handle_request(now, id, request);
@@ -258,11 +289,11 @@ impl ShardLoop {
     fn rest(&mut self) {
         let began = Instant::now();
         match self.idle {
-            Idle::Sleep => self.sleep(),
+            Idle::Sleep => self.sleep(None),
             Idle::Spin => while !self.spin(ADAPTIVE_SPIN) {},
             Idle::Adaptive => {
                 if !self.spin(ADAPTIVE_SPIN) {
-                    self.sleep();
+                    self.sleep(None);
                 }
             }
         }
@@ -288,12 +319,16 @@ impl ShardLoop {
         }
     }
 
-    fn sleep(&mut self) {
+    /// Sleeps until there is something to do, at most for `longest`.
+    fn sleep(&mut self, longest: Option<Duration>) {
         self.waker.announce_sleep();
         // Whoever put something in before the announcement did not wake us: look once more.
         let limit = match self.has_input() {
             true => Some(Duration::ZERO),
-            false => self.wait_ms().map(Duration::from_millis),
+            false => {
+                let due = self.wait_ms().map(Duration::from_millis);
+                [due, longest].into_iter().flatten().min()
+            }
         };
         self.ports.edge.wait(limit);
         self.waker.announce_awake();
