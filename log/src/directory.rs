@@ -12,10 +12,11 @@ use crate::limits::{FORMAT_VERSION, SMALL_FILE_BYTES_MAX};
 use crate::meta::{CleanMark, DurableMarks, Fault, Identity, PartitionState};
 use crate::names::{self, FileKind};
 use crate::options::Options;
+use crate::parallel;
 use crate::partition::{Partition, PartitionStart};
 use crate::position::{EpochStart, OFFSET_FIRST, PartitionId};
 use crate::random::Random;
-use crate::recovery::{Recovered, Recovery, SegmentCandidate, peek_header};
+use crate::recovery::{Recovered, Recovery, SegmentCandidate, Survey, peek_header};
 use crate::report::{PartitionReport, RecoveryReport};
 use crate::shared::{Shared, remove_if_there};
 use crate::storage::{DirectoryEntry, LockError, Storage, replace};
@@ -136,6 +137,16 @@ impl Directory<'_> {
             durable: read_durable_marks(self.storage, &entries, &identity),
         };
         let mut segments = segments(&entries, identity.partitions);
+        let mut opened = Vec::new();
+        for number in 0..identity.partitions {
+            let partition = PartitionId(number);
+            let candidates = segments.remove(&partition).unwrap_or_default();
+            let stamp = random.next();
+            opened.push(
+                self.open_partition(&identity, partition, &entries, candidates, &marks, stamp)?,
+            );
+        }
+        parallel::for_each(&mut opened, |it| it.recovery.read(&mut it.survey));
         let mut partitions = Vec::new();
         let mut starts = Vec::new();
         let mut report = RecoveryReport {
@@ -144,12 +155,8 @@ impl Directory<'_> {
             log_id: identity.log_id,
             partitions: Vec::new(),
         };
-        for number in 0..identity.partitions {
-            let partition = PartitionId(number);
-            let candidates = segments.remove(&partition).unwrap_or_default();
-            let stamp = random.next();
-            let (start, writer, found) =
-                self.recover(&identity, partition, &entries, candidates, &marks, stamp)?;
+        for opened in opened {
+            let (start, writer, found) = opened.finish()?;
             report.clean &= created || !writer.tail_unsynced;
             report.partitions.extend(found);
             partitions.push(Arc::new(Partition::new(start)));
@@ -266,7 +273,7 @@ impl Directory<'_> {
         (mark.next_offsets.len() == usize::from(identity.partitions)).then_some(mark)
     }
 
-    fn recover(
+    fn open_partition(
         &self,
         identity: &Identity,
         partition: PartitionId,
@@ -274,10 +281,10 @@ impl Directory<'_> {
         candidates: Vec<SegmentCandidate>,
         marks: &Marks,
         stamp: u64,
-    ) -> Result<(PartitionStart, WriterStart, Option<PartitionReport>), OpenError> {
+    ) -> Result<OpenedPartition<'_>, OpenError> {
         let state = read_state(self.storage, identity, partition, entries)?;
         let state_lost = state.is_none() && !candidates.is_empty();
-        let mut state = state.unwrap_or_else(|| PartitionState::new(partition));
+        let state = state.unwrap_or_else(|| PartitionState::new(partition));
         let recovery = Recovery {
             storage: self.storage,
             options: self.options,
@@ -288,7 +295,32 @@ impl Directory<'_> {
             clean_next: marks.clean_next(partition).filter(|_| !state_lost),
             stamp,
         };
-        let mut found = recovery.run(candidates)?;
+        Ok(OpenedPartition {
+            survey: recovery.open_files(candidates)?,
+            recovery,
+            state,
+            state_lost,
+        })
+    }
+}
+
+/// A partition whose files are open.
+struct OpenedPartition<'a> {
+    recovery: Recovery<'a>,
+    survey: Survey,
+    state: PartitionState,
+    state_lost: bool,
+}
+
+impl OpenedPartition<'_> {
+    fn finish(self) -> Result<(PartitionStart, WriterStart, Option<PartitionReport>), OpenError> {
+        let OpenedPartition {
+            recovery,
+            survey,
+            mut state,
+            state_lost,
+        } = self;
+        let mut found = recovery.repair(survey)?;
         if state_lost {
             found
                 .notes
@@ -301,7 +333,7 @@ impl Directory<'_> {
             .checkpoint
             .filter(|span| span.end < found.next_offset)
             .filter(|span| !(damaged && touches(&found, span.begin, span.end)));
-        let report = report(partition, &found, &writer);
+        let report = report(recovery.partition, &found, &writer);
         let start = PartitionStart {
             state,
             next_offset: found.next_offset,

@@ -66,6 +66,8 @@ mod segment;
 mod shared;
 
 mod directory;
+mod draft;
+mod parallel;
 mod recovery;
 mod report;
 

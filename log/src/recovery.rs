@@ -18,25 +18,23 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::batch::{BatchHeader, BatchKind, decode_gap, encode_gap};
+use crate::batch::{BatchHeader, decode_gap, encode_gap};
+use crate::draft::{Draft, judge};
 use crate::error::OpenError;
-use crate::header::{Footer, HEADER_BYTES, HeaderFound, SegmentHeader};
-use crate::index::{IndexEntry, SparseIndex};
-use crate::layout::{GAP_BATCH_BYTES, batch_limit, index_entries_max};
+use crate::header::{HEADER_BYTES, HeaderFound, SegmentHeader};
+use crate::layout::{GAP_BATCH_BYTES, batch_limit};
 use crate::limits::{BATCH_HEADER_BYTES, FORMAT_VERSION, SEGMENT_BYTES_STEP, SEGMENT_HEADER_BYTES};
 use crate::names;
 use crate::options::Options;
 use crate::position::{LogId, OFFSET_FIRST, Offset, PartitionId};
 use crate::report::Corruption;
-use crate::scan::{Stretch, check_batch, scan};
-use crate::segment::{FooterState, Segment, SegmentFile, SegmentStart};
+use crate::scan::{Stretch, check_batch};
+use crate::segment::Segment;
 use crate::shared::remove_if_there;
 use crate::storage::{Storage, StoredFile};
 
 /// Smallest file that can hold a header page, a batch and a footer.
 const FILE_BYTES_MIN: usize = 2 * SEGMENT_HEADER_BYTES;
-
-const PAGE_BYTES: usize = 4096;
 
 /// A file that may be a segment of the partition.
 #[derive(Clone, Debug)]
@@ -79,29 +77,20 @@ pub(crate) struct Recovered {
     pub notes: Vec<String>,
 }
 
-/// A file while recovery looks at it.
-struct Draft {
-    name: String,
-    stored: Option<StoredFile>,
-    header: SegmentHeader,
-    /// The header was made up from the name and the first batch.
-    header_damaged: bool,
-    scanned: bool,
-    stretches: Vec<Stretch>,
-    first_time: u64,
-    last_time: u64,
-    entries: Vec<IndexEntry>,
-    first_record: Option<(Offset, usize)>,
-    /// Offsets to fill by gaps.
-    gaps: Vec<(Offset, Offset)>,
-    /// After the last offset, gaps included.
-    end: Offset,
-    torn: bool,
+/// The files of a partition, opened.
+pub(crate) struct Survey {
+    drafts: Vec<Draft>,
+    found: Recovered,
 }
 
+/// In three steps, of which only the middle one takes long and changes nothing: the partitions of
+/// a log can be read at the same time.
 impl Recovery<'_> {
-    /// Opens what is there, decides, repairs.
-    pub(crate) fn run(&self, candidates: Vec<SegmentCandidate>) -> Result<Recovered, OpenError> {
+    /// Opens what is there and drops what does not count.
+    pub(crate) fn open_files(
+        &self,
+        candidates: Vec<SegmentCandidate>,
+    ) -> Result<Survey, OpenError> {
         let mut found = Recovered {
             segments: Vec::new(),
             next_offset: OFFSET_FIRST,
@@ -120,12 +109,29 @@ impl Recovery<'_> {
             drafts.extend(self.open(candidate, &mut found)?);
         }
         drafts.sort_by_key(|draft| (draft.header.base_offset, draft.header.sequence));
-        let mut drafts = self.drop_superseded(drafts, &mut found)?;
-        if !self.trust_footers(&mut drafts) {
-            found.clean = false;
-            let known = self.scan_back(&mut drafts);
-            found.durable = known.max(self.clean_next.map_or(0, |next| next - 1));
-            judge(&mut drafts, found.durable);
+        let drafts = self.drop_superseded(drafts, &mut found)?;
+        Ok(Survey { drafts, found })
+    }
+
+    /// Reads as much as is needed to decide what counts.
+    pub(crate) fn read(&self, survey: &mut Survey) {
+        let Survey { drafts, found } = survey;
+        if self.trust_footers(drafts) {
+            return;
+        }
+        found.clean = false;
+        let known = self.scan_back(drafts);
+        found.durable = known.max(self.clean_next.map_or(0, |next| next - 1));
+        judge(drafts, found.durable);
+    }
+
+    /// Repairs what is not as it should be.
+    pub(crate) fn repair(&self, survey: Survey) -> Result<Recovered, OpenError> {
+        let Survey {
+            mut drafts,
+            mut found,
+        } = survey;
+        if !found.clean {
             self.cut_tail(&mut drafts, &mut found)?;
             self.rebuild(&mut drafts, &mut found)?;
         }
@@ -169,21 +175,8 @@ impl Recovery<'_> {
             }
             HeaderFound::Blank | HeaderFound::Damaged => (self.guess(start, &candidate), true),
         };
-        Ok(Some(Draft {
-            name: candidate.name,
-            end: header.base_offset,
-            stored,
-            header,
-            header_damaged,
-            scanned: false,
-            stretches: Vec::new(),
-            first_time: 0,
-            last_time: 0,
-            entries: Vec::new(),
-            first_record: None,
-            gaps: Vec::new(),
-            torn: false,
-        }))
+        let draft = Draft::new(candidate.name, stored, header, header_damaged);
+        Ok(Some(draft))
     }
 
     fn belongs(&self, header: &SegmentHeader, candidate: &SegmentCandidate) -> bool {
@@ -305,15 +298,13 @@ impl Recovery<'_> {
         let Some(last) = drafts.last_mut() else {
             return Ok(());
         };
-        let end = last.end_position();
-        let Some(stored) = last.stored.as_mut().filter(|_| last.scanned) else {
+        let (end, garbage) = (last.end_position(), last.garbage_bytes());
+        let Some(stored) = last.stored.as_ref().filter(|_| last.scanned) else {
             return Ok(());
         };
-        let limit = stored.mapping.reserved_from();
-        let garbage = used_up_to(&stored.mapping.exclusive()[end..limit]);
         if garbage > 0 {
             found.torn_bytes += garbage as u64;
-            let zeroed = stored.handle.zero(end..limit);
+            let zeroed = stored.handle.zero(end..stored.mapping.reserved_from());
             zeroed.map_err(OpenError::storage(format!(
                 "zeroing the torn tail of {}",
                 last.name
@@ -446,185 +437,6 @@ impl Recovery<'_> {
     }
 }
 
-impl Draft {
-    /// Takes the footer's word for what the segment holds, if it fits what follows.
-    fn take_footer(&mut self, limit: Option<Offset>) -> bool {
-        let Some(stored) = self.stored.as_mut() else {
-            return false;
-        };
-        let reserved_from = stored.mapping.reserved_from();
-        let bytes = stored.mapping.exclusive();
-        if bytes.len() != self.header.capacity {
-            return false;
-        }
-        let footer = Footer::decode(
-            &bytes[reserved_from..],
-            self.header.generation,
-            self.header.capacity,
-        );
-        let Some(footer) = footer else {
-            return false;
-        };
-        let end = footer.last_offset.saturating_add(1);
-        let base = self.header.base_offset;
-        let fits = end >= base && limit.is_none_or(|limit| end >= limit);
-        let positions = SEGMENT_HEADER_BYTES..=reserved_from;
-        if !fits || !positions.contains(&footer.end_position) {
-            return false;
-        }
-        self.first_time = footer.first_time;
-        self.last_time = footer.last_time;
-        self.entries = footer.entries;
-        if end == base {
-            self.end = base;
-            return footer.end_position == SEGMENT_HEADER_BYTES;
-        }
-        let generation = self.header.generation;
-        let first = check_batch(bytes, SEGMENT_HEADER_BYTES, reserved_from, generation);
-        let Some(first) = first.filter(|first| first.header.base_offset == base) else {
-            return false;
-        };
-        self.first_record = Some(match first.header.kind {
-            BatchKind::Data | BatchKind::Sparse => (first.header.base_offset, first.position),
-            BatchKind::Gap => (first.end, first.position + first.header.bytes),
-        });
-        self.stretches = vec![Stretch {
-            position: SEGMENT_HEADER_BYTES,
-            end_position: footer.end_position,
-            first: self.header.base_offset,
-            end,
-        }];
-        self.clip(limit);
-        true
-    }
-
-    /// Looks at every batch; the greatest durable mark among them.
-    fn scan(&mut self, limit: Option<Offset>) -> Offset {
-        self.scanned = true;
-        let Some(stored) = self.stored.as_mut() else {
-            return 0;
-        };
-        let reserved_from = stored.mapping.reserved_from();
-        let found = scan(
-            stored.mapping.exclusive(),
-            reserved_from,
-            self.header.generation,
-            self.header.base_offset,
-            limit.unwrap_or(Offset::MAX),
-        );
-        self.stretches = found.stretches;
-        self.first_time = found.first_time;
-        self.last_time = found.last_time;
-        self.entries = found.entries;
-        self.first_record = found.first_record;
-        self.clip(limit);
-        found.durable
-    }
-
-    /// Leaves out what a later file claims.
-    fn clip(&mut self, limit: Option<Offset>) {
-        if let Some(limit) = limit {
-            self.stretches.retain(|stretch| stretch.first < limit);
-            for stretch in &mut self.stretches {
-                stretch.end = stretch.end.min(limit);
-            }
-        }
-        self.end = self
-            .stretches
-            .last()
-            .map_or(self.header.base_offset, |last| last.end);
-    }
-
-    fn end_position(&self) -> usize {
-        self.stretches
-            .last()
-            .map_or(SEGMENT_HEADER_BYTES, |last| last.end_position)
-    }
-
-    fn used_bytes(&self) -> u64 {
-        (self.end_position() - SEGMENT_HEADER_BYTES) as u64
-    }
-
-    fn into_segment(self, is_last: bool) -> Option<Arc<Segment>> {
-        let end_position = self.end_position();
-        let mut stored = self.stored?;
-        stored.mapping.set_published(end_position);
-        let (first_offset, first_position) = self.first_record.unwrap_or((self.end, end_position));
-        let start = SegmentStart {
-            header: self.header,
-            first_offset: first_offset.min(self.end),
-            first_position,
-            end: self.end,
-            first_time: self.first_time,
-            last_time: self.last_time,
-        };
-        let whole = stored.mapping.len() == self.header.capacity;
-        let entries_max = index_entries_max(stored.mapping.len());
-        let index = SparseIndex::from_entries(&self.entries, entries_max);
-        let file = SegmentFile::new(stored.handle, self.name, true);
-        if !self.scanned {
-            file.set_footer(FooterState::Synced);
-        }
-        let segment = Segment::new(start, Arc::new(stored.mapping), Some(file), index);
-        if !is_last || !whole {
-            segment.seal();
-        }
-        Some(Arc::new(segment))
-    }
-}
-
-/// Decides for every place that is not as it should be whether it is damage or a torn tail.
-fn judge(drafts: &mut [Draft], known: Offset) {
-    for index in 0..drafts.len() {
-        let limit = drafts.get(index + 1).map(|next| next.header.base_offset);
-        let draft = &mut drafts[index];
-        draft.judge(limit, known);
-        if draft.torn {
-            return;
-        }
-    }
-}
-
-impl Draft {
-    fn judge(&mut self, limit: Option<Offset>, known: Offset) {
-        let mut expected = self.header.base_offset;
-        if self.header_damaged && expected > known {
-            self.torn = true;
-            self.stretches.clear();
-            self.end = expected;
-            return;
-        }
-        let mut kept = 0;
-        for stretch in &self.stretches {
-            if stretch.first > expected {
-                if expected > known {
-                    break;
-                }
-                self.gaps.push((expected, stretch.first));
-            }
-            expected = stretch.end;
-            kept += 1;
-        }
-        self.torn = kept < self.stretches.len();
-        self.stretches.truncate(kept);
-        let target = limit.unwrap_or(known.saturating_add(1));
-        if !self.torn && expected < target {
-            if expected > known {
-                self.torn = true;
-            } else {
-                self.gaps.push((expected, target));
-                expected = target;
-            }
-        }
-        self.end = expected;
-        let end_position = self.end_position();
-        self.entries.retain(|entry| entry.position < end_position);
-        self.first_record = self
-            .first_record
-            .filter(|(_, position)| *position < end_position);
-    }
-}
-
 /// The batches of a rebuilt segment in order.
 fn pieces(
     old: &[u8],
@@ -675,21 +487,6 @@ fn push_gap(pieces: &mut Vec<u8>, generation: u32, from: Offset, next: Offset, t
         decode_gap(&batch[BATCH_HEADER_BYTES..]) == Some(next),
         "a gap is readable"
     );
-}
-
-/// Length up to the last byte that is not zero.
-fn used_up_to(bytes: &[u8]) -> usize {
-    let zeros = [0; PAGE_BYTES];
-    let mut end = bytes.len();
-    while end > 0 {
-        let start = (end - 1) / PAGE_BYTES * PAGE_BYTES;
-        if bytes[start..end] != zeros[..end - start] {
-            let last = bytes[start..end].iter().rposition(|byte| *byte != 0);
-            return start + last.map_or(0, |last| last + 1);
-        }
-        end = start;
-    }
-    0
 }
 
 /// What the header of a file says, read without keeping the file open.

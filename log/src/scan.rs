@@ -35,6 +35,8 @@ pub(crate) struct Scan {
     pub entries: Vec<IndexEntry>,
     /// Where the first record lies, and its offset: behind a gap at the start, if there is one.
     pub first_record: Option<(Offset, usize)>,
+    /// After the last word that is not zero.
+    pub used: usize,
 }
 
 /// A batch that was checked in full.
@@ -76,19 +78,32 @@ pub(crate) fn scan(bytes: &[u8], limit: usize, generation: u32, base: Offset, cu
     let index = SparseIndex::with_capacity(index_entries_max(bytes.len()));
     let mut position = SEGMENT_HEADER_BYTES;
     let mut expected = base;
-    while position + BATCH_HEADER_BYTES <= limit {
+    while position + ALIGNMENT <= limit {
         let batch = check_batch(bytes, position, limit, generation);
         let counts = |batch: &CheckedBatch| (expected..cut).contains(&batch.header.base_offset);
-        let Some(batch) = batch.filter(counts) else {
+        if let Some(batch) = batch.filter(counts) {
+            scan.add(&batch, &index);
+            position += batch.header.bytes;
+            expected = batch.end;
+            scan.used = position;
+        } else if bytes[position..position + ALIGNMENT] != [0; ALIGNMENT] {
             position += ALIGNMENT;
-            continue;
-        };
-        scan.add(&batch, &index);
-        position += batch.header.bytes;
-        expected = batch.end;
+            scan.used = position;
+        } else {
+            position = behind_zeros(bytes, position + ALIGNMENT, limit);
+        }
     }
     scan.entries = index.entries();
     scan
+}
+
+/// A position at or behind `position`, before the next byte that is not zero. Most of a file that
+/// is being filled is zeros: they are compared by the piece, not word by word.
+fn behind_zeros(bytes: &[u8], position: usize, limit: usize) -> usize {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let pieces = bytes[position..limit].chunks_exact(ZEROS.len());
+    let zeros = pieces.take_while(|piece| *piece == ZEROS).count();
+    position + zeros * ZEROS.len()
 }
 
 impl Scan {
