@@ -20,6 +20,9 @@ pub struct Trail {
     points: VecDeque<TrailPoint>,
     /// Greatest offset of a point that was here and is not any more; 0 = none.
     lost_offset_max: u64,
+    /// Heap bytes of the blobs in `points`: summed up as they come and go, because the row's size
+    /// is asked for at every point.
+    blob_bytes: usize,
 }
 
 impl Trail {
@@ -28,6 +31,7 @@ impl Trail {
         let mut trail = Self {
             points: VecDeque::with_capacity(points.len().min(capacity)),
             lost_offset_max,
+            blob_bytes: 0,
         };
         for point in points {
             trail.insert(point, capacity);
@@ -49,12 +53,12 @@ impl Trail {
             return false;
         }
         if self.points.len() < capacity {
-            self.points.insert(place, point);
+            self.put(place, point);
         } else if place == 0 {
             self.lose(point.offset);
         } else {
             self.lose_oldest();
-            self.points.insert(place - 1, point);
+            self.put(place - 1, point);
         }
         true
     }
@@ -111,12 +115,17 @@ impl Trail {
 
     /// Heap bytes of the ring and its blobs.
     pub fn bytes(&self) -> usize {
-        let ring = self.points.capacity() * size_of::<TrailPoint>();
-        ring + self.points.iter().map(blob_bytes).sum::<usize>()
+        self.points.capacity() * size_of::<TrailPoint>() + self.blob_bytes
+    }
+
+    fn put(&mut self, place: usize, point: TrailPoint) {
+        self.blob_bytes += blob_bytes(&point);
+        self.points.insert(place, point);
     }
 
     fn lose_oldest(&mut self) {
         if let Some(oldest) = self.points.pop_front() {
+            self.blob_bytes -= blob_bytes(&oldest);
             self.lose(oldest.offset);
         }
     }
@@ -186,6 +195,33 @@ mod tests {
         // In between: the oldest makes room.
         assert!(trail.insert(point(7, 45), 3));
         assert_eq!(counters(&trail), [40, 45, 50]);
+    }
+
+    #[test]
+    fn its_size_is_that_of_the_blobs_it_holds() {
+        let sealed = |counter: u64, bytes: usize| {
+            let mut sealed = point(counter, counter);
+            sealed.point.payload = Payload::Sealed(vec![7; bytes].into());
+            sealed
+        };
+        let mut trail = Trail::restore(vec![sealed(2, 10), sealed(4, 20)], 0, 3);
+        let blobs =
+            |trail: &Trail| trail.bytes() - trail.points.capacity() * size_of::<TrailPoint>();
+        assert_eq!(blobs(&trail), 30);
+        for (counter, bytes, expect) in [
+            (3, 5, 35),
+            // There already.
+            (3, 50, 35),
+            // The oldest goes.
+            (5, 40, 65),
+            // Too old.
+            (1, 100, 65),
+        ] {
+            trail.insert(sealed(counter, bytes), 3);
+            assert_eq!(blobs(&trail), expect, "after {counter}");
+        }
+        trail.clear();
+        assert_eq!(trail.bytes(), 0);
     }
 
     #[test]
