@@ -13,7 +13,7 @@ use crate::control_state::ControlChat;
 use crate::counter_window::CounterWindow;
 use crate::ids::PartitionId;
 use crate::journal::{Entry, Started, kind};
-use crate::owner::Key;
+use crate::owner::{Key, Owner};
 use crate::record::RawRecord;
 use crate::rights::Rights;
 use crate::session::Session;
@@ -133,7 +133,11 @@ impl Shard {
             Entry::MemberRemoved { user } => {
                 known.members.put(user, Rights::NONE);
             }
-            _ => self.replay_admission(chat, &entry),
+            _ => {
+                if let Some(owner) = known.owner_mut() {
+                    replay_admission(owner, &entry);
+                }
+            }
         }
     }
 
@@ -150,27 +154,6 @@ impl Shard {
                 let begun = state.checkpoint_begun.take();
                 if begun.is_some_and(|(_, number)| number == record.extension) {
                     state.replay_horizon = Some(0);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn replay_admission(&mut self, chat: ChatHandle, entry: &Entry) {
-        let session = entry.session();
-        let Some(live) = session.and_then(|session| self.chats.session_mut(chat, session)) else {
-            return;
-        };
-        match entry {
-            Entry::Point { point, .. } => {
-                live.window.accept_live(point.counter);
-            }
-            Entry::HistoricalPoint { point, .. } => {
-                live.window.accept_historical(point.counter);
-            }
-            Entry::CheckpointRow { row, .. } => {
-                if let Some(window) = CounterWindow::decode(&row.admission) {
-                    live.window.merge(&window);
                 }
             }
             _ => {}
@@ -352,5 +335,27 @@ impl Shard {
         for end in ends {
             self.append(chat, &end);
         }
+    }
+}
+
+/// What a record says about which counters its session has used.
+fn replay_admission(owner: &mut Owner, entry: &Entry) {
+    let session = entry.session();
+    let Some(live) = session.and_then(|session| owner.sessions.get_mut(&session)) else {
+        return;
+    };
+    match entry {
+        Entry::Point { point, .. } => {
+            live.window.accept_live(point.counter);
+        }
+        Entry::HistoricalPoint { point, .. } => {
+            live.window.accept_historical(point.counter);
+        }
+        Entry::CheckpointRow { row, .. } => {
+            if let Some(window) = CounterWindow::decode(&row.admission) {
+                live.window.merge(&window);
+            }
+        }
+        _ => {}
     }
 }
