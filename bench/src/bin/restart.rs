@@ -69,14 +69,18 @@ fn main() -> ExitCode {
         word.map_or(default, |word| word.parse().expect("a number"))
     };
     let (gib, sessions): (u64, u64) = (number(10), number(100_000));
-    let folder = folders::scratch();
-    let data = folder.path().join("data");
-    let began = Instant::now();
-    make(&data, gib << 30, sessions);
-    println!(
-        "made {gib} GiB of log and {sessions} sessions in {:.0} s",
-        began.elapsed().as_secs_f64()
-    );
+    let scratch = folders::scratch();
+    let folder = arguments.next().map(PathBuf::from);
+    let data = folder.unwrap_or_else(|| scratch.path().to_owned());
+    let data = data.join("data");
+    if !data.exists() {
+        let began = Instant::now();
+        make(&data, gib << 30, sessions);
+        println!(
+            "made {gib} GiB of log and {sessions} sessions in {:.0} s",
+            began.elapsed().as_secs_f64()
+        );
+    }
     // First, as a stop in good order writes checkpoints and leaves nothing to replay.
     let unclean = median("kill -9", UNCLEAN_BAR, &data, Signal::KILL);
     let clean = median("a clean stop", CLEAN_BAR, &data, Signal::TERM);
