@@ -1,5 +1,6 @@
-//! How long a pass of a writer lasts while the janitor syncs: 200,000 records a second, synced
-//! once a second by another thread, as in the server.
+//! How long a pass of a writer lasts while its log is synced: 200,000 records a second, synced once
+//! a second. In turn: as the server does it; without touching pages ahead; and with the sync in the
+//! writer's own pass, which is what the janitor is there to prevent.
 //!
 //! Between two passes the same thread looks at the clock without a pause; the longest time between
 //! two looks is what the machine took away meanwhile, and stands beside the worst pass.
@@ -28,23 +29,72 @@ const BATCH_RECORDS: usize = 64;
 /// Bytes of a payload.
 const PAYLOAD_BYTES: usize = 64;
 
+/// Time between two syncs.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Passes that start so soon after a sync are the ones that it may hold up.
 const AFTER_SYNC: Duration = Duration::from_millis(20);
 
 /// Pause between two looks of the janitor.
 const JANITOR_PAUSE: Duration = Duration::from_millis(1);
 
+/// Longest interval that the log takes: the janitor syncs nothing by itself.
+const NO_SYNC_MS: u64 = 3_600_000;
+
 /// This part.
 pub const PART: Part<Run> = Part {
     name: "log_stall",
     figures: &[
-        "stall_after_sync_p99_us",
-        "stall_worst_us",
-        "stall_worst_of_machine_us",
+        SERVER.after_sync_p99,
+        SERVER.worst,
+        OF_MACHINE,
+        UNTOUCHED.after_sync_p99,
+        UNTOUCHED.worst,
+        OWN_SYNC.after_sync_p99,
+        OWN_SYNC.worst,
     ],
-    seconds: [5, 61],
+    seconds: [15, 122],
     measure,
 };
+
+/// A way to run a log, and the names of its figures.
+struct Way {
+    says: &'static str,
+    after_sync_p99: &'static str,
+    worst: &'static str,
+    /// The janitor touches pages ahead of the tail.
+    touches_ahead: bool,
+    /// The writer syncs in its pass; else the janitor does.
+    writer_syncs: bool,
+}
+
+/// What the server does.
+const SERVER: Way = Way {
+    says: "stalls of a writer",
+    after_sync_p99: "stall_after_sync_p99_us",
+    worst: "stall_worst_us",
+    touches_ahead: true,
+    writer_syncs: false,
+};
+
+const UNTOUCHED: Way = Way {
+    says: "the same, without touching pages ahead",
+    after_sync_p99: "stall_untouched_after_sync_p99_us",
+    worst: "stall_untouched_worst_us",
+    touches_ahead: false,
+    ..SERVER
+};
+
+const OWN_SYNC: Way = Way {
+    says: "the same, with the sync in the pass",
+    after_sync_p99: "stall_own_sync_after_sync_p99_us",
+    worst: "stall_own_sync_worst_us",
+    writer_syncs: true,
+    ..SERVER
+};
+
+/// The longest time that the machine took away from the writer, for [`SERVER`].
+const OF_MACHINE: &str = "stall_worst_of_machine_us";
 
 /// When a pass began, how long it lasted, and the longest gap before the next one.
 struct Pass {
@@ -54,46 +104,65 @@ struct Pass {
 }
 
 fn measure(run: &mut Run) {
-    let duration = match run.effort() {
-        Effort::Full => Duration::from_secs(60),
-        Effort::Quick => Duration::from_secs(5),
-        Effort::Check => Duration::from_millis(50),
+    // The other two only show by how much they are worse.
+    let (ours, others) = match run.effort() {
+        Effort::Full => (Duration::from_secs(60), Duration::from_secs(30)),
+        Effort::Quick => (Duration::from_secs(5), Duration::from_secs(5)),
+        Effort::Check => (Duration::from_millis(50), Duration::from_millis(50)),
     };
-    let micros = |time: Duration| time.as_secs_f64() * 1e6;
     if run.floors_only() {
-        let gap = clock_gaps::longest_until(Instant::now() + duration);
+        let gap = clock_gaps::longest_until(Instant::now() + ours);
         println!("floor of stall_worst_us: {:.1} us", micros(gap));
         return;
     }
-    run.say("stalls of a writer");
-    let (passes, syncs) = passes(duration);
+    if run.wants_any(&[SERVER.after_sync_p99, SERVER.worst, OF_MACHINE]) {
+        let gap = measure_way(run, &SERVER, ours);
+        run.value(OF_MACHINE, "us", micros(gap));
+    }
+    for way in [&UNTOUCHED, &OWN_SYNC] {
+        if run.wants_any(&[way.after_sync_p99, way.worst]) {
+            measure_way(run, way, others);
+        }
+    }
+}
+
+/// Measures one way; gives the longest time that the machine took away meanwhile.
+fn measure_way(run: &mut Run, way: &Way, duration: Duration) -> Duration {
+    run.say(way.says);
+    let (passes, syncs) = passes(way, duration);
     let soon = |pass: &&Pass| {
         let mut since = syncs.iter().filter(|sync| **sync <= pass.began);
         since.any(|sync| pass.began - *sync < AFTER_SYNC)
     };
-    let mut after: Vec<f64> = passes
-        .iter()
-        .filter(soon)
-        .map(|pass| micros(pass.took))
-        .collect();
+    let after = passes.iter().filter(soon);
+    let mut after: Vec<f64> = after.map(|pass| micros(pass.took)).collect();
     let worst = passes.iter().map(|pass| pass.took).max();
+    run.value(way.after_sync_p99, "us", quantile(&mut after, 0.99));
+    run.value(way.worst, "us", micros(worst.unwrap_or_default()));
     let gap = passes.iter().map(|pass| pass.gap).max();
-    run.value("stall_after_sync_p99_us", "us", quantile(&mut after, 0.99));
-    run.value("stall_worst_us", "us", micros(worst.unwrap_or_default()));
-    run.value(
-        "stall_worst_of_machine_us",
-        "us",
-        micros(gap.unwrap_or_default()),
-    );
+    gap.unwrap_or_default()
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 /// All passes of so long, and when syncs began.
-fn passes(duration: Duration) -> (Vec<Pass>, Vec<Instant>) {
+fn passes(way: &Way, duration: Duration) -> (Vec<Pass>, Vec<Instant>) {
     let folder = folders::scratch();
+    let defaults = Options::default();
     let options = Options {
         partitions: 1,
         disk_reserve_bytes: 0,
-        ..Options::default()
+        pretouch_window_bytes: match way.touches_ahead {
+            true => defaults.pretouch_window_bytes,
+            false => 0,
+        },
+        sync_interval_ms: match way.writer_syncs {
+            true => NO_SYNC_MS,
+            false => SYNC_INTERVAL.as_millis() as u64,
+        },
+        ..defaults
     };
     let (mut log, _) = Log::open_dir(folder.path(), options, now_ms(), 1).expect("a log");
     let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
@@ -103,15 +172,22 @@ fn passes(duration: Duration) -> (Vec<Pass>, Vec<Instant>) {
         .expect("appended");
     let stop = Arc::new(AtomicBool::new(false));
     let (stopped, log) = (Arc::clone(&stop), &log);
+    let sync_every = way.writer_syncs.then_some(SYNC_INTERVAL);
     thread::scope(|scope| {
-        let syncs = scope.spawn(move || look_after(janitor, log, &stopped));
-        let passes = write(&mut writer, duration);
+        let janitor = scope.spawn(move || look_after(janitor, log, &stopped));
+        let (passes, mut syncs) = write(&mut writer, duration, sync_every);
         stop.store(true, Ordering::Release);
-        (passes, syncs.join().expect("the janitor does not panic"))
+        syncs.extend(janitor.join().expect("the janitor does not panic"));
+        (passes, syncs)
     })
 }
 
-fn write(writer: &mut Writer, duration: Duration) -> Vec<Pass> {
+/// Writes at the rate; gives the passes, and when those began that synced.
+fn write(
+    writer: &mut Writer,
+    duration: Duration,
+    sync_every: Option<Duration>,
+) -> (Vec<Pass>, Vec<Instant>) {
     let payload = [7; PAYLOAD_BYTES];
     let record = Record {
         kind: 1,
@@ -123,16 +199,23 @@ fn write(writer: &mut Writer, duration: Duration) -> Vec<Pass> {
     let interval = Duration::from_nanos(BATCH_RECORDS as u64 * 1_000_000_000 / RECORDS_PER_S);
     let count = (duration.as_nanos() / interval.as_nanos()) as u32;
     let mut passes = Vec::with_capacity(count as usize);
+    let mut syncs = Vec::new();
     let start = Instant::now();
+    let mut sync_due = sync_every.map(|_| start);
     for index in 0..count {
         let now_ms = now_ms();
         let began = Instant::now();
         writer.append(now_ms, &records).expect("appended");
+        if sync_due.is_some_and(|due| due <= began) {
+            writer.sync_now(now_ms).expect("synced");
+            sync_due = sync_every.map(|every| began + every);
+            syncs.push(began);
+        }
         let took = began.elapsed();
         let gap = clock_gaps::longest_until(start + interval * (index + 1));
         passes.push(Pass { began, took, gap });
     }
-    passes
+    (passes, syncs)
 }
 
 /// The janitor's work on the first core; gives when syncs began.
