@@ -1,4 +1,4 @@
-//! Takes the points of a chat, or of one of its members, out of the log.
+//! Takes the points of a chat, or of one of its members, out of the log and out of the history.
 //!
 //! The owner shard first forgets the points of ended sessions and writes a new checkpoint, behind which
 //! a restart begins; what lies before it is then no more than history. Out of that history go the points
@@ -11,13 +11,15 @@ use std::collections::HashSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use serde::Serialize;
 use skein_engine::journal::{Entry, kind};
 use skein_engine::record::RawRecord;
 use skein_engine::shard::forgetting::Forgotten;
 use skein_log::{PartitionId, Reader, RecordRef, Rewriter};
 use skein_wire::ids::{ChatName, UserName};
+
+use crate::history::erase::{EraseReport, EraseWhat};
 
 /// Time between two looks whether the new checkpoint is durable.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -50,7 +52,19 @@ pub struct Erased {
     pub sessions_live: u64,
     /// Damaged files that were put aside and are not looked into.
     pub quarantined: Vec<String>,
+    /// What was removed from the history; `None`: no history was ever kept.
+    pub history: Option<EraseReport>,
 }
+
+impl Erased {
+    /// Whether something is left that should go.
+    pub fn leaves_something(&self) -> bool {
+        self.records_left > 0 || !self.quarantined.is_empty()
+    }
+}
+
+/// The same for the history, when the log is done: nothing is there then that could become a row.
+pub type HistoryEraser = dyn Fn(EraseWhat) -> anyhow::Result<Option<EraseReport>> + Send + Sync;
 
 /// The owner of a chat, as an erase needs it. Calls may wait.
 pub trait Owner {
@@ -70,12 +84,14 @@ pub trait Owner {
 /// Does it. `None`: there is no such chat, so nothing of it is in the log.
 ///
 /// # Errors
-/// When the owner does not answer, no checkpoint becomes durable, or the disk refuses.
+/// When the owner does not answer, no checkpoint becomes durable, the disk or the history's database
+/// refuses.
 pub fn erase(
     erase: &Erase,
     owner: &mut impl Owner,
     readers: &[Reader],
     rewriter: &Rewriter,
+    history: &HistoryEraser,
 ) -> anyhow::Result<Option<Erased>> {
     let Some(forgotten) = owner.forget(erase)? else {
         return Ok(None);
@@ -108,12 +124,18 @@ pub fn erase(
         erased.records_left = report.records_left;
         erased.quarantined = report.quarantined;
         if erased.records_left == 0 || began.elapsed() > CLOSE_MAX {
-            return Ok(Some(erased));
+            break;
         }
         // They lie in the segment that is written, or that is not durable yet.
         owner.close_segment(partition);
         thread::sleep(LOOK_INTERVAL);
     }
+    let what = match &erase.user {
+        Some(user) => EraseWhat::Member(chat, user.clone()),
+        None => EraseWhat::Chat(chat),
+    };
+    erased.history = history(what).context("the log is erased, the history is not")?;
+    Ok(Some(erased))
 }
 
 /// Has a checkpoint written that begins behind all that is there now; where it begins.

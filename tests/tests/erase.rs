@@ -92,12 +92,17 @@ fn count(directory: &Path, at: (f64, f64)) -> usize {
 
 fn points_of_a_member_are_in_no_file_after_an_erase(cores: Cores) {
     let mut options = Options::new(cores);
-    options.configuration = "[shards]\npartitions = 4\n".to_owned();
+    options.configuration =
+        "[shards]\npartitions = 4\n[history]\nenabled = true\nevery = \"1s\"\n".to_owned();
     let mut server = Server::start_with(options);
     let (ana, ben) = (walk(&server, "ana", ANA), walk(&server, "ben", BEN));
     end(&server, &ana);
     let data = server.data_dir();
     assert!(count(&data, ANA) > 0, "the test would see them");
+    let history = data.join("history");
+    wait::until("the history has rows of both", PATIENCE, || {
+        count(&history, ANA) > 0 && count(&history, BEN) > 0
+    });
 
     let nobody = Request::new("DELETE", "/v1/log/chats/nowhere/points");
     assert_eq!(nobody.send(server.ready.control).status, 404);
@@ -110,6 +115,12 @@ fn points_of_a_member_are_in_no_file_after_an_erase(cores: Cores) {
     );
     assert_eq!(report["records_left"], 0, "{report}");
     assert_eq!(report["sessions_live"], 0, "{report}");
+    let rows = &report["history"];
+    assert!(rows["rows"].as_u64() > Some(0), "{report}");
+    assert_eq!(
+        (&rows["sessions"], &rows["scrubbed"]),
+        (&json!(1), &json!(true))
+    );
     server.stop().expect_success("a stop");
     assert_eq!(count(&data, ANA), 0, "after the stop");
     assert!(count(&data, BEN) > 0, "the other member's points stay");
@@ -129,6 +140,7 @@ fn points_of_a_member_are_in_no_file_after_an_erase(cores: Cores) {
     server.stop().expect_success("a stop");
     let stopped = erase_stopped(&data);
     assert_eq!(stopped.0, Some(0), "{stopped:?}");
+    assert!(stopped.1.contains("\"history\":{\"rows\":"), "{stopped:?}");
     assert_eq!(count(&data, BEN), 0, "{stopped:?}");
     server.restart();
     server.stop().expect_success("a stop");

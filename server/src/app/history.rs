@@ -7,7 +7,8 @@ use skein_log::Log;
 
 use crate::clock::Clock;
 use crate::config::settings::HistorySettings;
-use crate::history::handle::{HistoryOptions, HistoryThread, pause};
+use crate::history::handle::{HistoryOptions, HistoryThread};
+use crate::history::idle::pause;
 use crate::history::stats::HISTORY_METRICS;
 use crate::http::metrics::MetricsBoard;
 

@@ -4,10 +4,11 @@
 //! be ready. Down: goodbye to clients, shards, janitor, event log, control log.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use skein_log::{DiskStorage, Inspector, JanitorThread, Log, PartitionId, Reader};
+use skein_log::{DiskStorage, Inspector, JanitorThread, Log, LogId, PartitionId, Reader};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -28,6 +29,7 @@ use crate::edge::edge::EdgeConfig;
 use crate::edge::origins::Origins;
 use crate::health::{Health, Phase};
 use crate::history::handle::HistoryThread;
+use crate::history::idle;
 use crate::http::events::EventsState;
 use crate::http::history::HistoryState;
 use crate::http::log_erasing::{self, Eraser};
@@ -36,7 +38,7 @@ use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
 use crate::http::{control as control_api, listener, public};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
-use crate::log_erase;
+use crate::log_erase::{self, HistoryEraser};
 use crate::log_thinner::{LogThinner, THINNER_METRICS};
 use crate::machine::raise_descriptor_limit;
 use crate::shard::gateway::Gateway;
@@ -152,7 +154,8 @@ impl Server {
             history.as_ref().map(|thread| thread.history().clone()),
         );
         let reading = log_state(&log, config, operators.clone(), stopped.clone())?;
-        let eraser = eraser(&log, gateway.clone());
+        let rows = history_eraser(history.as_ref(), history_dir, log.id());
+        let eraser = eraser(&log, gateway.clone(), rows);
         let thinner = LogThinner::spawn(
             &config.log,
             log.rewriter(),
@@ -329,9 +332,27 @@ fn readers(log: &Log) -> Vec<Reader> {
     partitions.map(|partition| log.reader(partition)).collect()
 }
 
-fn eraser(log: &Log, gateway: Gateway) -> Arc<Eraser> {
+fn eraser(log: &Log, gateway: Gateway, history: Box<HistoryEraser>) -> Arc<Eraser> {
     let (readers, rewriter) = (readers(log), log.rewriter());
-    Arc::new(move |erase| log_erase::erase(erase, &mut gateway.as_owner(), &readers, &rewriter))
+    Arc::new(move |erase| {
+        let owner = &mut gateway.as_owner();
+        log_erase::erase(erase, owner, &readers, &rewriter, &*history)
+    })
+}
+
+/// Erases from the history by its thread; from what is left of one that is off, by itself.
+fn history_eraser(
+    thread: Option<&HistoryThread>,
+    folder: PathBuf,
+    log: LogId,
+) -> Box<HistoryEraser> {
+    match thread {
+        Some(thread) => {
+            let history = thread.history().clone();
+            Box::new(move |what| Ok(Some(history.erase(what).blocking_recv()??)))
+        }
+        None => Box::new(move |what| Ok(idle::erase(&folder, &log.to_string(), &what)?)),
+    }
 }
 
 fn start_janitor(log: &mut Log, clock: Clock) -> anyhow::Result<JanitorThread> {

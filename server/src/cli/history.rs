@@ -44,7 +44,9 @@ pub enum Format {
 pub enum Verb {
     /// Print the rows of a chat in the order of time, coordinates included.
     Query(QueryArgs),
-    /// Remove all rows of a chat or of a user, for ever; prints what was removed.
+    /// Remove all rows of a chat or of a user from the history, for ever; prints what was removed. Points
+    /// in the log are not covered: DELETE /v1/log/chats/CHAT/points of the control API (of a stopped
+    /// server: skein log erase) erases from both.
     Erase(EraseArgs),
 }
 

@@ -61,8 +61,8 @@ pub enum Verb {
     Scrub(ScrubArgs),
     /// Write records as JSON lines or points as GPX, coordinates included.
     Export(ExportArgs),
-    /// Take the points of a chat, or of one of its members, out of the log of a stopped server; exit
-    /// code 1 when something is left.
+    /// Take the points of a chat, or of one of its members, out of the log and the history of a stopped
+    /// server (of a running one: DELETE /v1/log/chats/CHAT/points); exit code 1 when something is left.
     Erase(EraseArgs),
     /// Print the records that are there.
     Dump(ReadArgs),

@@ -1,4 +1,4 @@
-//! `skein log erase`: takes points out of the log of a stopped server, with that server's own code.
+//! `skein log erase`: takes points out of the log and the history of a stopped server, with that server's own code.
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use skein_wire::ids::{ChatName, UserName};
 use crate::cli::log_open;
 use crate::clock::Clock;
 use crate::control::core::{Acknowledge, ControlCore};
+use crate::history::idle;
 use crate::log_erase::{Erase, Owner, erase};
 use crate::shard::core::Core;
 use crate::shard::log_writer::CHECKPOINT_EVERY_BYTES;
@@ -56,7 +57,9 @@ pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
     let (readers, rewriter) = (readers(&log), log.rewriter());
     let core = core(&mut log, &control, readers.clone(), clock)?;
     let mut owner = OneShard { core, clock };
-    let erased = erase(&wanted, &mut owner, &readers, &rewriter);
+    let (folder, log_id) = (args.data_dir.join("history"), log.id().to_string());
+    let history = move |what| Ok(idle::erase(&folder, &log_id, &what)?);
+    let erased = erase(&wanted, &mut owner, &readers, &rewriter, &history);
     drop((owner, readers, rewriter));
     drop(janitor.stop());
     log.close(clock.now_ms()).context("closing the event log")?;
@@ -66,7 +69,7 @@ pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
         bail!("there is no such chat in {}", args.data_dir.display());
     };
     println!("{}", serde_json::to_string(&erased)?);
-    if erased.records_left > 0 || !erased.quarantined.is_empty() {
+    if erased.leaves_something() {
         bail!("something is left, see above; erase again, and remove quarantined files by hand");
     }
     Ok(())

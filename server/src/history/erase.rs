@@ -10,6 +10,8 @@ pub enum EraseWhat {
     Chat(u32),
     /// All of a user, in every chat.
     User(UserName),
+    /// What a user shared in one chat.
+    Member(u32, UserName),
 }
 
 /// What an erase did.
@@ -46,6 +48,7 @@ impl Erasure {
         let is_meant = match &self.what {
             EraseWhat::Chat(erased) => *erased == chat,
             EraseWhat::User(erased) => erased.as_str() == user,
+            EraseWhat::Member(erased, member) => *erased == chat && member.as_str() == user,
         };
         is_meant && partition == self.partition && offset <= self.last_offset
     }
@@ -60,12 +63,16 @@ mod tests {
     #[test]
     fn only_what_was_there_at_the_time_is_held_back() {
         let user = EraseWhat::User(UserName::new("ana").unwrap());
+        let member = EraseWhat::Member(1, UserName::new("ana").unwrap());
         for (what, chat, name, offset, expect) in [
             (EraseWhat::Chat(1), 1, "ben", 9, true),
             (EraseWhat::Chat(1), 1, "ben", 10, false),
             (EraseWhat::Chat(1), 2, "ben", 9, false),
             (user.clone(), 2, "ana", 9, true),
             (user, 2, "ben", 9, false),
+            (member.clone(), 1, "ana", 9, true),
+            (member.clone(), 1, "ben", 9, false),
+            (member, 2, "ana", 9, false),
         ] {
             let erasure = Erasure {
                 what,

@@ -18,7 +18,6 @@ use crate::history::limits::TICK_MS;
 use crate::history::message::{EraseResult, Message};
 use crate::history::names::ChatNames;
 use crate::history::query::{HistoryQuery, Page, PageReader};
-use crate::history::schema;
 use crate::history::store::Store;
 use crate::history::thread::{Worker, WorkerStart};
 use crate::http::metrics::MetricRow;
@@ -137,19 +136,4 @@ impl HistoryThread {
             tracing::error!("the history's thread has panicked; it goes on after the next start");
         }
     }
-}
-
-/// The history is off: what comes into the log from now on is not for it, should it be turned on
-/// again. Rows stay until somebody removes the folder.
-///
-/// # Errors
-/// The database cannot be used.
-pub fn pause(folder: &Path, log_id: &str) -> Result<(), HistoryError> {
-    if !schema::file(folder).exists() {
-        return Ok(());
-    }
-    let mut store = Store::open(folder, log_id)?;
-    let change = store.begin()?;
-    change.forget_places()?;
-    change.commit()
 }

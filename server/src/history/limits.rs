@@ -30,6 +30,14 @@ limits! {
         "of a database that is rewritten before an erase is answered; a larger one is answered first";
     SCRUB_EXPIRED_EVERY_MS: u64 = 86_400_000, "milliseconds",
         "between two rewritings of a database no larger than that, so that copies of rows that grew too old go as well";
+    SHRINK_BYTES_PER_ROUND: u64 = 4 * 1024 * 1024, "bytes",
+        "given back to the file system each second while more of the database is free than the next two bounds: pages move for it";
+    SHRINK_FREE_PART_MIN: u64 = 4, "parts",
+        "one of so many of the database may be free: in a steady state new rows take the place of those that grew too old";
+    SHRINK_FREE_BYTES_MIN: u64 = 1024 * 1024, "bytes",
+        "that may be free in any case";
+    JOURNAL_BYTES_MAX: u32 = 16 * 1024 * 1024, "bytes",
+        "of the journal that stay between two transactions";
     ERASE_DEADLINE_MS: u64 = 25_000, "milliseconds",
         "for the answer to an erase; it goes on when the caller has left";
 }

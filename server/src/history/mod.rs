@@ -30,6 +30,7 @@ pub mod message;
 pub mod thread;
 
 pub mod handle;
+pub mod idle;
 
 pub mod gpx;
 

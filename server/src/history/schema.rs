@@ -17,7 +17,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::history::error::HistoryError;
-use crate::history::limits::{BUSY_TIMEOUT_MS, CHECK_BYTES_MAX};
+use crate::history::limits::{BUSY_TIMEOUT_MS, CHECK_BYTES_MAX, JOURNAL_BYTES_MAX};
 
 /// The schema of this version, in `user_version`.
 const SCHEMA: u32 = 1;
@@ -96,7 +96,11 @@ fn connect(path: &Path) -> Result<Connection, HistoryError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    // Before the first page is written; a file from before gets it when it is next rewritten.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    // What one large transaction needed is not kept for ever.
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_MAX)?;
     // A row that is deleted is overwritten, in the journal and in the file.
     connection.pragma_update(None, "secure_delete", "ON")?;
     // An acknowledged erase survives a power failure; it is one sync a second.

@@ -7,6 +7,7 @@ use skein_wire::ids::UserName;
 
 use crate::history::erase::{EraseReport, EraseWhat, Erasure};
 use crate::history::error::HistoryError;
+use crate::history::limits::{SHRINK_BYTES_PER_ROUND, SHRINK_FREE_BYTES_MIN, SHRINK_FREE_PART_MIN};
 use crate::history::row::StoredPoint;
 use crate::history::sampler::SessionKey;
 use crate::history::schema;
@@ -101,7 +102,11 @@ impl Store {
         for row in rows {
             let (chat, user, partition, last_offset) = row?;
             let user = user.and_then(|user| UserName::new(&user).ok());
-            let what = chat.map(EraseWhat::Chat).or(user.map(EraseWhat::User));
+            let what = match (chat, user) {
+                (Some(chat), Some(user)) => Some(EraseWhat::Member(chat, user)),
+                (Some(chat), None) => Some(EraseWhat::Chat(chat)),
+                (None, user) => user.map(EraseWhat::User),
+            };
             erasures.extend(what.map(|what| Erasure {
                 what,
                 partition,
@@ -132,6 +137,28 @@ impl Store {
         self.truncate_journal()?;
         self.connection
             .execute("DELETE FROM meta WHERE name = 'scrub_due'", [])?;
+        Ok(())
+    }
+
+    /// Gives up to [`SHRINK_BYTES_PER_ROUND`] back to the file system, where much of the file is free;
+    /// the file is shorter when its journal has been brought in. Does nothing for a file of before this
+    /// was done, until that is rewritten.
+    ///
+    /// # Errors
+    /// The database is locked or the disk is full.
+    pub fn shrink(&mut self) -> Result<(), HistoryError> {
+        let number = |pragma: &str| {
+            let number = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+            self.connection.pragma_query_value(None, pragma, number)
+        };
+        let page_bytes = number("page_size")? as u64;
+        let bytes = number("page_count")? as u64 * page_bytes;
+        let free = number("freelist_count")? as u64 * page_bytes;
+        if free > SHRINK_FREE_BYTES_MIN.max(bytes / SHRINK_FREE_PART_MIN) {
+            let pages = SHRINK_BYTES_PER_ROUND / page_bytes;
+            let vacuum = format!("PRAGMA incremental_vacuum({pages})");
+            self.connection.execute_batch(&vacuum)?;
+        }
         Ok(())
     }
 
@@ -341,36 +368,32 @@ impl Change<'_> {
         Ok(rows as u64)
     }
 
-    /// Removes all rows of a chat or a user, and its sessions that are over. The file is to be
+    /// Removes all rows of a chat, a user or a member, and the sessions that are over. The file is to be
     /// scrubbed after that.
     ///
     /// # Errors
     /// The database refuses.
     pub fn erase(&self, what: &EraseWhat) -> Result<EraseReport, HistoryError> {
-        let report = match what {
-            EraseWhat::Chat(chat) => {
-                let report = self.count("chat = ?1", chat)?;
-                self.transaction
-                    .execute("DELETE FROM point WHERE chat = ?1", [chat])?;
-                self.transaction.execute(
-                    "DELETE FROM session WHERE chat = ?1 AND ended_ms IS NOT NULL",
-                    [chat],
-                )?;
-                report
-            }
-            EraseWhat::User(user) => {
-                let of_user =
-                    "(chat, session) IN (SELECT chat, session FROM session WHERE user = ?1)";
-                let report = self.count(of_user, user.as_str())?;
-                let delete = format!("DELETE FROM point WHERE {of_user}");
-                self.transaction.execute(&delete, [user.as_str()])?;
-                self.transaction.execute(
-                    "DELETE FROM session WHERE user = ?1 AND ended_ms IS NOT NULL",
-                    [user.as_str()],
-                )?;
-                report
+        // Sessions by themselves, and points by their sessions: a point does not say whose it is.
+        let (sessions, chat, user) = match what {
+            EraseWhat::Chat(chat) => ("chat = ?1 AND ?2 IS NULL", Some(chat), None),
+            EraseWhat::User(user) => ("?1 IS NULL AND user = ?2", None, Some(user.as_str())),
+            EraseWhat::Member(chat, user) => {
+                ("chat = ?1 AND user = ?2", Some(chat), Some(user.as_str()))
             }
         };
+        let points = match user {
+            None => sessions.to_owned(),
+            Some(_) => {
+                format!("(chat, session) IN (SELECT chat, session FROM session WHERE {sessions})")
+            }
+        };
+        let whose = params![chat, user];
+        let report = self.count(&points, whose)?;
+        let delete = format!("DELETE FROM point WHERE {points}");
+        self.transaction.execute(&delete, whose)?;
+        let delete = format!("DELETE FROM session WHERE {sessions} AND ended_ms IS NOT NULL");
+        self.transaction.execute(&delete, whose)?;
         self.transaction
             .execute("INSERT OR REPLACE INTO meta VALUES ('scrub_due', '1')", [])?;
         Ok(report)
@@ -379,12 +402,12 @@ impl Change<'_> {
     fn count(
         &self,
         condition: &str,
-        parameter: impl rusqlite::ToSql,
+        parameters: &[&dyn rusqlite::ToSql],
     ) -> Result<EraseReport, HistoryError> {
         let query = format!(
             "SELECT count(*), count(DISTINCT session), min(at_ms), max(at_ms) FROM point WHERE {condition}"
         );
-        Ok(self.transaction.query_row(&query, [parameter], |row| {
+        Ok(self.transaction.query_row(&query, parameters, |row| {
             let time = |time: Option<i64>| time.map(|time| time as u64);
             Ok(EraseReport {
                 rows: row.get::<_, i64>(0)? as u64,
@@ -404,6 +427,7 @@ impl Change<'_> {
         let (chat, user) = match &erasure.what {
             EraseWhat::Chat(chat) => (Some(*chat), None),
             EraseWhat::User(user) => (None, Some(user.as_str())),
+            EraseWhat::Member(chat, user) => (Some(*chat), Some(user.as_str())),
         };
         self.transaction.execute(
             "INSERT INTO erasure VALUES (?1, ?2, ?3, ?4)",

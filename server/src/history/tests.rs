@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use skein_engine::control_state::ControlState;
-use skein_engine::journal::{Entry, Started};
+use skein_engine::journal::{Entry, Started, kind};
 use skein_engine::record::OwnedRecord;
 use skein_log::{Log, MemoryStorage, Options, PartitionId, Record, Writer};
 use skein_wire::ids::{ChatHandle, Counter, SessionId, Slot, UserName};
@@ -14,8 +14,13 @@ use skein_wire::update::SessionState;
 
 use crate::clock::Clock;
 use crate::history::erase::EraseWhat;
+use crate::history::idle;
+use crate::history::limits::{
+    SCRUB_INLINE_BYTES_MAX, SHRINK_BYTES_PER_ROUND, SHRINK_FREE_BYTES_MIN,
+};
 use crate::history::message::Message;
 use crate::history::query::{HistoryQuery, Page, PageReader};
+use crate::history::row::StoredPoint;
 use crate::history::schema;
 use crate::history::stats::HISTORY_METRICS;
 use crate::history::store::Store;
@@ -289,7 +294,7 @@ fn a_history_begins_when_it_is_turned_on() {
     rig.point(1, 0);
     rig.round();
     rig.worker = None;
-    crate::history::handle::pause(rig.folder(), "log").unwrap();
+    idle::pause(rig.folder(), "log").unwrap();
     rig.point(1, EVERY_MS);
     rig.sync();
     rig.open_worker();
@@ -404,6 +409,52 @@ fn rows_too_old_leave_nothing_in_the_files() {
     }
 }
 
+#[test]
+fn a_large_file_shrinks_step_by_step_when_its_rows_are_too_old() {
+    let mut rig = Rig::new();
+    rig.start(1, "ana");
+    rig.round();
+    rig.worker = None;
+    let mut store = Store::open(rig.folder(), "log").unwrap();
+    let change = store.begin().unwrap();
+    let (old_ms, payload) = (rig.now_ms - 3 * DAY_MS, [7; 8_192]);
+    for index in 0..9_000 {
+        let kept = change.put_point(&StoredPoint {
+            chat: CHAT,
+            session: 1,
+            at_ms: old_ms + index,
+            window_ms: old_ms + index,
+            offset: index + 2,
+            kind: kind::POINT,
+            flags: 0,
+            payload: &payload,
+        });
+        assert!(kept.unwrap());
+    }
+    change.commit().unwrap();
+    store.truncate_journal().unwrap();
+    drop(store);
+    let path = schema::file(rig.folder());
+    let file = || std::fs::metadata(&path).unwrap().len();
+    let before = file();
+    assert!(before > SCRUB_INLINE_BYTES_MAX, "too large to be rewritten");
+    rig.open_worker();
+    let mut worker = rig.worker.take().unwrap();
+    let mut last = before;
+    for _ in 0..before / SHRINK_BYTES_PER_ROUND + 1 {
+        worker.round();
+        worker.store_for_test().truncate_journal().unwrap();
+        assert!(
+            last - file() <= SHRINK_BYTES_PER_ROUND,
+            "{last} to {}",
+            file()
+        );
+        last = file();
+    }
+    assert_eq!(rig.metric("history_rows_expired"), 9_000);
+    assert!(last < 2 * SHRINK_FREE_BYTES_MIN, "{last} of {before} left");
+}
+
 /// Whether the bytes occur in any file of the folder.
 fn found(folder: &Path, bytes: &[u8]) -> bool {
     std::fs::read_dir(folder).unwrap().any(|entry| {
@@ -486,6 +537,47 @@ fn an_erase_of_a_user_leaves_the_others() {
     assert_eq!((report.rows, report.sessions), (1, 1));
     assert_eq!(rig.counters(), [2]);
     assert_eq!(rig.erase(EraseWhat::User(ana())).rows, 0, "once is enough");
+}
+
+#[test]
+fn an_erase_of_a_member_leaves_others_and_other_chats() {
+    let mut rig = Rig::new();
+    rig.start(1, "ana");
+    rig.start(2, "ben");
+    rig.point(1, 0);
+    rig.point(2, 0);
+    rig.round();
+    let elsewhere = rig.erase(EraseWhat::Member(CHAT + 1, ana()));
+    assert_eq!((elsewhere.rows, elsewhere.sessions), (0, 0));
+    // Not read yet: covered as well.
+    rig.point(1, EVERY_MS);
+    rig.point(2, EVERY_MS);
+    let report = rig.erase(EraseWhat::Member(CHAT, ana()));
+    assert_eq!((report.rows, report.sessions), (1, 1));
+    rig.open_worker();
+    rig.round();
+    assert_eq!(rig.counters(), [2, 4]);
+    rig.point(1, EVERY_MS);
+    rig.round();
+    assert_eq!(rig.counters(), [2, 4, 5], "what comes later is new");
+}
+
+#[test]
+fn an_erase_of_a_history_that_is_off_leaves_nothing_in_the_file() {
+    let mut rig = Rig::new();
+    let nothing = tempfile::tempdir().unwrap();
+    let erase = |folder: &Path| idle::erase(folder, "log", &EraseWhat::Member(CHAT, ana()));
+    assert_eq!(erase(nothing.path()).unwrap(), None);
+    rig.start(1, "ana");
+    rig.point(1, 0);
+    rig.round();
+    rig.worker = None;
+    assert!(found(rig.folder(), &LAT_E6.to_le_bytes()), "it was there");
+    let report = erase(rig.folder()).unwrap().unwrap();
+    assert_eq!((report.rows, report.scrubbed), (1, true));
+    for form in forms() {
+        assert!(!found(rig.folder(), &form), "{form:?}");
+    }
 }
 
 #[test]

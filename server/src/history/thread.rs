@@ -241,6 +241,7 @@ impl Worker {
         let more = self.follow()?;
         self.expire()?;
         self.scrub_if_due()?;
+        self.store.shrink()?;
         Ok(more)
     }
 

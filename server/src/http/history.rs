@@ -18,7 +18,7 @@ use skein_wire::point::Payload;
 use std::time::Duration;
 
 use crate::cli::time_text;
-use crate::history::erase::EraseWhat;
+use crate::history::erase::{EraseReport, EraseWhat};
 use crate::history::error::HistoryError;
 use crate::history::gpx::{TrackPoint, document};
 use crate::history::handle::History;
@@ -36,6 +36,9 @@ const GPX: &str = "application/gpx+xml";
 
 /// Header that carries `next` where the body has no place for it.
 const NEXT_HEADER: &str = "skein-next";
+
+/// What an erase of the history alone leaves, and what does not leave it.
+const LOG_NOT_COVERED: &str = "points in the log; DELETE /v1/log/chats/{chat}/points erases them, and from the history with them";
 
 /// What the routes share.
 #[derive(Clone, Debug)]
@@ -107,6 +110,13 @@ struct RowJson {
 struct GapJson {
     records: u64,
     noticed_at: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct EraseJson {
+    #[serde(flatten)]
+    report: EraseReport,
+    not_covered: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -205,7 +215,11 @@ async fn erase(history: &History, what: EraseWhat) -> Result<Response, ApiError>
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };
-    Ok((status, Json(report)).into_response())
+    let answer = EraseJson {
+        report,
+        not_covered: LOG_NOT_COVERED,
+    };
+    Ok((status, Json(answer)).into_response())
 }
 
 fn refused(error: &HistoryError) -> ApiError {
