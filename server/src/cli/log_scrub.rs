@@ -1,8 +1,7 @@
 //! `skein log scrub`: reads everything slowly, so that damage is found while there is a backup, and
 //! not when the records are needed.
 //!
-//! It is `verify` for a running server: at a bounded rate, with what it says about how far it is, and
-//! with the small files as well.
+//! `skein log verify` is the same without a bound on the rate.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -27,6 +26,16 @@ pub struct ScrubArgs {
     /// Read at most so many MiB per second; 0 = as fast as it goes.
     #[arg(long, value_name = "MIB", default_value_t = 64)]
     pub rate_mib: u64,
+}
+
+impl ScrubArgs {
+    /// As fast as it goes.
+    pub fn unbounded(data_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            rate_mib: 0,
+        }
+    }
 }
 
 /// Runs it.
