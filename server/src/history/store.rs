@@ -156,8 +156,11 @@ impl Store {
         let free = number("freelist_count")? as u64 * page_bytes;
         if free > SHRINK_FREE_BYTES_MIN.max(bytes / SHRINK_FREE_PART_MIN) {
             let pages = SHRINK_BYTES_PER_ROUND / page_bytes;
+            // Each step gives one page back.
             let vacuum = format!("PRAGMA incremental_vacuum({pages})");
-            self.connection.execute_batch(&vacuum)?;
+            let mut statement = self.connection.prepare(&vacuum)?;
+            let mut steps = statement.query([])?;
+            while steps.next()?.is_some() {}
         }
         Ok(())
     }
