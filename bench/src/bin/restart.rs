@@ -69,10 +69,11 @@ fn main() -> ExitCode {
         word.map_or(default, |word| word.parse().expect("a number"))
     };
     let (gib, sessions): (u64, u64) = (number(10), number(100_000));
-    let scratch = folders::scratch();
-    let folder = arguments.next().map(PathBuf::from);
-    let data = folder.unwrap_or_else(|| scratch.path().to_owned());
-    let data = data.join("data");
+    let kept = arguments.next().map(PathBuf::from);
+    // Removed at the end.
+    let scratch = kept.is_none().then(folders::scratch);
+    let folder = kept.or_else(|| scratch.as_ref().map(|it| it.path().to_owned()));
+    let data = folder.expect("one of the two").join("data");
     if !data.exists() {
         let began = Instant::now();
         make(&data, gib << 30, sessions);
