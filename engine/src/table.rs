@@ -415,6 +415,12 @@ impl Table {
         self.finish_restore();
         self.head_latest = self.head_latest.max(heads[0]);
         self.head_every = self.head_every.max(heads[1]);
+        self.forget_behind_horizon();
+    }
+
+    /// Takes out the ended rows that the horizon has passed: nobody is told of them any more, and
+    /// owner and mirrors must agree on which slots are free.
+    pub(crate) fn forget_behind_horizon(&mut self) {
         while let Some(oldest) = self.tombstones.front().and_then(|slot| self.at(*slot))
             && oldest.changed(Delivery::Every) <= self.horizon
         {

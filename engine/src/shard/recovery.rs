@@ -176,6 +176,10 @@ impl Shard {
                 self.reconcile_sessions(now, chat, &control);
                 self.reconcile_rows(now, chat, &control);
             }
+            // Not before: an end that the control log does not know is proposed again.
+            if let Some(known) = self.chats.get_mut(chat) {
+                known.table.forget_behind_horizon();
+            }
             self.forget_later(chat);
         }
         self.sum();
