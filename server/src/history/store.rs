@@ -156,11 +156,14 @@ impl Store {
         let free = number("freelist_count")? as u64 * page_bytes;
         if free > SHRINK_FREE_BYTES_MIN.max(bytes / SHRINK_FREE_PART_MIN) {
             let pages = SHRINK_BYTES_PER_ROUND / page_bytes;
-            // Each step gives one page back.
-            let vacuum = format!("PRAGMA incremental_vacuum({pages})");
-            let mut statement = self.connection.prepare(&vacuum)?;
-            let mut steps = statement.query([])?;
-            while steps.next()?.is_some() {}
+            // As one change: with a larger number the pragma gives one page back as well, and needs
+            // to be stepped for each further one.
+            let change = self.begin()?;
+            for _ in 0..pages {
+                let vacuum = "PRAGMA incremental_vacuum(1)";
+                change.transaction.execute_batch(vacuum)?;
+            }
+            change.commit()?;
         }
         Ok(())
     }
