@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream};
+use quinn::{Connection, ConnectionError, Endpoint, ReadError, RecvStream, SendStream, VarInt};
 use skein_wire::frame::decode_update;
 use skein_wire::limits::{SERVER_FRAME_BYTES_MAX, VERSION};
 use skein_wire::request::{Hello, Request, Token};
@@ -22,9 +22,13 @@ use crate::wait::PATIENCE;
 /// Bytes of one server stream: a batch in all its pages.
 const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// How long a farewell may take.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// A connection that has been welcomed.
 pub struct QuicPeer {
     runtime: Runtime,
+    endpoint: Endpoint,
     connection: Connection,
     control: SendStream,
     updates: RecvStream,
@@ -45,15 +49,16 @@ impl QuicPeer {
             .enable_all()
             .build()
             .expect("a runtime");
-        let (connection, control, updates) = runtime.block_on(async {
+        let (endpoint, connection, control, updates) = runtime.block_on(async {
             let endpoint = quic::endpoint().expect("a socket");
             let connecting = endpoint.connect(to, "localhost").expect("an address");
             let connection = connecting.await.expect("a QUIC server");
             let (control, updates) = connection.open_bi().await.expect("a control stream");
-            (connection, control, updates)
+            (endpoint, connection, control, updates)
         });
         let mut peer = Self {
             runtime,
+            endpoint,
             connection,
             control,
             updates,
@@ -109,6 +114,16 @@ impl QuicPeer {
             Ok(Err(closed)) => Some(Received::Closed(closed)),
             Ok(Ok(())) => inbox.pop_front().map(Received::Update),
         }
+    }
+}
+
+/// The server is told that nobody is here any more; else it would wait for its idle timeout.
+impl Drop for QuicPeer {
+    fn drop(&mut self) {
+        self.connection.close(VarInt::from_u32(0), b"");
+        let idle = async { tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await };
+        // A server that is gone hears nothing.
+        let _ = self.runtime.block_on(idle);
     }
 }
 

@@ -1,5 +1,6 @@
 //! One client over either transport, for what has to be the same on both.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use skein_wire::request::Request;
@@ -23,12 +24,16 @@ pub enum Transport {
 /// Both.
 pub const TRANSPORTS: [Transport; 2] = [Transport::WebSocket, Transport::Quic];
 
-/// A connection that has been welcomed.
-pub enum Talker {
-    /// By WebSocket.
+enum Line {
     WebSocket(Box<Peer>),
-    /// By QUIC.
     Quic(Box<QuicPeer>),
+}
+
+/// A connection that has been welcomed.
+pub struct Talker {
+    line: Line,
+    /// Frames that came while something else was awaited: by QUIC a batch may overtake `Watching`.
+    inbox: VecDeque<Update>,
 }
 
 impl Talker {
@@ -37,16 +42,17 @@ impl Talker {
     /// # Errors
     /// How the server closed the connection instead of a welcome.
     pub fn try_connect(server: &Server, transport: Transport, token: &str) -> Result<Self, Closed> {
-        match transport {
+        let line = match transport {
             Transport::WebSocket => {
-                let peer = Peer::try_connect(server.ready.http, token, &Options::default());
-                peer.map(|peer| Self::WebSocket(Box::new(peer)))
+                let peer = Peer::try_connect(server.ready.http, token, &Options::default())?;
+                Line::WebSocket(Box::new(peer))
             }
             Transport::Quic => {
-                let peer = QuicPeer::try_connect(server.ready.quic, token);
-                peer.map(|peer| Self::Quic(Box::new(peer)))
+                Line::Quic(Box::new(QuicPeer::try_connect(server.ready.quic, token)?))
             }
-        }
+        };
+        let inbox = VecDeque::new();
+        Ok(Self { line, inbox })
     }
 
     /// Connects and is welcomed.
@@ -62,40 +68,46 @@ impl Talker {
 
     /// Sends a request.
     pub fn send(&mut self, request: Request) {
-        match self {
-            Self::WebSocket(peer) => {
+        match &mut self.line {
+            Line::WebSocket(peer) => {
                 peer.try_send(&[request]);
             }
-            Self::Quic(peer) => peer.send(&[request]),
+            Line::Quic(peer) => peer.send(&[request]),
         }
     }
 
     /// The next frame or the end; `None` when neither comes within `limit`.
     pub fn receive(&mut self, limit: Duration) -> Option<Received> {
-        match self {
-            Self::WebSocket(peer) => peer.receive(limit),
-            Self::Quic(peer) => peer.receive(limit),
+        if let Some(update) = self.inbox.pop_front() {
+            return Some(Received::Update(update));
+        }
+        match &mut self.line {
+            Line::WebSocket(peer) => peer.receive(limit),
+            Line::Quic(peer) => peer.receive(limit),
         }
     }
 
-    /// The first frame that `pick` takes; what comes before it is passed over. `None` when none
-    /// comes within `limit`, or when the connection ends first.
+    /// The first frame that `pick` takes; the others stay for later. `None` when none comes within
+    /// `limit`, or when the connection ends first.
     pub fn pick<T>(
         &mut self,
         limit: Duration,
         mut pick: impl FnMut(&Update) -> Option<T>,
     ) -> Option<T> {
         let end = Instant::now() + limit;
-        loop {
+        let mut passed = VecDeque::new();
+        let found = loop {
             match self.receive(end.saturating_duration_since(Instant::now())) {
-                Some(Received::Update(update)) => {
-                    if let Some(found) = pick(&update) {
-                        return Some(found);
-                    }
-                }
-                Some(Received::Closed(_)) | None => return None,
+                Some(Received::Update(update)) => match pick(&update) {
+                    Some(found) => break Some(found),
+                    None => passed.push_back(update),
+                },
+                Some(Received::Closed(_)) | None => break None,
             }
-        }
+        };
+        passed.append(&mut self.inbox);
+        self.inbox = passed;
+        found
     }
 
     /// As [`Self::pick`] within [`PATIENCE`].
@@ -107,8 +119,7 @@ impl Talker {
         found.unwrap_or_else(|| panic!("no {what}"))
     }
 
-    /// Reads until the connection ends, and says how: what the last `Goodbye` said, else the
-    /// transport's own close.
+    /// Reads until the connection ends, and says how.
     ///
     /// # Panics
     /// If it does not end within `limit`.
