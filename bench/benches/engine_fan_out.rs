@@ -70,6 +70,7 @@ impl Audience {
                 scope: Scope {
                     delivery: Delivery::Latest,
                     session: None,
+                    grid: None,
                 },
                 from: 0,
                 trail: 0,

@@ -18,6 +18,7 @@ use skein_wire::point::Point;
 use skein_wire::request::Delivery;
 use skein_wire::update::SessionState;
 
+use crate::grid::Grid;
 use crate::journal::TrailPoint;
 use crate::row::Row;
 use crate::shared_batch::{SharedBatch, WEBSOCKET_HEADER_BYTES_MAX};
@@ -37,6 +38,8 @@ pub struct Scope {
     pub delivery: Delivery,
     /// Only this session.
     pub session: Option<SessionId>,
+    /// Places on this grid, and nothing finer.
+    pub grid: Option<Grid>,
 }
 
 impl Scope {
@@ -89,7 +92,10 @@ impl BatchBuilder {
             from: spec.from,
             to: table.as_of(),
             server_time_ms: spec.now.0,
-            anchor: table.anchor(),
+            anchor: match spec.scope.grid {
+                Some(grid) => grid.snap(table.anchor()),
+                None => table.anchor(),
+            },
             delivery: spec.scope.delivery,
             page: None,
         };
@@ -177,7 +183,32 @@ fn write_pages(
 /// Writes one row unless the frame is full.
 fn put(writer: &mut BatchWriter<'_>, row: &Row, spec: &BatchSpec) -> bool {
     let (entry, earlier) = entry_of(row, spec);
-    writer.try_entry(&entry, earlier, SERVER_FRAME_BYTES_MAX)
+    with_grid(&entry, earlier, spec, |entry, earlier| {
+        writer.try_entry(entry, earlier, SERVER_FRAME_BYTES_MAX)
+    })
+}
+
+/// An entry as the scope's grid shows it. What no grid can show is left out.
+fn with_grid<'r, T>(
+    entry: &EntryRef<'r>,
+    earlier: Earlier<'r>,
+    spec: &BatchSpec,
+    write: impl FnOnce(&EntryRef<'_>, Earlier<'r>) -> T,
+) -> T {
+    let Some(grid) = spec.scope.grid else {
+        return write(entry, earlier);
+    };
+    let point = entry.point.and_then(|point| grid.coarse(point));
+    let has_point = point.is_some();
+    let coarse = EntryRef {
+        slot: entry.slot,
+        descriptor: entry.descriptor,
+        point: point.as_ref(),
+        counter_whole: entry.counter_whole && has_point,
+        skipped: 0,
+        state: entry.state,
+    };
+    write(&coarse, earlier.without())
 }
 
 /// The flags that most of the rows have, judged by a few of them.
@@ -186,7 +217,9 @@ fn usual_flags(header: &BatchHeader, rows: &[&Row], spec: &BatchSpec) -> Flags {
     let mut seen: Vec<(Flags, usize)> = Vec::with_capacity(FLAG_SAMPLES + 1);
     for row in rows.iter().step_by(step) {
         let (entry, earlier) = entry_of(row, spec);
-        let flags = BatchWriter::flags_of(header, &entry, earlier.len());
+        let flags = with_grid(&entry, earlier, spec, |entry, earlier| {
+            BatchWriter::flags_of(header, entry, earlier.len())
+        });
         match seen.iter_mut().find(|(other, _)| *other == flags) {
             Some((_, count)) => *count += 1,
             None => seen.push((flags, 1)),
@@ -260,6 +293,15 @@ struct Earlier<'r> {
 impl<'r> Earlier<'r> {
     fn none(row: &'r Row) -> Self {
         Self::newest(row, 0)
+    }
+
+    /// None of them.
+    fn without(self) -> Self {
+        Self {
+            points: vec_deque::Iter::default(),
+            left: 0,
+            ..self
+        }
     }
 
     fn newest(row: &'r Row, count: usize) -> Self {

@@ -67,6 +67,11 @@ impl Chat {
         }
     }
 
+    /// The same together with what a token brings.
+    pub fn rights_with(&self, user: &UserName, claim: Rights) -> Rights {
+        self.rights(user).with_claim(claim)
+    }
+
     /// The owner's half, where this shard owns the chat.
     pub fn owner(&self) -> Option<&Owner> {
         match &self.role {

@@ -2,21 +2,47 @@
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use skein_wire::ids::{ChatHandle, ChatName, SessionId};
+use skein_wire::ids::{ChatHandle, ChatName, SessionId, UserName};
 
-use crate::chat::Chat;
+use crate::audience::Audience;
+use crate::chat::{Chat, Role};
+use crate::ids::PartitionId;
+use crate::membership::Membership;
 use crate::owner::Owner;
+use crate::rights::Rights;
 use crate::session::Session;
-use crate::table::{Table, Tables};
+use crate::table::{Table, TableLimits, Tables};
+use crate::time::Timestamp;
 
 /// All chats that a shard owns or mirrors.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Chats {
+    /// Looked at in the place of a chat that is not there.
+    decoy: Chat,
     by_handle: HashMap<ChatHandle, Chat, RandomState>,
     by_name: HashMap<ChatName, ChatHandle, RandomState>,
 }
 
+impl Default for Chats {
+    fn default() -> Self {
+        Self {
+            decoy: decoy(),
+            by_handle: HashMap::default(),
+            by_name: HashMap::default(),
+        }
+    }
+}
+
 impl Chats {
+    /// What a user with such a claim may do in a chat. In one that is not there that is nothing, after
+    /// the same look-ups: how long a refusal takes must not tell the two apart.
+    pub fn rights(&self, chat: ChatHandle, (user, claim): (&UserName, Rights)) -> Rights {
+        match self.get(chat) {
+            Some(chat) => chat.rights_with(user, claim),
+            None => self.decoy.rights_with(user, Rights::NONE),
+        }
+    }
+
     /// A chat by its number.
     pub fn get(&self, chat: ChatHandle) -> Option<&Chat> {
         self.by_handle.get(&chat)
@@ -66,6 +92,32 @@ impl Chats {
     /// Every chat, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Chat> {
         self.by_handle.values()
+    }
+}
+
+/// Members of the chat that stands for those that are not there: about as many as a chat of some size
+/// makes a look-up compare.
+const DECOY_MEMBERS: u32 = 64;
+
+/// A chat whose members are nobody: an empty table would not even look for a name.
+fn decoy() -> Chat {
+    let mut members = Membership::default();
+    for number in 0..DECOY_MEMBERS {
+        // Reserved for guests, whose names have no such end: no user can have it.
+        let nobody = format!("guest:nobody-{number}");
+        let nobody = UserName::new(&nobody).expect("a short name of letters");
+        members.put(&nobody, Rights::WATCH);
+    }
+    Chat {
+        name: ChatName::new("nowhere").expect("a short name of letters"),
+        handle: ChatHandle(0),
+        partition: PartitionId(0),
+        table: Table::new(0, 1, TableLimits::default()),
+        members,
+        audience: Audience::default(),
+        demand_told_ms: 0,
+        demand_told_at: Timestamp(0),
+        role: Role::Owner(Box::default()),
     }
 }
 

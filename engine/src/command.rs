@@ -6,11 +6,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::guest::GuestRecord;
+
 /// Right to start sessions.
 pub const RIGHT_SHARE: u8 = 0b01;
 
 /// Right to watch.
 pub const RIGHT_WATCH: u8 = 0b10;
+
+/// No right, and those that a token brings do not count either.
+pub const RIGHTS_REVOKED: u8 = 0b100;
 
 /// One change of the control state.
 ///
@@ -27,7 +32,7 @@ pub enum Command {
         chat: String,
         /// Who.
         user: String,
-        /// [`RIGHT_SHARE`] and [`RIGHT_WATCH`].
+        /// [`RIGHT_SHARE`] and [`RIGHT_WATCH`], or [`RIGHTS_REVOKED`].
         rights: u8,
     },
     /// A user is no member any more; the sessions of that user in the chat are over.
@@ -76,9 +81,52 @@ pub enum Command {
         /// Server time, milliseconds since 1970.
         at_ms: u64,
     },
+    /// A chat has a number from here on, and nothing else.
+    NameChat {
+        /// Which.
+        chat: String,
+    },
+    /// Users are members with exactly these rights.
+    PutMembers {
+        /// Where.
+        chat: String,
+        /// Who, and [`RIGHT_SHARE`] and [`RIGHT_WATCH`].
+        members: Vec<(String, u8)>,
+    },
+    /// A link for guests. Links whose time is over are forgotten.
+    PutGuest {
+        /// Where.
+        chat: String,
+        /// Its id.
+        guest: u64,
+        /// What it shows, to how many, until when.
+        record: GuestRecord,
+    },
+    /// A link is no longer good.
+    RemoveGuest {
+        /// Where.
+        chat: String,
+        /// Its id.
+        guest: u64,
+    },
 }
 
 impl Command {
+    /// Bytes that it takes in a record, at most.
+    pub fn bytes_max(&self) -> usize {
+        /// Of a command with three names of 128 bytes, a label and some numbers.
+        const BYTES: usize = 1_024;
+        /// Of a member beside the name: its length and the rights.
+        const MEMBER_BYTES: usize = 9;
+        match self {
+            Self::PutMembers { members, .. } => {
+                let names = members.iter().map(|(user, _)| user.len() + MEMBER_BYTES);
+                BYTES + names.sum::<usize>()
+            }
+            _ => BYTES,
+        }
+    }
+
     /// The chat it is about.
     pub fn chat(&self) -> &str {
         match self {
@@ -86,7 +134,11 @@ impl Command {
             | Self::RemoveMember { chat, .. }
             | Self::StartSession { chat, .. }
             | Self::ExtendSession { chat, .. }
-            | Self::EndSession { chat, .. } => chat,
+            | Self::EndSession { chat, .. }
+            | Self::NameChat { chat }
+            | Self::PutMembers { chat, .. }
+            | Self::PutGuest { chat, .. }
+            | Self::RemoveGuest { chat, .. } => chat,
         }
     }
 }

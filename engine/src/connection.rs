@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use skein_wire::ids::{ChatHandle, Counter, SessionId, ShareNumber, UserName};
+use skein_wire::ids::{ChatHandle, Counter, SessionId, ShareNumber};
 use skein_wire::update::Verdict;
 
 use crate::few::Few;
+use crate::identity::Person;
 use crate::ids::{ShardId, ViewerId};
 use crate::rate::Rate;
 use crate::time::Timestamp;
@@ -13,7 +14,7 @@ use crate::time::Timestamp;
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub user: UserName,
+    pub person: Person,
     pub expires_at: Timestamp,
     pub shares: BTreeMap<ShareNumber, Share>,
     pub watches: Few<ChatHandle, WatchState>,
@@ -22,6 +23,8 @@ pub(crate) struct Connection {
     /// Watches that wait for an image.
     pub asking: usize,
     pub rate: Rate,
+    /// A guest's watch is counted by the owner of its chat.
+    pub has_place: bool,
     shares_given: u32,
 }
 
@@ -47,15 +50,16 @@ pub(crate) struct WatchState {
 
 impl Connection {
     /// A connection after `Hello`.
-    pub fn new(user: UserName, expires_at: Timestamp) -> Self {
+    pub fn new(person: Person, expires_at: Timestamp) -> Self {
         Self {
-            user,
+            person,
             expires_at,
             shares: BTreeMap::new(),
             watches: Few::default(),
             waiting: 0,
             asking: 0,
             rate: Rate::default(),
+            has_place: false,
             shares_given: 0,
         }
     }

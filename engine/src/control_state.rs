@@ -5,12 +5,16 @@
 //! state, and maps are ordered so that a checkpoint of it has one form. It is total (a command
 //! about something that is not there changes nothing) and idempotent (an index is applied once).
 
+pub mod v1;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use skein_wire::ids::ChatHandle;
 
-use crate::command::{Command, RIGHT_SHARE};
+use crate::command::{Command, RIGHT_SHARE, RIGHT_WATCH};
+use crate::guest::{GuestRecord, guest_user};
+use crate::ids::GuestId;
 
 /// Milliseconds for which an idempotency key is known after its session's end: a client that was
 /// offline for a day still gets the session it asked for, not a second one.
@@ -56,6 +60,10 @@ pub struct ControlChat {
     keys: BTreeMap<String, BTreeMap<String, ControlKey>>,
     /// Number of `keys`.
     keys_total: usize,
+    /// Index of the last command that changed members; 0 = none.
+    pub members_version: u64,
+    /// Links for guests by id. Each is also a member.
+    pub guests: BTreeMap<u64, GuestRecord>,
 }
 
 /// An active session.
@@ -123,7 +131,7 @@ impl ControlState {
         }
         self.applied_index = index;
         let (chat, is_new) = self.named(command.chat());
-        let changed = chat.apply(command);
+        let changed = chat.apply(index, command);
         Applied {
             handle: chat.handle,
             changed: changed || is_new,
@@ -150,6 +158,8 @@ impl ControlChat {
             sessions: BTreeMap::new(),
             keys: BTreeMap::new(),
             keys_total: 0,
+            members_version: 0,
+            guests: BTreeMap::new(),
         }
     }
 
@@ -166,10 +176,24 @@ impl ControlChat {
         })
     }
 
-    fn apply(&mut self, command: &Command) -> bool {
+    fn apply(&mut self, index: u64, command: &Command) -> bool {
         match command {
-            Command::PutMember { user, rights, .. } => self.put_member(user, *rights),
+            Command::PutMember { user, rights, .. } => {
+                self.members_version = index;
+                self.put_member(user, *rights)
+            }
+            Command::PutMembers { members, .. } => {
+                self.members_version = index;
+                let mut changed = false;
+                for (user, rights) in members {
+                    changed |= self.put_member(user, *rights);
+                }
+                changed
+            }
+            Command::PutGuest { guest, record, .. } => self.put_guest(*guest, record),
+            Command::RemoveGuest { guest, .. } => self.remove_guest(*guest),
             Command::RemoveMember { user, .. } => {
+                self.members_version = index;
                 let was_member = self.members.remove(user).is_some();
                 self.end_sessions_of(user) || was_member
             }
@@ -204,7 +228,29 @@ impl ControlChat {
                 ..
             } => self.extend_session(*session, *expires_at_ms),
             Command::EndSession { session, .. } => self.sessions.remove(session).is_some(),
+            Command::NameChat { .. } => false,
         }
+    }
+
+    fn put_guest(&mut self, guest: u64, record: &GuestRecord) -> bool {
+        for over in self.guests_over(record.created_at_ms) {
+            self.remove_guest(over);
+        }
+        self.put_member(guest_user(GuestId(guest)).as_str(), RIGHT_WATCH);
+        self.guests.insert(guest, record.clone()).as_ref() != Some(record)
+    }
+
+    fn remove_guest(&mut self, guest: u64) -> bool {
+        self.members.remove(guest_user(GuestId(guest)).as_str());
+        self.guests.remove(&guest).is_some()
+    }
+
+    /// Links whose time is over.
+    pub fn guests_over(&self, now_ms: u64) -> Vec<u64> {
+        let over = self.guests.iter();
+        over.filter(|(_, record)| record.expires_at_ms <= now_ms)
+            .map(|(guest, _)| *guest)
+            .collect()
     }
 
     /// Without the right to share no session goes on: a revocation always wins.
@@ -295,6 +341,7 @@ mod handle_as_number {
 mod tests {
     use crate::command::{Command, RIGHT_SHARE, RIGHT_WATCH};
     use crate::control_state::{ControlState, KEY_KEPT_MS, KEYS_PER_CHAT_MAX, KEYS_PER_USER_MAX};
+    use crate::guest::GuestRecord;
 
     fn put(chat: &str, user: &str, rights: u8) -> Command {
         Command::PutMember {
@@ -336,6 +383,52 @@ mod tests {
         };
         assert_eq!(state.apply(4, &remove).handle.0, 2);
         assert_eq!(state.apply(5, &put("d", "u", 3)).handle.0, 3);
+    }
+
+    #[test]
+    fn members_have_the_version_of_their_last_change() {
+        let state = fold(&[put("c", "u", 3), start(7, "k", 0)]);
+        assert_eq!(state.chat("c").unwrap().members_version, 1);
+        let many = Command::PutMembers {
+            chat: "c".into(),
+            members: vec![("v".into(), 1), ("u".into(), RIGHT_WATCH)],
+        };
+        let state = fold(&[put("c", "u", 3), start(7, "k", 0), many]);
+        let chat = state.chat("c").unwrap();
+        assert_eq!(chat.members_version, 3);
+        assert_eq!((chat.members["u"], chat.members["v"]), (RIGHT_WATCH, 1));
+        assert!(chat.sessions.is_empty(), "without the right to share");
+    }
+
+    #[test]
+    fn a_link_is_a_member_until_it_is_removed_or_over() {
+        let link = |guest, created_at_ms| Command::PutGuest {
+            chat: "c".into(),
+            guest,
+            record: GuestRecord {
+                session: 0,
+                last_only: true,
+                grid_m: 0,
+                viewers_max: 0,
+                created_at_ms,
+                expires_at_ms: created_at_ms + 100,
+                label: String::new(),
+            },
+        };
+        let mut state = fold(&[link(1, 0), link(2, 50)]);
+        let members = |state: &ControlState| state.chat("c").unwrap().members.len();
+        assert_eq!(members(&state), 2);
+        state.apply(3, &link(3, 100));
+        let chat = state.chat("c").unwrap();
+        assert_eq!(chat.guests.keys().collect::<Vec<_>>(), [&2, &3]);
+        assert_eq!(members(&state), 2);
+        assert_eq!(state.chat("c").unwrap().members_version, 0);
+        let remove = Command::RemoveGuest {
+            chat: "c".into(),
+            guest: 3,
+        };
+        assert!(state.apply(4, &remove).changed);
+        assert_eq!(members(&state), 1);
     }
 
     #[test]

@@ -35,6 +35,10 @@ number!(
     RequestId(u64)
 );
 number!(
+    /// A guest's link; random, so that it cannot be guessed.
+    GuestId(u64)
+);
+number!(
     /// A command on its way through the control log.
     ProposalId(u64)
 );

@@ -6,6 +6,10 @@ pub mod time;
 
 pub mod placement;
 
+pub mod grid;
+
+pub mod guest;
+
 pub mod journal;
 pub mod record;
 
@@ -26,12 +30,13 @@ pub mod sink;
 
 pub mod command;
 pub mod control_state;
+pub mod rights;
+
+pub mod identity;
 pub mod request;
 
 pub mod chat_event;
-pub mod identity;
 pub mod output;
-pub mod rights;
 pub mod stats;
 
 // What a shard is made of.
@@ -48,6 +53,7 @@ mod few;
 mod image_assembly;
 mod image_walk;
 mod membership;
+mod naming_wait;
 mod obligation;
 mod outbox;
 mod owner;

@@ -82,6 +82,22 @@ pub const REQUESTS_BURST_MAX: u32 = 200;
 /// Milliseconds of a viewer's interval that senders are told: at most this often makes sense.
 pub const DEMAND_STEPS_MS: [u32; 4] = [1_000, 5_000, 30_000, 60_000];
 
+/// Requests that wait until a chat that nobody has named before has its number. More are refused
+/// (`busy`).
+pub const NAMING_WAITS_PER_CHAT_MAX: usize = 1_024;
+
+/// Links for guests of one chat whose time is not over: what somebody can still keep an eye on.
+pub const GUESTS_PER_CHAT_MAX: usize = 1_000;
+
+/// Longest life of a link, seconds: a month. Who needs it longer is a member.
+pub const GUEST_DURATION_S_MAX: u32 = 31 * 24 * 60 * 60;
+
+/// Members of one batch of an import: it is one record, and acts as a whole.
+pub const IMPORT_MEMBERS_MAX: usize = 1_000;
+
+/// Members of one page of a list.
+pub const MEMBERS_PER_PAGE_MAX: usize = 10_000;
+
 /// Bytes that one session costs its owner beside its row: admission state, timers, indexes.
 pub const SESSION_BYTES_ESTIMATE: usize = 640;
 
@@ -119,6 +135,8 @@ pub struct Limits {
     /// Rows and members copied in one pass for shards that begin to mirror chats. Not configured:
     /// tests make it small.
     pub image_rows_per_pass: usize,
+    /// Tokens bring rights, so that the end of a membership must be remembered.
+    pub rights_from_tokens: bool,
 }
 
 impl Default for Limits {
@@ -138,6 +156,7 @@ impl Default for Limits {
             floor_interval_ms_max: 1_000,
             memory_bytes_max: 1 << 30,
             image_rows_per_pass: IMAGE_ROWS_PER_PASS,
+            rights_from_tokens: false,
         }
     }
 }

@@ -31,10 +31,19 @@ pub(crate) struct Obligation {
 /// What the command is for.
 #[derive(Debug)]
 pub(crate) enum Purpose {
-    Start { session: SessionId },
-    Extend { session: SessionId },
-    End { session: SessionId, user: UserName },
+    Start {
+        session: SessionId,
+    },
+    Extend {
+        session: SessionId,
+    },
+    End {
+        session: SessionId,
+        user: UserName,
+    },
     Member(MemberChange),
+    /// A chat's number.
+    Name,
 }
 
 /// Progress of a change of rights.
@@ -42,6 +51,10 @@ pub(crate) enum Purpose {
 pub(crate) struct MemberChange {
     pub user: UserName,
     pub rights: Rights,
+    /// Others of the same batch, before this one.
+    pub also: Vec<(UserName, Rights)>,
+    /// Version of the members once it is committed; 0 for links, which are no members to an operator.
+    pub version: u64,
     /// It takes a right away, and did so when it was received.
     pub restricts: bool,
     /// It also gives a right, which waits for the commit.
@@ -58,6 +71,11 @@ pub(crate) struct MemberChange {
 }
 
 impl MemberChange {
+    /// Whether it changes this user's rights.
+    pub fn is_about(&self, user: &UserName) -> bool {
+        self.user == *user || self.also.iter().any(|(other, _)| other == user)
+    }
+
     /// Whether every shard has applied it.
     pub fn is_applied(&self) -> bool {
         self.row_awaited.is_none() && self.fences.is_empty()
@@ -70,7 +88,7 @@ impl Obligation {
         match &self.purpose {
             Purpose::End { .. } => true,
             Purpose::Member(change) => change.restricts,
-            Purpose::Start { .. } | Purpose::Extend { .. } => false,
+            Purpose::Start { .. } | Purpose::Extend { .. } | Purpose::Name => false,
         }
     }
 
@@ -87,7 +105,7 @@ impl Obligation {
     /// The change of this user's rights, if it is one.
     pub fn change_of(&self, user: &UserName) -> Option<&MemberChange> {
         match &self.purpose {
-            Purpose::Member(change) if change.user == *user => Some(change),
+            Purpose::Member(change) if change.is_about(user) => Some(change),
             _ => None,
         }
     }
@@ -99,6 +117,8 @@ impl MemberChange {
         Self {
             user,
             rights,
+            also: Vec::new(),
+            version: 0,
             restricts: false,
             grants: true,
             committed: false,

@@ -1,13 +1,16 @@
 //! What only the owner of a chat keeps: admission state of its sessions, what is on its way to the
 //! log or the control log, and which shards mirror it.
 
+use std::collections::BTreeMap;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use skein_wire::ids::{SessionId, UserName};
 
 use crate::caller::Caller;
 use crate::control_state::KEYS_PER_USER_MAX;
-use crate::ids::ShardId;
+use crate::guest::GuestRecord;
+use crate::ids::{GuestId, ShardId};
 use crate::image_walk::Images;
 use crate::limits::SESSION_BYTES_ESTIMATE;
 use crate::peer_message::Start;
@@ -30,6 +33,12 @@ pub(crate) struct Owner {
     pub images: Images,
     /// Places of the changes of rights that are not done.
     pub changes: Vec<u64>,
+    /// Index of the last command that changed members; 0 = none.
+    pub members_version: u64,
+    /// Links for guests.
+    pub guests: BTreeMap<GuestId, GuestRecord>,
+    /// How many watch through each link now.
+    pub guest_viewers: HashMap<GuestId, u32, RandomState>,
     /// Rights as the newest record says them, while it is on its way through the log, and how many
     /// records of the user are.
     rights_ahead: HashMap<UserName, (Rights, u32), RandomState>,

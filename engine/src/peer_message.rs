@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use skein_wire::error::WireError;
+use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, ChatName, Counter, SessionId, UserName};
 use skein_wire::point::Point;
 use skein_wire::update::{SessionState, Verdict};
 
 use crate::caller::Caller;
-use crate::ids::{ConnectionId, PartitionId};
+use crate::ids::{ConnectionId, GuestId, PartitionId};
 use crate::image_walk::ImageSlice;
+use crate::rights::Rights;
 
 /// A message from one shard to another.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub(crate) struct Upload {
 pub(crate) struct Start {
     pub chat: ChatName,
     pub user: UserName,
+    /// Rights in the chat that the user's token brings.
+    pub claim: Rights,
     pub duration_s: u32,
     pub idempotency_key: String,
     pub sealed: bool,
@@ -69,7 +72,14 @@ pub(crate) struct Bound {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
     Shared(Bound),
-    Done { durable: bool },
+    Done {
+        durable: bool,
+    },
+    /// Members are changed; the version is that of their last durable change.
+    Changed {
+        durable: bool,
+        version: u64,
+    },
 }
 
 #[derive(Debug)]
@@ -84,6 +94,7 @@ pub(crate) enum Message {
         chat: ChatName,
         session: SessionId,
         user: UserName,
+        claim: Rights,
     },
     Extend {
         caller: Caller,
@@ -110,6 +121,9 @@ pub(crate) enum Message {
     WatchAsk {
         chat: ChatName,
         user: UserName,
+        claim: Rights,
+        /// The sender mirrors the chat, and knows of no right.
+        is_mirrored: bool,
     },
     /// "One of mine wants to watch this session, and my mirror does not have it."
     RowAsk {
@@ -131,6 +145,17 @@ pub(crate) enum Message {
     },
     FenceDone {
         fence: u64,
+    },
+    /// "A guest on my side wants to watch."
+    PlaceAsk {
+        ask: u64,
+        chat: ChatHandle,
+        guest: GuestId,
+    },
+    /// A guest's watch that had a place is over.
+    PlaceBack {
+        chat: ChatHandle,
+        guest: GuestId,
     },
 
     // To the shard that holds a connection or mirrors a chat.
@@ -160,11 +185,20 @@ pub(crate) enum Message {
     WatchRefused {
         chat: ChatName,
         user: UserName,
+        claim: Rights,
+        code: Code,
     },
     /// The session that was asked for is in the chat's table as of this offset; `None` = it is not.
     RowAt {
         ask: u64,
         offset: Option<u64>,
+    },
+    /// Whether a guest has a place.
+    PlaceAt {
+        ask: u64,
+        chat: ChatHandle,
+        guest: GuestId,
+        judged: Result<(), Code>,
     },
     /// "Tell me when you have followed this chat past this offset."
     Fence {

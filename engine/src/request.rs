@@ -7,13 +7,27 @@ use skein_wire::ids::{ChatName, Counter, Cursor, SessionId, UserName};
 use skein_wire::point::Point;
 use skein_wire::update::{SessionState, Verdict};
 
+use crate::guest::{GuestGrant, GuestRecord};
+use crate::identity::Person;
+use crate::ids::GuestId;
+
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// A user, as a valid token names it: needs the right, and owns the session.
-    User(UserName),
+    User(Person),
     /// The operator or the chat service: may act for every member.
     Control,
+}
+
+impl Actor {
+    /// What a guest's link shows, for a guest.
+    pub fn guest(&self) -> Option<&GuestGrant> {
+        match self {
+            Self::User(person) => person.guest(),
+            Self::Control => None,
+        }
+    }
 }
 
 /// Asks for a session.
@@ -91,7 +105,7 @@ pub enum ChatRequest {
         /// Who asks.
         actor: Actor,
     },
-    /// Make a user a member, or change the rights. Control only. Reply: `Done`.
+    /// Make a user a member, or change the rights. Control only. Reply: `Changed`.
     PutMember {
         /// Where.
         chat: ChatName,
@@ -99,16 +113,55 @@ pub enum ChatRequest {
         user: UserName,
         /// [`crate::command::RIGHT_SHARE`] and [`crate::command::RIGHT_WATCH`].
         rights: u8,
+        /// Only if the members are of this version.
+        expected: Option<u64>,
     },
-    /// End a membership. Control only. Reply: `Done`.
+    /// End a membership. Control only. Reply: `Changed`.
     RemoveMember {
         /// Where.
         chat: ChatName,
         /// Who.
         user: UserName,
+        /// Only if the members are of this version.
+        expected: Option<u64>,
     },
-    /// The members. Control only. Reply: `Members`.
+    /// Make many users members, all or none. Control only. Reply: `Changed`, or `WouldRestrict`.
+    PutMembers {
+        /// Where.
+        chat: ChatName,
+        /// Who, with [`crate::command::RIGHT_SHARE`] and [`crate::command::RIGHT_WATCH`]; at most
+        /// [`crate::limits::IMPORT_MEMBERS_MAX`].
+        members: Vec<(UserName, u8)>,
+        /// Only if the members are of this version.
+        expected: Option<u64>,
+    },
+    /// Members in the order of their names, those behind `after`. Control only. Reply: `Members`.
     Members {
+        /// Where.
+        chat: ChatName,
+        /// Go on behind this name.
+        after: Option<UserName>,
+        /// How many at most.
+        limit: usize,
+    },
+    /// Make a link for guests. Control only. Reply: `Changed`.
+    PutGuest {
+        /// Where.
+        chat: ChatName,
+        /// Its id, random.
+        guest: GuestId,
+        /// What it shows, to how many, until when.
+        record: GuestRecord,
+    },
+    /// End a link. Control only. Reply: `Changed`.
+    RemoveGuest {
+        /// Where.
+        chat: ChatName,
+        /// Which.
+        guest: GuestId,
+    },
+    /// The links of a chat. Control only. Reply: `Guests`.
+    Guests {
         /// Where.
         chat: ChatName,
     },
@@ -126,7 +179,11 @@ impl ChatRequest {
             | Self::Sessions { chat, .. }
             | Self::PutMember { chat, .. }
             | Self::RemoveMember { chat, .. }
-            | Self::Members { chat } => chat,
+            | Self::PutMembers { chat, .. }
+            | Self::Members { chat, .. }
+            | Self::PutGuest { chat, .. }
+            | Self::RemoveGuest { chat, .. }
+            | Self::Guests { chat } => chat,
         }
     }
 }
@@ -172,6 +229,28 @@ pub struct PointsReply {
     pub verdicts: Vec<Verdict>,
 }
 
+/// Some members of a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembersPage {
+    /// Who, with which rights, in the order of the names.
+    pub members: Vec<(UserName, u8)>,
+    /// Index of the last command that changed members; 0 = none yet.
+    pub version: u64,
+    /// There are more behind the last one.
+    pub more: bool,
+}
+
+/// A link for guests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuestInfo {
+    /// Which.
+    pub guest: GuestId,
+    /// What it shows, to how many, until when.
+    pub record: GuestRecord,
+    /// How many watch through it now.
+    pub viewers: u32,
+}
+
 /// A reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChatReply {
@@ -189,7 +268,18 @@ pub enum ChatReply {
         positions: Vec<PositionInfo>,
     },
     /// Members and their rights.
-    Members(Vec<(UserName, u8)>),
+    Members(MembersPage),
+    /// Members are changed.
+    Changed {
+        /// False: applied, not yet durable (the server goes on trying).
+        durable: bool,
+        /// Version of the members after the change; 0 while it is not durable.
+        version: u64,
+    },
+    /// Nothing of a batch was applied: these, by their places in it, have rights that it would take.
+    WouldRestrict(Vec<usize>),
+    /// The links of a chat.
+    Guests(Vec<GuestInfo>),
     /// Met.
     Done {
         /// False: applied, not yet durable (the server goes on trying).

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use crate::command::{RIGHT_SHARE, RIGHT_WATCH};
+use crate::command::{RIGHT_SHARE, RIGHT_WATCH, RIGHTS_REVOKED};
 
-/// A set of rights; bit 0 share, bit 1 watch. No rights at all is the same as not being a member.
+/// A set of rights; bit 0 share, bit 1 watch, bit 2 "revoked, whatever a token says". No rights at
+/// all is the same as not being a member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rights(u8);
 
@@ -17,10 +18,12 @@ impl Rights {
     pub const WATCH: Self = Self(RIGHT_WATCH);
     /// Both.
     pub const ALL: Self = Self(RIGHT_SHARE | RIGHT_WATCH);
+    /// Nothing, and rights that a token brings do not count either.
+    pub const REVOKED: Self = Self(RIGHTS_REVOKED);
 
     /// From the bits of a record or a request; unknown bits grant nothing.
     pub fn from_bits(bits: u8) -> Self {
-        Self(bits & Self::ALL.0)
+        Self(bits & (Self::ALL.0 | Self::REVOKED.0))
     }
 
     /// The bits, as they are stored.
@@ -33,24 +36,68 @@ impl Rights {
         self.0 & other.0 == other.0
     }
 
-    /// Whether nothing is granted.
+    /// Whether nothing is granted and nothing is remembered.
     pub fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// What both grant.
+    /// Whether rights that a token brings do not count.
+    pub fn is_revoked(self) -> bool {
+        self.0 & RIGHTS_REVOKED != 0
+    }
+
+    /// What is granted, without what is remembered.
+    pub fn granted(self) -> Self {
+        Self(self.0 & Self::ALL.0)
+    }
+
+    /// What both grant. A revocation on either side stays one.
     pub fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
+        let revoked = (self.0 | other.0) & RIGHTS_REVOKED;
+        Self(self.0 & other.0 & Self::ALL.0 | revoked)
+    }
+
+    /// What these, which are stored, and those that a token brings grant together. A stored
+    /// revocation wins.
+    pub fn with_claim(self, claim: Self) -> Self {
+        match self.is_revoked() {
+            true => Self::NONE,
+            false => Self((self.0 | claim.0) & Self::ALL.0),
+        }
     }
 }
 
 impl fmt::Display for Rights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.granted().0 {
             0 => "none",
             1 => "share",
             2 => "watch",
             _ => "share,watch",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rights::Rights;
+
+    #[test]
+    fn a_revocation_wins_over_every_claim() {
+        for claim in [Rights::NONE, Rights::SHARE, Rights::WATCH, Rights::ALL] {
+            assert_eq!(Rights::REVOKED.with_claim(claim), Rights::NONE);
+            assert_eq!(Rights::NONE.with_claim(claim), claim);
+        }
+        assert_eq!(Rights::SHARE.with_claim(Rights::WATCH), Rights::ALL);
+        assert_eq!(Rights::NONE.with_claim(Rights::REVOKED), Rights::NONE);
+    }
+
+    #[test]
+    fn a_revocation_stays_one_beside_anything() {
+        assert_eq!(Rights::ALL.and(Rights::REVOKED), Rights::REVOKED);
+        assert_eq!(Rights::REVOKED.and(Rights::ALL), Rights::REVOKED);
+        assert_eq!(Rights::ALL.and(Rights::WATCH), Rights::WATCH);
+        assert!(!Rights::REVOKED.is_none());
+        assert_eq!(Rights::REVOKED.granted(), Rights::NONE);
     }
 }

@@ -28,10 +28,13 @@ mod ending;
 mod fences;
 mod following;
 pub mod forgetting;
+mod guests;
 mod imaging;
+mod importing;
 mod members;
 mod memory;
 mod mirrors;
+mod naming;
 mod peers;
 mod points;
 mod promises;
@@ -61,6 +64,7 @@ use crate::ids::{ConnectionId, PartitionId, ProposalId, ShardId};
 use crate::image_assembly::Assembly;
 use crate::journal::Entry;
 use crate::limits::{Limits, REQUESTS_BURST_MAX, REQUESTS_PER_SECOND_MAX};
+use crate::naming_wait::NamingWait;
 use crate::obligation::Obligation;
 use crate::outbox::Outbox;
 use crate::output::Output;
@@ -113,7 +117,8 @@ pub struct ShardConfig {
 /// shard.open_partition(PartitionId(0), &[(1, 1)], 1);
 /// shard.finish_recovery(now);
 /// let user = UserName::new("ana")?;
-/// shard.handle_connected(now, ConnectionId(1), Identity { user, expires_at_ms: now.0 + 60_000 });
+/// let identity = Identity { person: user.into(), expires_at_ms: now.0 + 60_000 };
+/// shard.handle_connected(now, ConnectionId(1), identity);
 /// let Some(Output::Frame { update: Update::Welcome(welcome), .. }) = shard.poll_output() else {
 ///     panic!("every connection is welcomed");
 /// };
@@ -136,6 +141,8 @@ pub struct Shard {
     /// Watches of sessions that a mirror does not have, by the number of the question.
     row_asks: BTreeMap<u64, (ConnectionId, Watch)>,
     row_ask_last: u64,
+    /// Chats whose number is asked for, and what waits for it.
+    naming: BTreeMap<ChatName, Vec<NamingWait>>,
     /// Commands that are not promises yet, in the order in which they were received.
     obligations: BTreeMap<u64, Obligation>,
     proposals: HashMap<ProposalId, u64, RandomState>,
@@ -199,6 +206,7 @@ impl Shard {
             asking: BTreeMap::new(),
             row_asks: BTreeMap::new(),
             row_ask_last: 0,
+            naming: BTreeMap::new(),
             obligations: BTreeMap::new(),
             proposals: HashMap::default(),
             order_last: 0,

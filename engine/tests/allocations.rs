@@ -104,6 +104,7 @@ fn a_pass_allocates_nothing_per_viewer() {
                 scope: Scope {
                     delivery: Delivery::Latest,
                     session: None,
+                    grid: None,
                 },
                 from: 0,
                 trail: 0,

@@ -166,6 +166,7 @@ fn spec(chat: ChatHandle, connection: u64) -> WatchSpec {
         scope: Scope {
             delivery: Delivery::Latest,
             session: None,
+            grid: None,
         },
         from: 0,
         trail: 0,
@@ -350,6 +351,7 @@ fn viewers_of_a_quiet_session_get_nothing_twice_when_it_moves_again() {
     let scope = Scope {
         delivery: Delivery::Every,
         session: Some(SessionId(3)),
+        grid: None,
     };
     for connection in 0..10 {
         let spec = WatchSpec {
@@ -711,6 +713,7 @@ fn a_joiner_gets_the_trail_it_asked_for() {
         let scope = Scope {
             delivery,
             session: None,
+            grid: None,
         };
         let spec = WatchSpec {
             trail,
@@ -739,6 +742,7 @@ fn a_viewer_of_one_session_hears_of_no_other() {
     let scope = Scope {
         delivery: Delivery::Latest,
         session: Some(SessionId(1)),
+        grid: None,
     };
     let spec = WatchSpec {
         scope,

@@ -212,6 +212,7 @@ impl World {
             session: (choice & 0b1110 == 0)
                 .then(|| self.pick(choice >> 4))
                 .flatten(),
+            grid: None,
         };
         let interval_ms = if choice & 0b11_0000 == 0 { 700 } else { 0 };
         let trail = if choice & 0b1100_0000 == 0 { 3 } else { 0 };

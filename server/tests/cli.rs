@@ -9,7 +9,7 @@ use std::sync::Arc;
 use skein_engine::command::Command as ControlCommand;
 use skein_engine::ids::{ProposalId, ShardId};
 use skein_engine::journal::Entry;
-use skein_engine::request::{ChatReply, ChatRequest, ChatResult, SessionInfo};
+use skein_engine::request::{ChatReply, ChatRequest, ChatResult, MembersPage, SessionInfo};
 use skein_log::{DiskStorage, Log, MemoryStorage, Options, PartitionId, Record};
 use skein_server::access::Access;
 use skein_server::access::control_token::ControlToken;
@@ -23,6 +23,7 @@ use skein_server::health::Health;
 use skein_server::http::control;
 use skein_server::http::events::EventsState;
 use skein_server::http::gateway::ShardGateway;
+use skein_server::http::guests::GuestsState;
 use skein_server::http::history::HistoryState;
 use skein_server::http::listener;
 use skein_server::http::metrics::MetricsBoard;
@@ -128,7 +129,7 @@ fn a_token_from_the_command_line_is_verified() {
     let identity = access
         .verify(token.trim(), Clock::start().now_ms())
         .expect("valid");
-    assert_eq!(identity.user.as_str(), "ana");
+    assert_eq!(identity.person.user.as_str(), "ana");
 
     let other = dir.path().join("other.pem");
     TokenSigner::open_or_create(&other).expect("key");
@@ -176,7 +177,15 @@ fn one_chat(request: &ChatRequest) -> ChatResult {
     Ok(match request {
         ChatRequest::Start(_) | ChatRequest::Extend { .. } => ChatReply::Session(session),
         ChatRequest::Sessions { .. } => ChatReply::Sessions(vec![session]),
-        ChatRequest::Members { .. } => ChatReply::Members(vec![(user, 2)]),
+        ChatRequest::Members { .. } => ChatReply::Members(MembersPage {
+            members: vec![(user, 2)],
+            version: 1,
+            more: false,
+        }),
+        ChatRequest::PutMember { .. } | ChatRequest::RemoveMember { .. } => ChatReply::Changed {
+            durable: true,
+            version: 2,
+        },
         ChatRequest::Stop { .. } => ChatReply::Done { durable: false },
         _ => ChatReply::Done { durable: true },
     })
@@ -213,7 +222,11 @@ fn with_control(test: impl FnOnce(&str, &Path)) {
     let (stop, stopped) = watch::channel(false);
     let events = EventsState::new(state.clone(), feed, stopped.clone());
     let history = HistoryState::new(state.clone(), None);
-    let router = control::router(state, events, history, Arc::new(MetricsBoard::default()));
+    let keys = tempfile::tempdir().expect("a directory");
+    let access = Arc::new(Access::open(keys.path(), true).expect("keys"));
+    let guests = GuestsState::new(state.clone(), access);
+    let board = Arc::new(MetricsBoard::default());
+    let router = control::router(state, events, history, guests, board);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

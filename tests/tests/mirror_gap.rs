@@ -94,6 +94,7 @@ impl Scene {
             chat: chat(),
             user,
             rights: Rights::ALL.bits(),
+            expected: None,
         });
     }
 
@@ -145,7 +146,7 @@ impl Scene {
     /// The viewer connects to the shard that mirrors the chat.
     fn connect(&mut self) {
         let identity = Identity {
-            user: ana(),
+            person: ana().into(),
             expires_at_ms: u64::MAX / 4,
         };
         let key = self.server.connect(self.now_ms, self.mirror(), identity);

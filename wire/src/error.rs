@@ -94,6 +94,9 @@ codes! {
     /// An idempotency key used again for a different request.
     KeyReused = 56, "key_reused", 409, "this idempotency key belongs to another request";
 
+    /// Something has changed since the caller looked.
+    Conflict = 57, "conflict", 412, "it has changed since you looked; read it again, then decide";
+
     // 64..: a point that is refused.
     /// A coordinate that is not a number or out of range, or a time out of range.
     BadPoint = 64, "bad_point", 422, "the coordinates or the time are not a number or out of range";

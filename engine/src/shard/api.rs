@@ -5,10 +5,12 @@ use skein_wire::ids::{ChatHandle, ChatName, Cursor, SessionId, UserName};
 
 use crate::caller::Caller;
 use crate::chat::Chat;
+use crate::guest::{GuestGrant, is_guest};
 use crate::ids::RequestId;
+use crate::limits::MEMBERS_PER_PAGE_MAX;
 use crate::peer_message::{Start, Target};
 use crate::request::{
-    Actor, ChatReply, ChatRequest, ChatResult, PositionInfo, SessionInfo, StartRequest,
+    Actor, ChatReply, ChatRequest, ChatResult, MembersPage, PositionInfo, SessionInfo, StartRequest,
 };
 use crate::rights::Rights;
 use crate::row::Row;
@@ -37,7 +39,7 @@ impl Shard {
                 session,
                 actor,
                 duration_s,
-            } => match self.api_target(&chat, session, &actor) {
+            } => match self.api_sharer(&chat, session, &actor) {
                 Ok(target) => self.extend(now, caller, &target, duration_s),
                 Err(error) => self.reply(request, Err(error)),
             },
@@ -58,34 +60,62 @@ impl Shard {
                 let reply = self.sessions(&chat, &actor);
                 self.reply(request, reply);
             }
-            ChatRequest::PutMember { chat, user, rights } => {
+            ChatRequest::PutMember {
+                chat,
+                user,
+                rights,
+                expected,
+            } => {
                 if rights & !Rights::ALL.bits() != 0 {
                     let text = "rights are share and watch";
                     self.reply(request, Err(WireError::new(Code::BadRequest, text)));
                     return;
                 }
-                self.change_member(now, caller, &chat, user, Rights::from_bits(rights));
+                let rights = Rights::from_bits(rights);
+                self.change_member(now, caller, &chat, user, rights, expected);
             }
-            ChatRequest::RemoveMember { chat, user } => {
-                self.change_member(now, caller, &chat, user, Rights::NONE);
+            ChatRequest::RemoveMember {
+                chat,
+                user,
+                expected,
+            } => self.remove_member(now, caller, &chat, user, expected),
+            ChatRequest::PutMembers {
+                chat,
+                members,
+                expected,
+            } => self.put_members(request, &chat, &members, expected),
+            ChatRequest::Members { chat, after, limit } => {
+                let reply = self.members(&chat, after.as_ref(), limit);
+                self.reply(request, reply);
             }
-            ChatRequest::Members { chat } => {
-                let reply = self.members(&chat);
+            ChatRequest::PutGuest {
+                chat,
+                guest,
+                record,
+            } => self.put_guest(now, caller, &chat, guest, record),
+            ChatRequest::RemoveGuest { chat, guest } => {
+                self.remove_guest(now, caller, &chat, guest);
+            }
+            ChatRequest::Guests { chat } => {
+                let reply = self.guests(now, &chat);
                 self.reply(request, reply);
             }
         }
     }
 
     fn api_start(&mut self, now: Timestamp, caller: Caller, asked: StartRequest) {
-        if let Actor::User(user) = &asked.actor
-            && *user != asked.user
-        {
-            self.answer_error(caller, Self::not_found());
-            return;
-        }
+        let claim = match &asked.actor {
+            Actor::User(person) if person.user != asked.user => {
+                self.answer_error(caller, Self::not_found());
+                return;
+            }
+            Actor::User(person) => person.claim(&asked.chat),
+            Actor::Control => Rights::NONE,
+        };
         let start = Start {
             chat: asked.chat,
             user: asked.user,
+            claim,
             duration_s: asked.duration_s,
             idempotency_key: asked.idempotency_key,
             sealed: asked.sealed,
@@ -103,6 +133,28 @@ impl Shard {
         self.target_of(chat, session, actor).map_err(WireError::of)
     }
 
+    /// The same for what only somebody with the right to share may do: a token that brought it once
+    /// may have been followed by one that does not.
+    fn api_sharer(
+        &self,
+        chat: &ChatName,
+        session: SessionId,
+        actor: &Actor,
+    ) -> Result<Target, WireError> {
+        let target = self.api_target(chat, session, actor)?;
+        self.check_sharer(&target, actor)?;
+        Ok(target)
+    }
+
+    /// Whether the actor has the right to share, beside the session.
+    pub(super) fn check_sharer(&self, target: &Target, actor: &Actor) -> Result<(), WireError> {
+        let (Actor::User(person), Some(chat)) = (actor, self.chats.get(target.chat)) else {
+            return Ok(());
+        };
+        let claim = person.claim(&chat.name);
+        self.check_right(target.chat, (&person.user, claim), Rights::SHARE)
+    }
+
     fn positions(&self, name: &ChatName, actor: &Actor) -> ChatResult {
         let chat = self.visible(name, actor, Rights::WATCH)?;
         let state = &self.partitions[usize::from(chat.partition.0)];
@@ -111,11 +163,16 @@ impl Shard {
             epoch: state.epoch(),
             offset: state.followed,
         };
+        let guest = actor.guest();
         let position = |row: &Row| PositionInfo {
             session: info_of(chat, row),
-            newest: row.newest().cloned(),
+            newest: match guest.and_then(|grant| grant.grid) {
+                Some(grid) => row.newest().and_then(|point| grid.coarse(point)),
+                None => row.newest().cloned(),
+            },
         };
-        let positions = chat.table.rows_live().map(position).collect();
+        let shown = chat.table.rows_live().filter(|row| shows(guest, row));
+        let positions = shown.map(position).collect();
         Ok(ChatReply::Positions { cursor, positions })
     }
 
@@ -123,8 +180,10 @@ impl Shard {
         let chat = self.visible(name, actor, Rights::NONE)?;
         let rows = chat.table.rows_live().filter(|row| match actor {
             // Without the right to watch one sees one's own.
-            Actor::User(user) => {
-                chat.rights(user).has(Rights::WATCH) || row.descriptor().user == *user
+            Actor::User(person) => {
+                let rights = chat.rights_with(&person.user, person.claim(name));
+                (rights.has(Rights::WATCH) && shows(person.guest(), row))
+                    || row.descriptor().user == person.user
             }
             Actor::Control => true,
         });
@@ -132,29 +191,47 @@ impl Shard {
         Ok(ChatReply::Sessions(sessions))
     }
 
-    fn members(&self, name: &ChatName) -> ChatResult {
+    /// A page of members, in the order of their names.
+    fn members(&self, name: &ChatName, after: Option<&UserName>, limit: usize) -> ChatResult {
         let chat = self.visible(name, &Actor::Control, Rights::NONE)?;
-        let bits = |(user, rights): (&UserName, Rights)| (user.clone(), rights.bits());
-        Ok(ChatReply::Members(chat.members.iter().map(bits).collect()))
+        let limit = limit.clamp(1, MEMBERS_PER_PAGE_MAX);
+        let behind = chat
+            .members
+            .after(after)
+            .filter(|(user, _)| !is_guest(user));
+        let mut page: Vec<(UserName, u8)> = behind
+            .take(limit + 1)
+            .map(|(user, rights)| (user.clone(), rights.bits()))
+            .collect();
+        let more = page.len() > limit;
+        page.truncate(limit);
+        Ok(ChatReply::Members(MembersPage {
+            members: page,
+            version: chat.owner().map_or(0, |owner| owner.members_version),
+            more,
+        }))
     }
 
     /// The chat, if the actor is a member of it with this right.
     fn visible(&self, name: &ChatName, actor: &Actor, right: Rights) -> Result<&Chat, WireError> {
-        let handle: ChatHandle = self.chats.named(name).ok_or(Self::not_found())?;
-        let chat = self.chats.get(handle).ok_or(Self::not_found())?;
+        let handle: ChatHandle = self.chats.named(name).unwrap_or_default();
+        let chat = self.chats.get(handle);
         let may = match actor {
             Actor::Control => true,
-            Actor::User(user) => {
-                let rights = chat.rights(user);
+            Actor::User(person) => {
+                let who = (&person.user, person.claim(name));
+                let rights = self.chats.rights(handle, who);
                 !rights.is_none() && rights.has(right)
             }
         };
-        if may && chat.owner().is_some() {
-            Ok(chat)
-        } else {
-            Err(Self::not_found())
-        }
+        let owned = chat.filter(|chat| chat.owner().is_some());
+        owned.filter(|_| may).ok_or(Self::not_found())
     }
+}
+
+/// Whether a row is shown: to guests with a link to one session, only that one.
+fn shows(guest: Option<&GuestGrant>, row: &Row) -> bool {
+    guest.is_none_or(|grant| grant.shows(row.descriptor().session))
 }
 
 fn info_of(chat: &Chat, row: &Row) -> SessionInfo {

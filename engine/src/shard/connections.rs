@@ -32,10 +32,11 @@ impl Shard {
             self.forget_connection(now, connection);
         }
         let expires_at = Timestamp(identity.expires_at_ms);
-        let known = self.users.entry(identity.user.clone()).or_default();
+        let user = identity.person.user.clone();
+        let known = self.users.entry(user).or_default();
         known.insert(connection);
         self.connections
-            .insert(connection, Connection::new(identity.user, expires_at));
+            .insert(connection, Connection::new(identity.person, expires_at));
         self.stats.connections = self.connections.len() as u64;
         self.wheel.set(expires_at, Timer::Token(connection));
         let limits = &self.config.limits;
@@ -52,7 +53,8 @@ impl Shard {
         self.settle(now);
     }
 
-    /// A connection showed a new valid token. It must be of the same user.
+    /// A connection showed a new valid token. It must be of the same user, and give no less than the
+    /// one before: what its watches and shares stand on would be gone.
     pub fn handle_identity(
         &mut self,
         now: Timestamp,
@@ -63,13 +65,21 @@ impl Shard {
         let Some(known) = self.connections.get_mut(&connection) else {
             return;
         };
-        if known.user == identity.user {
+        if known.person.user != identity.person.user {
+            let text = "a connection keeps its user; open another one for another user";
+            self.close(now, connection, WireError::new(Code::BadToken, text));
+        } else if !identity.person.gives_no_less_than(&known.person) {
+            let text = "the new token gives less than the old one; open another connection";
+            self.close(
+                now,
+                connection,
+                WireError::new(Code::MembershipRevoked, text),
+            );
+        } else {
+            known.person = identity.person;
             known.expires_at = Timestamp(identity.expires_at_ms);
             self.wheel
                 .set(Timestamp(identity.expires_at_ms), Timer::Token(connection));
-        } else {
-            let text = "a connection keeps its user; open another one for another user";
-            self.close(now, connection, WireError::new(Code::BadToken, text));
         }
         self.settle(now);
     }
@@ -176,13 +186,18 @@ impl Shard {
         let Some(gone) = self.connections.remove(&connection) else {
             return;
         };
-        if let Some(known) = self.users.get_mut(&gone.user) {
+        if let Some(known) = self.users.get_mut(&gone.person.user) {
             known.remove(&connection);
             if known.is_empty() {
-                self.users.remove(&gone.user);
+                self.users.remove(&gone.person.user);
             }
         }
+        let guest = gone.person.guest().filter(|_| gone.has_place);
         for (chat, watch) in gone.watches {
+            if let Some(grant) = guest {
+                let (owner, guest) = (self.owner_of_name(&grant.chat), grant.guest);
+                self.post(owner, Message::PlaceBack { chat, guest });
+            }
             self.end_viewer(now, chat, watch);
         }
         for share in gone.shares.into_values() {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use skein_wire::error::Code;
 use skein_wire::ids::{ChatHandle, ChatName, UserName};
 
 use crate::chat::Role;
 use crate::ids::{PartitionId, ShardId};
 use crate::image_walk::{ImageBegin, ImageSlice};
+use crate::naming_wait::NamingWait;
 use crate::owner::MirroredBy;
 use crate::peer_message::Message;
 use crate::rights::Rights;
@@ -15,14 +17,47 @@ use crate::time::Timestamp;
 
 impl Shard {
     /// Another shard wants an image on behalf of a user. The watch is judged here and now.
-    pub(super) fn image_asked(&mut self, from: ShardId, name: ChatName, user: UserName) {
+    pub(super) fn image_asked(
+        &mut self,
+        from: ShardId,
+        name: ChatName,
+        (user, claim): (UserName, Rights),
+        is_mirrored: bool,
+    ) {
         let chat = self.chats.named(&name);
-        let allowed = chat.filter(|chat| {
-            self.is_serving && self.check_right(*chat, &user, Rights::WATCH).is_ok()
-        });
-        match allowed {
-            Some(chat) => self.make_image(from, chat),
-            None => self.post(from, Message::WatchRefused { chat: name, user }),
+        let judged = self.check_right(chat.unwrap_or_default(), (&user, claim), Rights::WATCH);
+        let judged = match (chat, judged) {
+            (None, _) if claim.has(Rights::WATCH) => {
+                let wait = NamingWait::Image {
+                    from,
+                    chat: name.clone(),
+                    user: user.clone(),
+                    claim,
+                };
+                match self.await_name(&name, claim, Rights::WATCH, wait) {
+                    Ok(()) => return,
+                    Err(error) => Err(error.code),
+                }
+            }
+            // Its mirror has said no already, by an older word than ours: it will hear of the newer one.
+            (Some(_), Ok(())) if is_mirrored => Err(Code::NotFound),
+            (chat, judged) => self
+                .check_serving()
+                .and(judged)
+                .map_err(|_| Code::NotFound)
+                .and_then(|()| chat.ok_or(Code::NotFound)),
+        };
+        match judged {
+            Ok(chat) => self.make_image(from, chat),
+            Err(code) => {
+                let refused = Message::WatchRefused {
+                    chat: name,
+                    user,
+                    claim,
+                    code,
+                };
+                self.post(from, refused);
+            }
         }
     }
 

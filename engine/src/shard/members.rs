@@ -29,8 +29,12 @@ impl Shard {
         name: &ChatName,
         user: UserName,
         rights: Rights,
+        expected: Option<u64>,
     ) {
-        if let Err(error) = self.check_serving() {
+        let checked = self
+            .check_serving()
+            .and_then(|()| self.check_version(name, expected));
+        if let Err(error) = checked {
             self.answer_error(caller, error);
             return;
         }
@@ -48,7 +52,7 @@ impl Shard {
         self.change_known_member(now, caller, chat, (user, rights), command);
     }
 
-    fn change_known_member(
+    pub(super) fn change_known_member(
         &mut self,
         now: Timestamp,
         caller: Caller,
@@ -62,8 +66,9 @@ impl Shard {
         let current = known.rights(&user);
         let followed = known.rights_followed(&user);
         let mut change = MemberChange::granting(user.clone(), rights);
-        change.grants = rights != current.and(rights);
-        change.restricts = !change.grants || current != current.and(rights);
+        let (held, wanted) = (current.granted(), rights.granted());
+        change.grants = !rights.is_revoked() && wanted != held.and(wanted);
+        change.restricts = !change.grants || held != held.and(wanted);
         if change.restricts {
             change.ended = self.restrict_now(now, chat, &user, rights);
             let owner = self.chats.owner_mut(chat);
@@ -102,7 +107,9 @@ impl Shard {
         };
         let current = known.rights(user);
         let left = current.and(ceiling);
-        let loses_ground = current.has(Rights::SHARE) && !left.has(Rights::SHARE);
+        // By their token they may have shared without a right of the table.
+        let had_ground = current.has(Rights::SHARE) || ceiling.is_revoked();
+        let loses_ground = had_ground && !left.has(Rights::SHARE);
         let sessions = match known.owner() {
             Some(owner) if loses_ground => owner.sessions_of(user),
             _ => Vec::new(),
@@ -141,20 +148,74 @@ impl Shard {
             return;
         };
         change.committed = true;
-        let (user, rights, grants) = (change.user.clone(), change.rights, change.grants);
-        let ended = change.ended.clone();
-        self.drop_superseded(self.now, order, chat, &user);
+        let grants = change.grants;
+        let (ended, mut users) = (change.ended.clone(), change.also.clone());
+        users.push((change.user.clone(), change.rights));
+        let is_guests = matches!(
+            obligation.command,
+            Command::PutGuest { .. } | Command::RemoveGuest { .. }
+        );
+        if !is_guests {
+            change.version = index;
+        }
+        for (user, _) in &users {
+            self.drop_superseded(self.now, order, chat, user);
+        }
         if let Some(owner) = self.chats.owner_mut(chat) {
             owner.unrestrict(order);
             if !owner.changes.contains(&order) {
                 owner.changes.push(order);
             }
+            if !is_guests {
+                owner.members_version = index;
+            }
         }
-        if grants {
-            self.grant(order, chat, &user, rights);
+        for (user, rights) in &users {
+            if grants {
+                self.grant(order, chat, user, *rights);
+            }
+            self.member_events(index, chat, user, *rights, &ended);
         }
-        self.member_events(index, chat, &user, rights, ended);
         self.settle_change(order);
+    }
+
+    /// Whether the members are as somebody saw them who wants to change them. While a change is on its
+    /// way nobody can have seen them.
+    pub(super) fn check_version(
+        &self,
+        name: &ChatName,
+        expected: Option<u64>,
+    ) -> Result<(), WireError> {
+        let Some(expected) = expected else {
+            return Ok(());
+        };
+        let chat = self.chats.named(name).and_then(|chat| self.chats.get(chat));
+        let owner = chat.and_then(|chat| chat.owner());
+        let version = owner.map_or(0, |owner| owner.members_version);
+        let is_changing = self.obligations.values().any(|it| {
+            let is_member = matches!(&it.purpose, Purpose::Member(change) if !change.committed);
+            is_member && it.command.chat() == name.as_str()
+        });
+        match version == expected && !is_changing {
+            true => Ok(()),
+            false => Err(WireError::of(Code::Conflict)),
+        }
+    }
+
+    /// Ends a membership. Where tokens bring rights, that is remembered: they do not bring any back.
+    pub(super) fn remove_member(
+        &mut self,
+        now: Timestamp,
+        caller: Caller,
+        name: &ChatName,
+        user: UserName,
+        expected: Option<u64>,
+    ) {
+        let rights = match self.config.limits.rights_from_tokens {
+            true => Rights::REVOKED,
+            false => Rights::NONE,
+        };
+        self.change_member(now, caller, name, user, rights, expected);
     }
 
     /// What is given acts, less what was taken away after it.
@@ -167,12 +228,20 @@ impl Shard {
             return;
         };
         let granted = rights.and(owner.ceiling(user, order));
-        if granted == owner.rights_ahead(user, followed) {
+        let ahead = owner.rights_ahead(user, followed);
+        if granted == ahead {
             return;
         }
+        // Another change may have given more since this one was asked for.
+        if ahead.has(Rights::SHARE) && !granted.has(Rights::SHARE) {
+            for session in owner.sessions_of(user) {
+                self.end(self.now, chat, session, SessionState::Revoked);
+            }
+        }
         self.append_rights(chat, user, granted);
-        let change = self.change_mut(order);
-        if let Some(change) = change {
+        // Rows come back in order: the last one of a batch tells of all.
+        if let Some(change) = self.change_mut(order) {
+            change.user.clone_from(user);
             change.row_awaited = Some(granted);
         }
     }
@@ -203,7 +272,8 @@ impl Shard {
                 owner.changes.retain(|other| *other != older);
             }
             for caller in obligation.callers {
-                self.answer(caller, Ok(Answer::Done { durable: false }));
+                let (durable, version) = (false, 0);
+                self.answer(caller, Ok(Answer::Changed { durable, version }));
             }
             // The sessions that it ended stay ended, and need a promise of their own now.
             if let Purpose::Member(change) = obligation.purpose {
@@ -220,13 +290,13 @@ impl Shard {
         chat: ChatHandle,
         user: &UserName,
         rights: Rights,
-        ended: Vec<SessionId>,
+        ended: &[SessionId],
     ) {
-        for session in ended {
+        for session in ended.iter().copied() {
             let why = SessionState::Revoked;
             self.event(index, chat, user.clone(), What::Ended { session, why });
         }
-        let what = if rights.is_none() {
+        let what = if rights.granted().is_none() {
             What::MemberRemoved
         } else {
             What::MemberPut { rights }
@@ -273,6 +343,7 @@ impl Shard {
         if !durable && change.grants {
             return;
         }
+        let version = change.version;
         let chat = obligation.chat;
         let callers = std::mem::take(&mut obligation.callers);
         if durable {
@@ -282,7 +353,7 @@ impl Shard {
             }
         }
         for caller in callers {
-            self.answer(caller, Ok(Answer::Done { durable }));
+            self.answer(caller, Ok(Answer::Changed { durable, version }));
         }
     }
 

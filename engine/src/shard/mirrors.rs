@@ -1,5 +1,6 @@
 //! Chats of other shards: the first viewer asks for an image, the last one's leaving gives it back.
 
+use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, ChatName, UserName};
 use skein_wire::request::Watch;
 
@@ -10,24 +11,34 @@ use crate::image_assembly::Assembly;
 use crate::limits::{DEMAND_INTERVAL_MS, MIRROR_LINGER_MS};
 use crate::output::Output;
 use crate::peer_message::Message;
+use crate::rights::Rights;
 use crate::shard::Shard;
 use crate::time::Timestamp;
 use crate::timer::Timer;
 
 impl Shard {
     /// A watch of a chat that this shard knows nothing of.
-    pub(super) fn ask_image(&mut self, connection: ConnectionId, user: UserName, watch: Watch) {
-        if let Some(known) = self.connections.get_mut(&connection) {
-            known.asking += 1;
-        }
+    pub(super) fn ask_image(&mut self, connection: ConnectionId, watch: Watch) {
+        let Some(known) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        known.asking += 1;
         let chat = watch.chat.clone();
+        let (user, claim) = (known.person.user.clone(), known.person.claim(&chat));
         if let Some(asking) = self.asking.get_mut(&chat) {
             asking.push((connection, watch));
             return;
         }
         self.asking.insert(chat.clone(), vec![(connection, watch)]);
         let owner = self.owner_of_name(&chat);
-        self.post(owner, Message::WatchAsk { chat, user });
+        let is_mirrored = self.chats.named(&chat).is_some();
+        let ask = Message::WatchAsk {
+            chat,
+            user,
+            claim,
+            is_mirrored,
+        };
+        self.post(owner, ask);
     }
 
     /// A connection is gone; it waits no more.
@@ -92,7 +103,7 @@ impl Shard {
     }
 
     /// The owner has no such chat for this user.
-    pub(super) fn image_refused(&mut self, name: &ChatName, user: &UserName) {
+    pub(super) fn image_refused(&mut self, name: &ChatName, who: (&UserName, Rights), code: Code) {
         let Some(waiting) = self.asking.remove(name) else {
             return;
         };
@@ -100,20 +111,18 @@ impl Shard {
             let Some(known) = self.connections.get_mut(&connection) else {
                 continue;
             };
-            if known.user == *user {
-                known.asking = known.asking.saturating_sub(1);
-                self.refuse(connection, watch.request, Self::not_found());
+            known.asking = known.asking.saturating_sub(1);
+            if (&known.person.user, known.person.claim(name)) == who {
+                self.refuse(connection, watch.request, WireError::of(code));
             } else {
                 // Somebody else waits for the same chat: ask on their behalf.
-                let user = known.user.clone();
-                known.asking = known.asking.saturating_sub(1);
-                self.ask_image(connection, user, watch);
+                self.ask_image(connection, watch);
             }
         }
     }
 
     /// A watch that waited for an image is judged like a new one.
-    fn watch_again(&mut self, now: Timestamp, connection: ConnectionId, watch: Watch) {
+    pub(super) fn watch_again(&mut self, now: Timestamp, connection: ConnectionId, watch: Watch) {
         let Some(known) = self.connections.get_mut(&connection) else {
             return;
         };

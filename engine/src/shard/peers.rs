@@ -34,7 +34,8 @@ impl Shard {
                 chat,
                 session,
                 user,
-            } => self.resume(now, caller, &chat, session, &user),
+                claim,
+            } => self.resume(now, caller, &chat, session, (&user, claim)),
             Message::Extend {
                 caller,
                 target,
@@ -57,7 +58,12 @@ impl Shard {
                     session.unbind(from, connection);
                 }
             }
-            Message::WatchAsk { chat, user } => self.image_asked(from, chat, user),
+            Message::WatchAsk {
+                chat,
+                user,
+                claim,
+                is_mirrored,
+            } => self.image_asked(from, chat, (user, claim), is_mirrored),
             Message::RowAsk { ask, chat, session } => self.row_asked(from, ask, chat, session),
             Message::ImageAsk { chat } => self.make_image(from, chat),
             Message::MirrorDropped { chat } => self.mirror_dropped(now, from, chat),
@@ -65,6 +71,14 @@ impl Shard {
                 self.mirror_demands(now, from, chat, interval_ms);
             }
             Message::FenceDone { fence } => self.fence_done(fence, from),
+            Message::PlaceAsk { ask, chat, guest } => self.place_asked(from, ask, chat, guest),
+            Message::PlaceBack { chat, guest } => self.place_back(chat, guest),
+            Message::PlaceAt {
+                ask,
+                chat,
+                guest,
+                judged,
+            } => self.place_judged(now, from, ask, (chat, guest), judged),
             Message::Answer { caller, answer } => self.answered(from, caller, answer),
             Message::Accepted {
                 connection,
@@ -84,7 +98,12 @@ impl Shard {
                 interval_ms,
             } => self.demanded(connection, session, interval_ms),
             Message::Image(image) => self.slice_came(now, from, image),
-            Message::WatchRefused { chat, user } => self.image_refused(&chat, &user),
+            Message::WatchRefused {
+                chat,
+                user,
+                claim,
+                code,
+            } => self.image_refused(&chat, (&user, claim), code),
             Message::RowAt { ask, offset } => self.row_found(now, ask, offset),
             Message::Fence {
                 fence,

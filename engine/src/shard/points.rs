@@ -203,7 +203,12 @@ impl Shard {
             .named(&sent.chat)
             .ok_or(Code::NotFound)
             .and_then(|chat| self.target_of(chat, sent.session, &sent.actor));
-        let target = match found.and_then(|target| self.check_target(&target).map(|()| target)) {
+        let found = found.and_then(|target| {
+            self.check_target(&target)?;
+            let may = self.check_sharer(&target, &sent.actor);
+            may.map(|()| target).map_err(|error| error.code)
+        });
+        let target = match found {
             Ok(target) => target,
             Err(code) => {
                 self.reply(request, Err(WireError::of(code)));
@@ -253,7 +258,7 @@ impl Shard {
     ) -> Result<Target, Code> {
         let known = self.chats.get(chat).ok_or(Code::NotFound)?;
         let user = match actor {
-            Actor::User(user) => user.clone(),
+            Actor::User(person) => person.user.clone(),
             Actor::Control => {
                 let live = known.owner().and_then(|owner| owner.sessions.get(&session));
                 let row = known.table.row(session);

@@ -7,7 +7,8 @@ use skein_wire::update::SessionState;
 use crate::caller::Caller;
 use crate::chat_event::{ChatEvent, What};
 use crate::command::Command;
-use crate::ids::ProposalId;
+use crate::guest::guest_user;
+use crate::ids::{GuestId, ProposalId};
 use crate::obligation::{MemberChange, Obligation, Purpose};
 use crate::output::Output;
 use crate::owner::Starting;
@@ -163,8 +164,10 @@ impl Shard {
 
     fn permission_rejected(&mut self, order: u64, obligation: Obligation, code: Code) {
         let error = WireError::of(code);
-        if let (Purpose::Start { session }, Some(chat)) = (&obligation.purpose, obligation.chat) {
-            self.start_failed(chat, *session, &error);
+        match (&obligation.purpose, obligation.chat) {
+            (Purpose::Start { session }, Some(chat)) => self.start_failed(chat, *session, &error),
+            (Purpose::Name, _) => self.name_failed(&obligation.command, code),
+            _ => {}
         }
         if let Some(owner) = obligation.chat.and_then(|chat| self.chats.owner_mut(chat)) {
             owner.changes.retain(|other| *other != order);
@@ -187,6 +190,7 @@ impl Shard {
         };
         obligation.in_flight = None;
         if let Purpose::Member(_) = obligation.purpose {
+            self.guest_committed(chat, command);
             self.member_committed(index, order, chat);
             return;
         }
@@ -194,6 +198,7 @@ impl Shard {
             return;
         };
         match (obligation.purpose, command) {
+            (Purpose::Name, Command::NameChat { .. }) => self.named(now, chat),
             (Purpose::Start { session }, Command::StartSession { expires_at_ms, .. }) => {
                 let expires_at_ms = *expires_at_ms;
                 if let Some(user) = self.user_of_starting(chat, session) {
@@ -260,6 +265,8 @@ impl Shard {
                     start: Start {
                         chat: name,
                         user: UserName::new(user).ok()?,
+                        // Judged when it was proposed; a revocation still wins.
+                        claim: Rights::SHARE,
                         duration_s: *duration_s,
                         idempotency_key: idempotency_key.clone(),
                         sealed: *sealed,
@@ -283,6 +290,26 @@ impl Shard {
                 let session = SessionId(*session);
                 let user = self.user_of_session(chat, session)?;
                 Purpose::End { session, user }
+            }
+            Command::NameChat { .. } => return None,
+            Command::PutMembers { members, .. } => {
+                let mut users = members.iter().filter_map(|(user, rights)| {
+                    let user = UserName::new(user).ok()?;
+                    Some((user, Rights::from_bits(*rights)))
+                });
+                let (user, rights) = users.next()?;
+                let mut change = MemberChange::granting(user, rights);
+                change.also = users.collect();
+                Purpose::Member(change)
+            }
+            Command::PutGuest { guest, .. } => {
+                let user = guest_user(GuestId(*guest));
+                Purpose::Member(MemberChange::granting(user, Rights::WATCH))
+            }
+            Command::RemoveGuest { guest, .. } => {
+                let user = guest_user(GuestId(*guest));
+                self.restrict_now(self.now, chat, &user, Rights::NONE);
+                Purpose::Member(MemberChange::granting(user, Rights::NONE))
             }
         };
         self.order_last += 1;

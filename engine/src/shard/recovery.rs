@@ -11,7 +11,7 @@ use skein_wire::update::SessionState;
 
 use crate::control_state::ControlChat;
 use crate::counter_window::CounterWindow;
-use crate::ids::PartitionId;
+use crate::ids::{GuestId, PartitionId};
 use crate::journal::{Entry, Started, kind};
 use crate::owner::{Key, Owner};
 use crate::record::RawRecord;
@@ -62,6 +62,13 @@ impl Shard {
         }
         self.restore_sessions(handle, control);
         self.restore_keys(handle, control);
+        if let Some(owner) = self.chats.owner_mut(handle) {
+            owner.members_version = control.members_version;
+            let guests = control.guests.iter();
+            owner.guests = guests
+                .map(|(guest, record)| (GuestId(*guest), record.clone()))
+                .collect();
+        }
         self.recovering.insert(handle, control.clone());
     }
 
@@ -322,8 +329,10 @@ impl Shard {
                 continue;
             }
             let rights = control.members.get(descriptor.user.as_str());
-            let may_share = Rights::from_bits(*rights.unwrap_or(&0)).has(Rights::SHARE);
-            let state = if !may_share {
+            let rights = Rights::from_bits(*rights.unwrap_or(&0));
+            // Where tokens bring rights, those who are not in the table are not revoked.
+            let by_token = self.config.limits.rights_from_tokens && !rights.is_revoked();
+            let state = if !rights.has(Rights::SHARE) && !by_token {
                 SessionState::Revoked
             } else if descriptor.expires_at_ms <= now.0 {
                 SessionState::Expired

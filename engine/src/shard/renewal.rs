@@ -9,7 +9,6 @@ use crate::chat::{Chat, Progress, Role};
 use crate::ids::PartitionId;
 use crate::image_assembly::Assembly;
 use crate::peer_message::Message;
-use crate::rights::Rights;
 use crate::shard::Shard;
 use crate::time::Timestamp;
 
@@ -68,15 +67,12 @@ impl Shard {
 
     /// Ends the watches of those who lost their right in records that were missed.
     fn revoke_unheard(&mut self, now: Timestamp, chat: ChatHandle) {
-        let Some(known) = self.chats.get(chat) else {
-            return;
-        };
         let users: BTreeSet<UserName> = self
             .connections
-            .values()
-            .filter(|connection| connection.watches.contains_key(&chat))
-            .filter(|connection| !known.rights(&connection.user).has(Rights::WATCH))
-            .map(|connection| connection.user.clone())
+            .iter()
+            .filter(|(_, connection)| connection.watches.contains_key(&chat))
+            .filter(|(id, _)| !self.may_watch(**id, chat))
+            .map(|(_, connection)| connection.person.user.clone())
             .collect();
         for user in users {
             self.revoke_watches(now, chat, &user);

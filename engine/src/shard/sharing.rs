@@ -1,7 +1,7 @@
 //! Senders on this shard: their requests go to the owner of the chat, its answers come back.
 
 use skein_wire::error::{Code, WireError};
-use skein_wire::ids::{Counter, RequestNumber, SessionId, ShareNumber, UserName};
+use skein_wire::ids::{ChatName, Counter, RequestNumber, SessionId, ShareNumber, UserName};
 use skein_wire::limits::VERDICTS_MAX;
 use skein_wire::point::Point;
 use skein_wire::request::{
@@ -16,6 +16,7 @@ use crate::connection::Share;
 use crate::ids::{ConnectionId, ShardId};
 use crate::limits::VERDICTS_HELD_MAX;
 use crate::peer_message::{Answer, Bound, LivePoint, Message, Start, Target, Upload};
+use crate::rights::Rights;
 use crate::shard::Shard;
 
 impl Shard {
@@ -24,7 +25,7 @@ impl Shard {
             return;
         }
         let owner = self.owner_of_name(&start.chat);
-        let Some(user) = self.user_of(connection) else {
+        let Some((user, claim)) = self.user_of(connection, &start.chat) else {
             return;
         };
         let message = Message::Start {
@@ -32,6 +33,7 @@ impl Shard {
             start: Start {
                 chat: start.chat,
                 user,
+                claim,
                 duration_s: start.duration_s,
                 idempotency_key: start.idempotency_key,
                 sealed: start.sealed,
@@ -45,7 +47,7 @@ impl Shard {
             return;
         }
         let owner = self.owner_of_name(&resume.chat);
-        let Some(user) = self.user_of(connection) else {
+        let Some((user, claim)) = self.user_of(connection, &resume.chat) else {
             return;
         };
         let message = Message::Resume {
@@ -53,6 +55,7 @@ impl Shard {
             chat: resume.chat,
             session: resume.session,
             user,
+            claim,
         };
         self.ask(connection, resume.request, owner, message);
     }
@@ -173,7 +176,7 @@ impl Shard {
         known.waiting = known.waiting.saturating_sub(1);
         match answer {
             Ok(Answer::Shared(bound)) => self.bound(owner, connection, request, &bound),
-            Ok(Answer::Done { durable }) => {
+            Ok(Answer::Done { durable } | Answer::Changed { durable, .. }) => {
                 self.frame(connection, Update::Done(Done { request, durable }));
             }
             Err(error) => self.refuse(connection, request, error),
@@ -371,7 +374,7 @@ impl Shard {
         let target = Target {
             chat: share.chat,
             session: share.session,
-            user: known.user.clone(),
+            user: known.person.user.clone(),
         };
         Some((share.owner, target))
     }
@@ -436,7 +439,9 @@ impl Shard {
         }
     }
 
-    fn user_of(&self, connection: ConnectionId) -> Option<UserName> {
-        Some(self.connections.get(&connection)?.user.clone())
+    /// The user of a connection, and the rights in a chat that the token brings.
+    fn user_of(&self, connection: ConnectionId, chat: &ChatName) -> Option<(UserName, Rights)> {
+        let person = &self.connections.get(&connection)?.person;
+        Some((person.user.clone(), person.claim(chat)))
     }
 }

@@ -10,6 +10,7 @@ use crate::command::Command;
 use crate::control_state::KEY_KEPT_MS;
 use crate::journal::{Entry, Started};
 use crate::limits::BINDINGS_PER_SESSION_MAX;
+use crate::naming_wait::NamingWait;
 use crate::obligation::Purpose;
 use crate::owner::{Extending, Key, Starting};
 use crate::peer_message::{Answer, Bound, Message, Start, Target};
@@ -29,8 +30,18 @@ impl Shard {
 
     fn try_start(&mut self, now: Timestamp, caller: Caller, start: Start) -> Result<(), WireError> {
         self.check_serving()?;
-        let chat = self.chats.named(&start.chat).ok_or(Self::not_found())?;
-        self.check_right(chat, &start.user, Rights::SHARE)?;
+        let chat = self.chats.named(&start.chat);
+        let who = (&start.user, start.claim);
+        let judged = self.check_right(chat.unwrap_or_default(), who, Rights::SHARE);
+        let Some(chat) = chat else {
+            if !start.claim.has(Rights::SHARE) {
+                return judged;
+            }
+            let (name, claim) = (start.chat.clone(), start.claim);
+            let wait = NamingWait::Start { caller, start };
+            return self.await_name(&name, claim, Rights::SHARE, wait);
+        };
+        judged?;
         self.check_duration(start.duration_s)?;
         if start.idempotency_key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
             let text = "an idempotency key has at most 64 bytes";
@@ -176,9 +187,10 @@ impl Shard {
             return;
         };
         let user = starting.start.user.clone();
+        let claim = starting.start.claim;
         let times_ms = (starting.started_at_ms, starting.expires_at_ms);
         let sealed = starting.start.sealed;
-        if !known.rights(&user).has(Rights::SHARE) {
+        if !known.rights_with(&user, claim).has(Rights::SHARE) {
             // Removed meanwhile. The removal may yet be superseded, so this end is promised by itself.
             self.start_failed(chat, id, &Self::not_found());
             self.promise_end(now, chat, id, user, None);
@@ -241,7 +253,7 @@ impl Shard {
         caller: Caller,
         chat: &ChatName,
         session: SessionId,
-        user: &UserName,
+        (user, claim): (&UserName, Rights),
     ) {
         let chat = self.chats.named(chat).unwrap_or_default();
         let target = Target {
@@ -252,7 +264,7 @@ impl Shard {
         let checked = self
             .check_serving()
             .and_then(|()| self.check_target(&target).map_err(WireError::of))
-            .and_then(|()| self.check_right(chat, user, Rights::SHARE));
+            .and_then(|()| self.check_right(chat, (user, claim), Rights::SHARE));
         match checked {
             Ok(()) => self.answer_session(now, caller, chat, session, true),
             Err(error) => self.answer_error(caller, error),
@@ -400,6 +412,9 @@ impl Shard {
                 Ok(Answer::Done { durable }) => {
                     self.reply(request, Ok(ChatReply::Done { durable }));
                 }
+                Ok(Answer::Changed { durable, version }) => {
+                    self.reply(request, Ok(ChatReply::Changed { durable, version }));
+                }
                 Err(error) => self.reply(request, Err(error)),
                 Ok(Answer::Shared(_)) => {}
             },
@@ -427,16 +442,16 @@ impl Shard {
         }
     }
 
-    /// A missing right looks like a missing chat.
+    /// A missing right looks like a missing chat, and takes the same look-ups.
     pub(super) fn check_right(
         &self,
         chat: ChatHandle,
-        user: &UserName,
+        who: (&UserName, Rights),
         right: Rights,
     ) -> Result<(), WireError> {
-        match self.chats.get(chat) {
-            Some(chat) if chat.rights(user).has(right) => Ok(()),
-            _ => Err(Self::not_found()),
+        match self.chats.rights(chat, who).has(right) {
+            true => Ok(()),
+            false => Err(Self::not_found()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, RequestNumber, UserName};
 use skein_wire::limits::TRAIL_POINTS_MAX;
-use skein_wire::request::{CursorReport, Unwatch, Watch};
+use skein_wire::request::{CursorReport, Delivery, Unwatch, Watch};
 use skein_wire::update::{Done, Update, WatchEnded, Watching};
 
 use crate::audience::step_of;
@@ -12,6 +12,7 @@ use crate::connection::WatchState;
 use crate::cursor::{CursorContext, resume_offset};
 use crate::fan_out::{FanOutReport, WatchSpec};
 use crate::ids::{ConnectionId, ViewerId};
+use crate::naming_wait::NamingWait;
 use crate::output::Output;
 use crate::rights::Rights;
 use crate::shard::Shard;
@@ -66,21 +67,34 @@ impl Shard {
         let Some(known) = self.connections.get(&connection) else {
             return Ok(());
         };
-        let user = known.user.clone();
+        let claim = known.person.claim(&watch.chat);
         let chat = self.chats.named(&watch.chat);
         let again = chat.is_some_and(|chat| known.watches.contains_key(&chat));
         let watches = known.watches.len() + known.asking;
         if !again && watches >= self.config.limits.watches_per_connection_max {
             return Err(WireError::of(Code::LimitReached));
         }
-        match chat {
-            Some(chat) => {
-                self.check_right(chat, &user, Rights::WATCH)?;
+        // Judged in any case, so that a chat that is not there takes as long as one without a right.
+        let who = (&known.person.user, claim);
+        let judged = self.check_right(chat.unwrap_or_default(), who, Rights::WATCH);
+        let is_owner = self.owner_of_name(&watch.chat) == self.config.shard;
+        match (chat, judged) {
+            (Some(chat), Ok(())) => {
+                if self.asks_for_place(connection, chat, &watch) {
+                    return Ok(());
+                }
                 self.register(now, connection, chat, &watch)
             }
-            None if self.owner_of_name(&watch.chat) == self.config.shard => Err(Self::not_found()),
-            None => {
-                self.ask_image(connection, user, watch);
+            (None, _) if is_owner && claim.has(Rights::WATCH) => {
+                let name = watch.chat.clone();
+                let wait = NamingWait::Watch { connection, watch };
+                self.await_name(&name, claim, Rights::WATCH, wait)
+            }
+            (_, Err(error)) if is_owner => Err(error),
+            // The owner says no as well. Without this, whether somebody here watches the chat would
+            // show in how soon a stranger is refused.
+            _ => {
+                self.ask_image(connection, watch);
                 Ok(())
             }
         }
@@ -94,8 +108,12 @@ impl Shard {
         chat: ChatHandle,
         watch: &Watch,
     ) -> Result<(), WireError> {
+        let scope = self.scope_of(connection, watch)?;
+        let known = self.connections.get(&connection);
+        let guest = known.and_then(|known| known.person.guest());
+        let is_past_shown = guest.is_none_or(|grant| !grant.is_newest_only());
         let known = self.chats.get(chat).ok_or(Self::not_found())?;
-        if let Some(session) = watch.session
+        if let Some(session) = scope.session
             && known.table.row(session).is_none()
         {
             return match known.is_mirror() {
@@ -114,12 +132,9 @@ impl Shard {
         let spec = WatchSpec {
             connection,
             chat,
-            scope: Scope {
-                delivery: watch.delivery,
-                session: watch.session,
-            },
+            scope,
             from: resume_offset(watch.cursor, &context),
-            trail: watch.trail,
+            trail: if is_past_shown { watch.trail } else { 0 },
             interval_ms: watch.interval_ms,
         };
         let watching = Watching {
@@ -146,6 +161,30 @@ impl Shard {
         Ok(())
     }
 
+    /// What a watch may see of what it asks for: everything, except through a guest's link.
+    fn scope_of(&self, connection: ConnectionId, watch: &Watch) -> Result<Scope, WireError> {
+        let asked = Scope {
+            delivery: watch.delivery,
+            session: watch.session,
+            grid: None,
+        };
+        let known = self.connections.get(&connection);
+        let Some(grant) = known.and_then(|known| known.person.guest()) else {
+            return Ok(asked);
+        };
+        if watch.session.is_some_and(|session| !grant.shows(session)) {
+            return Err(Self::not_found());
+        }
+        Ok(Scope {
+            delivery: match grant.is_newest_only() {
+                true => Delivery::Latest,
+                false => asked.delivery,
+            },
+            session: grant.session.or(asked.session),
+            grid: grant.grid,
+        })
+    }
+
     pub(super) fn unwatch(&mut self, now: Timestamp, connection: ConnectionId, asked: Unwatch) {
         let known = self.connections.get_mut(&connection);
         let watch = known.and_then(|known| known.watches.remove(&asked.chat));
@@ -154,6 +193,7 @@ impl Shard {
             return;
         };
         self.end_viewer(now, asked.chat, watch);
+        self.give_place_back(connection, asked.chat);
         let done = Done {
             request: asked.request,
             durable: true,
@@ -172,16 +212,20 @@ impl Shard {
         self.demand_changed(now, chat);
     }
 
-    /// A user lost the right to watch: every watch of theirs ends, and what is half-written is not
-    /// completed.
+    /// A user lost the right to watch: every watch of theirs ends, unless the token brings the right,
+    /// and what is half-written is not completed.
     pub(super) fn revoke_watches(&mut self, now: Timestamp, chat: ChatHandle, user: &UserName) {
         let connections = self.users.get(user).cloned().unwrap_or_default();
         for connection in connections {
+            if self.may_watch(connection, chat) {
+                continue;
+            }
             let known = self.connections.get_mut(&connection);
             let Some(watch) = known.and_then(|known| known.watches.remove(&chat)) else {
                 continue;
             };
             self.end_viewer(now, chat, watch);
+            self.give_place_back(connection, chat);
             let viewer = watch.viewer;
             self.emit(Output::Purge { connection, viewer });
             let ended = WatchEnded {
@@ -190,6 +234,17 @@ impl Shard {
             };
             self.frame(connection, Update::WatchEnded(ended));
         }
+    }
+
+    /// Whether a connection may watch a chat by what is followed and what its token brings.
+    pub(super) fn may_watch(&self, connection: ConnectionId, chat: ChatHandle) -> bool {
+        let person = self.connections.get(&connection).map(|it| &it.person);
+        let known = self.chats.get(chat);
+        person.zip(known).is_some_and(|(person, known)| {
+            let claim = person.claim(&known.name);
+            let stored = known.rights_followed(&person.user);
+            stored.with_claim(claim).has(Rights::WATCH)
+        })
     }
 
     /// A viewer says what it has.

@@ -9,6 +9,7 @@ use skein_wire::ids::{SessionId, ShareNumber};
 use skein_wire::request::{Delivery, Request, ShareStop};
 use skein_wire::update::Update;
 
+use crate::members::members_of;
 use crate::peer::Peer;
 use crate::rig::{Control, Rig, chat};
 use crate::viewer::Saw;
@@ -286,12 +287,11 @@ impl World {
         for session in &live {
             assert!(!self.over.contains(session), "{session} is back");
         }
-        let Some(Ok(ChatReply::Members(members))) =
-            self.rig.ask(ChatRequest::Members { chat: chat() }).1
-        else {
+        let Some(Ok(ChatReply::Members(members))) = self.rig.ask(members_of(chat())).1 else {
             panic!("no members");
         };
         let members: BTreeMap<String, u8> = members
+            .members
             .into_iter()
             .map(|(user, rights)| (user.as_str().to_owned(), rights))
             .collect();

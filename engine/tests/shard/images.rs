@@ -2,12 +2,13 @@
 //! owner holds, and nobody is served before.
 
 use skein_engine::limits::{Limits, MIRROR_LINGER_MS};
-use skein_engine::request::{ChatReply, ChatRequest};
+use skein_engine::request::ChatRequest;
 use skein_wire::error::Code;
 use skein_wire::ids::{RequestNumber, SessionId, ShareNumber};
 use skein_wire::request::{Delivery, Request, ShareStop};
 use skein_wire::update::Update;
 
+use crate::members::assert_changed;
 use crate::peer::Peer;
 use crate::rig::{Rig, chat, user};
 
@@ -146,8 +147,17 @@ impl Scene {
                 let (chat, user) = (chat(), user(name));
                 let rights = dice.roll(4) as u8;
                 let request = match rights {
-                    0 => ChatRequest::RemoveMember { chat, user },
-                    rights => ChatRequest::PutMember { chat, user, rights },
+                    0 => ChatRequest::RemoveMember {
+                        chat,
+                        user,
+                        expected: None,
+                    },
+                    rights => ChatRequest::PutMember {
+                        chat,
+                        user,
+                        rights,
+                        expected: None,
+                    },
                 };
                 self.rig.ask_only(request);
             }
@@ -341,10 +351,11 @@ fn who_is_removed_while_slices_travel_never_watches() {
         let removal = scene.rig.ask_only(ChatRequest::RemoveMember {
             chat: chat(),
             user: user("bob"),
+            expected: None,
         });
         scene.rig.settle();
         let reply = scene.rig.replies.get(&removal);
-        assert_eq!(reply, Some(&Ok(ChatReply::Done { durable: true })));
+        assert_changed(reply, true);
         let told = scene.rig.take_frames(viewer);
         let refused = told.iter().any(
             |update| matches!(update, Update::Refused(refused) if refused.code == Code::NotFound),
@@ -376,6 +387,7 @@ fn a_revocation_waits_for_a_mirror_that_has_all_slices_and_not_what_came_after()
     let removal = scene.rig.ask_only(ChatRequest::RemoveMember {
         chat: chat(),
         user: user("bob"),
+        expected: None,
     });
     scene.rig.pass(owner);
     scene.rig.rings_are_full = false;
@@ -387,7 +399,7 @@ fn a_revocation_waits_for_a_mirror_that_has_all_slices_and_not_what_came_after()
     scene.rig.deaf = None;
     scene.rig.settle();
     let reply = scene.rig.replies.get(&removal);
-    assert_eq!(reply, Some(&Ok(ChatReply::Done { durable: true })));
+    assert_changed(reply, true);
     let told = scene.rig.take_frames(viewer);
     assert!(
         matches!(told.last(), Some(Update::WatchEnded(_))),

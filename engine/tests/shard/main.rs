@@ -5,6 +5,7 @@
 mod bounds;
 mod chaos;
 mod images;
+mod members;
 mod membership;
 mod negative;
 mod peer;

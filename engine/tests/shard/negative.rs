@@ -5,9 +5,10 @@ use skein_engine::request::{Actor, ChatReply, ChatRequest, PointsRequest, StartR
 use skein_wire::error::Code;
 use skein_wire::ids::{ChatName, RequestNumber, SessionId, ShareNumber};
 use skein_wire::request::{
-    Heartbeat, Request, ShareExtend, ShareResume, ShareStop, Unwatch, Watch,
+    Delivery, Heartbeat, Request, ShareExtend, ShareResume, ShareStart, ShareStop, Unwatch, Watch,
 };
 
+use crate::members::members_of;
 use crate::rig::{Rig, chat, point, user};
 
 fn other_chat() -> ChatName {
@@ -55,7 +56,7 @@ fn api_verbs_find_nothing_that_is_not_theirs() {
         (other_chat(), session, "ana"),
     ];
     for (name, session, who) in cases {
-        let actor = Actor::User(user(who));
+        let actor = Actor::User(user(who).into());
         for request in about_session(&name, session, &actor) {
             let text = format!("{request:?}");
             assert_eq!(code(rig.ask(request).1), Some(Code::NotFound), "{text}");
@@ -68,7 +69,7 @@ fn api_verbs_find_nothing_that_is_not_theirs() {
 fn api_verbs_of_a_chat_find_nothing_for_strangers() {
     let mut rig = Rig::new(2).with_members();
     for (name, who) in [(chat(), "eve"), (other_chat(), "ana")] {
-        let actor = Actor::User(user(who));
+        let actor = Actor::User(user(who).into());
         let start = |actor: &Actor| {
             ChatRequest::Start(StartRequest {
                 chat: name.clone(),
@@ -96,11 +97,11 @@ fn api_verbs_of_a_chat_find_nothing_for_strangers() {
             assert_eq!(code(rig.ask(request).1), Some(Code::NotFound), "{text}");
         }
     }
-    let members = ChatRequest::Members { chat: other_chat() };
+    let members = members_of(other_chat());
     assert_eq!(code(rig.ask(members).1), Some(Code::NotFound));
     let for_another = ChatRequest::Start(StartRequest {
         chat: chat(),
-        actor: Actor::User(user("ana")),
+        actor: Actor::User(user("ana").into()),
         user: user("bob"),
         duration_s: 60,
         idempotency_key: String::new(),
@@ -115,7 +116,7 @@ fn ended_sessions_take_nothing_more() {
     let sender = rig.connect(0, "ana");
     let session = rig.share(sender, "").session;
     rig.advance(900_000);
-    let actor = Actor::User(user("ana"));
+    let actor = Actor::User(user("ana").into());
     let codes: Vec<_> = about_session(&chat(), session, &actor)
         .into_iter()
         .map(|request| code(rig.ask(request).1))
@@ -236,7 +237,7 @@ fn another_user_on_the_same_connection_ends_it() {
     let mut rig = Rig::new(1).with_members();
     let peer = rig.connect(0, "ana");
     let identity = skein_engine::identity::Identity {
-        user: user("bob"),
+        person: user("bob").into(),
         expires_at_ms: u64::MAX,
     };
     let connection = skein_engine::ids::ConnectionId(peer.number);
@@ -259,7 +260,7 @@ fn an_expired_token_ends_the_connection_unless_it_was_renewed() {
     let (gone, kept) = (rig.connect(0, "ana"), rig.connect(0, "bob"));
     rig.advance(day_ms - 1);
     let identity = skein_engine::identity::Identity {
-        user: user("bob"),
+        person: user("bob").into(),
         expires_at_ms: rig.now.0 + day_ms,
     };
     let connection = skein_engine::ids::ConnectionId(kept.number);
@@ -267,4 +268,79 @@ fn an_expired_token_ends_the_connection_unless_it_was_renewed() {
     rig.advance(1);
     assert_eq!(rig.closed.get(&gone), Some(&Code::TokenExpired));
     assert_eq!(rig.closed.get(&kept), None);
+}
+
+/// A chat that is not there and belongs to the same shard as the one that is.
+fn absent_beside(rig: &Rig) -> ChatName {
+    let owner = |name: &ChatName| rig.owner_of(name);
+    (0..)
+        .map(|number| ChatName::new(&format!("nowhere-{number}")).unwrap())
+        .find(|name| owner(name) == owner(&chat()))
+        .unwrap()
+}
+
+#[test]
+fn absent_and_forbidden_take_the_same_way_to_the_same_answer() {
+    for is_mirrored in [false, true] {
+        let mut rig = Rig::new(2).with_members();
+        let (owner, other) = rig.owner_and_other();
+        if is_mirrored {
+            let viewer = rig.connect(other, "bob");
+            rig.watch(viewer);
+        }
+        let absent = absent_beside(&rig);
+        for shard in [owner, other] {
+            let stranger = rig.connect(shard, "eve");
+            rig.take_frames(stranger);
+            let mut tries = Vec::new();
+            for name in [chat(), absent.clone()] {
+                for request in [watch_of(&name), start_of(&name), resume_of(&name)] {
+                    let messages = rig.messages;
+                    rig.send(stranger, request);
+                    rig.settle();
+                    tries.push((rig.messages - messages, rig.take_frames(stranger)));
+                }
+            }
+            let (forbidden, not_there) = tries.split_at(3);
+            assert_eq!(
+                forbidden, not_there,
+                "mirrored: {is_mirrored}, shard {shard}"
+            );
+            assert!(
+                tries.iter().all(|(_, frames)| frames.len() == 1),
+                "{tries:?}"
+            );
+        }
+    }
+}
+
+fn watch_of(chat: &ChatName) -> Request {
+    Request::Watch(Watch {
+        request: RequestNumber(9),
+        chat: chat.clone(),
+        session: None,
+        cells: Vec::new(),
+        cursor: None,
+        delivery: Delivery::Latest,
+        trail: 0,
+        interval_ms: 0,
+    })
+}
+
+fn start_of(chat: &ChatName) -> Request {
+    Request::ShareStart(ShareStart {
+        request: RequestNumber(9),
+        chat: chat.clone(),
+        duration_s: 60,
+        idempotency_key: String::new(),
+        sealed: false,
+    })
+}
+
+fn resume_of(chat: &ChatName) -> Request {
+    Request::ShareResume(ShareResume {
+        request: RequestNumber(9),
+        chat: chat.clone(),
+        session: SessionId(5),
+    })
 }

@@ -6,6 +6,7 @@ use skein_wire::ids::{RequestNumber, SessionId};
 use skein_wire::request::{Delivery, Request, ShareResume, ShareStop};
 use skein_wire::update::{SessionState, Shared, Update};
 
+use crate::members::members_of;
 use crate::peer::Peer;
 use crate::rig::{Control, Rig, chat, user};
 
@@ -32,7 +33,7 @@ fn resume(rig: &mut Rig, peer: Peer, session: SessionId) -> Result<Shared, Code>
 fn newest(rig: &mut Rig) -> Vec<Option<u64>> {
     let asked = ChatRequest::Positions {
         chat: chat(),
-        actor: Actor::User(user("bob")),
+        actor: Actor::User(user("bob").into()),
     };
     let Some(Ok(ChatReply::Positions { positions, .. })) = rig.ask(asked).1 else {
         panic!("no positions");
@@ -220,12 +221,10 @@ fn members_are_those_of_the_control_log() {
     rig.put_member("dan", 3);
     for lost in [1, 2, 3] {
         rig.restart(lost);
-        let Some(Ok(ChatReply::Members(members))) =
-            rig.ask(ChatRequest::Members { chat: chat() }).1
-        else {
+        let Some(Ok(ChatReply::Members(members))) = rig.ask(members_of(chat())).1 else {
             panic!("no members");
         };
-        let names: Vec<&str> = members.iter().map(|it| it.0.as_str()).collect();
+        let names: Vec<&str> = members.members.iter().map(|it| it.0.as_str()).collect();
         assert_eq!(names, ["ana", "bob", "dan"]);
     }
 }

@@ -26,6 +26,7 @@ use skein_wire::request::{Delivery, Request, SharePoint, SharePoints, ShareStart
 use skein_wire::splitter::split_first_shared;
 use skein_wire::update::{Accepted, Shared, Update, Watching};
 
+use crate::members::assert_changed;
 use crate::peer::Peer;
 use crate::sink::NaiveSink;
 use crate::viewer::Viewer;
@@ -68,6 +69,8 @@ pub struct Rig {
     pub replies: BTreeMap<RequestId, ChatResult>,
     pub purged: Vec<(Peer, ViewerId)>,
     pub outputs: usize,
+    /// Messages that went from one shard to another.
+    pub messages: usize,
     partitions: u16,
     logs: Vec<Vec<Stored>>,
     epochs: Vec<Vec<(u32, u64)>>,
@@ -134,6 +137,7 @@ impl Rig {
             replies: BTreeMap::new(),
             purged: Vec::new(),
             outputs: 0,
+            messages: 0,
             partitions,
             logs: (0..partitions).map(|_| Vec::new()).collect(),
             epochs: (0..partitions).map(|_| Vec::new()).collect(),
@@ -301,6 +305,7 @@ impl Rig {
                 && let Some(message) = self.shards[usize::from(from)].poll_peer(ShardId(to))
             {
                 busy = true;
+                self.messages += 1;
                 self.shards[usize::from(to)].handle_peer(self.now, ShardId(from), message);
             }
         }
@@ -527,9 +532,17 @@ impl Rig {
 
     /// The shard that owns the chat, and one that does not (the same where there is one only).
     pub fn owner_and_other(&self) -> (u16, u16) {
-        let shards = self.shards.len() as u16;
-        let owner = owner_of(partition_of(&chat(), self.partitions), shards).0;
-        (owner, (owner + 1) % shards)
+        let owner = self.owner_of(&chat());
+        (owner, (owner + 1) % self.shards.len() as u16)
+    }
+
+    /// The shard that a chat belongs to.
+    pub fn owner_of(&self, chat: &ChatName) -> u16 {
+        owner_of(
+            partition_of(chat, self.partitions),
+            self.shards.len() as u16,
+        )
+        .0
     }
 
     pub fn partition(&self) -> PartitionId {
@@ -541,7 +554,7 @@ impl Rig {
         self.connections += 1;
         let number = self.connections;
         let identity = Identity {
-            user: user(name),
+            person: user(name).into(),
             expires_at_ms: self.now.0 + 24 * 3_600_000,
         };
         self.shards[usize::from(shard)].handle_connected(self.now, ConnectionId(number), identity);
@@ -608,6 +621,7 @@ impl Rig {
             chat: chat(),
             user: user(name),
             rights,
+            expected: None,
         })
         .1
     }
@@ -616,6 +630,7 @@ impl Rig {
         self.ask(ChatRequest::RemoveMember {
             chat: chat(),
             user: user(name),
+            expected: None,
         })
         .1
     }
@@ -624,7 +639,7 @@ impl Rig {
     pub fn with_members(mut self) -> Self {
         for name in ["ana", "bob"] {
             let reply = self.put_member(name, 3);
-            assert_eq!(reply, Some(Ok(ChatReply::Done { durable: true })));
+            assert_changed(reply.as_ref(), true);
         }
         self
     }
@@ -632,7 +647,7 @@ impl Rig {
     pub fn start_request(name: &str, key: &str) -> ChatRequest {
         ChatRequest::Start(StartRequest {
             chat: chat(),
-            actor: Actor::User(user(name)),
+            actor: Actor::User(user(name).into()),
             user: user(name),
             duration_s: 900,
             idempotency_key: key.to_owned(),

@@ -122,7 +122,7 @@ fn history_never_moves_a_marker() {
     assert_eq!(verdicts, [(1_998, outside), (10, outside)]);
     let asked = ChatRequest::Positions {
         chat: chat(),
-        actor: Actor::User(user("bob")),
+        actor: Actor::User(user("bob").into()),
     };
     let Some(Ok(ChatReply::Positions { positions, .. })) = rig.ask(asked).1 else {
         panic!("no positions");
@@ -162,7 +162,7 @@ fn durable_is_said_only_when_it_is() {
     let api = rig.ask(ChatRequest::Points(PointsRequest {
         chat: chat(),
         session,
-        actor: Actor::User(user("ana")),
+        actor: Actor::User(user("ana").into()),
         historical: false,
         durable: true,
         points: vec![point(2), point(2)],

@@ -222,7 +222,7 @@ fn a_stop_acts_at_once_and_its_promise_is_repeated() {
     let again = rig.ask(ChatRequest::Stop {
         chat: chat(),
         session: shared.session,
-        actor: Actor::User(user("ana")),
+        actor: Actor::User(user("ana").into()),
     });
     assert_eq!(again.1, Some(Ok(ChatReply::Done { durable: true })));
 }

@@ -12,6 +12,7 @@ pub mod secret_file;
 pub mod control_token;
 
 pub mod claims;
+pub mod guest_token;
 pub mod signer;
 pub mod token_rules;
 

@@ -11,6 +11,8 @@ use crate::access::error::AccessError;
 const SECRET_MODE: u32 = 0o600;
 /// Mode of a directory of secrets.
 const SECRET_DIR_MODE: u32 = 0o700;
+/// Bytes of a key that is nothing but random.
+pub const KEY_BYTES: usize = 32;
 /// Bytes of a secret file: keys and certificates have a few KiB; anything larger is a mistake.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
@@ -49,6 +51,24 @@ pub fn read_or_create(path: &Path, make: impl FnOnce() -> Vec<u8>) -> Result<Vec
     }
     create(path, &make())?;
     read(path)
+}
+
+/// Reads a key of [`KEY_BYTES`] random bytes, or makes it.
+///
+/// # Errors
+/// As [`read_or_create`]; when the file holds no such key.
+pub fn read_or_create_key(path: &Path) -> Result<Vec<u8>, AccessError> {
+    let mut fresh = vec![0; KEY_BYTES];
+    getrandom::fill(&mut fresh)
+        .map_err(|_| AccessError::unusable(path, "the system gives no random numbers"))?;
+    let key = read_or_create(path, || fresh)?;
+    if key.len() != KEY_BYTES {
+        return Err(AccessError::unusable(
+            path,
+            "a key has 32 bytes; remove the file to get a new one",
+        ));
+    }
+    Ok(key)
 }
 
 /// Makes the directory of secrets, and its parents, if it is not there yet.

@@ -1,5 +1,6 @@
 //! The key that signs users' tokens, and the tokens it makes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use rcgen::{KeyPair, PKCS_ED25519};
 use serde::Serialize;
 use skein_wire::ids::UserName;
 
-use crate::access::claims::{Claims, TOKEN_AUDIENCE};
+use crate::access::claims::{ClaimedRight, Claims, TOKEN_AUDIENCE};
 use crate::access::error::AccessError;
 use crate::access::secret_file;
 
@@ -26,6 +27,8 @@ pub struct TokenSpec<'a> {
     pub audience: &'a str,
     /// `iss`, if there is to be one.
     pub issuer: Option<&'a str>,
+    /// Rights in chats, for servers that take them from tokens.
+    pub chats: Option<BTreeMap<String, Vec<ClaimedRight>>>,
 }
 
 #[derive(Serialize)]
@@ -107,6 +110,7 @@ impl TokenSigner {
             ttl_s,
             audience: TOKEN_AUDIENCE,
             issuer: None,
+            chats: None,
         };
         self.sign(&spec, now_ms)
     }
@@ -122,6 +126,7 @@ impl TokenSigner {
                 sub: spec.user.as_str().to_owned(),
                 exp: now_s.saturating_add(spec.ttl_s),
                 nbf: None,
+                chats: spec.chats.clone(),
             },
             aud: spec.audience,
             iss: spec.issuer,

@@ -16,6 +16,8 @@ pub struct TokenRules {
     pub issuer: Option<String>,
     /// Within so many milliseconds a token that has just expired, or is not valid yet, is taken.
     pub clock_skew_ms: u64,
+    /// Tokens may bring rights in chats (`chats`).
+    pub brings_rights: bool,
 }
 
 impl Default for TokenRules {
@@ -24,6 +26,7 @@ impl Default for TokenRules {
             audience: TOKEN_AUDIENCE.to_owned(),
             issuer: None,
             clock_skew_ms: CLOCK_SKEW_MS,
+            brings_rights: false,
         }
     }
 }

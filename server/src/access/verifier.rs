@@ -11,13 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use skein_engine::identity::Identity;
+use skein_engine::guest::{GuestGrant, guest_user, is_guest};
+use skein_engine::identity::{Grant, Identity, Person};
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::UserName;
 use skein_wire::limits::TOKEN_BYTES_MAX;
 
 use crate::access::claims::Claims;
 use crate::access::error::AccessError;
+use crate::access::guest_token::{GUEST_TOKEN_PREFIX, GuestKey};
 use crate::access::key_set::{self, KeySet, TOKEN_KEY_FILE};
 use crate::access::refresh_signal::RefreshSignal;
 use crate::access::signer::TokenSigner;
@@ -35,6 +37,8 @@ pub struct Access {
     keys: ArcSwap<KeySet>,
     /// Where a token with an unknown key asks for a fetch, if keys are fetched at all.
     refresh: Option<Arc<RefreshSignal>>,
+    /// Signs and verifies tokens of guests.
+    guests: GuestKey,
 }
 
 /// Keys by where they come from.
@@ -80,6 +84,7 @@ impl Access {
             parts: Mutex::default(),
             keys: ArcSwap::default(),
             refresh,
+            guests: GuestKey::open_or_create(dir)?,
         };
         access.reload()?;
         Ok(access)
@@ -122,6 +127,9 @@ impl Access {
     /// server, not valid yet or without a proper user; `token_expired` when its time is over;
     /// `busy` while keys are fetched because this one's is not known.
     pub fn verify(&self, token: &str, now_ms: u64) -> Result<Identity, WireError> {
+        if token.starts_with(GUEST_TOKEN_PREFIX) {
+            return self.verify_guest(token, now_ms);
+        }
         let claims = self
             .claims(token)
             .map_err(|refusal| self.refuse(refusal, now_ms))?;
@@ -135,10 +143,47 @@ impl Access {
             return Err(WireError::of(Code::BadToken));
         }
         let user = UserName::new(&claims.sub).map_err(|_| WireError::of(Code::BadToken))?;
+        if is_guest(&user) {
+            return Err(WireError::of(Code::BadToken));
+        }
         Ok(Identity {
-            user,
+            person: Person {
+                user,
+                grant: self.grant(&claims)?,
+            },
             expires_at_ms,
         })
+    }
+
+    /// The token of a link for guests.
+    pub fn guest_token(&self, grant: &GuestGrant, expires_at_ms: u64) -> String {
+        self.guests.sign(grant, expires_at_ms)
+    }
+
+    fn verify_guest(&self, token: &str, now_ms: u64) -> Result<Identity, WireError> {
+        let verified = Some(token).filter(|token| token.len() <= TOKEN_BYTES_MAX);
+        let verified = verified.and_then(|token| self.guests.verify(token));
+        let (grant, expires_at_ms) = verified.ok_or_else(|| WireError::of(Code::BadToken))?;
+        if expires_at_ms <= now_ms {
+            return Err(WireError::of(Code::TokenExpired));
+        }
+        Ok(Identity {
+            person: Person {
+                user: guest_user(grant.guest),
+                grant: Some(Arc::new(Grant::Guest(grant))),
+            },
+            expires_at_ms,
+        })
+    }
+
+    /// What the token gives beside the name. In a server that keeps members by itself: nothing.
+    fn grant(&self, claims: &Claims) -> Result<Option<Arc<Grant>>, WireError> {
+        if !self.rules.brings_rights || claims.chats.is_none() {
+            return Ok(None);
+        }
+        let claims = claims.chat_claims();
+        let claims = claims.ok_or_else(|| WireError::of(Code::BadToken))?;
+        Ok(Some(Arc::new(Grant::Chats(claims))))
     }
 
     fn refuse(&self, refusal: Refusal, now_ms: u64) -> WireError {

@@ -65,7 +65,7 @@ fn a_minted_token_names_its_user_until_it_expires() {
     let f = fixture();
     let token = f.signer.mint(&user("ana"), 60, NOW_MS).unwrap();
     let identity = f.access.verify(&token, NOW_MS).unwrap();
-    assert_eq!(identity.user, user("ana"));
+    assert_eq!(identity.person.user, user("ana"));
     assert_eq!(identity.expires_at_ms, NOW_MS + 65_000);
     assert!(f.access.verify(&token, NOW_MS + 64_000).is_ok());
     assert_eq!(
@@ -172,7 +172,10 @@ fn a_key_comes_and_goes_without_a_restart() {
     assert!(f.access.verify(&token, NOW_MS).is_err());
     std::fs::write(trusted.join("issuer-1.pem"), issuer.public_key_pem()).unwrap();
     f.access.reload().unwrap();
-    assert_eq!(f.access.verify(&token, NOW_MS).unwrap().user, user("bo"));
+    assert_eq!(
+        f.access.verify(&token, NOW_MS).unwrap().person.user,
+        user("bo")
+    );
     std::fs::write(trusted.join("issuer-1.pem"), "rubbish").unwrap();
     assert!(f.access.reload().is_err());
     assert!(
@@ -229,9 +232,15 @@ fn keys_of_both_kinds_stand_side_by_side() {
     let token = es256(&pair, "2026-11", &claims);
     assert_eq!(code(f.access.verify(&token, NOW_MS)), Code::BadToken);
     f.access.take_jwks(jwks::parse(&set).unwrap().keys);
-    assert_eq!(f.access.verify(&token, NOW_MS).unwrap().user, user("bo"));
+    assert_eq!(
+        f.access.verify(&token, NOW_MS).unwrap().person.user,
+        user("bo")
+    );
     let own = f.signer.mint(&user("ana"), 60, NOW_MS).unwrap();
-    assert_eq!(f.access.verify(&own, NOW_MS).unwrap().user, user("ana"));
+    assert_eq!(
+        f.access.verify(&own, NOW_MS).unwrap().person.user,
+        user("ana")
+    );
     // A reload of the directory leaves the set alone, and the reverse.
     f.access.reload().unwrap();
     assert!(f.access.verify(&token, NOW_MS).is_ok());
@@ -315,6 +324,7 @@ fn audience_and_issuer_are_those_of_the_configuration() {
             ttl_s: 60,
             audience,
             issuer,
+            chats: None,
         };
         f.signer.sign(&spec, NOW_MS).unwrap()
     };
@@ -396,5 +406,8 @@ fn an_unknown_key_asks_for_the_keys_once_in_a_while() {
     assert_eq!(code(access.verify(&token, later_ms)), Code::Busy);
     access.take_jwks(jwks::parse(&set).unwrap().keys);
     signal.done(later_ms);
-    assert_eq!(access.verify(&token, later_ms).unwrap().user, user("bo"));
+    assert_eq!(
+        access.verify(&token, later_ms).unwrap().person.user,
+        user("bo")
+    );
 }

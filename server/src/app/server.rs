@@ -31,6 +31,7 @@ use crate::health::{Health, Phase};
 use crate::history::handle::HistoryThread;
 use crate::history::idle;
 use crate::http::events::EventsState;
+use crate::http::guests::GuestsState;
 use crate::http::history::HistoryState;
 use crate::http::log_erasing::{self, Eraser};
 use crate::http::log_reading::{self, LogState};
@@ -153,6 +154,7 @@ impl Server {
             operators.clone(),
             history.as_ref().map(|thread| thread.history().clone()),
         );
+        let guests = GuestsState::new(operators.clone(), access.clone());
         let reading = log_state(&log, config, operators.clone(), stopped.clone())?;
         let rows = history_eraser(history.as_ref(), history_dir, log.id());
         let eraser = eraser(&log, gateway.clone(), rows);
@@ -179,7 +181,7 @@ impl Server {
                 closed,
             },
             control_listener,
-            control: control_api::router(operators.clone(), events, past, Arc::new(board))
+            control: control_api::router(operators.clone(), events, past, guests, Arc::new(board))
                 .merge(log_reading::routes(reading))
                 .merge(log_erasing::routes(operators, eraser)),
         };

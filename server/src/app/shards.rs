@@ -133,7 +133,7 @@ impl Shards {
                         shards,
                         partitions,
                         log_id: start.log.id().0,
-                        limits: start.config.limits.to_engine(),
+                        limits: start.config.engine_limits(),
                         seed: getrandom::u64().context("the system gives no random numbers")?,
                     },
                     writers: take_writers(start.log, shard, shards),

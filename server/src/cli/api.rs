@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
-use http::{Method, Request, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -18,6 +18,15 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// How long the server may take for everything.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long it may take for many lines.
+const LINES_DEADLINE: Duration = Duration::from_secs(600);
+
+/// One value as a body.
+const JSON: &str = "application/json";
+
+/// A value a line.
+const JSON_LINES: &str = "application/x-ndjson";
 
 /// Where the control API is, and how to be let in.
 #[derive(Clone, Debug, Args)]
@@ -63,55 +72,8 @@ impl ControlApi {
     /// # Errors
     /// When the server is not there, or refuses: then the text is the server's.
     pub fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(async {
-            tokio::time::timeout(DEADLINE, self.exchange(method, path, body))
-                .await
-                .with_context(|| {
-                    format!(
-                        "{} did not answer within {DEADLINE:?}; try again",
-                        self.address
-                    )
-                })?
-        })
-    }
-
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> anyhow::Result<Value> {
-        let stream = TcpStream::connect(self.address).await.with_context(|| {
-            format!("cannot reach the control API at {}; is `skein serve` running, and is --control its address?", self.address)
-        })?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the connection; an error there shows up in `send_request`.
-        let driver = tokio::spawn(connection);
-        let answer = sender
-            .send_request(self.request(method, path, body)?)
-            .await
-            .with_context(|| {
-                format!(
-                    "{} broke off the request; is it the control address?",
-                    self.address
-                )
-            })?;
-        let status = answer.status();
-        let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
-            .collect()
-            .await
-            .map_err(|error| anyhow::anyhow!("the answer of {} broke off: {error}", self.address))?
-            .to_bytes();
-        driver.abort();
-        let value = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes).unwrap_or(Value::Null)
-        };
+        let body = body.map(|value| (JSON, Bytes::from(value.to_string())));
+        let (status, value) = self.wait_for(DEADLINE, self.request(method, path, body)?)?;
         if status.is_success() {
             return Ok(value);
         }
@@ -124,11 +86,76 @@ impl ControlApi {
         }
     }
 
+    /// Sends lines of JSON, for whose work the server may take its time; the answer, whatever its
+    /// status.
+    ///
+    /// # Errors
+    /// When the server is not there or does not answer with JSON.
+    pub fn send_lines(&self, method: Method, path: &str, lines: Vec<u8>) -> anyhow::Result<Value> {
+        let request = self.request(method, path, Some((JSON_LINES, lines.into())))?;
+        match self.wait_for(LINES_DEADLINE, request)? {
+            (status, Value::Null) => bail!("{} answered {status}", self.address),
+            (_, report) if report["lines"].is_null() => {
+                bail!("{}: {}", report["code"], report["text"])
+            }
+            (_, report) => Ok(report),
+        }
+    }
+
+    fn wait_for(
+        &self,
+        deadline: Duration,
+        request: Request<Full<Bytes>>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            tokio::time::timeout(deadline, self.exchange(request))
+                .await
+                .with_context(|| {
+                    format!(
+                        "{} did not answer within {deadline:?}; try again",
+                        self.address
+                    )
+                })?
+        })
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Value)> {
+        let stream = TcpStream::connect(self.address).await.with_context(|| {
+            format!("cannot reach the control API at {}; is `skein serve` running, and is --control its address?", self.address)
+        })?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // Ends with the connection; an error there shows up in `send_request`.
+        let driver = tokio::spawn(connection);
+        let answer = sender.send_request(request).await.with_context(|| {
+            format!(
+                "{} broke off the request; is it the control address?",
+                self.address
+            )
+        })?;
+        let status = answer.status();
+        let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|error| anyhow::anyhow!("the answer of {} broke off: {error}", self.address))?
+            .to_bytes();
+        driver.abort();
+        let value = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+        };
+        Ok((status, value))
+    }
+
     fn request(
         &self,
         method: Method,
         path: &str,
-        body: Option<Value>,
+        body: Option<(&str, Bytes)>,
     ) -> anyhow::Result<Request<Full<Bytes>>> {
         let mut request = Request::builder()
             .method(method)
@@ -138,9 +165,9 @@ impl ControlApi {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let bytes = match body {
-            Some(value) => {
-                request = request.header(header::CONTENT_TYPE, "application/json");
-                Bytes::from(value.to_string())
+            Some((kind, bytes)) => {
+                request = request.header(header::CONTENT_TYPE, kind);
+                bytes
             }
             None => Bytes::new(),
         };

@@ -1,6 +1,9 @@
 //! `skein member`: who may share and watch in a chat.
 
-use anyhow::bail;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
@@ -12,6 +15,7 @@ use crate::cli::api::{ControlApi, ControlArgs, segment};
 #[command(after_help = "Examples:
   skein member add --chat hike --user ana --rights share,watch
   skein member add --chat hike --user ben --rights watch
+  skein member import --chat hike members.jsonl
   skein member list --chat hike
   skein member remove --chat hike --user ben")]
 pub struct MemberArgs {
@@ -34,6 +38,18 @@ pub enum Verb {
         /// What the member may do.
         #[arg(long, value_delimiter = ',', default_value = "share,watch")]
         rights: Vec<Right>,
+        /// The server.
+        #[command(flatten)]
+        control: ControlArgs,
+    },
+    /// Make many users members: JSON lines {"user": "ana", "rights": ["share", "watch"]}.
+    Import {
+        /// The chat; made when it does not exist.
+        #[arg(long)]
+        chat: String,
+        /// A file of JSON lines; `-` is standard input.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
         /// The server.
         #[command(flatten)]
         control: ControlArgs,
@@ -94,6 +110,11 @@ pub fn run(args: MemberArgs) -> anyhow::Result<()> {
             rights,
             control,
         } => add(&chat, &user, &rights, &control),
+        Verb::Import {
+            chat,
+            file,
+            control,
+        } => import(&chat, &file, &control),
         Verb::Remove {
             chat,
             user,
@@ -119,6 +140,44 @@ fn add(chat: &str, user: &str, rights: &[Right], control: &ControlArgs) -> anyho
     Ok(())
 }
 
+/// Prints the report; lines that were not taken are an error.
+fn import(chat: &str, file: &Path, control: &ControlArgs) -> anyhow::Result<()> {
+    let lines = read_lines(file)?;
+    let path = format!("/v1/chats/{}/members", segment(chat));
+    let report = ControlApi::new(control)?.send_lines(Method::POST, &path, lines)?;
+    for refused in report["refused"].as_array().into_iter().flatten() {
+        eprintln!(
+            "line {}: {}: {}",
+            refused["line"],
+            text(&refused["code"]),
+            text(&refused["text"])
+        );
+    }
+    for skipped in report["skipped"].as_array().into_iter().flatten() {
+        eprintln!(
+            "lines {} to {} were left out",
+            skipped["from"], skipped["to"]
+        );
+    }
+    println!("{} members of {chat} were imported", report["accepted"]);
+    if let (Some(code), Some(text)) = (report["code"].as_str(), report["text"].as_str()) {
+        bail!("{code}: {text}; import the rest again");
+    }
+    if report["refused_total"] != 0 {
+        bail!("some lines were refused; correct them and import them again");
+    }
+    Ok(())
+}
+
+fn read_lines(file: &Path) -> anyhow::Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return std::fs::read(file).with_context(|| format!("cannot read {}", file.display()));
+    }
+    let mut lines = Vec::new();
+    std::io::stdin().read_to_end(&mut lines)?;
+    Ok(lines)
+}
+
 fn remove(chat: &str, user: &str, control: &ControlArgs) -> anyhow::Result<()> {
     ControlApi::new(control)?.call(Method::DELETE, &path(chat, user), None)?;
     println!("{user} is no longer a member of {chat}");
@@ -126,13 +185,21 @@ fn remove(chat: &str, user: &str, control: &ControlArgs) -> anyhow::Result<()> {
 }
 
 fn list(chat: &str, user: Option<&str>, control: &ControlArgs) -> anyhow::Result<()> {
-    let path = format!("/v1/chats/{}/members", segment(chat));
-    let answer = ControlApi::new(control)?.call(Method::GET, &path, None)?;
+    let api = ControlApi::new(control)?;
+    let first = format!("/v1/chats/{}/members", segment(chat));
+    let mut path = first.clone();
     let mut found = false;
-    for member in answer["members"].as_array().into_iter().flatten() {
-        if user.is_none_or(|user| member["user"] == user) {
-            found = true;
-            println!("{}\t{}", text(&member["user"]), rights(&member["rights"]));
+    loop {
+        let page = api.call(Method::GET, &path, None)?;
+        for member in page["members"].as_array().into_iter().flatten() {
+            if user.is_none_or(|user| member["user"] == user) {
+                found = true;
+                println!("{}\t{}", text(&member["user"]), rights(member));
+            }
+        }
+        match page["next"].as_str() {
+            Some(next) => path = format!("{first}?after={}", segment(next)),
+            None => break,
         }
     }
     match user {
@@ -143,8 +210,11 @@ fn list(chat: &str, user: Option<&str>, control: &ControlArgs) -> anyhow::Result
     }
 }
 
-fn rights(value: &Value) -> String {
-    let names: Vec<&str> = value
+fn rights(member: &Value) -> String {
+    if member["revoked"] == true {
+        return "revoked".to_owned();
+    }
+    let names: Vec<&str> = member["rights"]
         .as_array()
         .into_iter()
         .flatten()

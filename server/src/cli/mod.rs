@@ -26,6 +26,7 @@ pub mod trail_arg;
 pub mod watch_table;
 
 pub mod demo;
+pub mod guest;
 pub mod history;
 pub mod log;
 pub mod member;
@@ -69,8 +70,10 @@ pub enum Command {
     Watch(watch::WatchArgs),
     /// Print a token for a user.
     Token(token::TokenArgs),
-    /// Add, remove and list the members of a chat.
+    /// Add, import, remove and list the members of a chat.
     Member(member::MemberArgs),
+    /// Make, list and revoke links for guests.
+    Guest(guest::GuestArgs),
     /// Start, stop, extend and list the sessions of a chat.
     Session(session::SessionArgs),
     /// Read the history of a chat, or erase it, on a server that keeps one.
@@ -113,6 +116,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Watch(args) => watch::run(args),
         Command::Token(args) => token::run(args),
         Command::Member(args) => member::run(args),
+        Command::Guest(args) => guest::run(args),
         Command::Session(args) => session::run(args),
         Command::History(args) => history::run(args),
         Command::Log(args) => log::run(args),

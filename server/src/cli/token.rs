@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use skein_wire::ids::UserName;
+use skein_wire::ids::{ChatName, UserName};
 
-use crate::access::claims::TOKEN_AUDIENCE;
+use crate::access::claims::{ClaimedRight, TOKEN_AUDIENCE};
 use crate::access::key_set::TOKEN_KEY_FILE;
 use crate::access::signer::{TokenSigner, TokenSpec};
 use crate::cli::duration;
@@ -18,6 +18,7 @@ use crate::clock::Clock;
 #[command(after_help = "Examples:
   skein token --user ana --data-dir skein-data
   skein token --user ana --ttl 15m --key /etc/skein/token.pem
+  skein token --user ana --data-dir skein-data --chat hike=share,watch
 
 The token goes to stdout and works while `skein serve` runs on the data directory.")]
 pub struct TokenArgs {
@@ -39,6 +40,21 @@ pub struct TokenArgs {
     /// The server's `access.issuer`, if it has one.
     #[arg(long, value_name = "NAME")]
     pub issuer: Option<String>,
+    /// Rights in a chat, for a server that takes them from tokens: CHAT=share,watch. May be repeated.
+    #[arg(long = "chat", value_name = "CHAT=RIGHTS", value_parser = claim)]
+    pub chats: Vec<(String, Vec<ClaimedRight>)>,
+}
+
+fn claim(text: &str) -> Result<(String, Vec<ClaimedRight>), String> {
+    let bad = || "write CHAT=share, CHAT=watch or CHAT=share,watch".to_owned();
+    let (chat, rights) = text.rsplit_once('=').ok_or_else(bad)?;
+    ChatName::new(chat).map_err(|error| error.text.into_owned())?;
+    let rights = rights.split(',').map(|right| match right {
+        "share" => Ok(ClaimedRight::Share),
+        "watch" => Ok(ClaimedRight::Watch),
+        _ => Err(bad()),
+    });
+    Ok((chat.to_owned(), rights.collect::<Result<_, _>>()?))
 }
 
 fn ttl(text: &str) -> Result<Duration, String> {
@@ -67,6 +83,7 @@ pub fn run(args: TokenArgs) -> anyhow::Result<()> {
         ttl_s: args.ttl.as_secs(),
         audience: &args.audience,
         issuer: args.issuer.as_deref(),
+        chats: (!args.chats.is_empty()).then(|| args.chats.into_iter().collect()),
     };
     println!("{}", signer.sign(&spec, now_ms)?);
     Ok(())

@@ -64,6 +64,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The limits and rules as the engine takes them.
+    pub fn engine_limits(&self) -> Limits {
+        Limits {
+            rights_from_tokens: self.access.membership == Membership::Token,
+            ..self.limits.to_engine()
+        }
+    }
+
     /// The directory of keys.
     pub fn keys_dir(&self) -> PathBuf {
         self.access
@@ -277,7 +285,28 @@ impl LimitSettings {
             floor_interval_ms_max: self.floor_interval_ms_max,
             memory_bytes_max: self.memory_bytes_max,
             image_rows_per_pass: IMAGE_ROWS_PER_PASS,
+            ..Limits::default()
         }
+    }
+}
+
+/// Where rights in chats come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Membership {
+    /// From the server's own table alone, which the control API changes.
+    #[default]
+    Table,
+    /// Also from the claim `chats` of tokens. A revocation in the table wins.
+    Token,
+}
+
+impl<'de> Deserialize<'de> for Membership {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        choose(
+            deserializer,
+            &[("table", Self::Table), ("token", Self::Token)],
+        )
     }
 }
 
@@ -300,6 +329,8 @@ pub struct AccessSettings {
     pub issuer: Option<String>,
     /// How much an issuer's clock may differ from the server's.
     pub clock_skew: Span,
+    /// Where rights in chats come from: `table` or `token`.
+    pub membership: Membership,
     /// Browser origins that may open a WebSocket; empty = only clients that send no `Origin`.
     pub origins: Vec<String>,
     /// File with the bearer token of the control API.
@@ -317,6 +348,7 @@ impl Default for AccessSettings {
             audience: rules.audience,
             issuer: rules.issuer,
             clock_skew: Span::seconds(CLOCK_SKEW_MS / 1_000),
+            membership: Membership::Table,
             origins: Vec::new(),
             control_token: None,
         }
@@ -330,6 +362,7 @@ impl AccessSettings {
             audience: self.audience.clone(),
             issuer: self.issuer.clone(),
             clock_skew_ms: self.clock_skew.as_ms(),
+            brings_rights: self.membership == Membership::Token,
         }
     }
 

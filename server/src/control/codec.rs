@@ -3,7 +3,7 @@
 //! ```text
 //!  0          1          2
 //!  +----------+----------+--------------------------------------------+
-//!  | format 1 | schema 1 | bincode 1: fixed-size integers, little end |
+//!  | format 1 | schema 2 | bincode 1: fixed-size integers, little end |
 //!  +----------+----------+--------------------------------------------+
 //! ```
 //!
@@ -16,14 +16,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
+use skein_engine::control_state::v1::ControlStateV1;
 
 use crate::control::limits::{COMMAND_BYTES_MAX, STATE_BYTES_MAX};
 
 /// How the bytes behind the first two are written.
 pub const FORMAT: u8 = 1;
 
-/// Which fields they have. Grows when [`Command`] or [`ControlState`] changes.
-pub const SCHEMA: u8 = 1;
+/// Which fields they have. Grows when [`Command`] or [`ControlState`] changes. Commands of schema 1
+/// are the first ones of today's; states of schema 1 have fewer fields.
+pub const SCHEMA: u8 = 2;
+
+/// The oldest schema that is read.
+const SCHEMA_FIRST: u8 = 1;
 
 /// Why bytes are no value, or a value has no bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +73,8 @@ pub fn encode_command(command: &Command) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// When the bytes are no command.
 pub fn decode_command(bytes: &[u8]) -> Result<Command, CodecError> {
-    decode(bytes, COMMAND_BYTES_MAX)
+    let (_, body) = opened(bytes, COMMAND_BYTES_MAX)?;
+    decode(body, COMMAND_BYTES_MAX)
 }
 
 /// A control state as the content of a checkpoint.
@@ -84,7 +90,11 @@ pub fn encode_state(state: &ControlState) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// When the bytes are no control state.
 pub fn decode_state(bytes: &[u8]) -> Result<ControlState, CodecError> {
-    decode(bytes, STATE_BYTES_MAX)
+    let (schema, body) = opened(bytes, STATE_BYTES_MAX)?;
+    match schema {
+        SCHEMA_FIRST => decode::<ControlStateV1>(body, STATE_BYTES_MAX).map(Into::into),
+        _ => decode(body, STATE_BYTES_MAX),
+    }
 }
 
 fn options(bytes_max: usize) -> impl bincode::Options {
@@ -103,17 +113,22 @@ fn encode<T: Serialize>(value: &T, bytes_max: usize) -> Result<Vec<u8>, CodecErr
     Ok(bytes)
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8], bytes_max: usize) -> Result<T, CodecError> {
+/// The schema of a value and its bytes.
+fn opened(bytes: &[u8], bytes_max: usize) -> Result<(u8, &[u8]), CodecError> {
     let [format, schema, body @ ..] = bytes else {
         return Err(CodecError::Empty);
     };
-    if (*format, *schema) != (FORMAT, SCHEMA) {
+    if *format != FORMAT || !(SCHEMA_FIRST..=SCHEMA).contains(schema) {
         let (format, schema) = (*format, *schema);
         return Err(CodecError::Unknown { format, schema });
     }
     if body.len() > bytes_max {
         return Err(CodecError::TooLarge(bytes_max));
     }
+    Ok((*schema, body))
+}
+
+fn decode<T: DeserializeOwned>(body: &[u8], bytes_max: usize) -> Result<T, CodecError> {
     options(bytes_max)
         .deserialize(body)
         .map_err(|_| CodecError::Malformed)
@@ -124,10 +139,12 @@ mod tests {
     use proptest::prelude::*;
     use skein_engine::command::Command;
     use skein_engine::control_state::ControlState;
+    use skein_engine::guest::GuestRecord;
 
     use crate::control::codec::{
         CodecError, decode_command, decode_state, encode_command, encode_state,
     };
+    use crate::control::limits::COMMAND_BYTES_MAX;
 
     /// One of each, with its golden form: what is on a disk must be read for ever.
     fn golden() -> Vec<(Command, &'static str)> {
@@ -140,14 +157,14 @@ mod tests {
                     user: user(),
                     rights: 3,
                 },
-                "0101 00000000 0100000000000000 63 0100000000000000 75 03",
+                "0102 00000000 0100000000000000 63 0100000000000000 75 03",
             ),
             (
                 Command::RemoveMember {
                     chat: chat(),
                     user: user(),
                 },
-                "0101 01000000 0100000000000000 63 0100000000000000 75",
+                "0102 01000000 0100000000000000 63 0100000000000000 75",
             ),
             (
                 Command::StartSession {
@@ -160,7 +177,7 @@ mod tests {
                     idempotency_key: "k".to_owned(),
                     sealed: true,
                 },
-                "0101 02000000 0100000000000000 63 0700000000000000 0100000000000000 75 \
+                "0102 02000000 0100000000000000 63 0700000000000000 0100000000000000 75 \
                  0100000000000000 0200000000000000 03000000 0100000000000000 6b 01",
             ),
             (
@@ -169,7 +186,7 @@ mod tests {
                     session: 7,
                     expires_at_ms: 9,
                 },
-                "0101 03000000 0100000000000000 63 0700000000000000 0900000000000000",
+                "0102 03000000 0100000000000000 63 0700000000000000 0900000000000000",
             ),
             (
                 Command::EndSession {
@@ -178,7 +195,43 @@ mod tests {
                     state: 4,
                     at_ms: 9,
                 },
-                "0101 04000000 0100000000000000 63 0700000000000000 04 0900000000000000",
+                "0102 04000000 0100000000000000 63 0700000000000000 04 0900000000000000",
+            ),
+            (
+                Command::NameChat { chat: chat() },
+                "0102 05000000 0100000000000000 63",
+            ),
+            (
+                Command::PutMembers {
+                    chat: chat(),
+                    members: vec![(user(), 1), ("v".to_owned(), 2)],
+                },
+                "0102 06000000 0100000000000000 63 0200000000000000 \
+                 0100000000000000 75 01 0100000000000000 76 02",
+            ),
+            (
+                Command::PutGuest {
+                    chat: chat(),
+                    guest: 9,
+                    record: GuestRecord {
+                        session: 7,
+                        last_only: true,
+                        grid_m: 500,
+                        viewers_max: 3,
+                        created_at_ms: 1,
+                        expires_at_ms: 2,
+                        label: "l".to_owned(),
+                    },
+                },
+                "0102 07000000 0100000000000000 63 0900000000000000 0700000000000000 01 f4010000 \
+                 03000000 0100000000000000 0200000000000000 0100000000000000 6c",
+            ),
+            (
+                Command::RemoveGuest {
+                    chat: chat(),
+                    guest: 9,
+                },
+                "0102 08000000 0100000000000000 63 0900000000000000",
             ),
         ]
     }
@@ -196,6 +249,34 @@ mod tests {
             assert_eq!(encode_command(&command).unwrap(), unhex(hex), "{command:?}");
             assert_eq!(decode_command(&unhex(hex)), Ok(command));
         }
+    }
+
+    #[test]
+    fn commands_of_schema_1_are_read() {
+        for (command, hex) in golden().into_iter().take(5) {
+            let old = hex.replacen("0102", "0101", 1);
+            assert_eq!(decode_command(&unhex(&old)), Ok(command));
+        }
+    }
+
+    /// A chat `c` with handle 1, member `u`, session 7 and one key, as schema 1 wrote it.
+    #[test]
+    fn a_state_of_schema_1_is_read() {
+        let old = unhex(
+            "0101 0200000000000000 01000000 0100000000000000 0100000000000000 63 01000000 \
+             0100000000000000 0100000000000000 75 03 \
+             0100000000000000 0700000000000000 0100000000000000 75 0100000000000000 \
+             0200000000000000 01 \
+             0100000000000000 0100000000000000 75 0100000000000000 0100000000000000 6b \
+             0700000000000000 03000000 01 0200000000000000 0100000000000000",
+        );
+        let state = decode_state(&old).expect("a state");
+        let chat = state.chat("c").expect("the chat");
+        assert_eq!((state.applied_index(), chat.handle.0), (2, 1));
+        assert_eq!(chat.members["u"], 3);
+        assert_eq!(chat.sessions[&7].expires_at_ms, 2);
+        assert_eq!(chat.key("u", "k").map(|key| key.session), Some(7));
+        assert_eq!((chat.members_version, chat.guests.len()), (0, 0));
     }
 
     #[test]
@@ -229,7 +310,7 @@ mod tests {
                 changed(0, 2),
                 CodecError::Unknown {
                     format: 2,
-                    schema: 1,
+                    schema: 2,
                 },
             ),
             (
@@ -243,7 +324,7 @@ mod tests {
             (longer, CodecError::Malformed),
             (huge, CodecError::Malformed),
             (good[..good.len() - 1].to_vec(), CodecError::Malformed),
-            (vec![1; 5_000], CodecError::TooLarge(1_024)),
+            (vec![1; 50_000], CodecError::TooLarge(COMMAND_BYTES_MAX)),
         ] {
             assert_eq!(decode_command(&bytes), Err(expect), "{bytes:?}");
         }
@@ -252,10 +333,11 @@ mod tests {
     #[test]
     fn a_command_beyond_its_limit_is_refused() {
         let command = Command::RemoveMember {
-            chat: "c".repeat(2_000),
+            chat: "c".repeat(2 * COMMAND_BYTES_MAX),
             user: String::new(),
         };
-        assert_eq!(encode_command(&command), Err(CodecError::TooLarge(1_024)));
+        let too_large = CodecError::TooLarge(COMMAND_BYTES_MAX);
+        assert_eq!(encode_command(&command), Err(too_large));
     }
 
     proptest! {

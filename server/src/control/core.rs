@@ -26,8 +26,8 @@ use crate::control::checkpoint::CheckpointWriter;
 use crate::control::codec::encode_command;
 use crate::control::limits::{
     CHECKPOINT_AFTER_BYTES, CHECKPOINT_CHUNKS_PER_STEP, CONTROL_DISK_RESERVE_BYTES,
-    CONTROL_RETENTION_BYTES, CONTROL_SEGMENT_BYTES, FLUSH_RETRY_MS, GROUP_COMMANDS_MAX,
-    PROPOSALS_WAITING_MAX,
+    CONTROL_RETENTION_BYTES, CONTROL_SEGMENT_BYTES, FLUSH_RETRY_MS, GROUP_BYTES_MAX,
+    GROUP_COMMANDS_MAX, PROPOSALS_WAITING_MAX,
 };
 use crate::control::record;
 use crate::control::recovery::{ControlRecovery, recover};
@@ -249,9 +249,17 @@ impl ControlCore {
         flushed
     }
 
-    /// Takes the first `many` commands; those that no record can hold are refused here.
+    /// Takes the first commands, at most `many` and [`GROUP_BYTES_MAX`]; those that no record can hold
+    /// are refused here.
     fn encode(&mut self, many: usize, flushed: &mut Flushed) -> (Vec<Proposal>, Vec<Vec<u8>>) {
         let (mut group, mut payloads) = (Vec::with_capacity(many), Vec::with_capacity(many));
+        let mut bytes = 0;
+        let fits = |proposal: &&Proposal| {
+            let is_first = bytes == 0;
+            bytes += proposal.command.bytes_max();
+            is_first || bytes <= GROUP_BYTES_MAX
+        };
+        let many = self.waiting[..many].iter().take_while(fits).count();
         for proposal in self.waiting.drain(..many) {
             match encode_command(&proposal.command) {
                 Ok(payload) => {

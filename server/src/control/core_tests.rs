@@ -316,7 +316,7 @@ fn too_many_commands_are_refused_and_the_rest_goes_in_groups() {
 fn a_command_that_no_record_holds_is_refused_alone() {
     let storage = MemoryStorage::new();
     let mut core = open(&storage, Acknowledge::AfterSync);
-    propose(&mut core, 1, put(&"x".repeat(5_000)));
+    propose(&mut core, 1, put(&"x".repeat(50_000)));
     propose(&mut core, 2, put("ana"));
     let flushed = core.flush(1);
     assert_eq!(flushed.rejected[0].code, Code::BadRequest);

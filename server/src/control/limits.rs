@@ -6,8 +6,10 @@ limits! {
     /// The bounds of the control log, in the order of this file.
     pub fn control_limits;
 
-    COMMAND_BYTES_MAX: usize = 1_024, "bytes",
-        "of an encoded command: three names at their longest and a few numbers are half of it";
+    COMMAND_BYTES_MAX: usize = 32 * 1_024, "bytes",
+        "of an encoded command: a batch of members is the largest, all others have less than 1 KiB";
+    GROUP_BYTES_MAX: usize = 512 * 1_024, "bytes",
+        "of the commands that one sync makes durable; half of a control log's file takes it";
     STATE_BYTES_MAX: usize = 1 << 30, "bytes",
         "of an encoded control state; a million sessions are about 100 MB";
     CHECKPOINT_CHUNK_BYTES: usize = 32 * 1024, "bytes",
@@ -34,7 +36,8 @@ const _: () = assert!(CHECKPOINT_CHUNK_BYTES < skein_log::PAYLOAD_BYTES_MAX);
 const _: () = assert!(COMMAND_BYTES_MAX < skein_log::PAYLOAD_BYTES_MAX);
 // A group, a void and the log's own bytes fit into one batch, which is at most half a segment.
 const _: () = assert!(
-    GROUP_COMMANDS_MAX * (COMMAND_BYTES_MAX + 2 + 32) + 1024 <= CONTROL_SEGMENT_BYTES as usize / 2
+    GROUP_BYTES_MAX + COMMAND_BYTES_MAX + GROUP_COMMANDS_MAX * (2 + 32) + 1024
+        <= CONTROL_SEGMENT_BYTES as usize / 2
 );
 const _: () = assert!(
     CHECKPOINT_CHUNKS_PER_STEP * (CHECKPOINT_CHUNK_BYTES + 32)

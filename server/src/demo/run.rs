@@ -141,6 +141,7 @@ impl Demo {
             chat,
             user,
             rights: Rights::ALL.bits(),
+            expected: None,
         };
         self.server
             .gateway()

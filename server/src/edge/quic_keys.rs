@@ -13,9 +13,6 @@ use aws_lc_rs::hmac::{HMAC_SHA256, Key};
 use crate::access::error::AccessError;
 use crate::access::secret_file;
 
-/// Bytes of each key.
-const KEY_BYTES: usize = 32;
-
 /// The keys; `Debug` shows nothing of them.
 #[derive(Clone)]
 pub struct QuicKeys {
@@ -33,9 +30,9 @@ impl QuicKeys {
     /// # Errors
     /// When a file cannot be read or made, or is no key.
     pub fn open_or_create(dir: &Path) -> Result<Self, AccessError> {
-        let reset = read_key(&dir.join("quic-reset.key"))?;
-        let token = read_key(&dir.join("quic-token.key"))?;
-        let id = read_key(&dir.join("quic-id.key"))?;
+        let reset = secret_file::read_or_create_key(&dir.join("quic-reset.key"))?;
+        let token = secret_file::read_or_create_key(&dir.join("quic-token.key"))?;
+        let id = secret_file::read_or_create_key(&dir.join("quic-id.key"))?;
         Ok(Self {
             reset: Arc::new(Key::new(HMAC_SHA256, &reset)),
             token: Arc::new(Salt::new(HKDF_SHA256, &[]).extract(&token)),
@@ -48,18 +45,4 @@ impl fmt::Debug for QuicKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("QuicKeys(..)")
     }
-}
-
-fn read_key(path: &Path) -> Result<Vec<u8>, AccessError> {
-    let mut fresh = vec![0; KEY_BYTES];
-    getrandom::fill(&mut fresh)
-        .map_err(|_| AccessError::unusable(path, "the system gives no random numbers"))?;
-    let key = secret_file::read_or_create(path, || fresh)?;
-    if key.len() != KEY_BYTES {
-        return Err(AccessError::unusable(
-            path,
-            "a key has 32 bytes; remove the file to get a new one",
-        ));
-    }
-    Ok(key)
 }

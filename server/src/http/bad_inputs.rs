@@ -141,6 +141,36 @@ pub const BAD_CONTROL_REQUESTS: &[BadInput] = &[
         "1 to 128 bytes",
     ),
     BadInput::new(
+        "a member with a guest's name",
+        r#"PUT /v1/chats/hike/members/guest:00000000000000ab {"rights":["watch"]}"#,
+        "bad_name",
+        "those of guests",
+    ),
+    BadInput::new(
+        "a page of members that is none",
+        "GET /v1/chats/hike/members?limit=many",
+        "bad_request",
+        "`after` and `limit`",
+    ),
+    BadInput::new(
+        "a link without any time",
+        r#"POST /v1/chats/hike/guests {"duration_s":0}"#,
+        "bad_duration",
+        "1 second to 31 days",
+    ),
+    BadInput::new(
+        "a link with cells of a metre",
+        r#"POST /v1/chats/hike/guests {"duration_s":60,"grid_m":1}"#,
+        "bad_request",
+        "10 to 100,000 metres",
+    ),
+    BadInput::new(
+        "a link that can never have been",
+        "DELETE /v1/chats/hike/guests/7",
+        "not_found",
+        "no such chat",
+    ),
+    BadInput::new(
         "an index that is none",
         "GET /v1/events?after=yesterday",
         "bad_request",

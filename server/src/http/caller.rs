@@ -41,7 +41,7 @@ where
 
 fn user(parts: &Parts, access: &Access, now_ms: u64) -> Result<Caller, ApiError> {
     let identity = access.verify(bearer(parts)?, now_ms)?;
-    Ok(Caller(Actor::User(identity.user)))
+    Ok(Caller(Actor::User(identity.person)))
 }
 
 fn operator(parts: &Parts, token: &ControlToken) -> Result<Caller, ApiError> {

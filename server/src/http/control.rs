@@ -7,29 +7,35 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, put};
 
 use crate::http::events::{self, EventsState};
+use crate::http::guests::{self, GuestsState};
 use crate::http::history::{self, HistoryState};
 use crate::http::metrics::{self, MetricsBoard};
 use crate::http::public::{bounded, no_such_path, session_routes, wrong_method};
 use crate::http::state::ApiState;
-use crate::http::{health, members, positions};
+use crate::http::{health, member_import, members, positions};
 
 /// The control routes. Health and metrics ask for no token: they say nothing of anybody.
 pub fn router(
     state: ApiState,
     events: EventsState,
     history: HistoryState,
+    guests: GuestsState,
     board: Arc<MetricsBoard>,
 ) -> Router {
     Router::new()
         .merge(session_routes())
         .route("/v1/chats/{chat}/positions", get(positions::get))
-        .route("/v1/chats/{chat}/members", get(members::list))
+        .route(
+            "/v1/chats/{chat}/members",
+            get(members::list).post(member_import::import),
+        )
         .route(
             "/v1/chats/{chat}/members/{user}",
             put(members::put).delete(members::remove),
         )
         .route("/v1/health", get(health::get))
         .merge(history::routes().with_state(history))
+        .merge(guests::routes().with_state(guests))
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(state.clone(), bounded))

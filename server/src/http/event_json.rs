@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde_json::{Value, json};
-use skein_engine::command::Command;
+use skein_engine::command::{Command, RIGHTS_REVOKED};
 use skein_wire::ids::SessionId;
 use skein_wire::update::SessionState;
 
@@ -17,17 +17,18 @@ pub struct EventJson {
 }
 
 impl EventJson {
-    /// The event of a command.
-    pub fn new(index: u64, command: &Command) -> Self {
-        let (kind, details) = describe(command);
+    /// The event of a command; some are nobody's business.
+    pub fn new(index: u64, command: &Command) -> Option<Self> {
+        let (kind, details) = describe(command)?;
         let mut value = json!({ "index": index, "type": kind, "chat": command.chat() });
         if let (Value::Object(all), Value::Object(details)) = (&mut value, details) {
             all.extend(details);
         }
-        Self { kind, value }
+        Some(Self { kind, value })
     }
 
-    /// `started`, `extended`, `stopped`, `expired`, `revoked`, `member_put` or `member_removed`.
+    /// `started`, `extended`, `stopped`, `expired`, `revoked`, `member_put`, `members_put`, `member_removed`,
+    /// `guest_put` or `guest_removed`.
     pub fn kind(&self) -> &'static str {
         self.kind
     }
@@ -44,9 +45,14 @@ pub fn resync_json(first_index: u64) -> Value {
     json!({ "type": "resync", "first_index": first_index })
 }
 
-fn describe(command: &Command) -> (&'static str, Value) {
+fn describe(command: &Command) -> Option<(&'static str, Value)> {
     let id = |session: &u64| SessionId(*session).to_string();
-    match command {
+    Some(match command {
+        Command::PutMember {
+            user,
+            rights: RIGHTS_REVOKED,
+            ..
+        } => ("member_removed", json!({ "user": user })),
         Command::PutMember { user, rights, .. } => (
             "member_put",
             json!({ "user": user, "rights": members::names(*rights) }),
@@ -84,7 +90,20 @@ fn describe(command: &Command) -> (&'static str, Value) {
             let why = SessionState::from_u8(*state).map_or("ended", SessionState::name);
             (why, json!({ "session": id(session), "at": at_ms }))
         }
-    }
+        Command::NameChat { .. } => return None,
+        Command::PutMembers { members, .. } => {
+            let members: Vec<Value> = members
+                .iter()
+                .map(|(user, rights)| json!({ "user": user, "rights": members::names(*rights) }))
+                .collect();
+            ("members_put", json!({ "members": members }))
+        }
+        Command::PutGuest { guest, record, .. } => (
+            "guest_put",
+            json!({ "guest": id(guest), "expires_at": record.expires_at_ms }),
+        ),
+        Command::RemoveGuest { guest, .. } => ("guest_removed", json!({ "guest": id(guest) })),
+    })
 }
 
 #[cfg(test)]
@@ -100,7 +119,7 @@ mod tests {
             state: 4,
             at_ms: 5,
         };
-        let event = EventJson::new(7, &end);
+        let event = EventJson::new(7, &end).expect("an event");
         assert_eq!(event.kind(), "expired");
         assert_eq!(
             event.to_string(),

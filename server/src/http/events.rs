@@ -114,8 +114,8 @@ fn stream_of(
     };
     stream::unfold(start, |mut streaming| async move {
         loop {
-            if let Some(item) = streaming.ready.next() {
-                return Some((Ok(to_event(&item)), streaming));
+            if let Some(event) = streaming.ready.find_map(|item| to_event(&item)) {
+                return Some((Ok(event), streaming));
             }
             let more = tokio::select! {
                 more = streaming.cursor.next() => more?,
@@ -126,17 +126,17 @@ fn stream_of(
     })
 }
 
-fn to_event(item: &FeedItem) -> Event {
+/// What a consumer sees of an item; some commands are nobody's business.
+fn to_event(item: &FeedItem) -> Option<Event> {
     match item {
-        FeedItem::Resync { first_index } => Event::default()
-            .event("resync")
-            .data(resync_json(*first_index).to_string()),
+        FeedItem::Resync { first_index } => {
+            let data = resync_json(*first_index).to_string();
+            Some(Event::default().event("resync").data(data))
+        }
         FeedItem::Command { index, command, .. } => {
-            let json = EventJson::new(*index, command);
-            Event::default()
-                .id(index.to_string())
-                .event(json.kind())
-                .data(json.to_string())
+            let json = EventJson::new(*index, command)?;
+            let event = Event::default().id(index.to_string());
+            Some(event.event(json.kind()).data(json.to_string()))
         }
     }
 }

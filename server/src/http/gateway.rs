@@ -48,6 +48,9 @@ fn kind(reply: &ChatReply) -> &'static str {
         ChatReply::Sessions(_) => "sessions",
         ChatReply::Positions { .. } => "positions",
         ChatReply::Members(_) => "members",
+        ChatReply::Changed { .. } => "changed",
+        ChatReply::WouldRestrict(_) => "would_restrict",
+        ChatReply::Guests(_) => "guests",
         ChatReply::Done { .. } => "done",
     }
 }

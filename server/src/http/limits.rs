@@ -14,6 +14,18 @@ limits! {
         "for the whole body; a slower peer pins its buffer for nothing";
     REPLY_DEADLINE_MS: u64 = 10_000, "milliseconds",
         "for a shard's reply: longer than a group commit on a slow disk and the second in which a revocation is applied everywhere";
+    IMPORT_LINE_BYTES_MAX: usize = 1_024, "bytes",
+        "of a line of an import; a name at its longest and its rights are a quarter";
+    IMPORT_BATCH_LINES: u64 = 1_000, "lines",
+        "of an import that become members together";
+    IMPORT_BATCH_BYTES: usize = 24 * 1024, "bytes",
+        "of a batch of an import, which is one record of the control log";
+    IMPORT_PAUSE_MS_MAX: u64 = 10_000, "milliseconds",
+        "that an import may send nothing";
+    IMPORT_REPORT_MAX: usize = 1_000, "lines",
+        "named in the report of an import; the others are counted";
+    MEMBERS_PER_PAGE: usize = 1_000, "members",
+        "of a page where `limit` is not given; 10,000 at most";
     REQUESTS_MAX: usize = 1_024, "requests",
         "worked on at once; each holds a body and a place in a shard's inbox";
     CONTROL_CONNECTIONS_MAX: usize = 256, "connections",

@@ -1,17 +1,23 @@
 //! Members of a chat: for the chat service and the operator only.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use skein_engine::command::{RIGHT_SHARE, RIGHT_WATCH};
+use skein_engine::command::{RIGHT_SHARE, RIGHT_WATCH, RIGHTS_REVOKED};
+use skein_engine::guest::is_guest;
 use skein_engine::request::{ChatReply, ChatRequest};
+use skein_wire::error::Code;
+use skein_wire::ids::UserName;
 
 use crate::http::body::JsonBody;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
 use crate::http::gateway::{ask, mismatch};
+use crate::http::if_match::{IfMatch, with_version};
+use crate::http::limits::MEMBERS_PER_PAGE;
 use crate::http::names::{ChatPath, MemberPath};
 use crate::http::sessions::done;
 use crate::http::state::ApiState;
@@ -35,15 +41,76 @@ pub struct MemberBody {
     rights: Vec<Right>,
 }
 
-impl MemberBody {
-    fn bits(&self) -> u8 {
-        self.rights.iter().fold(0, |bits, right| {
-            bits | match right {
-                Right::Share => RIGHT_SHARE,
-                Right::Watch => RIGHT_WATCH,
-            }
-        })
+/// A line of an import.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberLine {
+    /// Who.
+    pub user: String,
+    /// `share`, `watch` or both.
+    rights: Vec<Right>,
+}
+
+impl MemberLine {
+    /// The rights as bits.
+    pub fn bits(&self) -> u8 {
+        bits(&self.rights)
     }
+}
+
+/// The query of a list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MembersQuery {
+    /// Go on behind this name.
+    after: Option<String>,
+    /// How many at most.
+    limit: Option<usize>,
+}
+
+fn bits(rights: &[Right]) -> u8 {
+    rights.iter().fold(0, |bits, right| {
+        bits | match right {
+            Right::Share => RIGHT_SHARE,
+            Right::Watch => RIGHT_WATCH,
+        }
+    })
+}
+
+/// Whether a user can be a member: some names are those of guests.
+///
+/// # Errors
+/// `bad_name` for those.
+pub fn check_user(user: &UserName) -> Result<(), ApiError> {
+    match is_guest(user) {
+        true => Err(ApiError::new(
+            Code::BadName,
+            "names that begin with `guest:` are those of guests",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// The answer to a change of members: 200, or 202 while it is not yet durable.
+///
+/// # Errors
+/// `internal` when the reply is another one.
+pub fn changed(reply: ChatReply) -> Result<Response, ApiError> {
+    match reply {
+        ChatReply::Changed { durable, version } => {
+            let done = done(ChatReply::Done { durable })?;
+            Ok(with_version(version, done))
+        }
+        other => Err(mismatch(&other)),
+    }
+}
+
+fn member_json(user: &UserName, rights: u8) -> Value {
+    let mut member = json!({ "user": user.as_str(), "rights": names(rights) });
+    if rights & RIGHTS_REVOKED != 0 {
+        member["revoked"] = Value::Bool(true);
+    }
+    member
 }
 
 /// The names of rights.
@@ -63,16 +130,17 @@ pub async fn put(
     State(state): State<ApiState>,
     Caller(_operator): Caller,
     MemberPath(chat, user): MemberPath,
+    IfMatch(expected): IfMatch,
     JsonBody(body): JsonBody<MemberBody>,
 ) -> Result<Response, ApiError> {
-    let rights = body.bits();
-    done(
-        ask(
-            &*state.gateway,
-            ChatRequest::PutMember { chat, user, rights },
-        )
-        .await?,
-    )
+    check_user(&user)?;
+    let request = ChatRequest::PutMember {
+        chat,
+        user,
+        rights: bits(&body.rights),
+        expected,
+    };
+    changed(ask(&*state.gateway, request).await?)
 }
 
 /// `DELETE /v1/chats/{chat}/members/{user}`
@@ -83,8 +151,15 @@ pub async fn remove(
     State(state): State<ApiState>,
     Caller(_operator): Caller,
     MemberPath(chat, user): MemberPath,
+    IfMatch(expected): IfMatch,
 ) -> Result<Response, ApiError> {
-    done(ask(&*state.gateway, ChatRequest::RemoveMember { chat, user }).await?)
+    check_user(&user)?;
+    let request = ChatRequest::RemoveMember {
+        chat,
+        user,
+        expected,
+    };
+    changed(ask(&*state.gateway, request).await?)
 }
 
 /// `GET /v1/chats/{chat}/members`
@@ -95,14 +170,30 @@ pub async fn list(
     State(state): State<ApiState>,
     Caller(_operator): Caller,
     ChatPath(chat): ChatPath,
-) -> Result<Json<Value>, ApiError> {
-    match ask(&*state.gateway, ChatRequest::Members { chat }).await? {
-        ChatReply::Members(members) => {
-            let members: Vec<Value> = members
+    query: Result<Query<MembersQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let bad = |_| ApiError::new(Code::BadRequest, "the query has `after` and `limit`");
+    let Query(query) = query.map_err(bad)?;
+    let after = query.after.as_deref().map(UserName::new).transpose()?;
+    let request = ChatRequest::Members {
+        chat,
+        after,
+        limit: query.limit.unwrap_or(MEMBERS_PER_PAGE),
+    };
+    match ask(&*state.gateway, request).await? {
+        ChatReply::Members(page) => {
+            let last = page.members.last().filter(|_| page.more);
+            let next = last.map(|(user, _)| user.as_str());
+            let members: Vec<Value> = page
+                .members
                 .iter()
-                .map(|(user, rights)| json!({ "user": user.as_str(), "rights": names(*rights) }))
+                .map(|(user, rights)| member_json(user, *rights))
                 .collect();
-            Ok(Json(json!({ "members": members })))
+            let mut answer = json!({ "members": members, "version": page.version });
+            if let Some(next) = next {
+                answer["next"] = json!(next);
+            }
+            Ok(with_version(page.version, Json(answer)))
         }
         other => Err(mismatch(&other)),
     }

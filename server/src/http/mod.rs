@@ -22,7 +22,11 @@ pub mod session_json;
 pub mod event_json;
 pub mod health;
 pub mod history;
+pub mod if_match;
 pub mod members;
+
+pub mod guests;
+pub mod member_import;
 pub mod points;
 pub mod positions;
 pub mod sessions;

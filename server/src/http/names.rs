@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
+use skein_engine::ids::GuestId;
 use skein_wire::error::Code;
 use skein_wire::ids::{ChatName, SessionId, UserName};
 
@@ -20,6 +21,10 @@ pub struct SessionPath(pub ChatName, pub SessionId);
 /// `/v1/chats/{chat}/members/{user}`
 #[derive(Clone, Debug)]
 pub struct MemberPath(pub ChatName, pub UserName);
+
+/// `/v1/chats/{chat}/guests/{guest}`
+#[derive(Clone, Debug)]
+pub struct GuestPath(pub ChatName, pub GuestId);
 
 /// `/v1/users/{user}/…`
 #[derive(Clone, Debug)]
@@ -45,6 +50,20 @@ where
 {
     let text = parameters.get(name).map_or("", String::as_str);
     text.parse().map_err(ApiError)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for GuestPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let names = parameters(parts).await?;
+        let text = names.get("guest").map_or("", String::as_str);
+        let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let guest = u64::from_str_radix(text, 16).ok().filter(|_| digits);
+        // One that cannot be is one that is not there.
+        let guest = guest.ok_or_else(|| ApiError::of(Code::NotFound))?;
+        Ok(Self(parse(&names, "chat")?, GuestId(guest)))
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for ChatPath {

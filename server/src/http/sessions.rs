@@ -152,8 +152,10 @@ fn session(reply: ChatReply) -> Result<Json<SessionJson>, ApiError> {
 
 fn sharer(actor: &Actor, named: Option<&str>) -> Result<UserName, ApiError> {
     match (actor, named) {
-        (Actor::User(user), None) => Ok(user.clone()),
-        (Actor::User(user), Some(named)) if user.as_str() == named => Ok(user.clone()),
+        (Actor::User(person), None) => Ok(person.user.clone()),
+        (Actor::User(person), Some(named)) if person.user.as_str() == named => {
+            Ok(person.user.clone())
+        }
         // Nobody shares for somebody else; whether that user exists is not said.
         (Actor::User(_), Some(_)) => Err(ApiError::of(Code::NotFound)),
         (Actor::Control, Some(named)) => Ok(UserName::new(named)?),

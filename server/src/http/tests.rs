@@ -1,5 +1,7 @@
 //! Both APIs against a gateway that answers by rote.
 
+mod members;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -14,7 +16,7 @@ use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
 use skein_engine::journal::Entry;
 use skein_engine::request::{
-    Actor, ChatReply, ChatRequest, ChatResult, PointsReply, PositionInfo, SessionInfo,
+    Actor, ChatReply, ChatRequest, ChatResult, MembersPage, PointsReply, PositionInfo, SessionInfo,
 };
 use skein_log::{Inspector, Log, MemoryStorage, Options as LogOptions, PartitionId, Record};
 use skein_wire::error::{Code, WireError};
@@ -38,6 +40,7 @@ use crate::history::stats::HISTORY_METRICS;
 use crate::http::bad_inputs::{BAD_CONTROL_REQUESTS, BAD_REQUESTS};
 use crate::http::events::EventsState;
 use crate::http::gateway::ShardGateway;
+use crate::http::guests::GuestsState;
 use crate::http::history::HistoryState;
 use crate::http::log_erasing;
 use crate::http::log_reading::{self, LogState};
@@ -125,7 +128,19 @@ fn answer(request: &ChatRequest, durable: bool) -> ChatReply {
                 ],
             }
         }
-        ChatRequest::Members { .. } => ChatReply::Members(vec![(UserName::new("ana").unwrap(), 3)]),
+        ChatRequest::Members { .. } => ChatReply::Members(MembersPage {
+            members: vec![(UserName::new("ana").unwrap(), 3)],
+            version: 17,
+            more: true,
+        }),
+        ChatRequest::PutMember { .. }
+        | ChatRequest::RemoveMember { .. }
+        | ChatRequest::PutMembers { .. }
+        | ChatRequest::PutGuest { .. }
+        | ChatRequest::RemoveGuest { .. } => ChatReply::Changed {
+            durable,
+            version: 18,
+        },
         _ => ChatReply::Done { durable },
     }
 }
@@ -149,14 +164,14 @@ enum Api {
 fn rig(api: &Api) -> Rig {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let clock = Clock::start();
-    let access = Access::open(dir.path(), true).expect("keys");
+    let access = Arc::new(Access::open(dir.path(), true).expect("keys"));
     let signer = TokenSigner::open(&dir.path().join(TOKEN_KEY_FILE)).expect("key");
     let user = UserName::new("ana").unwrap();
     let user_token = signer.mint(&user, 60, clock.now_ms()).expect("token");
     let path = dir.path().join("control-token");
     std::fs::write(&path, TOKEN).expect("write");
     let callers = match api {
-        Api::Public => Callers::Users(Arc::new(access)),
+        Api::Public => Callers::Users(access.clone()),
         Api::Control => Callers::Operators(Arc::new(ControlToken::read(&path).expect("token"))),
         Api::ControlDev => Callers::ThisMachine,
     };
@@ -180,6 +195,7 @@ fn rig(api: &Api) -> Rig {
                 state.clone(),
                 events,
                 history,
+                GuestsState::new(state.clone(), access),
                 Arc::new(MetricsBoard::default()),
             )
             .merge(log_reading::routes(log))
@@ -460,7 +476,7 @@ fn a_user_starts_extends_and_stops() {
         panic!("not a start")
     };
     assert_eq!(start.chat.as_str(), "a/b");
-    assert_eq!(start.actor, Actor::User(start.user.clone()));
+    assert_eq!(start.actor, Actor::User(start.user.clone().into()));
     assert_eq!((start.duration_s, start.sealed), (60, true));
     assert_eq!(start.idempotency_key, "k");
 
@@ -548,7 +564,11 @@ fn the_operator_manages_members_and_sessions_of_everybody() {
     let (_, members) = rig.call("GET /v1/chats/c/members");
     assert_eq!(
         members,
-        json!({ "members": [{ "user": "ana", "rights": ["share", "watch"] }] })
+        json!({
+            "members": [{ "user": "ana", "rights": ["share", "watch"] }],
+            "version": 17,
+            "next": "ana",
+        })
     );
     assert_eq!(rig.call("DELETE /v1/chats/c/members/ben").0, StatusCode::OK);
     assert!(matches!(rig.asked(), ChatRequest::RemoveMember { .. }));

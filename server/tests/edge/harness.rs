@@ -163,7 +163,7 @@ impl TestEdge {
                 connection,
                 identity,
             } => {
-                assert_eq!(identity.user, UserName::new("ana").unwrap());
+                assert_eq!(identity.person.user, UserName::new("ana").unwrap());
                 connection
             }
             other => panic!("expected a connection, got {other:?}"),

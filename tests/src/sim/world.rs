@@ -156,6 +156,7 @@ impl World {
                 chat,
                 user,
                 rights: Rights::ALL.bits(),
+                expected: None,
             };
             self.ask(request)?;
         }
@@ -408,7 +409,7 @@ impl World {
 
 fn identity(user: &UserName) -> Identity {
     Identity {
-        user: user.clone(),
+        person: user.clone().into(),
         expires_at_ms: u64::MAX / 4,
     }
 }

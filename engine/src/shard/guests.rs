@@ -1,0 +1,263 @@
+//! Links for guests: made and revoked like memberships, and counted by the owner of the chat.
+//!
+//! Every watch of a guest asks the owner for a place before it begins, and gives it back when it ends,
+//! whatever shard it is on. So the owner knows who looks through a link now, and can bound it.
+
+use skein_wire::error::{Code, WireError};
+use skein_wire::ids::{ChatHandle, ChatName, SessionId};
+use skein_wire::request::Watch;
+
+use crate::caller::Caller;
+use crate::command::Command;
+use crate::guest::{GuestRecord, guest_user};
+use crate::ids::{ConnectionId, GuestId, ShardId};
+use crate::limits::GUESTS_PER_CHAT_MAX;
+use crate::peer_message::Message;
+use crate::request::{ChatReply, ChatResult, GuestInfo};
+use crate::rights::Rights;
+use crate::shard::Shard;
+use crate::time::Timestamp;
+
+impl Shard {
+    /// Makes a link. It is good when it is durable.
+    pub(super) fn put_guest(
+        &mut self,
+        now: Timestamp,
+        caller: Caller,
+        name: &ChatName,
+        guest: GuestId,
+        record: GuestRecord,
+    ) {
+        if let Err(error) = self.check_guest(now, name, &record) {
+            self.answer_error(caller, error);
+            return;
+        }
+        let Some(chat) = self.chats.named(name) else {
+            return;
+        };
+        let command = Command::PutGuest {
+            chat: name.as_str().to_owned(),
+            guest: guest.0,
+            record,
+        };
+        let change = (guest_user(guest), Rights::WATCH);
+        self.change_known_member(now, caller, chat, change, command);
+    }
+
+    fn check_guest(
+        &self,
+        now: Timestamp,
+        name: &ChatName,
+        record: &GuestRecord,
+    ) -> Result<(), WireError> {
+        self.check_serving()?;
+        let chat = self.chats.named(name).ok_or(Self::not_found())?;
+        let chat = self.chats.get(chat).ok_or(Self::not_found())?;
+        let owner = chat.owner().ok_or(Self::not_found())?;
+        let is_there = |session| chat.table.row(session).is_some_and(|row| !row.is_ended());
+        if record.session != 0 && !is_there(SessionId(record.session)) {
+            return Err(Self::not_found());
+        }
+        if record.expires_at_ms <= now.0 {
+            return Err(WireError::of(Code::BadDuration));
+        }
+        let live = owner.guests.values();
+        if live.filter(|it| it.expires_at_ms > now.0).count() >= GUESTS_PER_CHAT_MAX {
+            return Err(WireError::of(Code::LimitReached));
+        }
+        Ok(())
+    }
+
+    /// Ends a link: whoever looks through it is cut off at once.
+    pub(super) fn remove_guest(
+        &mut self,
+        now: Timestamp,
+        caller: Caller,
+        name: &ChatName,
+        guest: GuestId,
+    ) {
+        if let Err(error) = self.check_serving() {
+            self.answer_error(caller, error);
+            return;
+        }
+        let chat = self.chats.named(name).filter(|chat| {
+            let owner = self.chats.get(*chat).and_then(|chat| chat.owner());
+            owner.is_some_and(|owner| owner.guests.contains_key(&guest))
+        });
+        let Some(chat) = chat else {
+            self.answer_error(caller, Self::not_found());
+            return;
+        };
+        let command = Command::RemoveGuest {
+            chat: name.as_str().to_owned(),
+            guest: guest.0,
+        };
+        let change = (guest_user(guest), Rights::NONE);
+        self.change_known_member(now, caller, chat, change, command);
+    }
+
+    /// A link, or its end, is durable. Links whose time is over go with it, as the control log says.
+    pub(super) fn guest_committed(&mut self, chat: ChatHandle, command: &Command) {
+        let Some(owner) = self.chats.owner_mut(chat) else {
+            return;
+        };
+        match command {
+            Command::PutGuest { guest, record, .. } => {
+                let is_over = |it: &GuestRecord| it.expires_at_ms <= record.created_at_ms;
+                let all = owner.guests.iter();
+                let over: Vec<GuestId> = all
+                    .filter(|(_, it)| is_over(it))
+                    .map(|(id, _)| *id)
+                    .collect();
+                owner.guests.retain(|_, it| !is_over(it));
+                owner.guests.insert(GuestId(*guest), record.clone());
+                for guest in over {
+                    self.append_rights(chat, &guest_user(guest), Rights::NONE);
+                }
+            }
+            Command::RemoveGuest { guest, .. } => {
+                owner.guests.remove(&GuestId(*guest));
+            }
+            _ => {}
+        }
+    }
+
+    /// The links of a chat whose time is not over.
+    pub(super) fn guests(&self, now: Timestamp, name: &ChatName) -> ChatResult {
+        let chat = self.chats.named(name).and_then(|chat| self.chats.get(chat));
+        let owner = chat
+            .and_then(|chat| chat.owner())
+            .ok_or(Self::not_found())?;
+        let live = owner
+            .guests
+            .iter()
+            .filter(|(_, it)| it.expires_at_ms > now.0);
+        let info = |(guest, record): (&GuestId, &GuestRecord)| GuestInfo {
+            guest: *guest,
+            viewers: owner.guest_viewers.get(guest).copied().unwrap_or(0),
+            record: record.clone(),
+        };
+        Ok(ChatReply::Guests(live.map(info).collect()))
+    }
+
+    /// Whether a watch has to ask for a place first, which it does here.
+    pub(super) fn asks_for_place(
+        &mut self,
+        connection: ConnectionId,
+        chat: ChatHandle,
+        watch: &Watch,
+    ) -> bool {
+        let owner = self.owner_of_name(&watch.chat);
+        let Some(known) = self.connections.get_mut(&connection) else {
+            return false;
+        };
+        let Some(guest) = known.person.guest().map(|grant| grant.guest) else {
+            return false;
+        };
+        if known.has_place {
+            return false;
+        }
+        known.asking += 1;
+        self.row_ask_last += 1;
+        let ask = self.row_ask_last;
+        self.row_asks.insert(ask, (connection, watch.clone()));
+        self.post(owner, Message::PlaceAsk { ask, chat, guest });
+        true
+    }
+
+    /// A watch of a guest wants a place.
+    pub(super) fn place_asked(
+        &mut self,
+        from: ShardId,
+        ask: u64,
+        chat: ChatHandle,
+        guest: GuestId,
+    ) {
+        let judged = self.take_place(chat, guest);
+        self.post(
+            from,
+            Message::PlaceAt {
+                ask,
+                chat,
+                guest,
+                judged,
+            },
+        );
+    }
+
+    fn take_place(&mut self, chat: ChatHandle, guest: GuestId) -> Result<(), Code> {
+        let known = self.chats.get(chat).ok_or(Code::NotFound)?;
+        let rights = known.rights(&guest_user(guest));
+        if !rights.has(Rights::WATCH) {
+            return Err(Code::NotFound);
+        }
+        let owner = self.chats.owner_mut(chat).ok_or(Code::NotFound)?;
+        let record = owner.guests.get(&guest).ok_or(Code::NotFound)?;
+        let viewers = owner.guest_viewers.entry(guest).or_default();
+        if record.viewers_max != 0 && *viewers >= record.viewers_max {
+            return Err(Code::LimitReached);
+        }
+        *viewers += 1;
+        Ok(())
+    }
+
+    /// The owner has judged a watch of a guest.
+    pub(super) fn place_judged(
+        &mut self,
+        now: Timestamp,
+        owner: ShardId,
+        ask: u64,
+        (chat, guest): (ChatHandle, GuestId),
+        judged: Result<(), Code>,
+    ) {
+        let Some((connection, watch)) = self.row_asks.remove(&ask) else {
+            // The connection is gone; its place goes back.
+            if judged.is_ok() {
+                self.post(owner, Message::PlaceBack { chat, guest });
+            }
+            return;
+        };
+        let Some(known) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        known.asking = known.asking.saturating_sub(1);
+        if let Err(code) = judged {
+            self.refuse(connection, watch.request, WireError::of(code));
+            return;
+        }
+        known.has_place = true;
+        self.watch(now, connection, watch);
+        let known = self.connections.get(&connection);
+        if known.is_some_and(|known| !known.watches.contains_key(&chat)) {
+            self.give_place_back(connection, chat);
+        }
+    }
+
+    /// A watch of this connection is over; if it is a guest's, its place goes back.
+    pub(super) fn give_place_back(&mut self, connection: ConnectionId, chat: ChatHandle) {
+        let Some(known) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        if !std::mem::take(&mut known.has_place) {
+            return;
+        }
+        let grant = known.person.guest();
+        if let Some((guest, name)) = grant.map(|grant| (grant.guest, grant.chat.clone())) {
+            let owner = self.owner_of_name(&name);
+            self.post(owner, Message::PlaceBack { chat, guest });
+        }
+    }
+
+    /// A watch of a guest is over.
+    pub(super) fn place_back(&mut self, chat: ChatHandle, guest: GuestId) {
+        let Some(owner) = self.chats.owner_mut(chat) else {
+            return;
+        };
+        if let Some(viewers) = owner.guest_viewers.get_mut(&guest) {
+            *viewers = viewers.saturating_sub(1);
+            if *viewers == 0 {
+                owner.guest_viewers.remove(&guest);
+            }
+        }
+    }
+}
