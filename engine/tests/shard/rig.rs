@@ -26,7 +26,6 @@ use skein_wire::request::{Delivery, Request, SharePoint, SharePoints, ShareStart
 use skein_wire::splitter::split_first_shared;
 use skein_wire::update::{Accepted, Shared, Update, Watching};
 
-use crate::members::assert_changed;
 use crate::peer::Peer;
 use crate::sink::NaiveSink;
 use crate::viewer::Viewer;
@@ -614,34 +613,6 @@ impl Rig {
         let owner = owner_of(partition_of(request.chat(), self.partitions), shards);
         self.shards[usize::from(owner.0)].handle_request(self.now, id, request);
         id
-    }
-
-    pub fn put_member(&mut self, name: &str, rights: u8) -> Option<ChatResult> {
-        self.ask(ChatRequest::PutMember {
-            chat: chat(),
-            user: user(name),
-            rights,
-            expected: None,
-        })
-        .1
-    }
-
-    pub fn remove_member(&mut self, name: &str) -> Option<ChatResult> {
-        self.ask(ChatRequest::RemoveMember {
-            chat: chat(),
-            user: user(name),
-            expected: None,
-        })
-        .1
-    }
-
-    /// Members of the chat: ana and bob may do everything, eve is none.
-    pub fn with_members(mut self) -> Self {
-        for name in ["ana", "bob"] {
-            let reply = self.put_member(name, 3);
-            assert_changed(reply.as_ref(), true);
-        }
-        self
     }
 
     pub fn start_request(name: &str, key: &str) -> ChatRequest {
