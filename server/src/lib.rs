@@ -7,6 +7,7 @@ pub mod interrupt;
 pub mod limit_line;
 pub mod limits;
 pub mod machine;
+pub mod raw_record;
 
 pub mod access;
 pub mod config;

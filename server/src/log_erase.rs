@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde::Serialize;
 use skein_engine::journal::{Entry, kind};
-use skein_engine::record::RawRecord;
 use skein_engine::shard::forgetting::Forgotten;
 use skein_log::{PartitionId, Reader, RecordRef, Rewriter};
 use skein_wire::ids::{ChatName, UserName};
 
 use crate::history::erase::{EraseReport, EraseWhat};
+use crate::raw_record::raw;
 
 /// Time between two looks whether the new checkpoint is durable.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -175,14 +175,7 @@ fn sessions_of(reader: &Reader, chat: u32, user: &UserName) -> anyhow::Result<Ha
             if !tells || record.key != chat {
                 continue;
             }
-            let raw = RawRecord {
-                kind: record.kind,
-                flags: record.flags,
-                key: record.key,
-                extension: record.extension,
-                payload: record.payload,
-            };
-            let member = match Entry::decode(&raw) {
+            let member = match Entry::decode(&raw(&record)) {
                 Ok(Entry::Started { started, .. }) => started.user,
                 Ok(Entry::CheckpointRow { row, .. }) => row.started.user,
                 _ => continue,

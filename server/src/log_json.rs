@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 use skein_engine::journal::Entry;
-use skein_engine::record::RawRecord;
 use skein_log::RecordRef;
 use skein_wire::ids::SessionId;
 use skein_wire::point::{Payload, Point};
 
 use crate::control::record::{ControlRecord, decode};
+use crate::raw_record::raw;
 
 /// Where a record lies.
 #[derive(Clone, Copy, Debug)]
@@ -22,14 +22,7 @@ pub struct Place {
 
 /// A record of the event log. Without `show_positions` points have no coordinates.
 pub fn event(place: Place, record: &RecordRef<'_>, show_positions: bool) -> Value {
-    let raw = RawRecord {
-        kind: record.kind,
-        flags: record.flags,
-        key: record.key,
-        extension: record.extension,
-        payload: record.payload,
-    };
-    let (kind, details) = match Entry::decode(&raw) {
+    let (kind, details) = match Entry::decode(&raw(record)) {
         Ok(entry) => entry_json(&entry, show_positions),
         Err(error) => ("unknown", json!({ "problem": error.to_string() })),
     };

@@ -9,6 +9,7 @@ use skein_wire::ids::{SessionId, ShareNumber};
 use skein_wire::request::{Delivery, Request, ShareStop};
 use skein_wire::update::Update;
 
+use crate::dice::Dice;
 use crate::members::members_of;
 use crate::peer::Peer;
 use crate::rig::{Control, Rig, chat};
@@ -18,18 +19,6 @@ use crate::viewer::Saw;
 const SEEDS: u64 = 300;
 
 const USERS: [&str; 4] = ["ana", "bob", "eve", "dan"];
-
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) % sides
-    }
-}
 
 /// What the world knows of what happens.
 struct World {

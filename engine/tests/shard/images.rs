@@ -8,6 +8,7 @@ use skein_wire::ids::{RequestNumber, SessionId, ShareNumber};
 use skein_wire::request::{Delivery, Request, ShareStop};
 use skein_wire::update::Update;
 
+use crate::dice::Dice;
 use crate::members::assert_changed;
 use crate::peer::Peer;
 use crate::rig::{Rig, chat, user};
@@ -20,18 +21,6 @@ const TOMBSTONE_AGE_MS: u64 = 1_000;
 
 /// Runs with changes at random.
 const SEEDS: u64 = 300;
-
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) % sides
-    }
-}
 
 /// A chat with some sessions, whose sender sits with the owner.
 struct Scene {

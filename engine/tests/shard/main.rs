@@ -4,6 +4,7 @@
 
 mod bounds;
 mod chaos;
+mod dice;
 mod images;
 mod members;
 mod membership;

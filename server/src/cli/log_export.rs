@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use skein_engine::journal::Entry;
-use skein_engine::record::RawRecord;
 use skein_log::{FileBatch, InspectError, Inspector, PartitionId, ReadError, RecordRef};
 use skein_wire::ids::SessionId;
 use skein_wire::point::Payload;
@@ -19,6 +18,7 @@ use skein_wire::point::Payload;
 use crate::cli::log_open::{self, Progress};
 use crate::cli::time_text;
 use crate::log_json;
+use crate::raw_record::raw;
 
 /// Points that are held for GPX, where they are put in order by session: about 1 GB.
 const POINTS_MAX: usize = 16_000_000;
@@ -221,15 +221,8 @@ struct Tracks {
 
 impl Tracks {
     fn add(&mut self, record: &RecordRef<'_>) -> anyhow::Result<()> {
-        let raw = RawRecord {
-            kind: record.kind,
-            flags: record.flags,
-            key: record.key,
-            extension: record.extension,
-            payload: record.payload,
-        };
         let Ok(Entry::Point { session, point } | Entry::HistoricalPoint { session, point }) =
-            Entry::decode(&raw)
+            Entry::decode(&raw(record))
         else {
             return Ok(());
         };

@@ -12,7 +12,6 @@ use hashbrown::HashMap;
 use skein_engine::control_state::ControlState;
 use skein_engine::journal::{Entry, kind};
 use skein_engine::placement::partition_of;
-use skein_engine::record::RawRecord;
 use skein_log::{Batch, Consumer, PartitionId, ReadError, Reader, RecordRef};
 use skein_wire::ids::ChatName;
 
@@ -29,6 +28,7 @@ use crate::history::sampler::{Sampler, SessionKey, moment};
 use crate::history::stats::HistoryStats;
 use crate::history::store::{Change, Place, SessionRow, Store};
 use crate::http::metrics::MetricRow;
+use crate::raw_record::raw;
 
 /// What a thread is made from.
 #[derive(Debug)]
@@ -583,16 +583,6 @@ impl Follower<'_> {
         })?;
         self.step.kept += u64::from(kept);
         Ok(())
-    }
-}
-
-fn raw<'a>(record: &RecordRef<'a>) -> RawRecord<'a> {
-    RawRecord {
-        kind: record.kind,
-        flags: record.flags,
-        key: record.key,
-        extension: record.extension,
-        payload: record.payload,
     }
 }
 

@@ -12,11 +12,11 @@ use skein_engine::shard::Shard;
 use skein_engine::time::Timestamp;
 use skein_log::{Batch, Durability, Reader};
 
+use crate::raw_record::raw;
 use crate::shard::appends::Appends;
 use crate::shard::followers::{Follower, Followers};
 use crate::shard::log_writer::LogWriters;
 use crate::shard::ports::Ports;
-use crate::shard::raw::raw;
 use crate::shard::rereads::Rereads;
 
 /// Time between two looks of the writers at segments that are old enough to be closed, milliseconds.

@@ -13,7 +13,6 @@ pub mod gateway;
 pub mod appends;
 pub mod followers;
 pub mod log_writer;
-pub mod raw;
 pub mod rereads;
 
 pub mod core;

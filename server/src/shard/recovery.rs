@@ -13,10 +13,10 @@ use skein_engine::time::Timestamp;
 use skein_log::{ReadError, Reader, Writer};
 use skein_wire::ids::ChatName;
 
+use crate::raw_record::raw;
 use crate::shard::core::Core;
 use crate::shard::followers::Followers;
 use crate::shard::log_writer::LogWriters;
-use crate::shard::raw::raw;
 
 /// What a recovery found, for the operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

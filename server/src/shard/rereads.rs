@@ -7,7 +7,7 @@ use skein_engine::time::Timestamp;
 use skein_log::Reader;
 use skein_wire::ids::ChatHandle;
 
-use crate::shard::raw::raw;
+use crate::raw_record::raw;
 
 /// Batches read again for one chat in a pass: like those of a followed partition.
 const REREAD_BATCHES_PER_PASS: usize = 64;

@@ -8,7 +8,7 @@ use skein_client::change::{Change, Event};
 use skein_client::sender_state::{PointVerdict, SenderEvent};
 use skein_engine::journal::Entry;
 use skein_log::{OFFSET_FIRST, ReadError};
-use skein_server::shard::raw::raw;
+use skein_server::raw_record::raw;
 use skein_wire::ids::SessionId;
 use skein_wire::update::SessionState;
 
