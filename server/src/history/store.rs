@@ -140,8 +140,8 @@ impl Store {
         Ok(())
     }
 
-    /// Gives up to [`SHRINK_BYTES_PER_ROUND`] back to the file system, where much of the file is free;
-    /// the file is shorter when its journal has been brought in. Does nothing for a file of before this
+    /// Gives up to [`SHRINK_BYTES_PER_ROUND`], and the few pages that SQLite needs to find them by,
+    /// back to the file system, where much of the file is free; the file is shorter when its journal has been brought in. Does nothing for a file of before this
     /// was done, until that is rewritten.
     ///
     /// # Errors

@@ -444,8 +444,9 @@ fn a_large_file_shrinks_step_by_step_when_its_rows_are_too_old() {
     for _ in 0..before / SHRINK_BYTES_PER_ROUND + 1 {
         worker.round();
         worker.store_for_test().truncate_journal().unwrap();
+        // The pages of SQLite's own map of pages go along with those that they describe.
         assert!(
-            last - file() <= SHRINK_BYTES_PER_ROUND,
+            last - file() <= SHRINK_BYTES_PER_ROUND + 16 * 4_096,
             "{last} to {}",
             file()
         );
