@@ -2,7 +2,9 @@
 //!
 //! It is written in slices between the passes. The chats are those at its beginning; what comes
 //! later has records of its own after the beginning. A chat's horizon is written before its rows and
-//! again after them: ended rows may have been forgotten in between.
+//! again after them: ended rows may have been forgotten in between. Before its end it waits until what
+//! was proposed to the control log by then is promised: with the log before it goes the only other
+//! word of an end.
 
 use std::collections::VecDeque;
 
@@ -27,6 +29,8 @@ pub(crate) enum Stage {
     Rows(ChatHandle, Slot),
     /// Members of a chat behind this name.
     Members(ChatHandle, Option<UserName>),
+    /// All is told; the commands up to this one are to be promised before the end is written.
+    Promises(u64),
     End,
     /// All is written.
     Done,

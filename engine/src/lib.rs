@@ -61,6 +61,7 @@ mod partition;
 pub mod peer_message;
 mod random;
 mod rate;
+mod recovering;
 mod session;
 mod timer;
 mod wheel;

@@ -58,7 +58,6 @@ use skein_wire::update::{Refused, Update};
 use crate::chat_content::ChatContent;
 use crate::chats::Chats;
 use crate::connection::Connection;
-use crate::control_state::ControlChat;
 use crate::fan_out::{FanOut, Pacing};
 use crate::ids::{ConnectionId, PartitionId, ProposalId, ShardId};
 use crate::image_assembly::Assembly;
@@ -73,6 +72,7 @@ use crate::peer_message::Message;
 use crate::placement::{owner_of, partition_of};
 use crate::random::Random;
 use crate::rate::RateLimit;
+use crate::recovering::Recovering;
 use crate::session::AdmissionLimits;
 use crate::stats::Stats;
 use crate::table::TableLimits;
@@ -160,7 +160,7 @@ pub struct Shard {
     /// Images of other shards' chats that come in.
     assembling: BTreeMap<ChatHandle, Assembly>,
     /// What the control log says of each chat, until the log has been replayed.
-    recovering: BTreeMap<ChatHandle, ControlChat>,
+    recovering: BTreeMap<ChatHandle, Recovering>,
     wheel: Wheel<Timer>,
     fan_out: FanOut,
     stats: Stats,

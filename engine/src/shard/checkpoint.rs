@@ -4,6 +4,10 @@
 //! A slice is written only when every record that was asked to be appended has come back: then the
 //! tables hold everything before the slice, and what comes after a row's record comes after it in the
 //! log too.
+//!
+//! An ended row may be forgotten before the control log knows of the end. The log's own record of it
+//! then tells a restart, until a checkpoint stands in its place: so none is finished while an end that
+//! it may have left out is no promise yet. Otherwise a crash in between would bring the session back.
 
 use skein_wire::ids::{ChatHandle, Slot};
 
@@ -38,8 +42,13 @@ impl Shard {
         false
     }
 
-    pub(super) fn is_checkpointing(&self) -> bool {
-        self.partitions.iter().any(|it| it.checkpoint.is_some())
+    /// Whether a slice of a checkpoint can be written.
+    pub(super) fn has_checkpoint_slice(&self) -> bool {
+        let mut writers = self
+            .partitions
+            .iter()
+            .filter_map(|it| it.checkpoint.as_ref());
+        writers.any(|writer| self.has_next(writer))
     }
 
     pub(super) fn write_checkpoints(&mut self) {
@@ -61,9 +70,17 @@ impl Shard {
     fn write_slice(&mut self, partition: PartitionId, writer: &mut CheckpointWriter) {
         let as_of = self.partitions[usize::from(partition.0)].followed;
         let mut left = CHECKPOINT_SLICE_BYTES;
-        while left > 0 && !matches!(writer.stage, Stage::Done) {
+        while left > 0 && self.has_next(writer) {
             let written = self.write_step(partition, as_of, writer);
             left = left.saturating_sub(written);
+        }
+    }
+
+    fn has_next(&self, writer: &CheckpointWriter) -> bool {
+        match writer.stage {
+            Stage::Promises(last) => self.is_promised(last),
+            Stage::Done => false,
+            _ => true,
         }
     }
 
@@ -83,7 +100,7 @@ impl Shard {
             }
             Stage::Chat => {
                 let Some(chat) = writer.chats.pop_front() else {
-                    writer.stage = Stage::End;
+                    writer.stage = Stage::Promises(self.last_proposed());
                     return 0;
                 };
                 writer.stage = Stage::Rows(chat, Slot(0));
@@ -115,6 +132,10 @@ impl Shard {
                 let (user, rights) = (user.clone(), rights.bits());
                 *last = Some(user.clone());
                 self.write(partition, chat, &Entry::CheckpointMember { user, rights })
+            }
+            Stage::Promises(_) => {
+                writer.stage = Stage::End;
+                0
             }
             Stage::End => {
                 writer.stage = Stage::Done;

@@ -81,6 +81,17 @@ impl Shard {
         order
     }
 
+    /// The place of the newest command that was taken up.
+    pub(super) fn last_proposed(&self) -> u64 {
+        self.order_last
+    }
+
+    /// Whether the commands up to this place are promises, or were given up.
+    pub(super) fn is_promised(&self, order: u64) -> bool {
+        let oldest = self.obligations.keys().next();
+        oldest.is_none_or(|oldest| *oldest > order)
+    }
+
     fn submit(&mut self, order: u64) {
         let Some(obligation) = self.obligations.get_mut(&order) else {
             return;

@@ -15,19 +15,19 @@ use crate::ids::{GuestId, PartitionId};
 use crate::journal::{Entry, Started, kind};
 use crate::owner::{Key, Owner};
 use crate::record::RawRecord;
+use crate::recovering::Recovering;
 use crate::rights::Rights;
 use crate::session::Session;
 use crate::shard::Shard;
 use crate::time::Timestamp;
 
-/// What the partition says about an active session.
+/// What the partition says about an active session that it does not say has ended.
 enum RowState {
     Missing,
     Live {
         state: SessionState,
         expires_at_ms: u64,
     },
-    Ended,
 }
 
 impl Shard {
@@ -69,7 +69,8 @@ impl Shard {
                 .map(|(guest, record)| (GuestId(*guest), record.clone()))
                 .collect();
         }
-        self.recovering.insert(handle, control.clone());
+        self.recovering
+            .insert(handle, Recovering::new(control.clone()));
     }
 
     fn restore_sessions(&mut self, chat: ChatHandle, control: &ControlChat) {
@@ -132,6 +133,9 @@ impl Shard {
             return;
         };
         known.table.apply(offset, time_ms, &entry);
+        if let Some(recovering) = self.recovering.get_mut(&chat) {
+            recovering.note(&entry);
+        }
         match &entry {
             Entry::MemberPut { user, rights } | Entry::CheckpointMember { user, rights } => {
                 let rights = Rights::from_bits(*rights);
@@ -178,14 +182,10 @@ impl Shard {
         }
         for chat in self.chats.handles(|chat| chat.owner().is_some()) {
             self.finish_table(chat);
-            if let Some(control) = self.recovering.remove(&chat) {
-                self.reconcile_members(chat, &control);
-                self.reconcile_sessions(now, chat, &control);
-                self.reconcile_rows(now, chat, &control);
-            }
-            // Not before: an end that the control log does not know is proposed again.
-            if let Some(known) = self.chats.get_mut(chat) {
-                known.table.forget_behind_horizon();
+            if let Some(recovering) = self.recovering.remove(&chat) {
+                self.reconcile_members(chat, &recovering.control);
+                self.reconcile_sessions(now, chat, &recovering);
+                self.reconcile_rows(now, chat, &recovering.control);
             }
             self.forget_later(chat);
         }
@@ -201,6 +201,7 @@ impl Shard {
         let horizon = partition.replay_horizon.unwrap_or(0);
         known.table.restore_horizon(horizon);
         known.table.finish_restore();
+        known.table.forget_behind_horizon();
         known.table.set_epoch(partition.epoch());
     }
 
@@ -225,20 +226,23 @@ impl Shard {
         }
     }
 
-    fn reconcile_sessions(&mut self, now: Timestamp, chat: ChatHandle, control: &ControlChat) {
-        for (id, session) in &control.sessions {
+    fn reconcile_sessions(&mut self, now: Timestamp, chat: ChatHandle, recovering: &Recovering) {
+        for (id, session) in &recovering.control.sessions {
             let Ok(user) = UserName::new(&session.user) else {
                 continue;
             };
             let id = SessionId(*id);
-            match self.row_state(chat, id) {
-                RowState::Ended => {
-                    if let Some(owner) = self.chats.owner_mut(chat) {
-                        owner.sessions.remove(&id);
-                    }
-                    self.promise_end(now, chat, id, user, None);
-                    continue;
+            if let Some(state) = recovering.ended(id) {
+                if let Some(session) = self.chats.session_mut(chat, id) {
+                    session.ended = Some(state);
                 }
+                self.promise_end(now, chat, id, user, None);
+                if let Some(owner) = self.chats.owner_mut(chat) {
+                    owner.sessions.remove(&id);
+                }
+                continue;
+            }
+            match self.row_state(chat, id) {
                 RowState::Missing => self.append_missing_row(chat, id),
                 RowState::Live {
                     state,
@@ -268,7 +272,6 @@ impl Shard {
         let row = self.chats.get(chat).and_then(|chat| chat.table.row(id));
         match row {
             None => RowState::Missing,
-            Some(row) if row.is_ended() => RowState::Ended,
             Some(row) => RowState::Live {
                 state: row.state().state,
                 expires_at_ms: row.descriptor().expires_at_ms,

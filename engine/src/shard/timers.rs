@@ -11,7 +11,7 @@ impl Shard {
     /// When [`Self::handle_timeout`] or [`Self::fan_out`] has something to do, if nothing else
     /// comes; a moment in the past means at once.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let has_slices = self.is_checkpointing() || !self.imaging.is_empty();
+        let has_slices = self.has_checkpoint_slice() || !self.imaging.is_empty();
         let slice = has_slices.then_some(self.now);
         [self.wheel.next_due(), self.fan_out.poll_timeout(), slice]
             .into_iter()

@@ -1,5 +1,6 @@
 //! Restart: replay, checkpoints, and the control log against the partitions.
 
+use skein_engine::limits::Limits;
 use skein_engine::request::{Actor, ChatReply, ChatRequest};
 use skein_wire::error::Code;
 use skein_wire::ids::{RequestNumber, SessionId};
@@ -211,6 +212,42 @@ fn an_end_that_was_seen_but_not_promised_wins() {
             .sessions
             .is_empty()
     );
+}
+
+/// Nothing in the partition but the record of an end says that it ended, and the row is forgotten: the
+/// next checkpoint must not take the record's place before the control log says so, too.
+#[test]
+fn a_checkpoint_waits_for_the_promise_of_an_end_whose_row_is_forgotten() {
+    let limits = Limits {
+        tombstones_per_chat_max: 1,
+        ..Limits::default()
+    };
+    let mut rig = Rig::with_limits(1, limits).with_members();
+    let partition = rig.partition();
+    for comes_too_late in [true, false] {
+        let sender = rig.connect(0, "ana");
+        let shares: Vec<Shared> = (0..3).map(|_| rig.share(sender, "")).collect();
+        rig.control = Control::Hold;
+        for (number, shared) in (9..).zip(&shares) {
+            let stop = ShareStop {
+                request: RequestNumber(number),
+                share: shared.share,
+            };
+            rig.send(sender, Request::ShareStop(stop));
+        }
+        rig.checkpoints.clear();
+        rig.shards[0].begin_checkpoint(partition);
+        rig.settle();
+        assert_eq!(rig.checkpoints.get(&partition), None, "nothing is promised");
+        if !comes_too_late {
+            rig.control = Control::Commit;
+            rig.work_control();
+            rig.settle();
+            assert!(rig.checkpoints.contains_key(&partition), "all is promised");
+        }
+        rig.crash(0);
+        assert_eq!(rig.live_sessions(), []);
+    }
 }
 
 #[test]
