@@ -1,7 +1,7 @@
 //! End-to-end, crash, fault and simulation tests: the harness they share.
 //!
 //! The end-to-end tests run the real binary over real sockets. A [`server::Server`] is a child
-//! process on a data directory of its own and on ports that the kernel chose; `skein share` and
+//! process on a data directory and on ports of its own; `skein share` and
 //! `skein watch` run as child processes too ([`cli`]), and where a test must see bytes, a small
 //! blocking client of its own speaks the protocol ([`peer`] over [`websocket`]), with a table
 //! ([`table`]) that knows the apply rule and nothing else. None of it uses the client crate, so
@@ -26,6 +26,7 @@ pub mod reuse_port;
 
 pub mod cores;
 pub mod operator;
+pub mod port;
 pub mod server;
 pub mod strace;
 

@@ -1,4 +1,4 @@
-//! A real server: the binary as a child process, a data directory of its own, ports from the kernel.
+//! A real server: the binary as a child process, a data directory of its own, ports of its own.
 
 use std::env;
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::binary;
 use crate::cores::Cores;
+use crate::port::Port;
 use crate::process::{Ended, Process};
 use crate::wait;
 
@@ -19,7 +20,7 @@ use crate::wait;
 pub struct Options {
     /// Its shards.
     pub cores: Cores,
-    /// Where QUIC is served; on a port that the kernel chooses if nothing is said.
+    /// Where QUIC is served; on a port of the test's own if nothing is said.
     pub quic: Option<SocketAddr>,
     /// Also listen with TLS for `https` and `wss`.
     pub https: bool,
@@ -88,6 +89,8 @@ pub struct Server {
     pub ready: Ready,
     options: Options,
     folder: TempDir,
+    /// The places are its own also while it is down.
+    _ports: [Port; 4],
 }
 
 impl Server {
@@ -106,12 +109,13 @@ impl Server {
             folder.disable_cleanup(true);
             eprintln!("---- data stays in {}", folder.path().display());
         }
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let ports: [Port; 4] = std::array::from_fn(|_| Port::claim());
+        let [quic, http, https, control] = ports.each_ref().map(Port::address);
         let places = Ready {
-            quic: options.quic.unwrap_or(any),
-            http: any,
-            https: options.https.then_some(any),
-            control: any,
+            quic: options.quic.unwrap_or(quic),
+            http,
+            https: options.https.then_some(https),
+            control,
         };
         let mut process = launch(folder.path(), &options, &places);
         let ready = await_ready(&mut process);
@@ -120,6 +124,7 @@ impl Server {
             ready,
             options,
             folder,
+            _ports: ports,
         }
     }
 
