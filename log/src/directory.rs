@@ -293,6 +293,10 @@ impl Directory<'_> {
             floor: state.floor,
             durable: state.durable().max(marks.durable.of(&state)),
             clean_next: marks.clean_next(partition).filter(|_| !state_lost),
+            verify_from: self.options.verify_from_checkpoint.then(|| {
+                let checkpoint = state.checkpoint.as_ref();
+                checkpoint.map_or(OFFSET_FIRST, |span| span.begin)
+            }),
             stamp,
         };
         Ok(OpenedPartition {

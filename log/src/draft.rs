@@ -140,6 +140,34 @@ impl Draft {
         found.durable
     }
 
+    /// Whether every batch with records from this offset on is as its footer promises.
+    pub(crate) fn is_sound(&mut self, from: Offset) -> bool {
+        let (Some(last), Some(stored)) = (self.stretches.last(), self.stored.as_mut()) else {
+            return self.stretches.is_empty();
+        };
+        let (end_position, end) = (last.end_position, last.end);
+        if end <= from {
+            return true;
+        }
+        let bytes = stored.mapping.exclusive();
+        let behind = self.entries.partition_point(|entry| entry.offset <= from);
+        let before = behind.checked_sub(1).map(|index| self.entries[index]);
+        let (mut expected, mut position) = match before {
+            Some(entry) => (entry.offset, entry.position),
+            None => (self.header.base_offset, SEGMENT_HEADER_BYTES),
+        };
+        while position < end_position {
+            let batch = check_batch(bytes, position, end_position, self.header.generation);
+            let Some(batch) = batch.filter(|batch| batch.header.base_offset == expected) else {
+                return false;
+            };
+            expected = batch.end;
+            position += batch.header.bytes;
+        }
+        // A later file may claim the last offsets.
+        expected >= end
+    }
+
     /// Leaves out what a later file claims.
     fn clip(&mut self, limit: Option<Offset>) {
         if let Some(limit) = limit {

@@ -65,6 +65,10 @@ pub struct Options {
     pub pretouch_window_bytes: usize,
     /// How batches get into files.
     pub writer: WriterBackend,
+    /// Check every batch from the newest checkpoint on at the opening (all of them, if there is no
+    /// checkpoint), also where footers would be believed: whoever begins with a replay then finds
+    /// damage put aside and explained, not in its way. Costs reading what the replay reads anyway.
+    pub verify_from_checkpoint: bool,
 }
 
 impl Default for Options {
@@ -81,6 +85,7 @@ impl Default for Options {
             disk_reserve_bytes: 64 << 20,
             pretouch_window_bytes: 1 << 20,
             writer: WriterBackend::Mapped,
+            verify_from_checkpoint: false,
         }
     }
 }

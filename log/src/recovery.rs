@@ -13,7 +13,8 @@
 //! Where two files claim the same offsets, the one made later (`sequence`) is right.
 //!
 //! After a clean stop footers are trusted. After any other stop segments are scanned, the newest
-//! first, until the durable marks found reach what older footers say.
+//! first, until the durable marks found reach what older footers say. Where the options ask for it,
+//! the batches that a replay begins with are checked in either case.
 
 use std::io;
 use std::sync::Arc;
@@ -56,6 +57,8 @@ pub(crate) struct Recovery<'a> {
     pub durable: Offset,
     /// Where the clean mark says the partition ends.
     pub clean_next: Option<Offset>,
+    /// Footers are not enough from this offset on.
+    pub verify_from: Option<Offset>,
     /// A number for names of quarantined files.
     pub stamp: u64,
 }
@@ -116,7 +119,7 @@ impl Recovery<'_> {
     /// Reads as much as is needed to decide what counts.
     pub(crate) fn read(&self, survey: &mut Survey) {
         let Survey { drafts, found } = survey;
-        if self.trust_footers(drafts) {
+        if self.trust_footers(drafts) && self.is_sound(drafts) {
             return;
         }
         found.clean = false;
@@ -265,6 +268,14 @@ impl Recovery<'_> {
             && (expected.is_some() || self.floor == clean_next || clean_next == OFFSET_FIRST)
     }
 
+    /// Whether what is to be verified is as it was written.
+    fn is_sound(&self, drafts: &mut [Draft]) -> bool {
+        let Some(from) = self.verify_from else {
+            return true;
+        };
+        drafts.iter_mut().all(|draft| draft.is_sound(from))
+    }
+
     /// Scans the newest segments until older footers can be trusted; the durable mark found.
     fn scan_back(&self, drafts: &mut [Draft]) -> Offset {
         let mut known = self.durable;
@@ -272,7 +283,10 @@ impl Recovery<'_> {
             let limit = drafts.get(index + 1).map(|next| next.header.base_offset);
             let draft = &mut drafts[index];
             let trusted = limit.is_some_and(|limit| {
-                !draft.header_damaged && limit <= known + 1 && draft.take_footer(Some(limit))
+                !draft.header_damaged
+                    && limit <= known + 1
+                    && draft.take_footer(Some(limit))
+                    && self.is_sound(std::slice::from_mut(draft))
             });
             if !trusted {
                 known = known.max(draft.scan(limit));

@@ -175,6 +175,16 @@ impl Writer {
         self.partition.degraded.load(Ordering::Acquire) || self.partition.poisoned_from().is_some()
     }
 
+    /// The offset from which on nothing will become durable, whatever the disk does next, while the
+    /// partition is [`Writer::degraded`]. Who waits for such a record need not wait for the disk to
+    /// come back: then it is reported lost.
+    pub fn lost_from(&self) -> Option<Offset> {
+        [self.hole_from, self.partition.poisoned_from()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
     /// Largest batch in bytes that `append` takes, 40 bytes of header included; a record takes 16
     /// bytes and its payload, rounded up to a multiple of 8.
     pub fn batch_bytes_max(&self) -> usize {

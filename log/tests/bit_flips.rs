@@ -6,7 +6,9 @@ mod common;
 use std::sync::Arc;
 
 use common::{Read, append, drain, options, payload};
-use skein_log::{Inspector, Log, MemoryStorage, Operation, PartitionId, RecoveryReport, Storage};
+use skein_log::{
+    Inspector, Log, MemoryStorage, Operation, Options, PartitionId, RecoveryReport, Storage,
+};
 
 const P: PartitionId = PartitionId(0);
 const SEGMENT: &str = "p00000-00000000000000000001.seg";
@@ -81,6 +83,56 @@ fn each_flip_in_a_durable_batch_is_damage_and_costs_that_batch_alone() {
             .stat()
             .expect("stat");
         assert_eq!(stat.quarantined, [corruption[0].quarantine.clone()]);
+    }
+}
+
+/// Footers say that all is well, and who replays would come upon the damage.
+#[test]
+fn a_flip_before_a_clean_stop_is_found_from_the_checkpoint_on_where_that_is_asked_for() {
+    let asking = Options {
+        verify_from_checkpoint: true,
+        ..options(1)
+    };
+    for checkpoint in [None, Some((3, 4))] {
+        let (base, records, starts) = three_batches();
+        let (mut log, _) = Log::open(base.clone(), options(1), 0, 2).expect("open");
+        let mut writer = log.take_writer(P).expect("writer");
+        if let Some((begin, end)) = checkpoint {
+            writer.set_checkpoint(begin, end);
+        }
+        drop(writer);
+        log.close(9).expect("close");
+        for byte in starts[0]..starts[3] {
+            let storage = base.kill();
+            storage.flip_bit(SEGMENT, byte, (byte % 8) as u8);
+            let hit = starts.iter().rposition(|start| *start <= byte);
+            let hit = hit.expect("in a batch") as u64;
+            let (_, trusting) = Log::open(storage.kill(), options(1), 0, 2).expect("open");
+            let is_first = hit == 0;
+            assert!(
+                trusting.clean || is_first,
+                "byte {byte}: footers are trusted"
+            );
+
+            let (log, report) = Log::open(storage, asking.clone(), 0, 2).expect("open");
+            // Before the checkpoint nobody looks, but at the first batch of a file.
+            if checkpoint.is_some() && is_first && trusting.clean {
+                continue;
+            }
+            assert!(!report.clean, "byte {byte}: {report}");
+            let corruption = &report.partitions[0].corruption;
+            let lost: Vec<_> = corruption.iter().flat_map(|one| &one.lost).collect();
+            assert_eq!(lost, [&(hit * 2 + 1, hit * 2 + 2)], "byte {byte}");
+            let (read, _) = drain(&mut log.reader(P));
+            let expected: Vec<_> = records
+                .iter()
+                .filter(|(offset, _)| (offset - 1) / 2 != hit)
+                .cloned()
+                .collect();
+            assert_eq!(read, expected, "byte {byte}");
+        }
+        let (_, report) = Log::open(base.kill(), asking.clone(), 0, 2).expect("open");
+        assert!(report.clean, "nothing is damaged: {report}");
     }
 }
 

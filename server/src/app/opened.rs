@@ -147,7 +147,13 @@ fn open_control(dir: &DataDir, clock: Clock) -> anyhow::Result<(ControlCore, u64
     let (core, report) = ControlCore::open(storage, Acknowledge::AfterSync, clock.now_ms(), random)
         .context("the control log cannot be opened")?;
     if let Some(loss) = &report.first_loss {
-        tracing::error!(losses = report.losses, first = %loss, "the control log has lost something");
+        tracing::error!(
+            losses = report.losses,
+            first = %loss,
+            directory = %dir.control().display(),
+            "the control log is damaged, and a session or a membership may be missing or back: what is damaged is kept there \
+             beside the log as *.quarantine; compare `skein member list` and `skein session list` with what the chat service knows"
+        );
     }
     tracing::info!(commands = report.commands_replayed, "control log recovered");
     Ok((core, report.time_ms))
@@ -168,6 +174,8 @@ fn open_log(dir: &DataDir, config: &Config, clock: Clock) -> anyhow::Result<Log>
             LogWriter::Mapped => WriterBackend::Mapped,
             LogWriter::Pwrite => WriterBackend::Pwrite,
         },
+        // The shards replay what comes after it.
+        verify_from_checkpoint: true,
         ..Options::default()
     };
     let random = getrandom::u64().context("the system gives no random numbers")?;

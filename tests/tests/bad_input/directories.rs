@@ -16,7 +16,14 @@ use skein_tests::table::Table;
 use skein_tests::wait::{self, PATIENCE};
 use skein_wire::request::Delivery;
 
-on_one_and_two_shards!(a_corrupt_segment_harms_its_own_chat_only);
+on_one_and_two_shards!(
+    a_corrupt_segment_harms_its_own_chat_only,
+    a_segment_that_was_damaged_after_a_clean_stop_is_put_aside_too,
+);
+
+/// Bytes from the check sum of a batch's header to the session of its first record, which stands in
+/// the record's prefix (`docs/LOG_FORMAT.md`).
+const HEADER_CRC_TO_SESSION: u64 = 44;
 
 /// Partitions of a data directory by default.
 const PARTITIONS: u16 = 64;
@@ -91,6 +98,30 @@ fn find_in(path: &Path, what: &[u8]) -> Option<u64> {
 }
 
 fn a_corrupt_segment_harms_its_own_chat_only(cores: Cores) {
+    a_damaged_batch_harms_its_own_chat_only(cores, End::Killed, Damage::Body);
+}
+
+fn a_segment_that_was_damaged_after_a_clean_stop_is_put_aside_too(cores: Cores) {
+    for damage in [Damage::Header, Damage::Body] {
+        a_damaged_batch_harms_its_own_chat_only(cores, End::Stopped, damage);
+    }
+}
+
+/// How the server came to its end before the damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Killed,
+    Stopped,
+}
+
+/// Which part of a batch is hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Damage {
+    Header,
+    Body,
+}
+
+fn a_damaged_batch_harms_its_own_chat_only(cores: Cores, end: End, damage: Damage) {
     let partition = |chat| partition_of(&name(chat), PARTITIONS);
     assert_ne!(
         partition("hurt"),
@@ -113,7 +144,13 @@ fn a_corrupt_segment_harms_its_own_chat_only(cores: Cores) {
     sound.publish();
     hurt.settle();
     sound.settle();
-    server.process.kill();
+    match end {
+        End::Killed => server.process.kill(),
+        End::Stopped => {
+            let stopped = server.stop();
+            stopped.expect_success("skein serve after SIGTERM");
+        }
+    }
 
     let session = hurt.members().next().expect("a session").session;
     let mut segments = Vec::new();
@@ -127,6 +164,10 @@ fn a_corrupt_segment_harms_its_own_chat_only(cores: Cores) {
         .write(true)
         .open(&path)
         .expect("writable");
+    let at = match damage {
+        Damage::Body => at,
+        Damage::Header => at - HEADER_CRC_TO_SESSION,
+    };
     file.write_all_at(&[0xa5; 4], at).expect("damaged");
     drop(file);
 
