@@ -2,7 +2,7 @@
 //!
 //! Any thread writes it, `GET /v1/health` reads it.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 
 /// Where the server is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,8 @@ pub enum Phase {
 pub struct Health {
     phase: AtomicU8,
     control_durable: AtomicBool,
-    log_durable: AtomicBool,
+    /// Shards with a partition that runs in memory.
+    shards_degraded: AtomicU16,
 }
 
 impl Default for Health {
@@ -29,7 +30,7 @@ impl Default for Health {
         Self {
             phase: AtomicU8::new(Phase::Recovering as u8),
             control_durable: AtomicBool::new(true),
-            log_durable: AtomicBool::new(true),
+            shards_degraded: AtomicU16::new(0),
         }
     }
 }
@@ -45,9 +46,14 @@ impl Health {
         self.control_durable.store(durable, Ordering::Release);
     }
 
-    /// Says whether the event log is on disk; while not, points survive no crash.
-    pub fn set_log_durable(&self, durable: bool) {
-        self.log_durable.store(durable, Ordering::Release);
+    /// A shard says that a partition of its runs in memory now, so that points survive no crash.
+    pub fn log_degraded(&self) {
+        self.shards_degraded.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A shard that said so says that all of its partitions are on disk again.
+    pub fn log_restored(&self) {
+        self.shards_degraded.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Where the server is in its life.
@@ -64,8 +70,8 @@ impl Health {
         self.control_durable.load(Ordering::Acquire)
     }
 
-    /// Whether the event log is on disk.
+    /// Whether the event log is on disk, on every shard.
     pub fn log_durable(&self) -> bool {
-        self.log_durable.load(Ordering::Acquire)
+        self.shards_degraded.load(Ordering::Acquire) == 0
     }
 }

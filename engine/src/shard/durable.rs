@@ -23,9 +23,34 @@ impl Shard {
             return;
         };
         state.durable = state.durable.max(offset);
+        let reached = state.durable;
+        let behind = state
+            .durable_waits
+            .partition_point(|wait| wait.offset <= reached);
+        let over = state.durable_waits.drain(..behind).collect();
+        self.end_waits(over, is_lost);
+    }
+
+    /// The log has no file to write to, and no record of a partition from `offset` on will become
+    /// durable: who waits for one is told `not_durable` now and not when the disk is back.
+    pub fn handle_lost_from(&mut self, partition: PartitionId, offset: u64) {
+        let Some(state) = self.partition(partition) else {
+            return;
+        };
+        let before = state
+            .durable_waits
+            .partition_point(|wait| wait.offset < offset);
+        let over = state.durable_waits.split_off(before).into();
+        self.end_waits(over, |_| true);
+    }
+
+    fn end_waits(&mut self, over: Vec<DurableWait>, is_lost: impl Fn(u64) -> bool) {
+        if over.is_empty() {
+            return;
+        }
         // Each session once, and in the same order on every run.
         let mut told: BTreeMap<(ChatHandle, SessionId), Counter> = BTreeMap::new();
-        while let Some(wait) = self.pop_durable(partition) {
+        for wait in over {
             let lost = is_lost(wait.offset);
             match wait.who {
                 DurableWaiter::Api { request, mut reply } => {
@@ -58,14 +83,6 @@ impl Shard {
             self.durable_told(chat, session);
         }
         self.settle(now);
-    }
-
-    fn pop_durable(&mut self, partition: PartitionId) -> Option<DurableWait> {
-        let state = self.partition(partition)?;
-        let durable = state.durable;
-        state
-            .durable_waits
-            .pop_front_if(|wait| wait.offset <= durable)
     }
 
     /// Somebody waits until the record at `offset` is durable.

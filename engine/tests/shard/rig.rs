@@ -548,6 +548,11 @@ impl Rig {
         partition_of(&chat(), self.partitions)
     }
 
+    /// Offset of the newest record of a partition.
+    pub fn head(&self, partition: PartitionId) -> u64 {
+        self.logs[usize::from(partition.0)].len() as u64
+    }
+
     /// A new connection.
     pub fn connect(&mut self, shard: u16, name: &str) -> Peer {
         self.connections += 1;

@@ -182,6 +182,54 @@ fn durable_is_said_only_when_it_is() {
     assert_eq!(reply.verdicts.len(), 1);
 }
 
+/// The disk is full: nobody waits for it to come back, and what was on its way to the file before is
+/// still waited for.
+#[test]
+fn who_waits_for_what_will_not_be_durable_is_told_at_once() {
+    let mut rig = Rig::new(2).with_members();
+    let (sender, share, session) = sharing(&mut rig);
+    rig.holds_durable = true;
+    let durable = |counter| {
+        Request::Point(SharePoint {
+            share,
+            durable: true,
+            point: point(counter),
+        })
+    };
+    rig.send(sender, durable(1));
+    let (partition, owner) = (rig.partition(), rig.owner_of(&chat()));
+    let head = rig.head(partition);
+    rig.send(sender, durable(2));
+    let (asked, answer) = rig.ask(ChatRequest::Points(PointsRequest {
+        chat: chat(),
+        session,
+        actor: Actor::User(user("ana").into()),
+        historical: false,
+        durable: true,
+        points: vec![point(3)],
+    }));
+    assert_eq!(answer, None);
+    rig.take_accepted(sender);
+
+    rig.shards[usize::from(owner)].handle_lost_from(partition, head + 1);
+    rig.settle();
+    let Some(Ok(ChatReply::Points(reply))) = rig.replies.get(&asked) else {
+        panic!("no reply");
+    };
+    assert!(!reply.durable);
+    let told: Vec<_> = rig
+        .take_accepted(sender)
+        .into_iter()
+        .flat_map(|accepted| accepted.verdicts)
+        .map(|verdict| (verdict.counter, verdict.code))
+        .collect();
+    assert_eq!(told, [(Counter(2), Code::NotDurable)]);
+    rig.holds_durable = false;
+    rig.settle();
+    let accepted = rig.take_accepted(sender);
+    assert_eq!(accepted.last().map(|it| it.durable), Some(Counter(1)));
+}
+
 /// What a sender is told at its end, in order.
 fn farewell(rig: &mut Rig, sender: Peer) -> Vec<String> {
     let frames = rig.take_frames(sender).into_iter();

@@ -607,6 +607,14 @@ fn health_says_when_the_server_serves() {
     let (status, body) = health();
     assert_eq!((status, &body["status"]), (StatusCode::OK, &json!("ok")));
     assert_eq!(body["control_durable"], false);
+    // Two shards have no disk, one has it back.
+    for (degraded, durable) in [(true, false), (true, false), (false, false), (false, true)] {
+        match degraded {
+            true => rig.health.log_degraded(),
+            false => rig.health.log_restored(),
+        }
+        assert_eq!(health().1["log_durable"], durable);
+    }
     rig.health.set_phase(Phase::Stopping);
     assert_eq!(health().1["status"], "stopping");
 }

@@ -161,12 +161,15 @@ impl Core {
         self.upkeep_at = Timestamp(now.0 + interval);
     }
 
-    /// Tells the engine how far its partitions are durable.
+    /// Tells the engine how far its partitions are durable, and what never will be.
     fn report_durable(&mut self) {
         for (partition, writer) in self.writers.durable_moved() {
             let is_lost = |offset| writer.durability(offset) == Durability::Lost;
             self.engine
                 .handle_durable(partition, writer.durable(), is_lost);
+        }
+        for (partition, from) in self.writers.lost_from() {
+            self.engine.handle_lost_from(partition, from);
         }
     }
 

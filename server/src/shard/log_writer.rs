@@ -295,6 +295,12 @@ impl LogWriters {
         })
     }
 
+    /// The partitions of which nothing becomes durable for now, and from which offset on.
+    pub fn lost_from(&self) -> impl Iterator<Item = (PartitionId, u64)> {
+        let all = self.owned.iter();
+        all.filter_map(|owned| Some((owned.partition, owned.writer.lost_from()?)))
+    }
+
     /// Records that no partition would take, since the start.
     pub fn lost(&self) -> u64 {
         self.owned.iter().map(|owned| owned.lost).sum()

@@ -78,6 +78,8 @@ pub struct ShardLoop {
     idle_time: Duration,
     published_at_ms: u64,
     unpublished: bool,
+    /// What it last said of its partitions.
+    is_degraded: bool,
 }
 
 impl ShardLoop {
@@ -107,6 +109,7 @@ impl ShardLoop {
             idle_time: Duration::ZERO,
             published_at_ms: 0,
             unpublished: true,
+            is_degraded: false,
         }
     }
 
@@ -184,7 +187,12 @@ impl ShardLoop {
             log_degraded: writers.degraded(),
             ..self.of_loop
         };
-        self.health.set_log_durable(!of_loop.log_degraded);
+        match (self.is_degraded, of_loop.log_degraded) {
+            (false, true) => self.health.log_degraded(),
+            (true, false) => self.health.log_restored(),
+            _ => {}
+        }
+        self.is_degraded = of_loop.log_degraded;
         let engine = self.core.engine_ref().stats();
         metrics::publish(&self.metrics, engine, &self.ports.edge.stats(), of_loop);
     }
