@@ -139,8 +139,10 @@ where
                 fail(&inbox, broken(error)).await;
                 return;
             }
+            // Whoever means to go sends a close frame first.
             None => {
-                fail(&inbox, closed(Some(Code::Ok), "", 0)).await;
+                let broke = io::Error::new(io::ErrorKind::UnexpectedEof, "the connection broke");
+                fail(&inbox, ClientError::Io(broke)).await;
                 return;
             }
         };

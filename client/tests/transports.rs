@@ -568,3 +568,19 @@ async fn nobody_listening_is_told_at_once() {
         "{error}"
     );
 }
+
+/// A process that was killed says nothing any more, and its kernel closes the connection for it.
+#[tokio::test]
+async fn a_connection_that_broke_is_not_taken_for_one_that_was_closed() {
+    let (listener, options) = Listener::start("ws").await;
+    let script = tokio::spawn(async move {
+        let mut peer = listener.accept().await;
+        peer.send(&welcome()).await;
+        peer.watch().await;
+    });
+    let mut viewer = Viewer::connect(options).await.expect("a connection");
+    viewer.watch(WatchOptions::new(chat()));
+    let said = next(&mut viewer).await;
+    assert!(said.starts_with("offline: no connection"), "{said}");
+    script.await.expect("the script");
+}
