@@ -25,6 +25,40 @@ pub fn dead_links(tree: &Tree) -> Vec<String> {
     breaches
 }
 
+/// Top folders, as the names of files in code spans begin.
+const FOLDERS: &[&str] = &[
+    "wire/", "log/", "engine/", "server/", "client/", "bench/", "tests/", "docs/",
+];
+
+/// What such a name ends with; others are folders, patterns, or files of a data directory.
+const EXTENSIONS: &[&str] = &["rs", "md", "py", "sh", "toml"];
+
+/// Names of files of the tree in code spans that are not there.
+pub fn dead_names(tree: &Tree) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for page in tree.with_extension(".md") {
+        for name in prose(&page.text).flat_map(code_spans) {
+            if names_file(name) && !tree.root.join(name).exists() {
+                breaches.push(format!("{}: {name}", page.path));
+            }
+        }
+    }
+    breaches
+}
+
+fn names_file(span: &str) -> bool {
+    let is_pattern = span.contains(['{', '*', ' ', '…']);
+    let extension = Path::new(span).extension().and_then(|it| it.to_str());
+    !is_pattern
+        && FOLDERS.iter().any(|folder| span.starts_with(folder))
+        && extension.is_some_and(|it| EXTENSIONS.contains(&it))
+}
+
+/// What stands between single backquotes.
+fn code_spans(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
 fn leads_somewhere(tree: &Tree, page: &SourceFile, link: &str) -> bool {
     let (path, heading) = link.split_once('#').unwrap_or((link, ""));
     let folder = Path::new(&page.path).parent().unwrap_or(Path::new(""));
@@ -112,13 +146,20 @@ fn names_path(line: &str, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{headings, links, names_path};
+    use super::{code_spans, headings, links, names_file, names_path};
 
     #[test]
     fn links_and_headings_are_read() {
         let text = "see [a](x.md) and `[b](y)`\n```\n[c](z)\n```\n## The *big* plan: now\n";
         assert_eq!(links(text).collect::<Vec<_>>(), ["x.md"]);
         assert_eq!(headings(text).collect::<Vec<_>>(), ["the-big-plan-now"]);
+    }
+
+    #[test]
+    fn names_of_files_are_told_from_other_code() {
+        let line = "see `log/src/lib.rs`, `log/clean`, `log/src/{a,b}.rs` and `cargo x`";
+        let files: Vec<&str> = code_spans(line).filter(|span| names_file(span)).collect();
+        assert_eq!(files, ["log/src/lib.rs"]);
     }
 
     #[test]

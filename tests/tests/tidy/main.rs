@@ -160,6 +160,14 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn names_of_files_are_those_of_the_tree() {
+    report(
+        "files that documents name in code spans exist",
+        &documents::dead_names(&Tree::read()),
+    );
+}
+
+#[test]
 fn the_text_speaks_of_the_project_only() {
     report(
         "no paths of one machine in the tree",
