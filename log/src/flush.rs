@@ -68,16 +68,19 @@ fn sync_segments(
     target: Offset,
 ) -> Result<Offset, (String, io::Error)> {
     let mut reached = 0;
+    let mut bytes = 0;
     for segment in segments
         .iter()
         .filter(|segment| segment.lost_from().is_none())
     {
+        bytes += segment.note_flush();
         sync_segment(shared, partition, segment).map_err(|error| (segment.name(), error))?;
         reached = target.min(segment.end() - 1);
     }
     shared
         .sync_directory()
         .map_err(|error| ("the directory".to_owned(), error))?;
+    partition.note_flush(bytes);
     Ok(reached)
 }
 

@@ -5,6 +5,7 @@
 //! runs it like everything else; [`JanitorThread`] runs it in a thread that writers wake.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,7 +14,8 @@ use std::time::Duration;
 use crate::error::SyncError;
 use crate::flush::flush;
 use crate::limits::{
-    DURABLE_MARKS_INTERVAL_MS, HOUSEKEEPING_INTERVAL_MS, SPACE_RETRY_MS, WRITE_BACK_BYTES,
+    DURABLE_MARKS_INTERVAL_MS, HOUSEKEEPING_INTERVAL_MS, LARGE_PIECES_RANGE_BYTES, SPACE_RETRY_MS,
+    WRITE_BACK_BYTES,
 };
 use crate::marks::MarkKeeper;
 use crate::meta::Checkpoint;
@@ -22,7 +24,8 @@ use crate::partition::Partition;
 use crate::position::Offset;
 use crate::retention::{Candidate, aged, droppable, oldest};
 use crate::segment::Segment;
-use crate::shared::{Counters, Shared, remove_if_there};
+use crate::shared::{Counters, Shared, Spare, remove_if_there};
+use crate::storage::CachePieces;
 
 /// Files of the first size kept ready while some partition has no segment yet.
 const FIRST_SPARES: usize = 2;
@@ -172,7 +175,9 @@ impl Janitor {
             }
             if touched < wanted {
                 if let Some(file) = &segment.file {
-                    file.handle.populate(page_floor(touched)..wanted);
+                    let range = page_floor(touched)..wanted;
+                    let pieces = pieces(&range, partition.cache_pieces());
+                    file.handle.populate(range, pieces);
                 }
                 segment.pretouched.store(wanted, Ordering::Relaxed);
             }
@@ -215,9 +220,7 @@ impl Janitor {
     fn prepare_spare(&mut self, bytes: usize, now_ms: u64, report: &mut WorkReport) -> bool {
         match self.shared.create_spare(bytes) {
             Ok(spare) => {
-                let window = self.window_bytes();
-                spare.stored.handle.populate(0..window.min(bytes));
-                self.shared.put_spare(spare);
+                self.put_spare(spare);
                 Counters::add(&self.shared.counters.spares_prepared, 1);
                 report.spares_prepared += 1;
                 true
@@ -232,6 +235,20 @@ impl Janitor {
                 false
             }
         }
+    }
+
+    /// Makes the start of a prepared file writable and keeps it ready.
+    fn put_spare(&self, spare: Spare) {
+        let range = 0..self.window_bytes().min(spare.bytes);
+        let takes = |partition: &&Arc<Partition>| {
+            partition.next_segment_bytes.load(Ordering::Relaxed) == spare.bytes as u64
+        };
+        let takers = self.shared.partitions.iter().filter(takes);
+        // Nobody knows who will; the one that syncs little at a time suffers most of a wrong choice.
+        let wanted = takers.map(|partition| partition.cache_pieces()).min();
+        let pieces = pieces(&range, wanted.unwrap_or(CachePieces::Pages));
+        spare.stored.handle.populate(range, pieces);
+        self.shared.put_spare(spare);
     }
 
     /// Starts write-back behind each tail, so that a sync finds little to do.
@@ -458,11 +475,7 @@ impl Janitor {
         }
         match self.shared.recycle(segment) {
             Ok(spare) => {
-                spare
-                    .stored
-                    .handle
-                    .populate(0..self.window_bytes().min(bytes));
-                self.shared.put_spare(spare);
+                self.put_spare(spare);
             }
             Err(error) => report
                 .refusals
@@ -517,6 +530,15 @@ impl Drop for Janitor {
 fn active(partition: &Partition) -> Option<Arc<Segment>> {
     let last = partition.with_segments(|segments| segments.last().cloned())?;
     (!last.is_sealed() && last.file.is_some()).then_some(last)
+}
+
+/// In what pieces a range is made writable if its partition would best have `wanted`.
+fn pieces(range: &Range<usize>, wanted: CachePieces) -> CachePieces {
+    if range.len() < LARGE_PIECES_RANGE_BYTES {
+        CachePieces::Pages
+    } else {
+        wanted
+    }
 }
 
 fn page_floor(position: usize) -> usize {

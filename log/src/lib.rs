@@ -110,7 +110,7 @@ pub use crate::reader::Reader;
 pub use crate::record::{Record, RecordRef, Records, Run, Runs};
 pub use crate::report::{Corruption, PartitionReport, RecoveryReport};
 pub use crate::rewrite::{RewriteReport, Rewriter, Thinning};
-pub use crate::storage::{DirectoryEntry, FileHandle, LockError, Storage, StoredFile};
+pub use crate::storage::{CachePieces, DirectoryEntry, FileHandle, LockError, Storage, StoredFile};
 pub use crate::storage_disk::DiskStorage;
 pub use crate::storage_memory::{MemoryStorage, Operation, SyncMode};
 pub use crate::tail::Tail;

@@ -99,6 +99,15 @@ pub const WAIT_RECHECK_MS: u64 = 5;
 /// Bytes behind the tail after which the janitor starts write-back, so that a sync finds little.
 pub const WRITE_BACK_BYTES: usize = 1 << 20;
 
+/// Bytes per sync from which on a partition's files are held in large pieces. The largest have
+/// 2 MiB, and the first and the last that a sync finds changed are written as a whole: what is
+/// written is at most twice what was appended.
+pub const LARGE_PIECES_FLUSH_BYTES: u64 = 4 << 20;
+
+/// Bytes made writable ahead from which on that may be done in large pieces. The window of a log of
+/// many quiet partitions is shorter: there a store must not wait for the sync of a large piece.
+pub const LARGE_PIECES_RANGE_BYTES: usize = 2 << 20;
+
 /// Largest size (bytes) of a small file (identity, partition state, clean mark) that is read.
 pub const SMALL_FILE_BYTES_MAX: usize = 1 << 20;
 

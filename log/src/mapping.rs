@@ -24,7 +24,7 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use crate::watermark::Watermark;
 
@@ -83,6 +83,19 @@ impl Memory {
     /// Says that pages are asked for in order, which is how readers come.
     pub(crate) fn expect_reading(&self) {
         let _ = self.raw.advise(Advice::Normal);
+    }
+
+    /// Takes pages out of the mapping, so that the kernel may forget what it holds of them. Changes
+    /// no byte: they are the file's, and the next access finds them there.
+    pub(crate) fn release(&self, range: Range<usize>) {
+        if range.start < range.end && range.end <= self.len() {
+            // SAFETY: the pages of a shared mapping of a file keep their content, also what was
+            // stored and not yet written back; anonymous memory has no handle that calls this.
+            let _ = unsafe {
+                self.raw
+                    .unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
+            };
+        }
     }
 
     fn word(&self, position: usize) -> &AtomicU64 {

@@ -10,10 +10,11 @@ use std::thread::Thread;
 
 use crossbeam_utils::CachePadded;
 
-use crate::limits::LOST_RANGES_MAX;
+use crate::limits::{LARGE_PIECES_FLUSH_BYTES, LOST_RANGES_MAX};
 use crate::meta::{Checkpoint, PartitionState};
 use crate::position::{Offset, PartitionId};
 use crate::segment::Segment;
+use crate::storage::CachePieces;
 use crate::watermark::Watermark;
 
 /// What is known about the durability of a record.
@@ -86,6 +87,8 @@ pub(crate) struct Partition {
     pub last_time: AtomicU64,
     pub sequence: AtomicU64,
     pub next_segment_bytes: AtomicU64,
+    /// Bytes that a sync has flushed of late, smoothed.
+    flush_bytes: AtomicU64,
 }
 
 /// What recovery knows of a partition.
@@ -131,6 +134,7 @@ impl Partition {
             last_time: AtomicU64::new(start.last_time),
             sequence: AtomicU64::new(start.sequence),
             next_segment_bytes: AtomicU64::new(start.next_segment_bytes),
+            flush_bytes: AtomicU64::new(0),
         }
     }
 
@@ -181,6 +185,21 @@ impl Partition {
     /// Moves the durable mark. Only whoever holds `flush` calls it.
     pub(crate) fn publish_durable(&self, offset: Offset) {
         self.durable.publish(offset);
+    }
+
+    /// Learns how many bytes a sync has flushed. Only whoever holds `flush` calls it.
+    pub(crate) fn note_flush(&self, bytes: u64) {
+        let smoothed = (self.flush_bytes.load(Ordering::Relaxed) * 3 + bytes) / 4;
+        self.flush_bytes.store(smoothed, Ordering::Relaxed);
+    }
+
+    /// In what pieces its files are best held. Before anything is known: what harms least.
+    pub(crate) fn cache_pieces(&self) -> CachePieces {
+        if self.flush_bytes.load(Ordering::Relaxed) < LARGE_PIECES_FLUSH_BYTES {
+            CachePieces::Pages
+        } else {
+            CachePieces::Large
+        }
     }
 
     pub(crate) fn poisoned_from(&self) -> Option<Offset> {

@@ -316,6 +316,11 @@ impl Recovery<'_> {
         let Some(stored) = last.stored.as_ref().filter(|_| last.scanned) else {
             return Ok(());
         };
+        // The scan has read what is appended to next, in large pieces.
+        let unused = end.next_multiple_of(SEGMENT_BYTES_STEP as usize);
+        if garbage == 0 && unused < stored.mapping.len() {
+            stored.handle.release(unused..stored.mapping.len());
+        }
         if garbage > 0 {
             found.torn_bytes += garbage as u64;
             let zeroed = stored.handle.zero(end..stored.mapping.reserved_from());

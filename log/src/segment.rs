@@ -130,6 +130,8 @@ pub(crate) struct Segment {
     pub pretouched: AtomicUsize,
     /// Up to here (position) write-back was started.
     pub written_back: AtomicUsize,
+    /// Up to here (position) the file was handed to a sync.
+    flushed: AtomicUsize,
 }
 
 /// A batch found in a segment.
@@ -178,7 +180,14 @@ impl Segment {
             sealed: AtomicBool::new(false),
             pretouched: AtomicUsize::new(published),
             written_back: AtomicUsize::new(published),
+            flushed: AtomicUsize::new(published),
         }
+    }
+
+    /// Notes that all that is published goes to a sync now; how many bytes were in none before.
+    pub(crate) fn note_flush(&self) -> u64 {
+        let published = self.mapping.published();
+        (published - self.flushed.swap(published, Ordering::Relaxed)) as u64
     }
 
     /// Name of the file for messages.

@@ -99,6 +99,25 @@ pub trait Storage: Debug + Send + Sync {
     fn bytes_free(&self) -> io::Result<u64>;
 }
 
+/// In what pieces a file is held in memory, where the system lets one choose. The system marks a
+/// piece as changed, writes it back and locks it meanwhile as a whole.
+///
+/// ```
+/// use skein_log::{CachePieces, MemoryStorage, Storage};
+/// let file = MemoryStorage::new().create("a.seg", 65_536, 65_000)?;
+/// // A writer that syncs every few records: what it did not write must not be written with them.
+/// file.handle.populate(4_096..8_192, CachePieces::Pages);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CachePieces {
+    /// Single pages: a sync writes what was changed and little else.
+    Pages,
+    /// As large as the system likes, up to megabytes: cheaper to make and to write back, for whoever
+    /// changes megabytes between two syncs.
+    Large,
+}
+
 /// What can be done to a mapped file.
 pub trait FileHandle: Debug + Send + Sync {
     /// Makes the content durable. After an error it must not be called again.
@@ -107,8 +126,12 @@ pub trait FileHandle: Debug + Send + Sync {
     /// Starts write-back of a range, without waiting.
     fn write_back(&self, range: Range<usize>);
 
-    /// Makes a range writable without page faults.
-    fn populate(&self, range: Range<usize>);
+    /// Makes a range writable without page faults, held in such pieces.
+    fn populate(&self, range: Range<usize>, pieces: CachePieces);
+
+    /// Lets go of what reading has brought into memory of a range that nobody has changed; it may
+    /// have come in large pieces.
+    fn release(&self, range: Range<usize>);
 
     /// Stores bytes as a write of the file, not through its mapping; readers of the mapping see
     /// them in order. What is written is not published yet. Not durable before `sync`.

@@ -16,7 +16,7 @@ use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
 use crate::mapping::{Mapping, Memory};
-use crate::storage::{DirectoryEntry, FileHandle, LockError, Storage, StoredFile};
+use crate::storage::{CachePieces, DirectoryEntry, FileHandle, LockError, Storage, StoredFile};
 
 const LOCK_NAME: &str = "lock";
 const FILE_MODE: u32 = 0o600;
@@ -28,10 +28,6 @@ const ZEROS_BYTES: usize = 64 << 10;
 /// Bytes made writable at a time: the lock of the process' memory is held meanwhile, and a thread
 /// that maps anything waits for it. 64 pages take some tens of microseconds.
 const POPULATE_BYTES: usize = 256 << 10;
-
-/// Bytes from which on a range is brought into the page cache in large pieces: beyond the window of
-/// a log that is set up for many quiet partitions.
-const LONG_BYTES: usize = 2 << 20;
 
 /// Bytes read at a time to bring them into the page cache.
 const READ_BYTES: usize = 64 << 10;
@@ -282,18 +278,23 @@ impl DiskFile {
     /// Brings a range into the page cache, without the lock of the process' memory. Whether that
     /// works shows in the time of what follows, and in nothing else.
     ///
-    /// A long range is read, which makes large pieces of cache: they are cheap to make and to write
-    /// back. A short one belongs to a writer who is not in a hurry; it is prefetched in single
-    /// pages, because a sync locks a piece as a whole, and whoever stores into it waits.
-    fn bring_into_cache(&self, range: Range<usize>) {
-        if range.len() < LONG_BYTES {
-            let (start, bytes) = (range.start as u64, NonZeroU64::new(range.len() as u64));
-            let _ = rustix::fs::fadvise(&self.file, start, bytes, Advice::WillNeed);
-            return;
+    /// What is prefetched comes in single pages. What is read in order comes in pieces that grow
+    /// to 2 MiB: a store of one byte then has all of that written by the next sync.
+    fn bring_into_cache(&self, range: Range<usize>, pieces: CachePieces) {
+        match pieces {
+            CachePieces::Pages => self.advise(range, Advice::WillNeed),
+            CachePieces::Large => {
+                let mut bytes = vec![0; READ_BYTES];
+                for start in range.step_by(READ_BYTES) {
+                    let _ = self.file.read_at(&mut bytes, start as u64);
+                }
+            }
         }
-        let mut bytes = vec![0; READ_BYTES];
-        for start in range.step_by(READ_BYTES) {
-            let _ = self.file.read_at(&mut bytes, start as u64);
+    }
+
+    fn advise(&self, range: Range<usize>, advice: Advice) {
+        if let Some(bytes) = NonZeroU64::new(range.len() as u64) {
+            let _ = rustix::fs::fadvise(&self.file, range.start as u64, Some(bytes), advice);
         }
     }
 }
@@ -316,12 +317,17 @@ impl FileHandle for DiskFile {
         }
     }
 
-    fn populate(&self, range: Range<usize>) {
-        self.bring_into_cache(range.clone());
+    fn populate(&self, range: Range<usize>, pieces: CachePieces) {
+        self.bring_into_cache(range.clone(), pieces);
         for start in range.clone().step_by(POPULATE_BYTES) {
             self.memory
                 .populate(start..range.end.min(start + POPULATE_BYTES));
         }
+    }
+
+    fn release(&self, range: Range<usize>) {
+        self.memory.release(range.clone());
+        self.advise(range, Advice::DontNeed);
     }
 
     fn write_at(&self, position: usize, bytes: &[u8]) -> io::Result<()> {

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::mapping::{Mapping, Memory};
 use crate::random::Random;
-use crate::storage::{DirectoryEntry, FileHandle, LockError, Storage, StoredFile};
+use crate::storage::{CachePieces, DirectoryEntry, FileHandle, LockError, Storage, StoredFile};
 
 /// Unit in which content survives a crash or not.
 const PAGE_BYTES: usize = 4096;
@@ -634,7 +634,9 @@ impl FileHandle for MemoryFile {
 
     fn write_back(&self, _range: Range<usize>) {}
 
-    fn populate(&self, _range: Range<usize>) {}
+    fn populate(&self, _range: Range<usize>, _pieces: CachePieces) {}
+
+    fn release(&self, _range: Range<usize>) {}
 
     fn write_at(&self, position: usize, bytes: &[u8]) -> io::Result<()> {
         self.state

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use skein_log::{DiskStorage, LockError, MemoryStorage, Storage};
+use skein_log::{CachePieces, DiskStorage, LockError, MemoryStorage, Storage};
 
 const BYTES: usize = 64 << 10;
 
@@ -45,7 +45,9 @@ fn a_created_file_has_its_length_and_is_never_made_twice() {
     each(|storage| {
         let file = storage.create("x", BYTES, BYTES - 1024).expect("create");
         assert_eq!(file.mapping.len(), BYTES);
-        file.handle.populate(0..BYTES);
+        for pieces in [CachePieces::Pages, CachePieces::Large] {
+            file.handle.populate(0..BYTES, pieces);
+        }
         file.handle.write_back(0..BYTES);
         file.handle.zero(4096..BYTES).expect("zero");
         file.handle.sync().expect("sync");
