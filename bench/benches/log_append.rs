@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Throughput};
-use skein_bench::floors::mapped_file::MappedFile;
+use skein_bench::floors::mapped_file::{MappedFile, Touch};
 use skein_bench::floors::{memcpy_crc, memcpy_mapped};
 use skein_bench::folders;
 use skein_bench::mode::Effort;
@@ -236,7 +236,7 @@ fn against_crc(run: &mut Run, batch: &Batch) {
 /// Bytes per second of a floor that fills a new file, as ours fills a new segment.
 fn rate_of_floor(bytes: usize, fill: impl FnOnce(&mut MappedFile)) -> f64 {
     let folder = folders::scratch();
-    let mut mapped = MappedFile::create(&folder.path().join("floor"), SEGMENT_BYTES);
+    let mut mapped = MappedFile::create(&folder.path().join("floor"), SEGMENT_BYTES, Touch::Ahead);
     let began = thread_time::now();
     fill(&mut mapped);
     bytes as f64 / thread_time::since(began).as_secs_f64()
@@ -261,7 +261,7 @@ fn distributions(run: &mut Run) {
 
     let mut group = run.criterion().benchmark_group("floors");
     let folder = folders::scratch();
-    let mut mapped = MappedFile::create(&folder.path().join("floors"), SEGMENT_BYTES);
+    let mut mapped = MappedFile::create(&folder.path().join("floors"), SEGMENT_BYTES, Touch::Ahead);
     group.throughput(Throughput::Bytes(SEGMENT_BYTES as u64));
     for piece in [16 << 10, 256 << 10, BULK_BYTES, SEGMENT_BYTES] {
         let source = vec![7; piece];

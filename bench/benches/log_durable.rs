@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use skein_bench::floors::fdatasync;
-use skein_bench::floors::mapped_file::MappedFile;
+use skein_bench::floors::mapped_file::{MappedFile, Touch};
 use skein_bench::folders;
 use skein_bench::mode::Effort;
 use skein_bench::part::Part;
@@ -170,7 +170,7 @@ impl Floor {
     fn new() -> Self {
         let folder = folders::scratch();
         Self {
-            mapped: MappedFile::create(&folder.path().join("0"), FILE_BYTES),
+            mapped: MappedFile::create(&folder.path().join("0"), FILE_BYTES, Touch::Pages),
             folder,
             files: 1,
             position: 0,
@@ -181,7 +181,7 @@ impl Floor {
     fn prepare(&mut self, bytes: usize) {
         if self.position + bytes > FILE_BYTES {
             let path = |number: usize| self.folder.path().join(number.to_string());
-            self.mapped = MappedFile::create(&path(self.files), FILE_BYTES);
+            self.mapped = MappedFile::create(&path(self.files), FILE_BYTES, Touch::Pages);
             std::fs::remove_file(path(self.files - 1)).expect("a file of ours");
             self.files += 1;
             self.position = 0;
@@ -225,7 +225,7 @@ type Window = (Vec<f64>, Vec<f64>);
 fn ratios(run: &mut Run, size: &Size) {
     let (windows, window) = match run.effort() {
         Effort::Full => size.full,
-        Effort::Quick => (20, 60),
+        Effort::Quick => (20, 100),
         Effort::Check => (1, ROUNDS_IN_TURN),
     };
     run.say(size.p50);

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use skein_bench::floors::flush;
-use skein_bench::floors::mapped_file::MappedFile;
+use skein_bench::floors::mapped_file::{MappedFile, Touch};
 use skein_bench::folders;
 use skein_bench::mode::Effort;
 use skein_bench::part::Part;
@@ -147,7 +147,7 @@ fn measure_all(run: &mut Run) {
     let folder = folders::scratch();
     let floor = || {
         let path = folder.path().join("flush");
-        let mut mapped = MappedFile::create(&path, STRETCH_BYTES);
+        let mut mapped = MappedFile::create(&path, STRETCH_BYTES, Touch::Not);
         let began = Instant::now();
         flush::fill(&mut mapped, &source, bytes);
         let rate = bytes as f64 / began.elapsed().as_secs_f64();
