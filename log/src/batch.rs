@@ -30,6 +30,7 @@ use bytes::Bytes;
 
 use crate::layout::{GAP_BATCH_BYTES, GAP_BODY_BYTES};
 use crate::limits::{ALIGNMENT, BATCH_HEADER_BYTES};
+use crate::little_endian::{u16_at, u32_at, u64_at};
 use crate::mapping::{Mapping, PublishedRange};
 use crate::position::Offset;
 use crate::record::{RecordRef, Records, Runs};
@@ -97,7 +98,7 @@ impl BatchHeader {
             generation: u32_at(header, 12),
             base_offset,
             append_time: u64_at(header, 24),
-            count: u16::from_le_bytes([header[32], header[33]]),
+            count: u16_at(header, 32),
             kind,
             durable: if lag == LAG_UNKNOWN {
                 None
@@ -239,22 +240,6 @@ fn header_crc(header: &[u8; BATCH_HEADER_BYTES]) -> u32 {
     hasher.update(&header[0..4]);
     hasher.update(&header[8..]);
     hasher.finalize()
-}
-
-fn u32_at(bytes: &[u8], position: usize) -> u32 {
-    u32::from_le_bytes(
-        bytes[position..position + 4]
-            .try_into()
-            .expect("four bytes"),
-    )
-}
-
-fn u64_at(bytes: &[u8], position: usize) -> u64 {
-    u64::from_le_bytes(
-        bytes[position..position + 8]
-            .try_into()
-            .expect("eight bytes"),
-    )
 }
 
 /// Records that were appended together, read without a copy.

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use crate::error::ConsumerError;
+use crate::error::{ConsumerError, StorageError};
 use crate::limits::{CONSUMER_NAME_BYTES_MAX, CONSUMERS_MAX, SMALL_FILE_BYTES_MAX};
 use crate::meta::{ConsumerPlaces, Fault, Place};
 use crate::names::{self, FileKind};
@@ -85,7 +85,7 @@ impl Consumer {
             return Ok(());
         }
         let file = names::consumer(&self.name);
-        let action = ConsumerError::storage(format!("reading {file}"));
+        let action = StorageError::during(format!("reading {file}"));
         let bytes = self.shared.storage.read(&file, SMALL_FILE_BYTES_MAX);
         let places = ConsumerPlaces::decode(&bytes.map_err(action)?, self.shared.id);
         let damaged = |problem: &str| ConsumerError::Damaged {
@@ -182,7 +182,7 @@ impl Consumer {
         let file = names::consumer(&self.name);
         let bytes = self.places.encode(self.shared.id);
         replace(&*self.shared.storage, &file, &bytes)
-            .map_err(ConsumerError::storage(format!("writing {file}")))?;
+            .map_err(StorageError::during(format!("writing {file}")))?;
         self.synced = Some(self.places.clone());
         Ok(())
     }
@@ -194,10 +194,10 @@ impl Consumer {
     /// The disk refused; the consumer may be there again after a restart.
     pub fn remove(self) -> Result<(), ConsumerError> {
         let file = names::consumer(&self.name);
-        let action = || ConsumerError::storage(format!("removing {file}"));
+        let action = || StorageError::during(format!("removing {file}"));
         remove_if_there(&*self.shared.storage, &file).map_err(action())?;
         self.shared.note_directory_change();
-        self.shared.sync_directory().map_err(action())
+        Ok(self.shared.sync_directory().map_err(action())?)
     }
 
     fn partition(&self, partition: PartitionId) -> &Arc<Partition> {
@@ -213,7 +213,7 @@ impl Drop for Consumer {
 
 /// Names of the consumers of a log.
 pub(crate) fn list(shared: &Shared) -> Result<Vec<String>, ConsumerError> {
-    let action = ConsumerError::storage("listing consumers");
+    let action = StorageError::during("listing consumers");
     let entries = shared.storage.list().map_err(action)?;
     let name = |name: &str| match names::kind(name) {
         FileKind::Consumer(name) => Some(name),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::error::OpenError;
+use crate::error::{OpenError, StorageError};
 use crate::header::HeaderFound;
 use crate::limits::{FORMAT_VERSION, SMALL_FILE_BYTES_MAX};
 use crate::meta::{CleanMark, DurableMarks, Fault, Identity, PartitionState};
@@ -78,10 +78,9 @@ fn lock(storage: &dyn Storage) -> Result<(), OpenError> {
             directory: storage.describe(),
             holder,
         },
-        LockError::Storage(source) => OpenError::Storage {
-            action: format!("locking {}", storage.describe()),
-            source,
-        },
+        LockError::Storage(source) => {
+            StorageError::during(format!("locking {}", storage.describe()))(source).into()
+        }
     })
 }
 
@@ -174,7 +173,7 @@ impl Directory<'_> {
 
     fn list(&self) -> Result<Vec<DirectoryEntry>, OpenError> {
         let action = format!("listing {}", self.storage.describe());
-        self.storage.list().map_err(OpenError::storage(action))
+        Ok(self.storage.list().map_err(StorageError::during(action))?)
     }
 
     fn create(&self, now_ms: u64, random: &mut Random) -> Result<Identity, OpenError> {
@@ -184,7 +183,7 @@ impl Directory<'_> {
             created_at: now_ms,
         };
         replace(self.storage, names::IDENTITY, &identity.encode())
-            .map_err(OpenError::storage(format!("making {}", names::IDENTITY)))?;
+            .map_err(StorageError::during(format!("making {}", names::IDENTITY)))?;
         Ok(identity)
     }
 
@@ -192,7 +191,7 @@ impl Directory<'_> {
     fn finish_interrupted(&self, entries: &[DirectoryEntry]) -> Result<(), OpenError> {
         let mut changed = false;
         for entry in entries {
-            let action = OpenError::storage(format!("finishing with {}", entry.name));
+            let action = StorageError::during(format!("finishing with {}", entry.name));
             let outcome = match names::kind(&entry.name) {
                 FileKind::Temporary => remove_if_there(self.storage, &entry.name),
                 FileKind::Salvage(partition, base) => {
@@ -209,7 +208,7 @@ impl Directory<'_> {
             changed = true;
         }
         if changed {
-            let action = OpenError::storage("syncing the directory");
+            let action = StorageError::during("syncing the directory");
             self.storage.sync_directory().map_err(action)?;
         }
         Ok(())
@@ -221,7 +220,7 @@ impl Directory<'_> {
             if names::kind(&entry.name) != FileKind::Spare {
                 continue;
             }
-            let action = || OpenError::storage(format!("adopting {}", entry.name));
+            let action = || StorageError::during(format!("adopting {}", entry.name));
             let header = peek_header(self.storage, &entry.name, entry.bytes).map_err(action())?;
             let header = match header {
                 HeaderFound::Valid(header)
@@ -426,7 +425,7 @@ pub(crate) fn read_identity(
     let action = format!("reading {}", names::IDENTITY);
     let bytes = storage
         .read(names::IDENTITY, SMALL_FILE_BYTES_MAX)
-        .map_err(OpenError::storage(action))?;
+        .map_err(StorageError::during(action))?;
     match Identity::decode(&bytes) {
         Ok(identity) => Ok(Some(identity)),
         Err(Fault::Damaged(problem)) => Err(damaged_identity(storage, problem)),
@@ -460,7 +459,7 @@ pub(crate) fn read_state(
     if !entries.iter().any(|entry| entry.name == name) {
         return Ok(None);
     }
-    let action = OpenError::storage(format!("reading {name}"));
+    let action = StorageError::during(format!("reading {name}"));
     let bytes = storage.read(&name, SMALL_FILE_BYTES_MAX).map_err(action)?;
     match PartitionState::decode(&bytes, identity.log_id) {
         Ok(state) if state.partition == partition => Ok(Some(state)),

@@ -17,6 +17,32 @@ pub struct OptionsError {
     pub problem: String,
 }
 
+/// What the file system refused. The words around it, in the error that has it, say what now.
+///
+/// ```
+/// use skein_log::{Log, OpenError, Options};
+/// let error = Log::open_dir("/proc/no/such/folder", Options::default(), 0, 1).expect_err("refused");
+/// let OpenError::Storage(refused) = error else { panic!("{error}") };
+/// assert_eq!(refused.action, "opening /proc/no/such/folder");
+/// assert!(refused.to_string().starts_with("opening /proc/no/such/folder failed: "));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("{action} failed: {source}")]
+pub struct StorageError {
+    /// What was tried, with the file.
+    pub action: String,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl StorageError {
+    /// For `map_err` of what was tried.
+    pub(crate) fn during(action: impl Into<String>) -> impl FnOnce(io::Error) -> StorageError {
+        let action = action.into();
+        move |source| StorageError { action, source }
+    }
+}
+
 /// Why a log could not be opened.
 ///
 /// ```
@@ -91,20 +117,8 @@ pub enum OpenError {
         problem: String,
     },
     /// The file system refused something.
-    #[error("{action} failed: {source}")]
-    Storage {
-        /// What was tried, with the file.
-        action: String,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl OpenError {
-    pub(crate) fn storage(action: impl Into<String>) -> impl FnOnce(io::Error) -> OpenError {
-        let action = action.into();
-        move |source| OpenError::Storage { action, source }
-    }
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// Why a batch was not appended. Nothing of it is in the log.
@@ -257,13 +271,8 @@ pub enum CloseError {
     #[error(transparent)]
     NotDurable(#[from] SyncError),
     /// The file system refused something.
-    #[error("{action} failed: {source}")]
-    Storage {
-        /// What was tried, with the file.
-        action: String,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// Why a log was not truncated or purged.
@@ -283,13 +292,8 @@ pub enum TruncateError {
     },
     /// The file system refused something. The log goes on uncut; after a restart it may be cut or
     /// not. Try again.
-    #[error("{action} failed: {source}")]
-    Storage {
-        /// What was tried, with the file.
-        action: String,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// Why metadata was not set. What was there before is still there.
@@ -307,13 +311,8 @@ pub enum MetaError {
     #[error(transparent)]
     NotDurable(#[from] SyncError),
     /// The file system refused something; after a restart the old or the new metadata is there.
-    #[error("{action} failed: {source}")]
-    Storage {
-        /// What was tried, with the file.
-        action: String,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// Why segments were not rewritten.
@@ -328,20 +327,8 @@ pub enum RewriteError {
         position: u64,
     },
     /// The file system refused something. Nothing is lost; try again.
-    #[error("{action} failed: {source}")]
-    Storage {
-        /// What was tried, with the file.
-        action: String,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl RewriteError {
-    pub(crate) fn storage(action: impl Into<String>) -> impl FnOnce(io::Error) -> RewriteError {
-        let action = action.into();
-        move |source| RewriteError::Storage { action, source }
-    }
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// Why a consumer could not be opened, or its places not be kept.
@@ -378,20 +365,8 @@ pub enum ConsumerError {
         problem: String,
     },
     /// The file system refused something. Try again.
-    #[error("{action} failed: {source}")]
-    Storage {
-        /// What was tried, with the file.
-        action: String,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl ConsumerError {
-    pub(crate) fn storage(action: impl Into<String>) -> impl FnOnce(io::Error) -> ConsumerError {
-        let action = action.into();
-        move |source| ConsumerError::Storage { action, source }
-    }
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// Why a directory could not be inspected.
@@ -417,4 +392,10 @@ pub enum InspectError {
     /// Something about the records. The tail can go on behind it.
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+impl From<StorageError> for InspectError {
+    fn from(refused: StorageError) -> InspectError {
+        InspectError::Open(refused.into())
+    }
 }

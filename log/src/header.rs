@@ -27,6 +27,7 @@
 use crate::index::IndexEntry;
 use crate::layout::{FOOTER_HEADER_BYTES, INDEX_ENTRY_BYTES, index_entries_max};
 use crate::limits::FORMAT_VERSION;
+use crate::little_endian::{u16_at, u32_at, u64_at};
 use crate::position::{LogId, Offset, PartitionId};
 
 const MAGIC: &[u8; 8] = b"SKEINSEG";
@@ -174,26 +175,6 @@ fn footer_crc(bytes: &[u8]) -> u32 {
     hasher.update(&bytes[..44]);
     hasher.update(&bytes[FOOTER_HEADER_BYTES..]);
     hasher.finalize()
-}
-
-fn u16_at(bytes: &[u8], position: usize) -> u16 {
-    u16::from_le_bytes(bytes[position..position + 2].try_into().expect("two bytes"))
-}
-
-fn u32_at(bytes: &[u8], position: usize) -> u32 {
-    u32::from_le_bytes(
-        bytes[position..position + 4]
-            .try_into()
-            .expect("four bytes"),
-    )
-}
-
-fn u64_at(bytes: &[u8], position: usize) -> u64 {
-    u64::from_le_bytes(
-        bytes[position..position + 8]
-            .try_into()
-            .expect("eight bytes"),
-    )
 }
 
 #[cfg(test)]

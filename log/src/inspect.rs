@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::directory::{read_durable_marks, read_identity, read_state};
-use crate::error::{InspectError, OpenError, ReadError};
+use crate::error::{InspectError, ReadError, StorageError};
 use crate::limits::SMALL_FILE_BYTES_MAX;
 use crate::look::{Looker, SegmentStat, VerifyReport, View, list};
 use crate::meta::{Checkpoint, CleanMark, ConsumerPlaces, DurableMarks, PartitionState};
@@ -109,7 +109,7 @@ impl Inspector {
     /// Opens a directory on disk to look at it.
     pub fn open(path: impl AsRef<Path>) -> Result<Inspector, InspectError> {
         let path = path.as_ref();
-        let action = OpenError::storage(format!("opening {}", path.display()));
+        let action = StorageError::during(format!("opening {}", path.display()));
         let storage = DiskStorage::read_only(path).map_err(action)?;
         Inspector::of(storage)
     }
@@ -202,8 +202,8 @@ impl Inspector {
                 // Replaced or removed since it was listed.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => {
-                    let action = format!("reading {}", entry.name);
-                    return Err(OpenError::storage(action)(error).into());
+                    let refused = StorageError::during(format!("reading {}", entry.name))(error);
+                    return Err(refused.into());
                 }
             };
             let sound = match kind {

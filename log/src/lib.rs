@@ -39,6 +39,7 @@ mod random;
 
 // Bytes: what lies where in a file.
 mod layout;
+mod little_endian;
 mod record;
 
 mod batch;
@@ -94,7 +95,7 @@ pub use crate::batch::Batch;
 pub use crate::consumer::Consumer;
 pub use crate::error::{
     AppendError, CloseError, ConsumerError, InspectError, MetaError, OpenError, OptionsError,
-    ReadError, RewriteError, SyncError, TruncateError,
+    ReadError, RewriteError, StorageError, SyncError, TruncateError,
 };
 pub use crate::inspect::{ConsumerStat, DirectoryStat, Inspector, PartitionStat};
 pub use crate::janitor::{Janitor, JanitorThread, WorkReport};

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::consumer::{self, Consumer};
 use crate::directory::{Opened, WriterStart, open};
-use crate::error::{CloseError, ConsumerError, OpenError, SyncError};
+use crate::error::{CloseError, ConsumerError, OpenError, StorageError, SyncError};
 use crate::flush::flush;
 use crate::janitor::Janitor;
 use crate::meta::{Checkpoint, CleanMark};
@@ -136,7 +136,7 @@ impl Log {
     ) -> Result<(Log, RecoveryReport), OpenError> {
         options.validate()?;
         let path = path.into();
-        let action = OpenError::storage(format!("opening {}", path.display()));
+        let action = StorageError::during(format!("opening {}", path.display()));
         let storage = DiskStorage::new(path).map_err(action)?;
         Log::open(storage, options, now_ms, random)
     }
@@ -279,16 +279,14 @@ impl Log {
         }
         self.shared
             .sync_directory()
-            .map_err(refused("syncing the directory"))?;
+            .map_err(StorageError::during("syncing the directory"))?;
         let next_offset = |partition: &Arc<Partition>| partition.appended() + 1;
         let next_offsets = self.shared.partitions.iter().map(next_offset).collect();
         let mark = CleanMark { next_offsets };
-        replace(
-            &*self.shared.storage,
-            names::CLEAN_MARK,
-            &mark.encode(self.shared.id),
-        )
-        .map_err(refused("writing the clean mark"))
+        let mark = mark.encode(self.shared.id);
+        replace(&*self.shared.storage, names::CLEAN_MARK, &mark)
+            .map_err(StorageError::during("writing the clean mark"))?;
+        Ok(())
     }
 
     fn check_unused(&self) -> Result<(), CloseError> {
@@ -339,12 +337,12 @@ impl Log {
             if is_good {
                 self.shared
                     .name_segment(partition, &segment)
-                    .map_err(refused(&format!("naming {}", file.name())))?;
+                    .map_err(StorageError::during(format!("naming {}", file.name())))?;
             }
             if is_good && (file.footer() == FooterState::Written || start.tail_unsynced) {
                 file.handle
                     .sync()
-                    .map_err(refused(&format!("syncing {}", file.name())))?;
+                    .map_err(StorageError::during(format!("syncing {}", file.name())))?;
                 file.set_footer(FooterState::Synced);
             }
         }
@@ -362,38 +360,30 @@ impl Log {
         };
         self.shared
             .update_state(partition, |state| state.checkpoint = Some(span))
-            .map_err(refused(&format!(
-                "writing the state file of {}",
-                partition.id
-            )))
+            .map_err(writing_state(partition))?;
+        Ok(())
     }
 
     /// A partition whose writer never began still has to leave the epoch of the crash before.
     fn persist_epoch(&self, partition: &Partition, start: &WriterStart) -> Result<(), CloseError> {
         let state_epoch = partition.state.lock().expect("partition state").epoch();
         let was_used = state_epoch > 0 || partition.appended() >= OFFSET_FIRST;
-        match start.epochs.last() {
-            Some(epoch) if was_used => {
-                self.shared
-                    .begin_epoch(partition, *epoch)
-                    .map_err(refused(&format!(
-                        "writing the state file of {}",
-                        partition.id
-                    )))
-            }
-            _ => Ok(()),
+        if let Some(epoch) = start.epochs.last().filter(|_| was_used) {
+            self.shared
+                .begin_epoch(partition, *epoch)
+                .map_err(writing_state(partition))?;
         }
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> Result<(), CloseError> {
         remove_if_there(&*self.shared.storage, name)
-            .map_err(refused(&format!("removing {name}")))?;
+            .map_err(StorageError::during(format!("removing {name}")))?;
         self.shared.note_directory_change();
         Ok(())
     }
 }
 
-fn refused(action: &str) -> impl FnOnce(io::Error) -> CloseError {
-    let action = action.to_owned();
-    move |source| CloseError::Storage { action, source }
+fn writing_state(partition: &Partition) -> impl FnOnce(io::Error) -> StorageError {
+    StorageError::during(format!("writing the state file of {}", partition.id))
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::batch::{BatchHeader, BatchKind};
-use crate::error::{InspectError, OpenError, ReadError};
+use crate::error::{InspectError, OpenError, ReadError, StorageError};
 use crate::header::{Footer, HEADER_BYTES, HeaderFound, SegmentHeader};
 use crate::layout::batch_limit;
 use crate::limits::{
@@ -213,7 +213,8 @@ impl Looker {
             // Renamed or dropped since it was listed: a later look finds what it became.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
-                return Err(OpenError::storage(format!("opening {}", entry.name))(error).into());
+                let refused = StorageError::during(format!("opening {}", entry.name))(error);
+                return Err(refused.into());
             }
         };
         let memory = Arc::clone(stored.mapping.memory());
@@ -249,10 +250,8 @@ impl Looker {
 }
 
 pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<DirectoryEntry>, OpenError> {
-    storage.list().map_err(OpenError::storage(format!(
-        "listing {}",
-        storage.describe()
-    )))
+    let action = StorageError::during(format!("listing {}", storage.describe()));
+    Ok(storage.list().map_err(action)?)
 }
 
 /// Sorts files and leaves out those whose offsets a later one claims.

@@ -13,6 +13,7 @@
 //! none of them is trusted by recovery.
 
 use crate::limits::{ALIGNMENT, RECORD_PREFIX_BYTES};
+use crate::little_endian::{u16_at, u32_at, u64_at};
 use crate::position::Offset;
 
 /// A record to append.
@@ -84,17 +85,14 @@ fn decode_record(body: &[u8], position: usize) -> Option<(RecordRef<'_>, usize)>
         .get(position..position + RECORD_PREFIX_BYTES)?
         .try_into()
         .ok()?;
-    let payload_bytes = usize::from(u16::from_le_bytes([prefix[0], prefix[1]]));
+    let payload_bytes = usize::from(u16_at(prefix, 0));
     let payload_start = position + RECORD_PREFIX_BYTES;
     let payload = body.get(payload_start..payload_start + payload_bytes)?;
     let record = RecordRef {
         kind: prefix[2],
         flags: prefix[3],
-        key: u32::from_le_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]),
-        extension: u64::from_le_bytes([
-            prefix[8], prefix[9], prefix[10], prefix[11], prefix[12], prefix[13], prefix[14],
-            prefix[15],
-        ]),
+        key: u32_at(prefix, 4),
+        extension: u64_at(prefix, 8),
         payload,
         payload_start,
     };

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::batch::{BatchHeader, decode_gap, encode_gap};
 use crate::draft::{Draft, judge};
-use crate::error::OpenError;
+use crate::error::{OpenError, StorageError};
 use crate::header::{HEADER_BYTES, HeaderFound, SegmentHeader};
 use crate::layout::{GAP_BATCH_BYTES, batch_limit};
 use crate::limits::{BATCH_HEADER_BYTES, FORMAT_VERSION, SEGMENT_BYTES_STEP, SEGMENT_HEADER_BYTES};
@@ -154,7 +154,7 @@ impl Recovery<'_> {
                 .storage
                 .open(&candidate.name, bytes, batch_limit(bytes));
             stored =
-                Some(opened.map_err(OpenError::storage(format!("opening {}", candidate.name)))?);
+                Some(opened.map_err(StorageError::during(format!("opening {}", candidate.name)))?);
         }
         let start = stored
             .as_mut()
@@ -324,7 +324,7 @@ impl Recovery<'_> {
         if garbage > 0 {
             found.torn_bytes += garbage as u64;
             let zeroed = stored.handle.zero(end..stored.mapping.reserved_from());
-            zeroed.map_err(OpenError::storage(format!(
+            zeroed.map_err(StorageError::during(format!(
                 "zeroing the torn tail of {}",
                 last.name
             )))?;
@@ -343,7 +343,7 @@ impl Recovery<'_> {
             let salvage = names::salvage(self.partition, draft.header.base_offset);
             let stored = self.salvage(draft, &salvage)?;
             // Synced before the damaged file goes: `open` finishes what is interrupted here.
-            let action = || OpenError::storage(format!("replacing {}", draft.name));
+            let action = || StorageError::during(format!("replacing {}", draft.name));
             stored.handle.sync().map_err(action())?;
             self.storage.sync_directory().map_err(action())?;
             let quarantine = self.quarantine(&draft.name)?;
@@ -388,7 +388,7 @@ impl Recovery<'_> {
         while batch_limit(capacity) < SEGMENT_HEADER_BYTES + pieces.len() {
             capacity += step;
         }
-        let action = || OpenError::storage(format!("writing {name}"));
+        let action = || StorageError::during(format!("writing {name}"));
         remove_if_there(self.storage, name).map_err(action())?;
         let stored = self
             .storage
@@ -411,14 +411,15 @@ impl Recovery<'_> {
 
     fn quarantine(&self, name: &str) -> Result<String, OpenError> {
         let kept = names::quarantine(name, self.stamp);
-        let action = || OpenError::storage(format!("renaming {name} to {kept}"));
+        let action = || StorageError::during(format!("renaming {name} to {kept}"));
         self.storage.rename(name, &kept).map_err(action())?;
         self.storage.sync_directory().map_err(action())?;
         Ok(kept)
     }
 
     fn remove(&self, name: &str) -> Result<(), OpenError> {
-        remove_if_there(self.storage, name).map_err(OpenError::storage(format!("removing {name}")))
+        let action = StorageError::during(format!("removing {name}"));
+        Ok(remove_if_there(self.storage, name).map_err(action)?)
     }
 
     /// Turns drafts into segments.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::batch::{BatchHeader, BatchKind, decode_gap, encode_gap, encode_sparse};
-use crate::error::RewriteError;
+use crate::error::{RewriteError, StorageError};
 use crate::header::{Footer, HEADER_BYTES, SegmentHeader};
 use crate::index::{IndexEntry, SparseIndex};
 use crate::layout::{GAP_BATCH_BYTES, batch_limit, capacity_for, index_entries_max};
@@ -227,13 +227,13 @@ impl Rewriter {
                 None => report.records_left += plan.removed,
             }
         }
-        let action = RewriteError::storage("syncing the directory");
+        let action = StorageError::during("syncing the directory");
         self.shared.sync_directory().map_err(action)?;
         Ok(report)
     }
 
     fn quarantined(&self) -> Result<Vec<String>, RewriteError> {
-        let action = RewriteError::storage("listing the directory");
+        let action = StorageError::during("listing the directory");
         let entries = self.shared.storage.list().map_err(action)?;
         let names = entries.into_iter().map(|entry| entry.name);
         Ok(names
@@ -249,7 +249,7 @@ impl Rewriter {
         plan: &Plan,
     ) -> Result<Option<usize>, RewriteError> {
         let name = names::salvage(partition.id, segment.header.base_offset);
-        let action = || RewriteError::storage(format!("rewriting {}", segment.name()));
+        let action = || StorageError::during(format!("rewriting {}", segment.name()));
         let storage = &*self.shared.storage;
         remove_if_there(storage, &name).map_err(action())?;
         let capacity = capacity_for(plan.bytes);
@@ -270,7 +270,7 @@ impl Rewriter {
             Ok(filled) => into_segment(stored, segment, header, filled, &name),
             Err(error) => {
                 let _ = storage.remove(&name);
-                return Err(action()(error));
+                return Err(action()(error).into());
             }
         };
         match self.swap(partition, segment, new, &name) {
@@ -279,7 +279,7 @@ impl Rewriter {
                 remove_if_there(storage, &name).map_err(action())?;
                 Ok(None)
             }
-            Err(error) => Err(action()(error)),
+            Err(error) => Err(action()(error).into()),
         }
     }
 

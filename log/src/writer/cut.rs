@@ -3,9 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::error::{MetaError, TruncateError};
+use crate::error::{MetaError, StorageError, TruncateError};
 use crate::flush::flush;
 use crate::limits::META_BYTES_MAX;
+use crate::meta::PartitionState;
 use crate::position::{EpochStart, Offset};
 use crate::segment::Segment;
 use crate::writer::{Active, Writer};
@@ -24,11 +25,8 @@ impl Writer {
                 last: self.next_offset - 1,
             });
         }
-        self.cut(now_ms, offset)
-            .map_err(|source| TruncateError::Storage {
-                action: format!("truncating {}", self.partition.id),
-                source,
-            })
+        let action = StorageError::during(format!("truncating {}", self.partition.id));
+        Ok(self.cut(now_ms, offset).map_err(action)?)
     }
 
     /// A file that begins at `offset + 1` and was made later is what takes records away: where two
@@ -134,12 +132,10 @@ impl Writer {
         if self.partition.durable() < self.partition.appended() {
             flush(&self.shared, &self.partition)?;
         }
-        self.shared
-            .update_state(&self.partition, |state| state.meta = meta.to_vec())
-            .map_err(|source| MetaError::Storage {
-                action: format!("writing the state file of {}", self.partition.id),
-                source,
-            })
+        let partition = &self.partition;
+        let action = StorageError::during(format!("writing the state file of {}", partition.id));
+        let set = |state: &mut PartitionState| state.meta = meta.to_vec();
+        Ok(self.shared.update_state(partition, set).map_err(action)?)
     }
 
     /// The owner's metadata, empty if none was set.
@@ -159,11 +155,8 @@ impl Writer {
                 last: self.next_offset - 1,
             });
         }
-        self.shared
-            .raise_floor(&self.partition, offset)
-            .map_err(|source| TruncateError::Storage {
-                action: format!("purging {}", self.partition.id),
-                source,
-            })
+        let action = StorageError::during(format!("purging {}", self.partition.id));
+        let raised = self.shared.raise_floor(&self.partition, offset);
+        Ok(raised.map_err(action)?)
     }
 }
