@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::{Seeded, options, payload};
+use common::{Seeded, keyed, options, payload};
 use skein_log::{
-    Janitor, Log, MemoryStorage, Options, PartitionId, Record, Storage, Writer, WriterBackend,
+    Janitor, Log, MemoryStorage, Options, PartitionId, Storage, Writer, WriterBackend,
 };
 
 const P: PartitionId = PartitionId(0);
@@ -222,15 +222,9 @@ impl Run {
             self.truth(|truth| truth.stamps.insert(offset, (key, self.stamp)));
             records.push((key, bytes));
         }
-        let records: Vec<Record<'_>> = records
-            .iter()
-            .map(|(key, payload)| Record {
-                key: *key,
-                payload,
-                ..Record::default()
-            })
-            .collect();
-        open.writer.append(self.now, &records).expect("append");
+        open.writer
+            .append(self.now, &keyed(&records))
+            .expect("append");
     }
 
     fn truncate(&mut self, open: &mut Open) {

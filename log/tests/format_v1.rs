@@ -4,33 +4,26 @@
 //!
 //! `cargo test -p skein-log --test format_v1 -- --ignored` writes the fixture of this version.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod common;
 
-use skein_log::{Inspector, Log, LogId, Options, PartitionId, Record};
+use std::fs;
+use std::path::Path;
+
+use common::fixture::Fixture;
+use common::options;
+use skein_log::{Inspector, Log, LogId, PartitionId, Record};
 
 const P: PartitionId = PartitionId(0);
 const CREATED_AT: u64 = 1_700_000_000_000;
-const FILES: [&str; 4] = [
-    "clean",
-    "p00000-00000000000000000001.seg",
-    "p00000.state",
-    "skein-log",
-];
-
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
-}
-
-fn options() -> Options {
-    Options {
-        partitions: 1,
-        segment_bytes_min: 64 << 10,
-        segment_bytes_max: 256 << 10,
-        disk_reserve_bytes: 0,
-        ..Options::default()
-    }
-}
+const FIXTURE: Fixture = Fixture {
+    folder: "v1",
+    files: &[
+        "clean",
+        "p00000-00000000000000000001.seg",
+        "p00000.state",
+        "skein-log",
+    ],
+};
 
 fn records() -> Vec<Record<'static>> {
     vec![
@@ -60,7 +53,7 @@ fn records() -> Vec<Record<'static>> {
 
 /// Two batches, a checkpoint over the second, closed.
 fn write(directory: &Path) {
-    let (mut log, _) = Log::open_dir(directory, options(), CREATED_AT, 1).expect("open");
+    let (mut log, _) = Log::open_dir(directory, options(1), CREATED_AT, 1).expect("open");
     let mut janitor = log.take_janitor().expect("janitor");
     let mut writer = log.take_writer(P).expect("writer");
     writer.append(CREATED_AT + 1, &records()).expect("append");
@@ -73,16 +66,8 @@ fn write(directory: &Path) {
     log.close(CREATED_AT + 4).expect("close");
 }
 
-fn copy_of_fixture() -> tempfile::TempDir {
-    let directory = tempfile::tempdir().expect("temporary directory");
-    for name in FILES {
-        fs::copy(fixture().join(name), directory.path().join(name)).expect("copy");
-    }
-    directory
-}
-
 fn check(directory: &Path, clean: bool) {
-    let (mut log, report) = Log::open_dir(directory, options(), CREATED_AT + 5, 2).expect("open");
+    let (mut log, report) = Log::open_dir(directory, options(1), CREATED_AT + 5, 2).expect("open");
     assert_eq!(report.clean, clean, "{report}");
     assert!(!report.is_corrupt(), "{report}");
     assert_eq!(log.id(), LogId(0x910A_2DEC_8902_5CC1));
@@ -119,19 +104,19 @@ fn check(directory: &Path, clean: bool) {
 
 #[test]
 fn a_clean_directory_of_version_1_opens() {
-    check(copy_of_fixture().path(), true);
+    check(FIXTURE.copy().path(), true);
 }
 
 #[test]
 fn an_unclean_directory_of_version_1_opens() {
-    let directory = copy_of_fixture();
+    let directory = FIXTURE.copy();
     fs::remove_file(directory.path().join("clean")).expect("remove");
     check(directory.path(), false);
 }
 
 #[test]
 fn a_directory_of_version_1_can_be_inspected_where_it_lies() {
-    let inspector = Inspector::open(fixture()).expect("inspect");
+    let inspector = Inspector::open(FIXTURE.path()).expect("inspect");
     let report = inspector.verify(P).expect("verify");
     assert_eq!((report.batches, report.records), (2, 4));
     assert!(report.problems.is_empty(), "{report:?}");
@@ -144,25 +129,11 @@ fn a_directory_of_version_1_can_be_inspected_where_it_lies() {
 
 #[test]
 fn what_is_written_today_is_version_1_byte_for_byte() {
-    let directory = tempfile::tempdir().expect("temporary directory");
-    write(directory.path());
-    for name in FILES {
-        let (old, new) = (fixture().join(name), directory.path().join(name));
-        let (old, new) = (
-            fs::read(old).expect("fixture"),
-            fs::read(new).expect("written"),
-        );
-        assert!(old == new, "{name} is not what it was");
-    }
+    FIXTURE.assert_written_by(write);
 }
 
 #[test]
 #[ignore = "writes the fixture of a new version"]
 fn write_the_fixture() {
-    let directory = tempfile::tempdir().expect("temporary directory");
-    write(directory.path());
-    fs::create_dir_all(fixture()).expect("make the folder");
-    for name in FILES {
-        fs::copy(directory.path().join(name), fixture().join(name)).expect("copy");
-    }
+    FIXTURE.make(write);
 }

@@ -5,36 +5,29 @@
 //!
 //! `cargo test -p skein-log --test format_v2 -- --ignored` writes the fixture of this version.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod common;
 
-use skein_log::{Inspector, Log, Options, PartitionId, Record};
+use std::fs;
+use std::path::Path;
+
+use common::fixture::Fixture;
+use common::{keyed, options};
+use skein_log::{Inspector, Log, PartitionId, Record};
 
 const P: PartitionId = PartitionId(0);
 const CREATED_AT: u64 = 1_700_000_000_000;
-const FILES: [&str; 7] = [
-    "clean",
-    "consumer-exporter",
-    "durable",
-    "p00000-00000000000000000001.seg",
-    "p00000-00000000000000000009.seg",
-    "p00000.state",
-    "skein-log",
-];
-
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v2")
-}
-
-fn options() -> Options {
-    Options {
-        partitions: 1,
-        segment_bytes_min: 64 << 10,
-        segment_bytes_max: 256 << 10,
-        disk_reserve_bytes: 0,
-        ..Options::default()
-    }
-}
+const FIXTURE: Fixture = Fixture {
+    folder: "v2",
+    files: &[
+        "clean",
+        "consumer-exporter",
+        "durable",
+        "p00000-00000000000000000001.seg",
+        "p00000-00000000000000000009.seg",
+        "p00000.state",
+        "skein-log",
+    ],
+};
 
 /// Key and payload of the record at an offset.
 fn record(offset: u64) -> (u32, Vec<u8>) {
@@ -50,7 +43,7 @@ fn is_left(offset: u64) -> bool {
 /// Three batches, 1 to 3, 4 to 5, 6 to 8, of which records of key 2 are erased: all of them sparse;
 /// then one in a segment of its own.
 fn write(directory: &Path) {
-    let (mut log, _) = Log::open_dir(directory, options(), CREATED_AT, 1).expect("open");
+    let (mut log, _) = Log::open_dir(directory, options(1), CREATED_AT, 1).expect("open");
     let mut janitor = log.take_janitor().expect("janitor");
     let mut writer = log.take_writer(P).expect("writer");
     for (first, last) in [(1, 3), (4, 5), (6, 8)] {
@@ -73,27 +66,13 @@ fn write(directory: &Path) {
 
 fn append(writer: &mut skein_log::Writer, first: u64, last: u64) {
     let records: Vec<_> = (first..=last).map(record).collect();
-    let records: Vec<_> = records
-        .iter()
-        .map(|(key, payload)| Record {
-            key: *key,
-            payload,
-            ..Record::default()
-        })
-        .collect();
-    writer.append(CREATED_AT + first, &records).expect("append");
-}
-
-fn copy_of_fixture() -> tempfile::TempDir {
-    let directory = tempfile::tempdir().expect("temporary directory");
-    for name in FILES {
-        fs::copy(fixture().join(name), directory.path().join(name)).expect("copy");
-    }
-    directory
+    writer
+        .append(CREATED_AT + first, &keyed(&records))
+        .expect("append");
 }
 
 fn check(directory: &Path, clean: bool) {
-    let (mut log, report) = Log::open_dir(directory, options(), CREATED_AT, 2).expect("open");
+    let (mut log, report) = Log::open_dir(directory, options(1), CREATED_AT, 2).expect("open");
     assert_eq!(report.clean, clean, "{report}");
     assert!(!report.is_corrupt(), "{report}");
     let mut reader = log.reader(P);
@@ -116,19 +95,19 @@ fn check(directory: &Path, clean: bool) {
 
 #[test]
 fn a_clean_directory_of_version_2_opens() {
-    check(copy_of_fixture().path(), true);
+    check(FIXTURE.copy().path(), true);
 }
 
 #[test]
 fn an_unclean_directory_of_version_2_opens() {
-    let directory = copy_of_fixture();
+    let directory = FIXTURE.copy();
     fs::remove_file(directory.path().join("clean")).expect("remove");
     check(directory.path(), false);
 }
 
 #[test]
 fn a_directory_of_version_2_can_be_inspected_where_it_lies() {
-    let inspector = Inspector::open(fixture()).expect("inspect");
+    let inspector = Inspector::open(FIXTURE.path()).expect("inspect");
     let report = inspector.verify(P).expect("verify");
     assert_eq!((report.records, report.removed_offsets), (5, 4));
     assert!(report.problems.is_empty(), "{report:?}");
@@ -136,22 +115,11 @@ fn a_directory_of_version_2_can_be_inspected_where_it_lies() {
 
 #[test]
 fn what_is_written_today_is_version_2_byte_for_byte() {
-    let directory = tempfile::tempdir().expect("temporary directory");
-    write(directory.path());
-    for name in FILES {
-        let old = fs::read(fixture().join(name)).expect("fixture");
-        let new = fs::read(directory.path().join(name)).expect("written");
-        assert!(old == new, "{name} is not what it was");
-    }
+    FIXTURE.assert_written_by(write);
 }
 
 #[test]
 #[ignore = "writes the fixture of a new version"]
 fn write_the_fixture() {
-    let directory = tempfile::tempdir().expect("temporary directory");
-    write(directory.path());
-    fs::create_dir_all(fixture()).expect("make the folder");
-    for name in FILES {
-        fs::copy(directory.path().join(name), fixture().join(name)).expect("copy");
-    }
+    FIXTURE.make(write);
 }

@@ -1,6 +1,8 @@
 //! What several tests of the log share: small options, records that know what they are, seeds.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod fixture;
+
 use skein_log::{Log, Options, PartitionId, ReadError, Reader, Record};
 
 /// Options with small segments, so that rolls are frequent.
@@ -44,6 +46,18 @@ pub fn payload(stamp: u64, bytes: usize) -> Vec<u8> {
     }
     payload.truncate(bytes.max(8));
     payload
+}
+
+/// Records of keys and payloads.
+pub fn keyed(records: &[(u32, Vec<u8>)]) -> Vec<Record<'_>> {
+    let records = records.iter();
+    records
+        .map(|(key, payload)| Record {
+            key: *key,
+            payload,
+            ..Record::default()
+        })
+        .collect()
 }
 
 /// Appends payloads as one batch.
