@@ -49,11 +49,30 @@ pub(crate) fn aged(
     let horizon = options
         .retention_age_ms
         .and_then(|age| now_ms.checked_sub(age));
-    let is_due = |segment: &&Arc<Segment>| {
-        let old = horizon.is_some_and(|horizon| segment.last_time() < horizon);
+    let newest = newest_times(segments);
+    let is_due = |(segment, newest): &(&Arc<Segment>, u64)| {
+        let old = horizon.is_some_and(|horizon| *newest < horizon);
         old || segment.end() <= floor
     };
-    segments[..droppable].iter().take_while(is_due).count()
+    let oldest = segments[..droppable].iter().zip(newest);
+    oldest.take_while(is_due).count()
+}
+
+/// When the newest record of each segment was appended, at the latest.
+///
+/// Times in the log never go back. A clock that was years ahead for a moment therefore leaves them
+/// there, and what they say would keep everything for years. When a later file was made is the
+/// clock's word at that moment, and what is in an earlier one came before.
+fn newest_times(segments: &[Arc<Segment>]) -> Vec<u64> {
+    let mut made_later = u64::MAX;
+    let newest = segments.iter().rev().map(|segment| {
+        let newest = segment.last_time().min(made_later);
+        made_later = made_later.min(segment.header.created_at);
+        newest
+    });
+    let mut newest: Vec<u64> = newest.collect();
+    newest.reverse();
+    newest
 }
 
 /// The segment to drop next to save space: of all partitions' oldest ones, the one whose newest

@@ -11,7 +11,7 @@ mod roll;
 use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -37,8 +37,9 @@ struct Active {
     segment: Arc<Segment>,
     map: SegmentWriter,
     position: usize,
-    /// At this time (ms) the segment is old enough to be closed.
-    roll_at: u64,
+    /// The segment stays open at these times (ms): while it is young. A clock that says that it is
+    /// made far in the future was wrong then, and nobody knows how old the segment is.
+    young: Range<u64>,
     /// At this position the janitor has something to do.
     wake_at: usize,
 }
@@ -123,12 +124,15 @@ impl Writer {
 
     fn active(&self, segment: Arc<Segment>, map: SegmentWriter, position: usize) -> Active {
         let age = self.shared.options.segment_age_ms;
-        let roll_at = segment.header.created_at.saturating_add(age) + self.shared.jitter(age);
+        let made = segment.header.created_at;
+        let old_at = made
+            .saturating_add(age)
+            .saturating_add(self.shared.jitter(age));
         Active {
             segment,
             map,
             position,
-            roll_at,
+            young: made.saturating_sub(age)..old_at,
             wake_at: position,
         }
     }
@@ -271,7 +275,7 @@ impl Writer {
     fn fits(&self, bytes: usize, now_ms: u64) -> bool {
         self.active.as_ref().is_some_and(|active| {
             let room = active.position + bytes <= active.segment.mapping.reserved_from();
-            room && (now_ms < active.roll_at || active.segment.is_empty())
+            room && (active.young.contains(&now_ms) || active.segment.is_empty())
         })
     }
 
@@ -425,7 +429,7 @@ impl Writer {
     /// Closes a segment that has become old although nothing is appended, so that retention can
     /// drop it. Cheap; call it from a timer.
     pub fn poll(&mut self, now_ms: u64) {
-        let aged = |active: &Active| now_ms >= active.roll_at && !active.segment.is_empty();
+        let aged = |active: &Active| !active.young.contains(&now_ms) && !active.segment.is_empty();
         // A footer must not be written to a segment whose state is not this run's yet.
         if self.begun && self.active.as_ref().is_some_and(aged) {
             let old = self.active.take().expect("checked above");
