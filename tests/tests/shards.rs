@@ -1,4 +1,4 @@
-//! A shard works by itself: it waits for no other thread, and says what it does.
+//! A shard works by itself: it waits for no other thread and not for the disk, and says what it does.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use skein_tests::wait::PATIENCE;
 use skein_wire::request::Delivery;
 
 on_one_and_two_shards!(
-    no_shard_waits_for_another_thread_under_load,
+    no_shard_waits_for_a_thread_or_the_disk_under_load,
     every_shard_says_how_much_it_works,
 );
 
@@ -35,6 +35,17 @@ const OTHERS: [&str; 5] = [
     "sendto",
     "sendmmsg",
     "recvmmsg",
+];
+
+/// Calls that wait for the disk: those of the janitor, also for the log that a shard writes.
+const DISK: [&str; 7] = [
+    "fdatasync",
+    "fsync",
+    "sync_file_range",
+    "unlink",
+    "unlinkat",
+    "rename",
+    "ftruncate",
 ];
 
 /// Senders and viewers on both transports.
@@ -80,9 +91,10 @@ impl Load {
     }
 }
 
-fn no_shard_waits_for_another_thread_under_load(cores: Cores) {
+fn no_shard_waits_for_a_thread_or_the_disk_under_load(cores: Cores) {
     let mut load = Load::start(cores);
-    let traced: Vec<&str> = OTHERS.into_iter().chain(["futex"]).collect();
+    let traced = OTHERS.into_iter().chain(DISK).chain(["futex"]);
+    let traced: Vec<&str> = traced.collect();
     let (pid, scratch) = (load.server.process.id(), load.server.scratch().to_owned());
     let what = "system calls of shards";
     let tracing = thread::spawn(move || strace::count(what, pid, &traced, TIME, &scratch));
@@ -101,7 +113,9 @@ fn no_shard_waits_for_another_thread_under_load(cores: Cores) {
     for shard in shards {
         let seen: u64 = OTHERS.iter().map(|call| times(&calls, shard, call)).sum();
         assert!(seen > 100, "{shard} works while it is watched: {calls:?}");
-        assert_eq!(times(&calls, shard, "futex"), 0, "{shard}: {calls:?}");
+        for call in DISK.into_iter().chain(["futex"]) {
+            assert_eq!(times(&calls, shard, call), 0, "{shard}, {call}: {calls:?}");
+        }
     }
     let mut fleet = load.fleet.stop();
     fleet.settle();
