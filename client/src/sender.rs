@@ -126,6 +126,8 @@ impl Sender {
                     return Ok(sender);
                 }
                 Some(SenderEvent::Refused { code, text, .. }) => {
+                    // It still says farewell: a server that hears none keeps the connection.
+                    let _ = (&mut sender.task).await;
                     return Err(ClientError::Refused { code, text });
                 }
                 Some(_) => {}

@@ -122,6 +122,20 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
         ),
     };
     let mut viewer = viewer.with_context(|| format!("cannot watch {}", args.chat))?;
+    let shown = show(args, &mut viewer, &mut interrupt, end).await;
+    // However it ended: without a farewell the server would keep the connection until it is idle
+    // for too long.
+    viewer.close().await;
+    shown
+}
+
+/// Shows what happens until an end is wanted, or nothing more can happen.
+async fn show(
+    args: &WatchArgs,
+    viewer: &mut Viewer,
+    interrupt: &mut Interrupt,
+    end: Option<Instant>,
+) -> anyhow::Result<()> {
     let id = viewer.watch(options(args));
     let mut screen = Screen::new(args, id);
     let mut newest = Newest::new(args.trail.points > 0);
@@ -136,7 +150,7 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
                 continue;
             }
             () = sleep_until(screen.redraw_at) => {
-                screen.redraw(&viewer)?;
+                screen.redraw(viewer)?;
                 continue;
             }
         };
@@ -154,9 +168,8 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
     }
     screen.show_all(newest.take())?;
     if screen.redraw_at.is_some() {
-        screen.redraw(&viewer)?;
+        screen.redraw(viewer)?;
     }
-    viewer.close().await;
     Ok(())
 }
 
