@@ -12,12 +12,11 @@ pub mod shards;
 
 pub mod server;
 
-use std::io::Write;
-
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::server::Server;
+use crate::cli::out;
 use crate::config::settings::Config;
 use crate::interrupt::Interrupt;
 
@@ -34,7 +33,10 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         // Before anybody can know that it serves, so that no signal finds it unprepared.
         let interrupt = Interrupt::listen().context("SIGINT and SIGTERM")?;
         let hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
-        say_ready(&server)?;
+        if let Err(error) = out::say(server.ready().line()) {
+            // Whoever does not want to know where it listens may still want it to serve.
+            tracing::warn!("cannot say on stdout that it is ready: {error}");
+        }
         reload_until(&server, interrupt, hangup).await;
         anyhow::Ok(())
     })?;
@@ -42,12 +44,6 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     server.stop()?;
     tracing::info!("stopped; everything is on disk");
     Ok(())
-}
-
-fn say_ready(server: &Server) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout();
-    writeln!(stdout, "{}", server.ready().line())?;
-    Ok(stdout.flush()?)
 }
 
 async fn reload_until(server: &Server, mut interrupt: Interrupt, mut hangup: Signal) {

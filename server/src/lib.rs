@@ -1,5 +1,8 @@
 //! The server: pinned shards, QUIC, WebSocket, HTTP, control log, command line.
 
+// They panic when whoever read has closed the pipe; `cli::out` says it as an error.
+#![deny(clippy::print_stdout)]
+
 pub mod bad_input;
 pub mod clock;
 pub mod health;

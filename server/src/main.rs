@@ -1,5 +1,7 @@
 //! The `skein` binary.
 
+#![deny(clippy::print_stdout)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -73,8 +73,25 @@ impl Process {
         Self::start(name, command)
     }
 
+    /// Starts `skein` when whoever was to read its stdout has gone already, as in `skein … | head -0`.
+    pub fn skein_unheard<I, S>(name: &str, arguments: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<std::ffi::OsStr>,
+    {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(binary::skein());
+        command.args(arguments);
+        Self::start_with_stdout(name, command, writer.into())
+    }
+
     /// Starts any program.
-    pub fn start(name: &str, mut command: Command) -> Self {
+    pub fn start(name: &str, command: Command) -> Self {
+        Self::start_with_stdout(name, command, Stdio::piped())
+    }
+
+    fn start_with_stdout(name: &str, mut command: Command, stdout: Stdio) -> Self {
         for (variable, _) in std::env::vars_os() {
             let name = variable.to_string_lossy();
             // How much the server logs is for whoever runs the test to say.
@@ -84,22 +101,25 @@ impl Process {
                 command.env_remove(variable);
             }
         }
-        command.stdin(Stdio::null());
+        command.stdin(Stdio::null()).stdout(stdout);
         Self::spawn(name, command)
     }
 
     /// Starts any program whose stdin stays open; [`Self::say`] writes to it.
     pub fn start_talking(name: &str, mut command: Command) -> Self {
-        command.stdin(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         Self::spawn(name, command)
     }
 
     fn spawn(name: &str, mut command: Command) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stderr(Stdio::piped());
         let mut child = command
             .spawn()
             .unwrap_or_else(|e| panic!("{name}: cannot start {command:?}: {e}"));
-        let stdout = Lines::read(child.stdout.take().expect("stdout is a pipe"));
+        let stdout = match child.stdout.take() {
+            Some(pipe) => Lines::read(pipe),
+            None => Lines::read(std::io::empty()),
+        };
         let stderr = Lines::read(child.stderr.take().expect("stderr is a pipe"));
         Self {
             name: name.to_owned(),

@@ -7,8 +7,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
-use crate::cli::duration;
 use crate::cli::time_text::date_text;
+use crate::cli::{duration, out};
 
 /// Arguments of `skein guest`.
 #[derive(Debug, Args)]
@@ -123,21 +123,20 @@ fn create(chat: &str, body: Value, control: &ControlArgs) -> anyhow::Result<()> 
         text(&made["guest"]),
         time(&made["expires_at"])
     );
-    println!("{}", text(&made["token"]));
-    Ok(())
+    Ok(out::say(text(&made["token"]))?)
 }
 
 fn list(chat: &str, control: &ControlArgs) -> anyhow::Result<()> {
     let answer = ControlApi::new(control)?.call(Method::GET, &path(chat), None)?;
     for guest in answer["guests"].as_array().into_iter().flatten() {
-        println!(
+        out::say(format_args!(
             "{}\t{}\t{}\t{}\t{}",
             text(&guest["guest"]),
             guest["viewers"],
             time(&guest["expires_at"]),
             shown(guest),
             text(&guest["label"]),
-        );
+        ))?;
     }
     Ok(())
 }
@@ -145,8 +144,9 @@ fn list(chat: &str, control: &ControlArgs) -> anyhow::Result<()> {
 fn revoke(chat: &str, guest: &str, control: &ControlArgs) -> anyhow::Result<()> {
     let path = format!("{}/{}", path(chat), segment(guest));
     ControlApi::new(control)?.call(Method::DELETE, &path, None)?;
-    println!("link {guest} to {chat} is no longer good");
-    Ok(())
+    Ok(out::say(format_args!(
+        "link {guest} to {chat} is no longer good"
+    ))?)
 }
 
 /// What a link shows, in words.

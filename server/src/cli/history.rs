@@ -8,7 +8,7 @@ use serde_json::Value;
 use skein_wire::ids::SessionId;
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
-use crate::cli::time_text;
+use crate::cli::{out, time_text};
 use crate::history::gpx::{TrackPoint, document};
 
 /// Points that are held for GPX, where they are put in order by session: about 200 MB.
@@ -191,7 +191,7 @@ fn erase(args: &EraseArgs) -> anyhow::Result<()> {
         }
     };
     let report = ControlApi::new(&args.control)?.call(Method::DELETE, &path, None)?;
-    println!("{report}");
+    out::say(&report)?;
     if report["scrubbed"] == false {
         eprintln!(
             "the rows are gone; the server goes on until nothing of them is left in the file \

@@ -2,7 +2,7 @@
 //!
 //! Nothing is locked and nothing is changed, except by `erase`. Coordinates stay out of the output unless asked for.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ pub struct ReadArgs {
 /// # Errors
 /// When there is no log, or it is damaged.
 pub fn run(args: LogArgs) -> anyhow::Result<()> {
-    let result = match args.verb {
+    match args.verb {
         Verb::Stat { data_dir } => stat(&data_dir),
         Verb::Verify { data_dir } => log_scrub::run(&ScrubArgs::unbounded(data_dir)),
         Verb::Scrub(args) => log_scrub::run(&args),
@@ -99,17 +99,7 @@ pub fn run(args: LogArgs) -> anyhow::Result<()> {
         Verb::Erase(args) => log_erase::run(&args),
         Verb::Dump(args) => read(&args, false),
         Verb::Tail(args) => read(&args, true),
-    };
-    match result {
-        // `skein log dump | head` is no error.
-        Err(error) if is_closed_pipe(&error) => Ok(()),
-        other => other,
     }
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let io = error.downcast_ref::<io::Error>();
-    io.is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
 }
 
 fn stat(data_dir: &Path) -> anyhow::Result<()> {

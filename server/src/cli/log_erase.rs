@@ -12,7 +12,7 @@ use skein_engine::time::Timestamp;
 use skein_log::{DiskStorage, JanitorThread, Log, Options, PartitionId, Reader};
 use skein_wire::ids::{ChatName, UserName};
 
-use crate::cli::log_open;
+use crate::cli::{log_open, out};
 use crate::clock::Clock;
 use crate::control::core::{Acknowledge, ControlCore};
 use crate::history::idle;
@@ -68,11 +68,11 @@ pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
     let Some(erased) = erased? else {
         bail!("there is no such chat in {}", args.data_dir.display());
     };
-    println!("{}", serde_json::to_string(&erased)?);
+    let said = out::say(serde_json::to_string(&erased)?);
     if erased.leaves_something() {
         bail!("something is left, see above; erase again, and remove quarantined files by hand");
     }
-    Ok(())
+    Ok(said?)
 }
 
 fn open_control(data_dir: &Path, clock: Clock) -> anyhow::Result<ControlCore> {

@@ -9,6 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
+use crate::cli::out;
 
 /// Arguments of `skein member`.
 #[derive(Debug, Args)]
@@ -136,8 +137,10 @@ fn add(chat: &str, user: &str, rights: &[Right], control: &ControlArgs) -> anyho
     let names: Vec<&str> = rights.iter().map(|right| right.name()).collect();
     let body = json!({ "rights": names });
     ControlApi::new(control)?.call(Method::PUT, &path(chat, user), Some(body))?;
-    println!("{user} is a member of {chat}: {}", names.join(","));
-    Ok(())
+    let names = names.join(",");
+    Ok(out::say(format_args!(
+        "{user} is a member of {chat}: {names}"
+    ))?)
 }
 
 /// Prints the report; lines that were not taken are an error.
@@ -159,14 +162,17 @@ fn import(chat: &str, file: &Path, control: &ControlArgs) -> anyhow::Result<()> 
             skipped["from"], skipped["to"]
         );
     }
-    println!("{} members of {chat} were imported", report["accepted"]);
+    let said = out::say(format_args!(
+        "{} members of {chat} were imported",
+        report["accepted"]
+    ));
     if let (Some(code), Some(text)) = (report["code"].as_str(), report["text"].as_str()) {
         bail!("{code}: {text}; import the rest again");
     }
     if report["refused_total"] != 0 {
         bail!("some lines were refused; correct them and import them again");
     }
-    Ok(())
+    Ok(said?)
 }
 
 fn read_lines(file: &Path) -> anyhow::Result<Vec<u8>> {
@@ -180,8 +186,9 @@ fn read_lines(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 fn remove(chat: &str, user: &str, control: &ControlArgs) -> anyhow::Result<()> {
     ControlApi::new(control)?.call(Method::DELETE, &path(chat, user), None)?;
-    println!("{user} is no longer a member of {chat}");
-    Ok(())
+    Ok(out::say(format_args!(
+        "{user} is no longer a member of {chat}"
+    ))?)
 }
 
 fn list(chat: &str, user: Option<&str>, control: &ControlArgs) -> anyhow::Result<()> {
@@ -194,7 +201,8 @@ fn list(chat: &str, user: Option<&str>, control: &ControlArgs) -> anyhow::Result
         for member in page["members"].as_array().into_iter().flatten() {
             if user.is_none_or(|user| member["user"] == user) {
                 found = true;
-                println!("{}\t{}", text(&member["user"]), rights(member));
+                let (name, rights) = (text(&member["user"]), rights(member));
+                out::say(format_args!("{name}\t{rights}"))?;
             }
         }
         match page["next"].as_str() {

@@ -1,10 +1,11 @@
 //! The command line: one subcommand per file.
 //!
 //! Results go to stdout, everything else to stderr. Exit code 1 is an error that says what to do
-//! next, 2 a wrong usage.
+//! next, 2 a wrong usage. Whoever closes stdout has read enough: the command ends with 0.
 
 pub mod api;
 pub mod duration;
+pub mod out;
 pub mod time_text;
 pub mod trace;
 
@@ -86,6 +87,7 @@ pub enum Command {
 pub fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if out::has_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", with_causes(&error));
             ExitCode::FAILURE

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::app;
-use crate::cli::trace;
+use crate::cli::{out, trace};
 use crate::config::load::Layers;
 use crate::config::print_limits;
 use crate::config::settings::Config;
@@ -100,8 +100,7 @@ impl ServeArgs {
 pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     let config = args.to_config()?;
     if args.print_limits {
-        print!("{}", print_limits::text(&config));
-        return Ok(());
+        return Ok(out::print(print_limits::text(&config))?);
     }
     config.check()?;
     trace::init("info");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use skein_wire::ids::SessionId;
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
-use crate::cli::duration;
+use crate::cli::{duration, out};
 
 /// Arguments of `skein session`.
 #[derive(Debug, Args)]
@@ -136,24 +136,19 @@ fn path(chat: &str) -> String {
 
 fn start(chat: &str, body: Value, control: &ControlArgs) -> anyhow::Result<()> {
     let answer = ControlApi::new(control)?.call(Method::POST, &path(chat), Some(body))?;
-    println!(
-        "{}",
-        answer["session"]
-            .as_str()
-            .context("the answer names no session; is it the control address?")?
-    );
-    Ok(())
+    let id = answer["session"].as_str();
+    let id = id.context("the answer names no session; is it the control address?")?;
+    Ok(out::say(id)?)
 }
 
 fn stop(chat: &str, session: SessionId, control: &ControlArgs) -> anyhow::Result<()> {
     let path = format!("{}/{session}", path(chat));
     let answer = ControlApi::new(control)?.call(Method::DELETE, &path, None)?;
-    if answer["durable"] == false {
-        println!("{session} is stopped, not yet durable; the server goes on trying");
-    } else {
-        println!("{session} is stopped");
-    }
-    Ok(())
+    let durable = match answer["durable"] == false {
+        true => ", not yet durable; the server goes on trying",
+        false => "",
+    };
+    Ok(out::say(format_args!("{session} is stopped{durable}"))?)
 }
 
 fn extend(
@@ -165,8 +160,10 @@ fn extend(
     let path = format!("{}/{session}/extend", path(chat));
     let body = json!({ "duration_s": duration.as_secs() });
     let answer = ControlApi::new(control)?.call(Method::POST, &path, Some(body))?;
-    println!("{session} ends at {}", answer["expires_at"]);
-    Ok(())
+    Ok(out::say(format_args!(
+        "{session} ends at {}",
+        answer["expires_at"]
+    ))?)
 }
 
 fn list(chat: &str, user: Option<&str>, control: &ControlArgs) -> anyhow::Result<()> {
@@ -174,13 +171,13 @@ fn list(chat: &str, user: Option<&str>, control: &ControlArgs) -> anyhow::Result
     for session in answer["sessions"].as_array().into_iter().flatten() {
         if user.is_none_or(|user| session["user"] == user) {
             let text = |key: &str| session[key].as_str().unwrap_or_default().to_owned();
-            println!(
+            out::say(format_args!(
                 "{}\t{}\t{}\t{}",
                 text("session"),
                 text("user"),
                 text("state"),
                 session["expires_at"]
-            );
+            ))?;
         }
     }
     Ok(())

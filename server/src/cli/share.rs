@@ -17,7 +17,7 @@ use crate::cli::connect_args::ConnectArgs;
 use crate::cli::gpx::{self, TrackPoint};
 use crate::cli::pace::Pace;
 use crate::cli::report::Report;
-use crate::cli::{duration, offline, trace};
+use crate::cli::{duration, offline, out, trace};
 use crate::interrupt::Interrupt;
 
 /// How long the last points may wait for their verdicts before the session is stopped.
@@ -236,21 +236,21 @@ impl Replay<'_> {
             report.finish()?;
         }
         let end = ended?;
-        println!(
-            "session {session}: {sent} points sent, {}",
+        let mut text = format!(
+            "session {session}: {sent} points sent, {}\n",
             how_it_ended(&end)
         );
         if unpaced > 0 {
-            println!(
-                "{unpaced} points paced one second of the track apart: their time does not advance"
+            text += &format!(
+                "{unpaced} points paced one second of the track apart: their time does not advance\n"
             );
         }
-        println!("{}", summary(&end, &refusals));
+        let said = out::say(text + &summary(&end, &refusals));
         match end.why {
             Some(SessionState::Revoked) => {
                 bail!("the membership of {} was revoked", self.args.chat)
             }
-            _ => Ok(()),
+            _ => Ok(said?),
         }
     }
 

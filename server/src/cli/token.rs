@@ -10,7 +10,7 @@ use skein_wire::ids::{ChatName, UserName};
 use crate::access::claims::{ClaimedRight, TOKEN_AUDIENCE};
 use crate::access::key_set::TOKEN_KEY_FILE;
 use crate::access::signer::{TokenSigner, TokenSpec};
-use crate::cli::duration;
+use crate::cli::{duration, out};
 use crate::clock::Clock;
 
 /// Arguments of `skein token`.
@@ -85,6 +85,5 @@ pub fn run(args: TokenArgs) -> anyhow::Result<()> {
         issuer: args.issuer.as_deref(),
         chats: (!args.chats.is_empty()).then(|| args.chats.into_iter().collect()),
     };
-    println!("{}", signer.sign(&spec, now_ms)?);
-    Ok(())
+    Ok(out::say(signer.sign(&spec, now_ms)?)?)
 }

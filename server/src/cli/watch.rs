@@ -1,6 +1,6 @@
 //! `skein watch`: shows what happens in a chat.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -17,7 +17,7 @@ use crate::cli::json_line::JsonLine;
 use crate::cli::max_rate::MaxRate;
 use crate::cli::newest::Newest;
 use crate::cli::trail_arg::TrailArg;
-use crate::cli::{duration, offline, trace, watch_table};
+use crate::cli::{duration, offline, out, trace, watch_table};
 use crate::interrupt::Interrupt;
 
 /// Between two drawings of the table: people do not read faster.
@@ -101,11 +101,7 @@ pub fn run(args: WatchArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start")?;
-    match runtime.block_on(watch(&args)) {
-        // Whoever read has read enough.
-        Err(error) if is_broken_pipe(&error) => Ok(()),
-        outcome => outcome,
-    }
+    runtime.block_on(watch(&args))
 }
 
 async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
@@ -221,7 +217,7 @@ impl<'a> Screen<'a> {
             Format::Geojson => json(change, |line| serde_json::to_string(&line.to_feature()))?,
         };
         match line {
-            Some(line) => print(&format!("{line}\n")),
+            Some(line) => Ok(out::say(line)?),
             None => Ok(()),
         }
     }
@@ -231,7 +227,7 @@ impl<'a> Screen<'a> {
         const CLEAR: &str = "\x1b[H\x1b[J";
         let table = watch_table::draw(viewer, self.id, self.args.chat.as_str());
         self.redraw_at = Some(Instant::now() + REDRAW);
-        print(&format!("{CLEAR}{table}"))
+        Ok(out::print(format_args!("{CLEAR}{table}"))?)
     }
 }
 
@@ -241,19 +237,6 @@ fn json(
 ) -> anyhow::Result<Option<String>> {
     let line = JsonLine::of(change);
     Ok(line.as_ref().map(write).transpose()?)
-}
-
-/// Prints and flushes: a pipe must not hold changes back.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.downcast_ref::<io::Error>();
-    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -1,6 +1,6 @@
 //! The people of the demo: what each walker and the viewer do until the end is rung.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use skein_wire::request::Delivery;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cli::watch_table;
+use crate::cli::{out, watch_table};
 use crate::clock::Clock;
 use crate::demo::stopwatch::Stopwatch;
 use crate::demo::walker::Walker;
@@ -129,13 +129,12 @@ impl Screen {
 
     fn draw(&mut self, viewer: &Viewer, id: WatchId) -> std::io::Result<()> {
         let table = watch_table::draw(viewer, id, self.chat.as_str());
-        let mut stdout = std::io::stdout().lock();
-        if self.redraws && self.lines > 0 {
+        let up = match self.redraws && self.lines > 0 {
             // Up over the last table, and clear to the end of the screen.
-            write!(stdout, "\x1b[{}A\x1b[J", self.lines)?;
-        }
-        writeln!(stdout, "{table}")?;
-        stdout.flush()?;
+            true => format!("\x1b[{}A\x1b[J", self.lines),
+            false => String::new(),
+        };
+        out::say(format_args!("{up}{table}"))?;
         self.lines = table.lines().count() + 1;
         self.next = Instant::now() + if self.redraws { REDRAW } else { PRINT_INTERVAL };
         Ok(())

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::access::signer::TokenSigner;
 use crate::app::server::Server;
+use crate::cli::out;
 use crate::config::settings::Config;
 use crate::demo::party::{look, walk};
 use crate::demo::stopwatch::{Figures, Stopwatch};
@@ -48,11 +49,13 @@ pub fn run(walkers: usize, duration: Option<Duration>) -> anyhow::Result<()> {
         .thread_name("demo")
         .enable_all()
         .build()?;
-    let figures = runtime.block_on(demo.play(walkers, duration))?;
+    let played = runtime.block_on(demo.play(walkers, duration));
     runtime.shutdown_timeout(Duration::from_secs(1));
-    demo.server.stop()?;
-    println!("{}", summary(walkers, figures));
-    Ok(())
+    let stopped = demo.server.stop();
+    // What went wrong first is told first.
+    let figures = played?;
+    stopped?;
+    Ok(out::say(summary(walkers, figures))?)
 }
 
 /// A server on free ports of this machine, with one partition: one chat needs no more.
@@ -117,8 +120,9 @@ impl Demo {
             walking.spawn(walk(walker, chat, options, stopwatch, clock, end.clone()));
         }
         let options = self.options(VIEWER)?;
-        let looking = tokio::spawn(look(self.chat.clone(), options, stopwatch.clone(), end));
-        wait_for_end(duration, &mut interrupt, &mut walking).await?;
+        let mut looking = JoinSet::new();
+        looking.spawn(look(self.chat.clone(), options, stopwatch.clone(), end));
+        wait_for_end(duration, &mut interrupt, &mut walking, &mut looking).await?;
         // Points that were shared a moment ago still arrive.
         tokio::time::sleep(Duration::from_millis(200)).await;
         let figures = stopwatch.figures();
@@ -127,7 +131,10 @@ impl Demo {
             while let Some(walked) = walking.join_next().await {
                 walked.context("a walker")??;
             }
-            looking.await.context("the viewer")?
+            while let Some(looked) = looking.join_next().await {
+                looked.context("the viewer")??;
+            }
+            anyhow::Ok(())
         };
         tokio::time::timeout(END_DEADLINE, everybody)
             .await
@@ -168,25 +175,21 @@ impl Demo {
 
     fn say_where_to_look(&self) -> anyhow::Result<()> {
         let (ready, token) = (self.server.ready(), self.token(GUEST)?);
-        println!("Look with your own viewer, over QUIC or WebSocket:\n");
-        println!("  TOKEN={token}");
-        println!(
-            "  skein watch --chat {CHAT} --token $TOKEN --server quic://{} --insecure",
-            ready.quic
-        );
-        println!(
-            "  skein watch --chat {CHAT} --token $TOKEN --server ws://{}\n",
-            ready.http
-        );
-        Ok(())
+        let watch = format!("  skein watch --chat {CHAT} --token $TOKEN --server");
+        Ok(out::print(format_args!(
+            "Look with your own viewer, over QUIC or WebSocket:\n\n  TOKEN={token}\n\
+             {watch} quic://{} --insecure\n{watch} ws://{}\n\n",
+            ready.quic, ready.http
+        ))?)
     }
 }
 
-/// A signal, the end of the time, or a walker that fails.
+/// A signal, the end of the time, or a walker or the viewer that fails.
 async fn wait_for_end(
     duration: Option<Duration>,
     interrupt: &mut Interrupt,
     walking: &mut JoinSet<anyhow::Result<()>>,
+    looking: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     let time = async {
         match duration {
@@ -198,5 +201,6 @@ async fn wait_for_end(
         () = time => Ok(()),
         () = interrupt.wait() => Ok(()),
         Some(walked) = walking.join_next() => walked.context("a walker")?,
+        Some(looked) = looking.join_next() => looked.context("the viewer")?,
     }
 }
