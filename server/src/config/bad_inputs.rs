@@ -24,6 +24,12 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "docs/OPERATIONS.md lists every key",
     ),
     BadInput::new(
+        "a misspelt section",
+        "[limts]\nstale_after_ms = 5000",
+        "limts",
+        "did you mean `[limits]`?",
+    ),
+    BadInput::new(
         "an address without a port",
         "[listen]\nhttp = \"localhost\"",
         "listen.http",

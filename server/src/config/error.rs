@@ -28,9 +28,18 @@ pub enum ConfigError {
     UnknownKey {
         /// The key with its section, `section.key`.
         key: String,
-        /// File or environment.
+        /// The file.
         origin: String,
         /// The known key that looks most like it.
+        nearest: Option<String>,
+    },
+
+    /// A variable that is meant for the server and sets no key.
+    #[error("the environment variable {variable} sets no configuration key{}; docs/OPERATIONS.md lists every key", hint(nearest.as_deref()))]
+    UnknownVariable {
+        /// Its name.
+        variable: String,
+        /// The variable that looks most like it.
         nearest: Option<String>,
     },
 

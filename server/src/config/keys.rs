@@ -42,25 +42,71 @@ pub fn join(section: &str, name: &str) -> String {
     }
 }
 
-/// The known key that was probably meant: nearly the same text, or the same last part.
+/// The known key that was probably meant: nearly the same text, or the same last part. A name
+/// without a section may also be a misspelt section, `[limits]`.
 ///
 /// ```
 /// use skein_server::config::keys::nearest;
 /// assert_eq!(nearest("listen.qiuc"), Some("listen.quic".to_owned()));
 /// assert_eq!(nearest("quic"), Some("listen.quic".to_owned()));
+/// assert_eq!(nearest("limts"), Some("[limits]".to_owned()));
 /// assert_eq!(nearest("weather"), None);
 /// ```
 pub fn nearest(key: &str) -> Option<String> {
+    let section = sections()
+        .into_iter()
+        .min_by_key(|known| distance(key, known))
+        .filter(|known| !key.contains('.') && distance(key, known) <= typos_allowed(key));
+    match (section, nearest_key(key)) {
+        // A misspelt name of the top level may also be a key there.
+        (Some(section), Some(known)) if distance(key, &known) <= distance(key, &section) => {
+            Some(known)
+        }
+        (Some(section), _) => Some(format!("[{section}]")),
+        (None, known) => known,
+    }
+}
+
+/// The key that was probably meant by the name of a variable that is none: one underscore instead
+/// of two, or nearly so. Names are compared as a whole, and more strictly the shorter they are:
+/// programs around the server have variables that begin with the same word.
+///
+/// ```
+/// use skein_server::config::keys::key_meant;
+/// assert_eq!(key_meant("listen_quic"), Some("listen.quic".to_owned()));
+/// assert_eq!(key_meant("limits_stale_after"), Some("limits.stale_after_ms".to_owned()));
+/// assert_eq!(key_meant("tracks"), None);
+/// ```
+pub fn key_meant(name: &str) -> Option<String> {
+    let flat = |known: &String| distance(name, &known.replace('.', "_"));
+    let best = all().into_iter().min_by_key(flat)?;
+    (flat(&best) <= TYPOS_MAX.min(name.len() / 5)).then_some(best)
+}
+
+/// Every section, sorted.
+fn sections() -> Vec<String> {
+    let mut sections: Vec<String> = all()
+        .iter()
+        .filter_map(|key| Some(key.split_once('.')?.0.to_owned()))
+        .collect();
+    sections.dedup();
+    sections
+}
+
+fn typos_allowed(key: &str) -> usize {
+    TYPOS_MAX.min(key.len() / 2)
+}
+
+fn nearest_key(key: &str) -> Option<String> {
     let near = |known: &String| {
         let whole = distance(key, known);
         let last = distance(last_part(key), last_part(known)) + usize::from(whole > 0);
         whole.min(last)
     };
-    let allowed = TYPOS_MAX.min(key.len() / 2);
     let best = all()
         .into_iter()
         .min_by_key(|known| (near(known), distance(key, known)))?;
-    (near(&best) <= allowed).then_some(best)
+    (near(&best) <= typos_allowed(key)).then_some(best)
 }
 
 fn last_part(key: &str) -> &str {
@@ -90,7 +136,7 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::keys::{distance, nearest};
+    use crate::config::keys::{distance, key_meant, nearest};
 
     #[test]
     fn edits_are_counted() {
@@ -112,10 +158,46 @@ mod tests {
             ("log.segment_byte_max", Some("log.segment_bytes_max")),
             ("server.data_dir", Some("data_dir")),
             ("access.control_tokn", Some("access.control_token")),
+            ("limts", Some("[limits]")),
+            ("acess", Some("[access]")),
+            ("logs", Some("[log]")),
+            ("datadir", Some("data_dir")),
+            ("log.x", None),
             ("x", None),
             ("completely.different", None),
         ] {
             assert_eq!(nearest(key).as_deref(), expect, "{key}");
+        }
+    }
+
+    #[test]
+    fn variables_of_other_programs_are_none_of_ours() {
+        for name in [
+            "autobahn",
+            "bench",
+            "bin",
+            "bless",
+            "full",
+            "keep",
+            "kills",
+            "log",
+            "log_crash_runs",
+            "peers",
+            "power_cut",
+            "ratios",
+            "seed",
+            "token",
+            "tracks",
+        ] {
+            assert_eq!(key_meant(name), None, "{name}");
+        }
+        for (name, key) in [
+            ("listen_quic", "listen.quic"),
+            ("listen_qiuc", "listen.quic"),
+            ("limts_stale_after_ms", "limits.stale_after_ms"),
+            ("datadir", "data_dir"),
+        ] {
+            assert_eq!(key_meant(name).as_deref(), Some(key), "{name}");
         }
     }
 }

@@ -106,7 +106,8 @@ fn leaves(path: &str, table: &Map<String, Value>, known: &BTreeSet<String>) -> V
 }
 
 /// The key that a variable sets, if it is meant for the server at all. Other programs of this
-/// project have variables of their own (`SKEIN_TRACKS`), so only what is clearly a key is refused.
+/// project have variables of their own (`SKEIN_TRACKS`), so only what is clearly meant as a key is
+/// refused.
 fn key_of_variable(
     variable: &str,
     known: &BTreeSet<String>,
@@ -118,10 +119,23 @@ fn key_of_variable(
     if known.contains(&key) {
         return Ok(Some(key));
     }
-    if rest.contains(ENVIRONMENT_SEPARATOR) {
-        return Err(unknown(key, format!("the environment variable {variable}")));
-    }
-    Ok(None)
+    let meant = match rest.contains(ENVIRONMENT_SEPARATOR) {
+        true => keys::nearest(&key),
+        false => match keys::key_meant(&key) {
+            None => return Ok(None),
+            meant => meant,
+        },
+    };
+    Err(ConfigError::UnknownVariable {
+        variable: variable.to_owned(),
+        nearest: meant.as_deref().map(variable_of),
+    })
+}
+
+/// The variable of a key: `SKEIN_LISTEN__QUIC`.
+fn variable_of(key: &str) -> String {
+    let rest = key.replace('.', ENVIRONMENT_SEPARATOR).to_uppercase();
+    format!("{ENVIRONMENT_PREFIX}{rest}")
 }
 
 fn unknown(key: String, origin: String) -> ConfigError {

@@ -70,15 +70,22 @@ fn flags_win_over_variables_and_these_over_the_file() {
 
 #[test]
 fn a_misspelt_variable_is_refused_with_a_hint() {
-    let layers = Layers {
-        environment: vec![("SKEIN_LISTEN__QIUC".into(), "127.0.0.1:2".into())],
-        ..Layers::default()
-    };
-    let error = layers.load().expect_err("unknown").to_string();
-    assert!(
-        error.contains("SKEIN_LISTEN__QIUC") && error.contains("`listen.quic`"),
-        "{error}"
-    );
+    for (variable, meant) in [
+        ("SKEIN_LISTEN__QIUC", "`SKEIN_LISTEN__QUIC`"),
+        ("SKEIN_LISTEN_QUIC", "`SKEIN_LISTEN__QUIC`"),
+        (
+            "SKEIN_LIMITS_STALE_AFTER_MS",
+            "`SKEIN_LIMITS__STALE_AFTER_MS`",
+        ),
+        ("SKEIN_DATADIR", "`SKEIN_DATA_DIR`"),
+    ] {
+        let layers = Layers {
+            environment: vec![(variable.into(), "127.0.0.1:2".into())],
+            ..Layers::default()
+        };
+        let error = layers.load().expect_err(variable).to_string();
+        assert!(error.contains(variable) && error.contains(meant), "{error}");
+    }
 }
 
 #[test]

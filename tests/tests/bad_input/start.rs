@@ -1,7 +1,9 @@
 //! What keeps a server from starting, and commands that cannot work: exit code and a way out.
 
 use std::net::TcpListener;
+use std::process::Command;
 
+use skein_tests::binary;
 use skein_tests::cores::Cores;
 use skein_tests::process::{self, Ended, Process};
 use skein_tests::server::Server;
@@ -53,6 +55,31 @@ fn an_unknown_key_is_named_with_the_one_that_was_meant() {
         &["listen.qiuc", "did you mean", "listen.quic"],
         "a misspelt key",
     );
+}
+
+#[test]
+fn a_variable_that_is_nearly_one_of_a_key_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = |variable: &str, value: &str| {
+        let mut command = Command::new(binary::skein());
+        command
+            .args(["serve", "--dev", "--print-limits", "--data-dir"])
+            .arg(folder.path().join("data"))
+            .env(variable, value);
+        Process::start("skein serve", command).wait(PATIENCE)
+    };
+    for (variable, meant) in [
+        ("SKEIN_LISTEN_QUIC", "SKEIN_LISTEN__QUIC"),
+        (
+            "SKEIN_LIMITS_STALE_AFTER_MS",
+            "SKEIN_LIMITS__STALE_AFTER_MS",
+        ),
+    ] {
+        let ended = start(variable, "5000");
+        assert_fails(ended, 1, &[variable, "did you mean", meant], variable);
+    }
+    // One of another program.
+    start("SKEIN_TRACKS", "5000").expect_success("somebody else's variable");
 }
 
 #[test]
