@@ -34,7 +34,7 @@ pub const BAD_COMMANDS: &[BadInput] = &[
         "a token without any time",
         "token --user ana --data-dir DIR --ttl 0",
         "2",
-        "a token needs some time",
+        "`0` is no time at all",
     ),
     BadInput::new(
         "a token without a key",
@@ -56,14 +56,14 @@ pub const BAD_COMMANDS: &[BadInput] = &[
     ),
     BadInput::new(
         "an address that is none",
-        "serve --dev --data-dir DIR --http localhost",
-        "1",
-        "listen.http",
+        "serve --dev --data-dir DIR --http localhost:0",
+        "2",
+        "write IP:PORT, as 127.0.0.1:4433",
     ),
     BadInput::new(
         "a list of cores that is none",
         "serve --dev --data-dir DIR --cores x",
-        "1",
+        "2",
         "write `auto`, `0`, `0-1` or `0,2-3`",
     ),
     BadInput::new(
@@ -101,6 +101,48 @@ pub const BAD_COMMANDS: &[BadInput] = &[
         "member add --chat hike --user ana --rights fly",
         "2",
         "[possible values: share, watch]",
+    ),
+    BadInput::new(
+        "a chat without a name",
+        "member add --chat= --user ana",
+        "2",
+        "1 to 128 bytes",
+    ),
+    BadInput::new(
+        "a member without a name",
+        "member add --chat hike --user=",
+        "2",
+        "1 to 128 bytes",
+    ),
+    BadInput::new(
+        "a session without any time",
+        "session start --chat hike --user ana --duration 0",
+        "2",
+        "`0` is no time at all",
+    ),
+    BadInput::new(
+        "a link without any time",
+        "guest create --chat hike --ttl 0s",
+        "2",
+        "`0s` is no time at all",
+    ),
+    BadInput::new(
+        "a link's id that is none",
+        "guest revoke --chat hike --guest 7",
+        "2",
+        "16 hexadecimal digits",
+    ),
+    BadInput::new(
+        "a share without any time",
+        "share --chat hike --token t --server quic://CLOSED --insecure --gpx DIR/none.gpx --duration 0",
+        "2",
+        "`0` is no time at all",
+    ),
+    BadInput::new(
+        "a history of a chat without a name",
+        "history query --chat=",
+        "2",
+        "1 to 128 bytes",
     ),
     BadInput::new(
         "a session id that is none",

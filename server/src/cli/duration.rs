@@ -39,6 +39,25 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a duration that is longer than nothing.
+///
+/// # Errors
+/// A text for the person who typed it.
+///
+/// ```
+/// use skein_server::cli::duration::parse_some;
+/// assert_eq!(parse_some("15m").unwrap().as_secs(), 900);
+/// assert!(parse_some("0s").is_err());
+/// ```
+pub fn parse_some(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        Duration::ZERO => Err(format!(
+            "`{text}` is no time at all; write 90s, 15m, 8h or 1h30m"
+        )),
+        some => Ok(some),
+    }
+}
+
 fn seconds_of(letter: char) -> Option<u64> {
     Some(match letter {
         's' => 1,

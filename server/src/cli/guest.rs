@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
+use skein_wire::ids::{ChatName, SessionId};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
 use crate::cli::time_text::date_text;
@@ -31,12 +32,12 @@ pub enum Verb {
     Create {
         /// The chat.
         #[arg(long)]
-        chat: String,
+        chat: ChatName,
         /// Show only this session.
         #[arg(long)]
-        session: Option<String>,
+        session: Option<SessionId>,
         /// How long the link is good, at most 31 days.
-        #[arg(long, default_value = "8h", value_parser = duration::parse)]
+        #[arg(long, default_value = "8h", value_parser = duration::parse_some)]
         ttl: Duration,
         /// Show where people are, nothing of where they were.
         #[arg(long)]
@@ -58,7 +59,7 @@ pub enum Verb {
     List {
         /// The chat.
         #[arg(long)]
-        chat: String,
+        chat: ChatName,
         /// The server.
         #[command(flatten)]
         control: ControlArgs,
@@ -67,14 +68,22 @@ pub enum Verb {
     Revoke {
         /// The chat.
         #[arg(long)]
-        chat: String,
+        chat: ChatName,
         /// The link's id.
-        #[arg(long)]
+        #[arg(long, value_parser = guest_id)]
         guest: String,
         /// The server.
         #[command(flatten)]
         control: ControlArgs,
     },
+}
+
+fn guest_id(text: &str) -> Result<String, String> {
+    let is_id = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match is_id {
+        true => Ok(text.to_owned()),
+        false => Err("a link's id is 16 hexadecimal digits; see `skein guest list`".to_owned()),
+    }
 }
 
 /// Runs `skein guest`.
@@ -95,7 +104,7 @@ pub fn run(args: GuestArgs) -> anyhow::Result<()> {
         } => {
             let body = json!({
                 "duration_s": ttl.as_secs(),
-                "session": session,
+                "session": session.map(|session| session.to_string()),
                 "last_only": last_only,
                 "grid_m": grid,
                 "viewers_max": viewers_max,
@@ -112,11 +121,11 @@ pub fn run(args: GuestArgs) -> anyhow::Result<()> {
     }
 }
 
-fn path(chat: &str) -> String {
-    format!("/v1/chats/{}/guests", segment(chat))
+fn path(chat: &ChatName) -> String {
+    format!("/v1/chats/{}/guests", segment(chat.as_str()))
 }
 
-fn create(chat: &str, body: Value, control: &ControlArgs) -> anyhow::Result<()> {
+fn create(chat: &ChatName, body: Value, control: &ControlArgs) -> anyhow::Result<()> {
     let made = ControlApi::new(control)?.call(Method::POST, &path(chat), Some(body))?;
     eprintln!(
         "link {} to {chat}, good until {}",
@@ -126,7 +135,7 @@ fn create(chat: &str, body: Value, control: &ControlArgs) -> anyhow::Result<()> 
     Ok(out::say(text(&made["token"]))?)
 }
 
-fn list(chat: &str, control: &ControlArgs) -> anyhow::Result<()> {
+fn list(chat: &ChatName, control: &ControlArgs) -> anyhow::Result<()> {
     let answer = ControlApi::new(control)?.call(Method::GET, &path(chat), None)?;
     for guest in answer["guests"].as_array().into_iter().flatten() {
         out::say(format_args!(
@@ -141,7 +150,7 @@ fn list(chat: &str, control: &ControlArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn revoke(chat: &str, guest: &str, control: &ControlArgs) -> anyhow::Result<()> {
+fn revoke(chat: &ChatName, guest: &str, control: &ControlArgs) -> anyhow::Result<()> {
     let path = format!("{}/{}", path(chat), segment(guest));
     ControlApi::new(control)?.call(Method::DELETE, &path, None)?;
     Ok(out::say(format_args!(

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::Value;
-use skein_wire::ids::SessionId;
+use skein_wire::ids::{ChatName, SessionId, UserName};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
 use crate::cli::{out, time_text};
@@ -55,7 +55,7 @@ pub enum Verb {
 pub struct QueryArgs {
     /// The chat.
     #[arg(long)]
-    pub chat: String,
+    pub chat: ChatName,
     /// Only rows of this time or later: 2026-05-01T00:00:00Z, or milliseconds since 1970.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub from: Option<u64>,
@@ -64,7 +64,7 @@ pub struct QueryArgs {
     pub to: Option<u64>,
     /// Only this user's.
     #[arg(long)]
-    pub user: Option<String>,
+    pub user: Option<UserName>,
     /// Only this session's.
     #[arg(long)]
     pub session: Option<SessionId>,
@@ -82,10 +82,10 @@ pub struct QueryArgs {
 pub struct EraseArgs {
     /// All of this chat.
     #[arg(long)]
-    pub chat: Option<String>,
+    pub chat: Option<ChatName>,
     /// All of this user, in every chat.
     #[arg(long)]
-    pub user: Option<String>,
+    pub user: Option<UserName>,
     /// The server.
     #[command(flatten)]
     pub control: ControlArgs,
@@ -156,11 +156,14 @@ fn path(args: &QueryArgs, after: Option<&str>) -> String {
     let parameters = [
         ("from", number(args.from)),
         ("to", number(args.to)),
-        ("user", args.user.as_deref().map(segment)),
+        (
+            "user",
+            args.user.as_ref().map(|user| segment(user.as_str())),
+        ),
         ("session", session),
         ("after", after.map(segment)),
     ];
-    let mut path = format!("/v1/chats/{}/history", segment(&args.chat));
+    let mut path = format!("/v1/chats/{}/history", segment(args.chat.as_str()));
     let mut separator = '?';
     for (name, value) in parameters {
         if let Some(value) = value {
@@ -184,9 +187,9 @@ fn track_point(row: &Value) -> Option<TrackPoint> {
 
 fn erase(args: &EraseArgs) -> anyhow::Result<()> {
     let path = match (&args.chat, &args.user) {
-        (Some(chat), _) => format!("/v1/chats/{}/history", segment(chat)),
+        (Some(chat), _) => format!("/v1/chats/{}/history", segment(chat.as_str())),
         (None, user) => {
-            let user = user.as_deref().unwrap_or_default();
+            let user = user.as_ref().map_or("", UserName::as_str);
             format!("/v1/users/{}/history", segment(user))
         }
     };

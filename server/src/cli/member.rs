@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
+use skein_wire::ids::{ChatName, UserName};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
 use crate::cli::out;
@@ -32,10 +33,10 @@ pub enum Verb {
     Add {
         /// The chat; made when it does not exist.
         #[arg(long)]
-        chat: String,
+        chat: ChatName,
         /// The user, as the token's subject says it.
         #[arg(long)]
-        user: String,
+        user: UserName,
         /// What the member may do.
         #[arg(long, value_delimiter = ',', default_value = "share,watch")]
         rights: Vec<Right>,
@@ -47,7 +48,7 @@ pub enum Verb {
     Import {
         /// The chat; made when it does not exist.
         #[arg(long)]
-        chat: String,
+        chat: ChatName,
         /// A file of JSON lines; `-` is standard input.
         #[arg(value_name = "FILE")]
         file: PathBuf,
@@ -59,10 +60,10 @@ pub enum Verb {
     Remove {
         /// The chat.
         #[arg(long)]
-        chat: String,
+        chat: ChatName,
         /// The member.
         #[arg(long)]
-        user: String,
+        user: UserName,
         /// The server.
         #[command(flatten)]
         control: ControlArgs,
@@ -71,10 +72,10 @@ pub enum Verb {
     List {
         /// The chat.
         #[arg(long)]
-        chat: String,
+        chat: ChatName,
         /// Print only this member.
         #[arg(long)]
-        user: Option<String>,
+        user: Option<UserName>,
         /// The server.
         #[command(flatten)]
         control: ControlArgs,
@@ -125,15 +126,21 @@ pub fn run(args: MemberArgs) -> anyhow::Result<()> {
             chat,
             user,
             control,
-        } => list(&chat, user.as_deref(), &control),
+        } => list(&chat, user.as_ref(), &control),
     }
 }
 
-fn path(chat: &str, user: &str) -> String {
-    format!("/v1/chats/{}/members/{}", segment(chat), segment(user))
+fn path(chat: &ChatName, user: &UserName) -> String {
+    let (chat, user) = (segment(chat.as_str()), segment(user.as_str()));
+    format!("/v1/chats/{chat}/members/{user}")
 }
 
-fn add(chat: &str, user: &str, rights: &[Right], control: &ControlArgs) -> anyhow::Result<()> {
+fn add(
+    chat: &ChatName,
+    user: &UserName,
+    rights: &[Right],
+    control: &ControlArgs,
+) -> anyhow::Result<()> {
     let names: Vec<&str> = rights.iter().map(|right| right.name()).collect();
     let body = json!({ "rights": names });
     ControlApi::new(control)?.call(Method::PUT, &path(chat, user), Some(body))?;
@@ -144,9 +151,9 @@ fn add(chat: &str, user: &str, rights: &[Right], control: &ControlArgs) -> anyho
 }
 
 /// Prints the report; lines that were not taken are an error.
-fn import(chat: &str, file: &Path, control: &ControlArgs) -> anyhow::Result<()> {
+fn import(chat: &ChatName, file: &Path, control: &ControlArgs) -> anyhow::Result<()> {
     let lines = read_lines(file)?;
-    let path = format!("/v1/chats/{}/members", segment(chat));
+    let path = format!("/v1/chats/{}/members", segment(chat.as_str()));
     let report = ControlApi::new(control)?.send_lines(Method::POST, &path, lines)?;
     for refused in report["refused"].as_array().into_iter().flatten() {
         eprintln!(
@@ -184,22 +191,22 @@ fn read_lines(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(lines)
 }
 
-fn remove(chat: &str, user: &str, control: &ControlArgs) -> anyhow::Result<()> {
+fn remove(chat: &ChatName, user: &UserName, control: &ControlArgs) -> anyhow::Result<()> {
     ControlApi::new(control)?.call(Method::DELETE, &path(chat, user), None)?;
     Ok(out::say(format_args!(
         "{user} is no longer a member of {chat}"
     ))?)
 }
 
-fn list(chat: &str, user: Option<&str>, control: &ControlArgs) -> anyhow::Result<()> {
+fn list(chat: &ChatName, user: Option<&UserName>, control: &ControlArgs) -> anyhow::Result<()> {
     let api = ControlApi::new(control)?;
-    let first = format!("/v1/chats/{}/members", segment(chat));
+    let first = format!("/v1/chats/{}/members", segment(chat.as_str()));
     let mut path = first.clone();
     let mut found = false;
     loop {
         let page = api.call(Method::GET, &path, None)?;
         for member in page["members"].as_array().into_iter().flatten() {
-            if user.is_none_or(|user| member["user"] == user) {
+            if user.is_none_or(|user| member["user"] == user.as_str()) {
                 found = true;
                 let (name, rights) = (text(&member["user"]), rights(member));
                 out::say(format_args!("{name}\t{rights}"))?;

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
-use skein_wire::ids::SessionId;
+use skein_wire::ids::{ChatName, SessionId, UserName};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
 use crate::cli::{duration, out};
@@ -31,12 +31,12 @@ pub enum Verb {
     Start {
         /// The chat.
         #[arg(long)]
-        chat: String,
+        chat: ChatName,
         /// The member who will share.
         #[arg(long)]
-        user: String,
+        user: UserName,
         /// For how long, from now.
-        #[arg(long, default_value = "8h", value_parser = duration::parse)]
+        #[arg(long, default_value = "8h", value_parser = duration::parse_some)]
         duration: Duration,
         /// The same key gives the same session.
         #[arg(long, value_name = "KEY")]
@@ -52,7 +52,7 @@ pub enum Verb {
     Stop {
         /// The chat.
         #[arg(long)]
-        chat: String,
+        chat: ChatName,
         /// The session's id.
         #[arg(long)]
         session: SessionId,
@@ -64,12 +64,12 @@ pub enum Verb {
     Extend {
         /// The chat.
         #[arg(long)]
-        chat: String,
+        chat: ChatName,
         /// The session's id.
         #[arg(long)]
         session: SessionId,
         /// Its new length, from now.
-        #[arg(long, value_parser = duration::parse)]
+        #[arg(long, value_parser = duration::parse_some)]
         duration: Duration,
         /// The server.
         #[command(flatten)]
@@ -79,10 +79,10 @@ pub enum Verb {
     List {
         /// The chat.
         #[arg(long)]
-        chat: String,
+        chat: ChatName,
         /// Only this member's.
         #[arg(long)]
-        user: Option<String>,
+        user: Option<UserName>,
         /// The server.
         #[command(flatten)]
         control: ControlArgs,
@@ -104,7 +104,7 @@ pub fn run(args: SessionArgs) -> anyhow::Result<()> {
             control,
         } => {
             let body = json!({
-                "user": user,
+                "user": user.as_str(),
                 "duration_s": duration.as_secs(),
                 "idempotency_key": idempotency_key,
                 "sealed": sealed,
@@ -126,22 +126,22 @@ pub fn run(args: SessionArgs) -> anyhow::Result<()> {
             chat,
             user,
             control,
-        } => list(&chat, user.as_deref(), &control),
+        } => list(&chat, user.as_ref(), &control),
     }
 }
 
-fn path(chat: &str) -> String {
-    format!("/v1/chats/{}/sessions", segment(chat))
+fn path(chat: &ChatName) -> String {
+    format!("/v1/chats/{}/sessions", segment(chat.as_str()))
 }
 
-fn start(chat: &str, body: Value, control: &ControlArgs) -> anyhow::Result<()> {
+fn start(chat: &ChatName, body: Value, control: &ControlArgs) -> anyhow::Result<()> {
     let answer = ControlApi::new(control)?.call(Method::POST, &path(chat), Some(body))?;
     let id = answer["session"].as_str();
     let id = id.context("the answer names no session; is it the control address?")?;
     Ok(out::say(id)?)
 }
 
-fn stop(chat: &str, session: SessionId, control: &ControlArgs) -> anyhow::Result<()> {
+fn stop(chat: &ChatName, session: SessionId, control: &ControlArgs) -> anyhow::Result<()> {
     let path = format!("{}/{session}", path(chat));
     let answer = ControlApi::new(control)?.call(Method::DELETE, &path, None)?;
     let durable = match answer["durable"] == false {
@@ -152,7 +152,7 @@ fn stop(chat: &str, session: SessionId, control: &ControlArgs) -> anyhow::Result
 }
 
 fn extend(
-    chat: &str,
+    chat: &ChatName,
     session: SessionId,
     duration: Duration,
     control: &ControlArgs,
@@ -166,10 +166,10 @@ fn extend(
     ))?)
 }
 
-fn list(chat: &str, user: Option<&str>, control: &ControlArgs) -> anyhow::Result<()> {
+fn list(chat: &ChatName, user: Option<&UserName>, control: &ControlArgs) -> anyhow::Result<()> {
     let answer = ControlApi::new(control)?.call(Method::GET, &path(chat), None)?;
     for session in answer["sessions"].as_array().into_iter().flatten() {
-        if user.is_none_or(|user| session["user"] == user) {
+        if user.is_none_or(|user| session["user"] == user.as_str()) {
             let text = |key: &str| session[key].as_str().unwrap_or_default().to_owned();
             out::say(format_args!(
                 "{}\t{}\t{}\t{}",

@@ -52,7 +52,7 @@ pub struct ShareArgs {
     #[arg(long)]
     pub retime: bool,
     /// End after this long, even within the track; the session itself ends then, too.
-    #[arg(long, default_value = "8h", value_parser = duration::parse)]
+    #[arg(long, default_value = "8h", value_parser = duration::parse_some)]
     pub duration: Duration,
     /// Begin anew at the end of the track, until --duration.
     #[arg(long = "loop")]
@@ -102,9 +102,6 @@ async fn share(
     mut report: Option<Report>,
 ) -> anyhow::Result<()> {
     let duration_s = u32::try_from(args.duration.as_secs()).context("--duration is too long")?;
-    if duration_s == 0 {
-        bail!("--duration is zero; write for example 15m");
-    }
     // Ends here before it ends at the server, which starts to count later.
     let deadline = Instant::now() + args.duration;
     let options = SenderOptions::new(args.chat.clone(), duration_s, &Sender::new_key());

@@ -26,7 +26,7 @@ pub struct TokenArgs {
     #[arg(long)]
     pub user: UserName,
     /// How long it is good for.
-    #[arg(long, default_value = "1h", value_parser = ttl)]
+    #[arg(long, default_value = "1h", value_parser = duration::parse_some)]
     pub ttl: Duration,
     /// The server's data directory; its key signs the token.
     #[arg(long, value_name = "DIR", required_unless_present = "key")]
@@ -57,13 +57,6 @@ fn claim(text: &str) -> Result<(String, Vec<ClaimedRight>), String> {
     Ok((chat.to_owned(), rights.collect::<Result<_, _>>()?))
 }
 
-fn ttl(text: &str) -> Result<Duration, String> {
-    match duration::parse(text)? {
-        Duration::ZERO => Err("a token needs some time; write 90s, 15m, 8h or 1h30m".to_owned()),
-        ttl => Ok(ttl),
-    }
-}
-
 /// Runs `skein token`.
 ///
 /// # Errors
@@ -74,7 +67,7 @@ pub fn run(args: TokenArgs) -> anyhow::Result<()> {
         (None, dir) => {
             let dir = dir.context("name --data-dir or --key")?;
             TokenSigner::open(&dir.join("keys").join(TOKEN_KEY_FILE))
-                .context("the data directory has no token key; `skein serve --dev` makes one at its first start")?
+                .context("the data directory has no token key; `skein serve --dev` makes one at its first start, `openssl genpkey -algorithm ed25519 -out DIR/keys/token.pem` at any time")?
         }
     };
     let now_ms = Clock::start().now_ms();

@@ -33,7 +33,7 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "an address without a port",
         "[listen]\nhttp = \"localhost\"",
         "listen.http",
-        "invalid socket address",
+        "`localhost` is not an address; write IP:PORT",
     ),
     BadInput::new(
         "a number that is text",

@@ -5,6 +5,7 @@
 //! ignored is found out in the worst hour. `docs/OPERATIONS.md` lists every key; a test keeps it
 //! and the structs equal.
 
+pub mod address;
 pub mod choice;
 pub mod cores;
 pub mod error;

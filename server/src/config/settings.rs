@@ -11,6 +11,7 @@ use skein_engine::limits::{IMAGE_ROWS_PER_PASS, Limits};
 
 use crate::access::jwks_source::JwksSource;
 use crate::access::token_rules::{CLOCK_SKEW_MS, TokenRules};
+use crate::config::address;
 use crate::config::choice::choose;
 use crate::config::cores::CoreList;
 use crate::config::idle::Idle;
@@ -86,12 +87,16 @@ impl Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
     /// QUIC (UDP), ALPN `skein/1`.
+    #[serde(deserialize_with = "address::read")]
     pub quic: SocketAddr,
     /// HTTP and WebSocket without TLS.
+    #[serde(deserialize_with = "address::read")]
     pub http: SocketAddr,
     /// HTTP and WebSocket over TLS; absent = not offered.
+    #[serde(deserialize_with = "address::read_some")]
     pub https: Option<SocketAddr>,
     /// Control API, events and metrics; not for the public.
+    #[serde(deserialize_with = "address::read")]
     pub control: SocketAddr,
 }
 
