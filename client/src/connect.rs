@@ -61,7 +61,7 @@ pub async fn connect(options: &ConnectOptions) -> Result<(Connection, Welcome), 
         Ok(outcome) => outcome,
         Err(_) => Err(ClientError::Io(io::Error::new(
             io::ErrorKind::TimedOut,
-            format!("{} does not answer", options.server),
+            format!("no answer within {} s", limit.as_secs()),
         ))),
     }
 }

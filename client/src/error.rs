@@ -40,6 +40,29 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// What happened, without the advice that a server's texts end with (`…; reconnect …`): for a
+    /// person whose client comes back by itself.
+    ///
+    /// ```
+    /// use skein_client::error::ClientError;
+    /// use skein_wire::error::Code;
+    /// let text = "the server is shutting down; reconnect with your cursor".to_owned();
+    /// let error = ClientError::Closed { code: Code::GoingAway, text, retry_after_ms: 500 };
+    /// assert_eq!(
+    ///     error.reason(),
+    ///     "the server closed the connection (going_away): the server is shutting down"
+    /// );
+    /// ```
+    pub fn reason(&self) -> String {
+        let mut text = self.to_string();
+        if matches!(self, Self::Closed { .. })
+            && let Some(end) = text.find("; ")
+        {
+            text.truncate(end);
+        }
+        text
+    }
+
     /// Whether a new attempt may succeed without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         match self {

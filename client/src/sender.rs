@@ -317,10 +317,7 @@ async fn run(
                 }
                 tracing::debug!(%error, "the sender is offline");
                 let retry_ms = backoff.next_ms();
-                shared
-                    .lock()
-                    .state
-                    .handle_offline(error.to_string(), retry_ms);
+                shared.lock().state.handle_offline(error.reason(), retry_ms);
                 shared.news.notify_one();
                 tokio::time::sleep(Duration::from_millis(retry_ms)).await;
             }

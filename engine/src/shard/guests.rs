@@ -63,7 +63,9 @@ impl Shard {
         }
         let live = owner.guests.values();
         if live.filter(|it| it.expires_at_ms > now.0).count() >= GUESTS_PER_CHAT_MAX {
-            return Err(WireError::of(Code::LimitReached));
+            let text =
+                format!("the chat has {GUESTS_PER_CHAT_MAX} links, its limit; revoke one first");
+            return Err(WireError::new(Code::LimitReached, text));
         }
         Ok(())
     }

@@ -148,8 +148,15 @@ impl Shard {
         let (per_user, per_chat) = (limits.sessions_per_user_max, limits.sessions_per_chat_max);
         let owner = self.chats.get(chat).and_then(|chat| chat.owner());
         let owner = owner.ok_or(Self::not_found())?;
-        if owner.sessions_count() >= per_chat || owner.sessions_count_of(user) >= per_user {
-            return Err(WireError::of(Code::LimitReached));
+        if owner.sessions_count_of(user) >= per_user {
+            let text = format!(
+                "{user} has {per_user} live sessions here, the limit of a user; end one first"
+            );
+            return Err(WireError::new(Code::LimitReached, text));
+        }
+        if owner.sessions_count() >= per_chat {
+            let text = format!("the chat has {per_chat} live sessions, its limit; end one first");
+            return Err(WireError::new(Code::LimitReached, text));
         }
         if self.has_memory(now) {
             Ok(())
@@ -435,11 +442,12 @@ impl Shard {
     }
 
     fn check_duration(&self, duration_s: u32) -> Result<(), WireError> {
-        if (1..=self.config.limits.duration_s_max).contains(&duration_s) {
-            Ok(())
-        } else {
-            Err(WireError::of(Code::BadDuration))
+        let max = self.config.limits.duration_s_max;
+        if (1..=max).contains(&duration_s) {
+            return Ok(());
         }
+        let text = format!("a session has 1 to {max} seconds here, not {duration_s}");
+        Err(WireError::new(Code::BadDuration, text))
     }
 
     /// A missing right looks like a missing chat, and takes the same look-ups.

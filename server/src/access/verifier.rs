@@ -99,7 +99,7 @@ impl Access {
         if read.is_empty() && self.refresh.is_none() {
             return Err(AccessError::unusable(
                 &self.dir,
-                "no token key; put an issuer's public key into trusted/KID.pem, name a JWK set with `access.jwks`, or start with --dev",
+                "no token key; make one with `openssl genpkey -algorithm ed25519 -out token.pem` in it, put an issuer's public key into trusted/KID.pem, name a JWK set with `access.jwks`, or start with --dev",
             ));
         }
         self.change(|parts| parts.dir = read);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use skein_log::{DiskStorage, Log, Options, WriterBackend};
+use skein_log::{DiskStorage, Log, OpenError, Options, WriterBackend};
 
 use crate::access::Access;
 use crate::access::control_token::ControlToken;
@@ -180,6 +180,14 @@ fn open_log(dir: &DataDir, config: &Config, clock: Clock) -> anyhow::Result<Log>
     };
     let random = getrandom::u64().context("the system gives no random numbers")?;
     let (log, report) = Log::open_dir(dir.log(), options, clock.now_ms(), random)
+        .map_err(|error| match error {
+            // The log does not know where its options come from.
+            OpenError::PartitionsMismatch { found, wanted, .. } => anyhow!(
+                "{} was made with {found} partitions, not {wanted}; set `shards.partitions = {found}`",
+                dir.log().display()
+            ),
+            error => error.into(),
+        })
         .context("the event log cannot be opened")?;
     for partition in &report.partitions {
         for corruption in &partition.corruption {

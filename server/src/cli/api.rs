@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use clap::Args;
 use http::{Method, Request, StatusCode, header};
@@ -12,6 +12,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
+
+use crate::http::error::NO_SUCH_PATH;
 
 /// Bytes of an answer that are read. A list of a very large chat's members is the longest.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -77,13 +79,7 @@ impl ControlApi {
         if status.is_success() {
             return Ok(value);
         }
-        match (value["code"].as_str(), value["text"].as_str()) {
-            (Some(code), Some(text)) => bail!("{code}: {text}"),
-            _ => bail!(
-                "{} answered {status}; is it the control address?",
-                self.address
-            ),
-        }
+        Err(self.refusal(status, &value))
     }
 
     /// Sends lines of JSON, for whose work the server may take its time; the answer, whatever its
@@ -95,11 +91,32 @@ impl ControlApi {
         let request = self.request(method, path, Some((JSON_LINES, lines.into())))?;
         match self.wait_for(LINES_DEADLINE, request)? {
             (status, Value::Null) => bail!("{} answered {status}", self.address),
-            (_, report) if report["lines"].is_null() => {
-                bail!("{}: {}", report["code"], report["text"])
-            }
+            (status, report) if report["lines"].is_null() => Err(self.refusal(status, &report)),
             (_, report) => Ok(report),
         }
+    }
+
+    /// A refusal in the server's words, and what they cannot know: with what it was asked.
+    fn refusal(&self, status: StatusCode, answer: &Value) -> anyhow::Error {
+        let (Some(code), Some(text)) = (answer["code"].as_str(), answer["text"].as_str()) else {
+            return anyhow!(
+                "{} answered {status}; is it the control address?",
+                self.address
+            );
+        };
+        let hint = match (status, &self.token) {
+            (StatusCode::UNAUTHORIZED, None) => {
+                "; give --control-token FILE, and is --control the control listener?"
+            }
+            (StatusCode::UNAUTHORIZED, Some(_)) => {
+                "; is --control-token the file of the server's access.control_token?"
+            }
+            (StatusCode::NOT_FOUND, _) if text == NO_SUCH_PATH => {
+                "; is --control the control listener?"
+            }
+            _ => "",
+        };
+        anyhow!("{code}: {text}{hint}")
     }
 
     fn wait_for(

@@ -1,7 +1,11 @@
 //! Where a client command connects to, as whom, and whom it trusts.
 
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::Args;
 use skein_client::connect::ConnectOptions;
 use skein_client::error::ClientError;
@@ -30,7 +34,35 @@ pub struct ConnectArgs {
     pub insecure: bool,
 }
 
+/// How long a first connection may take before something is said: silence looks like success.
+const SAID_AFTER: Duration = Duration::from_secs(1);
+
 impl ConnectArgs {
+    /// Waits for the first connection, and says on stderr what it waits for when that takes long.
+    ///
+    /// # Errors
+    /// Why there is none; when nobody answers, also where that was and what to look at.
+    pub async fn first<T>(
+        &self,
+        connecting: impl Future<Output = Result<T, ClientError>>,
+    ) -> anyhow::Result<T> {
+        let mut connecting = pin!(connecting);
+        let outcome = tokio::select! {
+            outcome = &mut connecting => outcome,
+            () = tokio::time::sleep(SAID_AFTER) => {
+                eprintln!("connecting to {} …", self.server);
+                connecting.await
+            }
+        };
+        outcome.map_err(|error| match error {
+            ClientError::Io(cause) => anyhow!(
+                "no connection to {}: {cause}; is `skein serve` running there, and is --server its address?",
+                self.server
+            ),
+            other => other.into(),
+        })
+    }
+
     /// The options of a connection.
     ///
     /// # Errors

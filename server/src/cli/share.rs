@@ -105,7 +105,10 @@ async fn share(
     // Ends here before it ends at the server, which starts to count later.
     let deadline = Instant::now() + args.duration;
     let options = SenderOptions::new(args.chat.clone(), duration_s, &Sender::new_key());
-    let sender = Sender::start(args.connect.options()?, options)
+    let starting = Sender::start(args.connect.options()?, options);
+    let sender = args
+        .connect
+        .first(starting)
         .await
         .with_context(|| format!("cannot share in {}", args.chat))?;
     // From here on a signal stops the session before it ends the program.

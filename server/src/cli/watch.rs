@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use skein_client::change::{Change, Event};
 use skein_client::viewer::{Viewer, ViewerEvent};
 use skein_client::viewer_state::{WatchId, WatchOptions};
+use skein_wire::error::Code;
 use skein_wire::ids::{ChatName, Cursor};
 use skein_wire::request::Delivery;
 use tokio::time::Instant;
@@ -107,9 +108,9 @@ pub fn run(args: WatchArgs) -> anyhow::Result<()> {
 async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
     let end = args.limit.map(|limit| Instant::now() + limit);
     let mut interrupt = Interrupt::listen().context("cannot listen to signals")?;
-    let connect = Viewer::connect(args.connect.options()?);
+    let connecting = Viewer::connect(args.connect.options()?);
     let viewer = tokio::select! {
-        viewer = connect => viewer,
+        viewer = args.connect.first(connecting) => viewer,
         () = interrupt.wait() => return Ok(()),
         // Silence would look like a chat in which nothing happens.
         () = sleep_until(end) => bail!(
@@ -156,7 +157,8 @@ async fn show(
             }
             Some(ViewerEvent::Change(change)) => screen.show(&change)?,
             Some(ViewerEvent::Offline { why, retry_ms }) => {
-                eprintln!("{}", offline::text(why, retry_ms));
+                screen.has_begun = true;
+                eprintln!("{}", offline::text(why.reason(), retry_ms));
             }
             Some(ViewerEvent::Online) => eprintln!("online again"),
             None => break,
@@ -189,6 +191,8 @@ struct Screen<'a> {
     is_terminal: bool,
     /// When the table is drawn again; `None` where nothing is drawn.
     redraw_at: Option<Instant>,
+    /// Something was seen, or may have been: a refusal then is the end of a watch.
+    has_begun: bool,
 }
 
 impl<'a> Screen<'a> {
@@ -199,17 +203,23 @@ impl<'a> Screen<'a> {
             id,
             is_terminal,
             redraw_at: is_terminal.then(Instant::now),
+            has_begun: false,
         }
     }
 
-    fn show_all(&self, changes: Vec<Change>) -> anyhow::Result<()> {
+    fn show_all(&mut self, changes: Vec<Change>) -> anyhow::Result<()> {
         changes.iter().try_for_each(|change| self.show(change))
     }
 
-    fn show(&self, change: &Change) -> anyhow::Result<()> {
+    fn show(&mut self, change: &Change) -> anyhow::Result<()> {
         if let Event::WatchEnded { code, text } = &change.event {
-            bail!("the watch of {} is over ({code}): {text}", change.chat);
+            let chat = &change.chat;
+            if *code == Code::NotFound && !self.has_begun {
+                bail!("cannot watch {chat}: {text}; check its name, or ask for membership");
+            }
+            bail!("the watch of {chat} is over ({code}): {text}");
         }
+        self.has_begun = true;
         let line = match self.args.format {
             Format::Table if self.is_terminal => return Ok(()),
             Format::Table => watch_table::describe(change),

@@ -22,6 +22,10 @@ pub const CERTIFICATE_KEY_FILE: &str = "key.pem";
 /// Names that the certificate of a development server stands for.
 const DEVELOPMENT_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
+/// What is wrong with a key that is none.
+const NO_KEY: &str =
+    "no private key in PEM form; restore it, or in dev mode remove cert.pem and key.pem";
+
 /// Gives every handshake the certificate of now.
 pub struct CertificateStore {
     certificate: PathBuf,
@@ -68,7 +72,7 @@ impl CertificateStore {
         let pair = std::str::from_utf8(&pem)
             .ok()
             .and_then(|pem| KeyPair::from_pem(pem).ok())
-            .ok_or_else(|| AccessError::unusable(&key, "no private key in PEM form; remove it"))?;
+            .ok_or_else(|| AccessError::unusable(&key, NO_KEY))?;
         secret_file::read_or_create(&certificate, || {
             let names = DEVELOPMENT_NAMES.map(str::to_owned);
             CertificateParams::new(names)
@@ -125,11 +129,11 @@ fn read(
         .collect::<Result<Vec<_>, _>>()
         .ok()
         .filter(|chain| !chain.is_empty())
-        .ok_or_else(|| AccessError::unusable(certificate, "no certificate in PEM form"))?;
+        .ok_or_else(|| AccessError::unusable(certificate, "no certificate in PEM form; restore it, or in dev mode remove cert.pem and key.pem"))?;
     let private = PrivateKeyDer::from_pem_slice(&secret_file::read(key)?)
-        .map_err(|_| AccessError::unusable(key, "no private key in PEM form"))?;
+        .map_err(|_| AccessError::unusable(key, NO_KEY))?;
     CertifiedKey::from_der(chain, private, provider).map_err(|_| {
-        AccessError::unusable(key, "the key and the certificate do not belong together")
+        AccessError::unusable(key, "the key and the certificate do not belong together; restore both, or in dev mode remove cert.pem and key.pem")
     })
 }
 
@@ -148,6 +152,28 @@ mod tests {
             std::fs::read(dir.path().join(CERTIFICATE_FILE)).unwrap(),
             first
         );
+    }
+
+    #[test]
+    fn a_file_that_is_spoilt_is_named_with_a_way_out() {
+        for file in [CERTIFICATE_FILE, CERTIFICATE_KEY_FILE] {
+            let dir = tempfile::tempdir().unwrap();
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let open = || CertificateStore::open_or_create(dir.path(), Arc::clone(&provider));
+            open().unwrap();
+            std::fs::write(dir.path().join(file), "spoilt").unwrap();
+            let error = open().unwrap_err().to_string();
+            assert!(error.contains(file), "{error}");
+            assert!(
+                error.contains("in dev mode remove cert.pem and key.pem"),
+                "{error}"
+            );
+            // What it says helps.
+            for file in [CERTIFICATE_FILE, CERTIFICATE_KEY_FILE] {
+                std::fs::remove_file(dir.path().join(file)).unwrap();
+            }
+            open().unwrap();
+        }
     }
 
     #[test]

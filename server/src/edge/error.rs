@@ -9,7 +9,9 @@ use crate::access::error::AccessError;
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeError {
     /// Somebody else has the port.
-    #[error("{address} ({what}) is in use; stop the program that has it, or choose another port")]
+    #[error(
+        "{address} ({what}) is in use; stop the program that has it, or choose another port with --{what}"
+    )]
     Busy {
         /// Which address.
         address: SocketAddr,

@@ -6,6 +6,9 @@ use http::StatusCode;
 use serde::Serialize;
 use skein_wire::error::{Code, WireError};
 
+/// What is said of a path that an API does not have.
+pub const NO_SUCH_PATH: &str = "no such path; see the API description";
+
 /// An error on its way to a caller.
 #[derive(Debug)]
 pub struct ApiError(pub WireError);

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use skein_wire::error::Code;
 
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, NO_SUCH_PATH};
 use crate::http::state::ApiState;
 use crate::http::{health, points, positions, sessions};
 
@@ -43,7 +43,7 @@ pub fn session_routes() -> Router<ApiState> {
 
 /// Answers paths that are not there.
 pub async fn no_such_path() -> Response {
-    ApiError::new(Code::NotFound, "no such path; see the API description").into_response()
+    ApiError::new(Code::NotFound, NO_SUCH_PATH).into_response()
 }
 
 /// Answers methods that a path does not have.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use skein_engine::request::{Actor, ChatReply, ChatRequest, StartRequest};
 use skein_wire::error::Code;
-use skein_wire::ids::UserName;
+use skein_wire::ids::{ChatName, UserName};
 use skein_wire::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 
 use crate::http::body::JsonBody;
@@ -54,15 +54,35 @@ pub async fn start(
     ChatPath(chat): ChatPath,
     JsonBody(body): JsonBody<StartBody>,
 ) -> Result<Json<SessionJson>, ApiError> {
+    let user = sharer(&actor, body.user.as_deref())?;
+    let unknown = unknown_to(&actor, &chat, &user);
     let request = StartRequest {
         chat,
-        user: sharer(&actor, body.user.as_deref())?,
+        user,
         actor,
         duration_s: body.duration_s,
         idempotency_key: idempotency_key(body.idempotency_key)?,
         sealed: body.sealed,
     };
-    session(ask(&*state.gateway, ChatRequest::Start(request)).await?)
+    match ask(&*state.gateway, ChatRequest::Start(request)).await {
+        Err(ApiError(error)) if error.code == Code::NotFound => Err(unknown),
+        reply => session(reply?),
+    }
+}
+
+/// What is said where a chat or a right is missing: users do not learn which, nor who else is
+/// there; operators, who may read the members anyway, learn what to do.
+fn unknown_to(actor: &Actor, chat: &ChatName, user: &UserName) -> ApiError {
+    match actor {
+        Actor::User(_) => ApiError::of(Code::NotFound),
+        Actor::Control => ApiError::new(
+            Code::NotFound,
+            format!(
+                "{user} may not share in {chat}, or there is no such chat; give the right `share` \
+                 first, as with `skein member add --rights share,watch`"
+            ),
+        ),
+    }
 }
 
 /// `PATCH /v1/chats/{chat}/sessions/{session}` and `POST …/extend`
