@@ -1,11 +1,12 @@
 //! A command that ends says farewell, however it ends: the server keeps no connection for it.
 
+use rustix::process::Signal;
 use skein_tests::cli::WatchRun;
 use skein_tests::cores::Cores;
 use skein_tests::fleet::Fleet;
 use skein_tests::gpx;
 use skein_tests::on_one_and_two_shards;
-use skein_tests::process;
+use skein_tests::process::{self, Process};
 use skein_tests::server::Server;
 use skein_tests::wait::{self, PATIENCE};
 
@@ -13,6 +14,33 @@ on_one_and_two_shards!(
     a_refused_command_leaves_no_connection,
     a_revoked_watch_leaves_no_connection,
 );
+
+#[test]
+fn a_tail_of_the_log_ends_in_good_order() {
+    let server = Server::start(Cores::One);
+    server.add_member("club", "ben");
+    let place = server.data_dir().display().to_string();
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut tail = Process::skein(
+            "skein log tail",
+            [
+                "log",
+                "tail",
+                "--control",
+                "--from",
+                "1",
+                "--data-dir",
+                &place,
+            ],
+        );
+        let line = tail.stdout.wait(PATIENCE, |lines| lines.first().cloned());
+        assert!(line.is_some(), "{}", tail.stderr.text());
+        tail.signal(signal);
+        let ended = tail.wait(PATIENCE);
+        assert_eq!(ended.code(), Some(0), "{signal:?}: {}", ended.stderr);
+        assert_eq!(ended.stderr, "");
+    }
+}
 
 /// Waits until the server has exactly so many QUIC connections. One that is not told of the end
 /// keeps its place for longer than this waits.

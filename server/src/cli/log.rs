@@ -4,8 +4,11 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use skein_log::{InspectError, Inspector, OFFSET_FIRST, Offset, PartitionId, PartitionStat};
 
@@ -14,6 +17,7 @@ use crate::cli::log_export::{self, ExportArgs};
 use crate::cli::log_open;
 
 use crate::cli::log_scrub::{self, ScrubArgs};
+use crate::interrupt::Interrupt;
 use crate::log_json;
 
 /// Time between two looks for new records while following.
@@ -184,6 +188,7 @@ fn read(args: &ReadArgs, follow: bool) -> anyhow::Result<()> {
             inspector.tail(partition, args.from.unwrap_or(end))?,
         ));
     }
+    let end = follow.then(listen).transpose()?;
     let mut out = io::stdout().lock();
     loop {
         for (partition, tail) in &mut tails {
@@ -210,14 +215,39 @@ fn read(args: &ReadArgs, follow: bool) -> anyhow::Result<()> {
                     };
                     writeln!(out, "{line}")?;
                 }
+                if end.as_ref().is_some_and(|end| is_over(end, Duration::ZERO)) {
+                    return Ok(out.flush()?);
+                }
             }
         }
         out.flush()?;
-        if !follow {
-            return Ok(());
+        match &end {
+            Some(end) if !is_over(end, TAIL_INTERVAL) => {}
+            _ => return Ok(()),
         }
-        std::thread::sleep(TAIL_INTERVAL);
     }
+}
+
+/// Listens to signals; the channel closes when an end is wanted. So the loop ends in good order, with
+/// whole lines and with 0, and never waits for anything but its own pauses.
+fn listen() -> anyhow::Result<Receiver<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let interrupt = runtime.block_on(async { Interrupt::listen() });
+    let mut interrupt = interrupt.context("cannot listen to signals")?;
+    let (wanted, end) = mpsc::channel();
+    thread::spawn(move || {
+        runtime.block_on(interrupt.wait());
+        drop(wanted);
+    });
+    Ok(end)
+}
+
+/// Whether an end is wanted, within `limit`.
+fn is_over(end: &Receiver<()>, limit: Duration) -> bool {
+    end.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected)
 }
 
 /// The next offset of every partition.
