@@ -1,6 +1,6 @@
 //! `skein demo`: the main job in one process, with an end in good order.
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::process::Signal;
 use skein_tests::process::{Ended, Process};
@@ -26,6 +26,22 @@ fn assert_summary(ended: Ended, walkers: u64) {
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
 }
 
+/// Where the tables show each walker, as they print it.
+fn places(lines: &[String]) -> BTreeMap<String, BTreeSet<(String, String)>> {
+    let mut seen: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [user, _, lat, lon, ..] = words[..] else {
+            continue;
+        };
+        if lat.parse::<f64>().is_ok() && lon.parse::<f64>().is_ok() {
+            let place = (lat.to_owned(), lon.to_owned());
+            seen.entry(user.to_owned()).or_default().insert(place);
+        }
+    }
+    seen
+}
+
 #[test]
 fn it_ends_by_itself_with_a_summary() {
     let mut demo = Process::skein("skein demo", ["demo", "--duration", "5", "--walkers", "5"]);
@@ -33,14 +49,14 @@ fn it_ends_by_itself_with_a_summary() {
 }
 
 #[test]
-fn it_ends_on_interrupt_with_a_summary() {
+fn positions_move_and_it_ends_on_interrupt_with_a_summary() {
     let mut demo = Process::skein("skein demo", ["demo", "--walkers", "3"]);
-    // It is at work once it prints its table.
-    let began = demo
-        .stdout
-        .wait(PATIENCE, |lines| (lines.len() > 3).then_some(()));
-    assert!(began.is_some(), "no output: {}", demo.stderr.text());
-    std::thread::sleep(Duration::from_secs(1));
+    let moved = demo.stdout.wait(PATIENCE, |lines| {
+        let seen = places(lines);
+        (seen.len() == 3 && seen.values().all(|places| places.len() > 1)).then_some(())
+    });
+    let seen = places(&demo.stdout.since(0));
+    assert!(moved.is_some(), "not everybody moves: {seen:?}");
     demo.signal(Signal::INT);
     assert_summary(demo.wait(PATIENCE), 3);
 }

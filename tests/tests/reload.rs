@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use skein_server::access::signer::TokenSigner;
 use skein_tests::cores::Cores;
 use skein_tests::fleet::{Fleet, now_ms};
+use skein_tests::on_one_and_two_shards;
 use skein_tests::peer::Peer;
 use skein_tests::process::Process;
 use skein_tests::server::Server;
@@ -16,6 +17,11 @@ use skein_tests::websocket::Options;
 use skein_wire::error::Code;
 use skein_wire::ids::UserName;
 use skein_wire::request::Delivery;
+
+on_one_and_two_shards!(
+    keys_change_without_a_restart,
+    the_certificate_changes_without_a_restart,
+);
 
 /// Validity of a token here, seconds.
 const TTL_S: u64 = 600;
@@ -36,9 +42,8 @@ fn is_welcome(server: &Server, token: &str) -> bool {
     }
 }
 
-#[test]
-fn keys_change_without_a_restart() {
-    let server = Server::start(Cores::One);
+fn keys_change_without_a_restart(cores: Cores) {
+    let server = Server::start(cores);
     let mut fleet = Fleet::start(&server, "hike", 2);
     server.add_member("hike", "ana");
     let old = server.quick_token("ana");
@@ -77,9 +82,8 @@ fn keys_change_without_a_restart() {
     });
 }
 
-#[test]
-fn the_certificate_changes_without_a_restart() {
-    let server = Server::start(Cores::One);
+fn the_certificate_changes_without_a_restart(cores: Cores) {
+    let server = Server::start(cores);
     let donor = Server::start(Cores::One);
     server.add_member("hike", "ana");
     let token = server.quick_token("ana");
