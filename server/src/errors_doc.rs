@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use skein_wire::error::Code;
 
+use crate::access::bad_tokens::{BAD_RIGHTS, BAD_TOKENS};
 use crate::bad_input::BadInput;
 use crate::cli::bad_inputs::BAD_COMMANDS;
 use crate::config::bad_inputs::BAD_CONFIGS;
@@ -38,6 +39,8 @@ pub fn page() -> String {
         );
     }
     connections(&mut page);
+    table(&mut page, "Tokens", "code", BAD_TOKENS);
+    table(&mut page, "Rights", "code", BAD_RIGHTS);
     table(&mut page, "HTTP API", "code", BAD_REQUESTS);
     table(&mut page, "Control API", "code", BAD_CONTROL_REQUESTS);
     table(&mut page, "Configuration", "key", BAD_CONFIGS);

@@ -5,6 +5,7 @@
 //! lock. Nothing of a token ever reaches a log or an error; a refused token is told apart only as
 //! "not valid" or "expired".
 
+pub mod bad_tokens;
 pub mod error;
 pub mod limits;
 pub mod secret_file;
