@@ -69,6 +69,8 @@ pub enum Command {
         session: u64,
         /// Server time of its end, milliseconds since 1970.
         expires_at_ms: u64,
+        /// Whose; empty in what older versions wrote.
+        user: String,
     },
     /// A session is over.
     EndSession {
@@ -80,6 +82,8 @@ pub enum Command {
         state: u8,
         /// Server time, milliseconds since 1970.
         at_ms: u64,
+        /// Whose; empty in what older versions wrote.
+        user: String,
     },
     /// A chat has a number from here on, and nothing else.
     NameChat {

@@ -446,11 +446,13 @@ mod tests {
             session: 7,
             state: 3,
             at_ms: 5,
+            user: "u".into(),
         };
         let extend = Command::ExtendSession {
             chat: "c".into(),
             session: 7,
             expires_at_ms: 99,
+            user: "u".into(),
         };
         let state = fold(&[put("c", "u", 3), start(7, "k", 0), end, extend]);
         assert!(state.chat("c").unwrap().sessions.is_empty());

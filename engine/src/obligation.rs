@@ -66,8 +66,6 @@ pub(crate) struct MemberChange {
     pub fences: Vec<ShardId>,
     /// Until when they may.
     pub fence_until: Timestamp,
-    /// Sessions that it ended.
-    pub ended: Vec<SessionId>,
 }
 
 impl MemberChange {
@@ -125,7 +123,6 @@ impl MemberChange {
             row_awaited: None,
             fences: Vec::new(),
             fence_until: Timestamp::NEVER,
-            ended: Vec::new(),
         }
     }
 }
@@ -142,6 +139,7 @@ mod tests {
                 session: 1,
                 state: 3,
                 at_ms: 0,
+                user: "ana".to_owned(),
             },
             chat: None,
             purpose: Purpose::Start {

@@ -116,6 +116,7 @@ impl Shard {
             session: id.0,
             state: why as u8,
             at_ms: now.0,
+            user: user.as_str().to_owned(),
         };
         let purpose = Purpose::End { session: id, user };
         let callers = caller.into_iter().collect();

@@ -70,7 +70,7 @@ impl Shard {
         change.grants = !rights.is_revoked() && wanted != held.and(wanted);
         change.restricts = !change.grants || held != held.and(wanted);
         if change.restricts {
-            change.ended = self.restrict_now(now, chat, &user, rights);
+            self.restrict_now(now, chat, &user, rights);
             let owner = self.chats.owner_mut(chat);
             let ahead = owner.and_then(|owner| {
                 owner
@@ -94,16 +94,17 @@ impl Shard {
     }
 
     /// Takes away what goes beyond `ceiling`: the row on its way, and the sessions that lose their
-    /// ground. Returns these.
+    /// ground. Their ends are promises of their own, asked for before whatever took the right away: who
+    /// reads what happened is told of each of them, and never of a membership without them.
     pub(super) fn restrict_now(
         &mut self,
         now: Timestamp,
         chat: ChatHandle,
         user: &UserName,
         ceiling: Rights,
-    ) -> Vec<SessionId> {
+    ) {
         let Some(known) = self.chats.get(chat) else {
-            return Vec::new();
+            return;
         };
         let current = known.rights(user);
         let left = current.and(ceiling);
@@ -114,13 +115,24 @@ impl Shard {
             Some(owner) if loses_ground => owner.sessions_of(user),
             _ => Vec::new(),
         };
-        for session in &sessions {
-            self.end(now, chat, *session, SessionState::Revoked);
+        for session in sessions {
+            self.revoke_session(now, chat, session, user);
         }
         if left != current {
             self.append_rights(chat, user, left);
         }
-        sessions
+    }
+
+    /// Ends a session whose user has lost the right to share.
+    fn revoke_session(
+        &mut self,
+        now: Timestamp,
+        chat: ChatHandle,
+        session: SessionId,
+        user: &UserName,
+    ) {
+        self.end(now, chat, session, SessionState::Revoked);
+        self.promise_end(now, chat, session, user.clone(), None);
     }
 
     /// Asks for the append of a user's rights.
@@ -149,7 +161,7 @@ impl Shard {
         };
         change.committed = true;
         let grants = change.grants;
-        let (ended, mut users) = (change.ended.clone(), change.also.clone());
+        let mut users = change.also.clone();
         users.push((change.user.clone(), change.rights));
         let is_guests = matches!(
             obligation.command,
@@ -159,7 +171,7 @@ impl Shard {
             change.version = index;
         }
         for (user, _) in &users {
-            self.drop_superseded(self.now, order, chat, user);
+            self.drop_superseded(order, chat, user);
         }
         if let Some(owner) = self.chats.owner_mut(chat) {
             owner.unrestrict(order);
@@ -174,7 +186,7 @@ impl Shard {
             if grants {
                 self.grant(order, chat, user, *rights);
             }
-            self.member_events(index, chat, user, *rights, &ended);
+            self.member_event(index, chat, user, *rights);
         }
         self.settle_change(order);
     }
@@ -235,7 +247,7 @@ impl Shard {
         // Another change may have given more since this one was asked for.
         if ahead.has(Rights::SHARE) && !granted.has(Rights::SHARE) {
             for session in owner.sessions_of(user) {
-                self.end(self.now, chat, session, SessionState::Revoked);
+                self.revoke_session(self.now, chat, session, user);
             }
         }
         self.append_rights(chat, user, granted);
@@ -248,7 +260,7 @@ impl Shard {
 
     /// Restrictions of the user that were received before a change that is durable now, and are not
     /// durable themselves, must not be tried again: they would undo it.
-    fn drop_superseded(&mut self, now: Timestamp, order: u64, chat: ChatHandle, user: &UserName) {
+    fn drop_superseded(&mut self, order: u64, chat: ChatHandle, user: &UserName) {
         let Some(owner) = self.chats.owner_mut(chat) else {
             return;
         };
@@ -275,27 +287,10 @@ impl Shard {
                 let (durable, version) = (false, 0);
                 self.answer(caller, Ok(Answer::Changed { durable, version }));
             }
-            // The sessions that it ended stay ended, and need a promise of their own now.
-            if let Purpose::Member(change) = obligation.purpose {
-                for session in change.ended {
-                    self.promise_end(now, chat, session, change.user.clone(), None);
-                }
-            }
         }
     }
 
-    fn member_events(
-        &mut self,
-        index: u64,
-        chat: ChatHandle,
-        user: &UserName,
-        rights: Rights,
-        ended: &[SessionId],
-    ) {
-        for session in ended.iter().copied() {
-            let why = SessionState::Revoked;
-            self.event(index, chat, user.clone(), What::Ended { session, why });
-        }
+    fn member_event(&mut self, index: u64, chat: ChatHandle, user: &UserName, rights: Rights) {
         let what = if rights.granted().is_none() {
             What::MemberRemoved
         } else {

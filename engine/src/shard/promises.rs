@@ -257,10 +257,8 @@ impl Shard {
             }
             Command::RemoveMember { user, .. } => {
                 let user = UserName::new(user).ok()?;
-                let ended = self.restrict_now(self.now, chat, &user, Rights::NONE);
-                let mut change = MemberChange::granting(user, Rights::NONE);
-                change.ended = ended;
-                Purpose::Member(change)
+                self.restrict_now(self.now, chat, &user, Rights::NONE);
+                Purpose::Member(MemberChange::granting(user, Rights::NONE))
             }
             Command::StartSession {
                 session,

@@ -301,6 +301,7 @@ impl Shard {
             chat: known.name.as_str().to_owned(),
             session: target.session.0,
             expires_at_ms: now.0 + u64::from(duration_s) * 1_000,
+            user: target.user.as_str().to_owned(),
         };
         let purpose = Purpose::Extend {
             session: target.session,

@@ -273,6 +273,7 @@ fn commands_that_this_shard_did_not_propose_act_too() {
         session,
         state: SessionState::Stopped as u8,
         at_ms: rig.now.0,
+        user: "bob".into(),
     });
     assert_eq!(rig.live_sessions(), [shared.session]);
     for user in ["ana", "eve"] {

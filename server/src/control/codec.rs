@@ -3,7 +3,7 @@
 //! ```text
 //!  0          1          2
 //!  +----------+----------+--------------------------------------------+
-//!  | format 1 | schema 2 | bincode 1: fixed-size integers, little end |
+//!  | format 1 | schema 3 | bincode 1: fixed-size integers, little end |
 //!  +----------+----------+--------------------------------------------+
 //! ```
 //!
@@ -24,11 +24,21 @@ use crate::control::limits::{COMMAND_BYTES_MAX, STATE_BYTES_MAX};
 pub const FORMAT: u8 = 1;
 
 /// Which fields they have. Grows when [`Command`] or [`ControlState`] changes. Commands of schema 1
-/// are the first ones of today's; states of schema 1 have fewer fields.
-pub const SCHEMA: u8 = 2;
+/// are the first ones of today's; states of schema 1 have fewer fields. Up to schema 2 the commands
+/// about a session's end did not say whose it was.
+pub const SCHEMA: u8 = 3;
 
 /// The oldest schema that is read.
 const SCHEMA_FIRST: u8 = 1;
+
+/// The last schema whose `ExtendSession` and `EndSession` end before the name of the user.
+const SCHEMA_NAMELESS: u8 = 2;
+
+/// The numbers of these two commands, as bytes.
+const NAMELESS: [[u8; 4]; 2] = [3u32.to_le_bytes(), 4u32.to_le_bytes()];
+
+/// An empty text: its length.
+const NO_NAME: [u8; 8] = [0; 8];
 
 /// Why bytes are no value, or a value has no bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +83,12 @@ pub fn encode_command(command: &Command) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// When the bytes are no command.
 pub fn decode_command(bytes: &[u8]) -> Result<Command, CodecError> {
-    let (_, body) = opened(bytes, COMMAND_BYTES_MAX)?;
+    let (schema, body) = opened(bytes, COMMAND_BYTES_MAX)?;
+    let is_nameless = NAMELESS.iter().any(|number| body.starts_with(number));
+    if schema <= SCHEMA_NAMELESS && is_nameless {
+        let whole = [body, &NO_NAME].concat();
+        return decode(&whole, COMMAND_BYTES_MAX);
+    }
     decode(body, COMMAND_BYTES_MAX)
 }
 
@@ -157,14 +172,14 @@ mod tests {
                     user: user(),
                     rights: 3,
                 },
-                "0102 00000000 0100000000000000 63 0100000000000000 75 03",
+                "0103 00000000 0100000000000000 63 0100000000000000 75 03",
             ),
             (
                 Command::RemoveMember {
                     chat: chat(),
                     user: user(),
                 },
-                "0102 01000000 0100000000000000 63 0100000000000000 75",
+                "0103 01000000 0100000000000000 63 0100000000000000 75",
             ),
             (
                 Command::StartSession {
@@ -177,7 +192,7 @@ mod tests {
                     idempotency_key: "k".to_owned(),
                     sealed: true,
                 },
-                "0102 02000000 0100000000000000 63 0700000000000000 0100000000000000 75 \
+                "0103 02000000 0100000000000000 63 0700000000000000 0100000000000000 75 \
                  0100000000000000 0200000000000000 03000000 0100000000000000 6b 01",
             ),
             (
@@ -185,8 +200,10 @@ mod tests {
                     chat: chat(),
                     session: 7,
                     expires_at_ms: 9,
+                    user: user(),
                 },
-                "0102 03000000 0100000000000000 63 0700000000000000 0900000000000000",
+                "0103 03000000 0100000000000000 63 0700000000000000 0900000000000000 \
+                 0100000000000000 75",
             ),
             (
                 Command::EndSession {
@@ -194,19 +211,21 @@ mod tests {
                     session: 7,
                     state: 4,
                     at_ms: 9,
+                    user: user(),
                 },
-                "0102 04000000 0100000000000000 63 0700000000000000 04 0900000000000000",
+                "0103 04000000 0100000000000000 63 0700000000000000 04 0900000000000000 \
+                 0100000000000000 75",
             ),
             (
                 Command::NameChat { chat: chat() },
-                "0102 05000000 0100000000000000 63",
+                "0103 05000000 0100000000000000 63",
             ),
             (
                 Command::PutMembers {
                     chat: chat(),
                     members: vec![(user(), 1), ("v".to_owned(), 2)],
                 },
-                "0102 06000000 0100000000000000 63 0200000000000000 \
+                "0103 06000000 0100000000000000 63 0200000000000000 \
                  0100000000000000 75 01 0100000000000000 76 02",
             ),
             (
@@ -223,7 +242,7 @@ mod tests {
                         label: "l".to_owned(),
                     },
                 },
-                "0102 07000000 0100000000000000 63 0900000000000000 0700000000000000 01 f4010000 \
+                "0103 07000000 0100000000000000 63 0900000000000000 0700000000000000 01 f4010000 \
                  03000000 0100000000000000 0200000000000000 0100000000000000 6c",
             ),
             (
@@ -231,7 +250,7 @@ mod tests {
                     chat: chat(),
                     guest: 9,
                 },
-                "0102 08000000 0100000000000000 63 0900000000000000",
+                "0103 08000000 0100000000000000 63 0900000000000000",
             ),
         ]
     }
@@ -252,10 +271,22 @@ mod tests {
     }
 
     #[test]
-    fn commands_of_schema_1_are_read() {
-        for (command, hex) in golden().into_iter().take(5) {
-            let old = hex.replacen("0102", "0101", 1);
-            assert_eq!(decode_command(&unhex(&old)), Ok(command));
+    fn commands_of_older_schemas_are_read() {
+        let nameless = |command: &mut Command| match command {
+            Command::ExtendSession { user, .. } | Command::EndSession { user, .. } => {
+                user.clear();
+                true
+            }
+            _ => false,
+        };
+        for (schema, known) in [("0101", 5), ("0102", 9)] {
+            for (mut command, hex) in golden().into_iter().take(known) {
+                let mut old = hex.replacen("0103", schema, 1);
+                if nameless(&mut command) {
+                    old = old.replace("0100000000000000 75", "");
+                }
+                assert_eq!(decode_command(&unhex(&old)), Ok(command), "{old}");
+            }
         }
     }
 
@@ -310,7 +341,7 @@ mod tests {
                 changed(0, 2),
                 CodecError::Unknown {
                     format: 2,
-                    schema: 2,
+                    schema: 3,
                 },
             ),
             (

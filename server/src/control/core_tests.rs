@@ -49,12 +49,14 @@ fn command(random: &mut Random) -> Command {
             chat,
             session,
             expires_at_ms: 5_000,
+            user,
         },
         _ => Command::EndSession {
             chat,
             session,
             state: 3,
             at_ms: 10,
+            user,
         },
     }
 }

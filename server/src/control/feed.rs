@@ -6,9 +6,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use skein_engine::command::Command;
-use skein_log::{ReadError, Reader};
+use skein_log::{LogId, ReadError, Reader};
 use tokio::sync::watch;
 
+use crate::control::event_place::EventPlace;
 use crate::control::record::{ControlRecord, decode};
 use crate::control::voids::Voids;
 
@@ -54,14 +55,15 @@ impl FeedPublisher {
 /// Opens streams; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct EventFeed {
+    log: LogId,
     reader: Reader,
     committed: watch::Receiver<u64>,
     voids: Arc<Mutex<Voids>>,
 }
 
 impl EventFeed {
-    /// Over a reader of the control log, from the newest committed index on.
-    pub fn new(reader: Reader, committed: u64, voids: &Voids) -> (FeedPublisher, Self) {
+    /// Over a reader of this control log, from the newest committed index on.
+    pub fn new(log: LogId, reader: Reader, committed: u64, voids: &Voids) -> (FeedPublisher, Self) {
         let (sender, receiver) = watch::channel(committed);
         let voids = Arc::new(Mutex::new(voids.clone()));
         let publisher = FeedPublisher {
@@ -71,6 +73,7 @@ impl EventFeed {
         (
             publisher,
             Self {
+                log,
                 reader,
                 committed: receiver,
                 voids,
@@ -78,8 +81,21 @@ impl EventFeed {
         )
     }
 
-    /// A stream of what comes after an index; `None` = of what comes from now on.
-    pub fn open(&self, after: Option<u64>) -> EventCursor {
+    /// The place behind the event with this index.
+    pub fn place(&self, index: u64) -> EventPlace {
+        EventPlace {
+            log: Some(self.log),
+            index,
+        }
+    }
+
+    /// The place behind everything that is committed.
+    pub fn end(&self) -> EventPlace {
+        self.place(*self.committed.borrow())
+    }
+
+    /// A stream of what comes after a place; `None` = of what comes from now on.
+    pub fn open(&self, after: Option<EventPlace>) -> EventCursor {
         let mut cursor = EventCursor {
             reader: self.reader.clone(),
             committed: self.committed.clone(),
@@ -89,11 +105,17 @@ impl EventFeed {
         };
         let newest = *cursor.committed.borrow();
         match after {
-            Some(after) if after <= newest => cursor.go_to(after + 1),
+            Some(after) if self.has(after) && after.index <= newest => {
+                cursor.go_to(after.index + 1);
+            }
             Some(_) => cursor.resync_at(newest + 1),
             None => cursor.go_to(newest + 1),
         }
         cursor
+    }
+
+    fn has(&self, place: EventPlace) -> bool {
+        place.log.is_none_or(|log| log == self.log)
     }
 }
 

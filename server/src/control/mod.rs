@@ -23,5 +23,6 @@ pub mod core;
 
 pub mod stats;
 
+pub mod event_place;
 pub mod feed;
 pub mod thread;

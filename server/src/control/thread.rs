@@ -100,7 +100,8 @@ impl ControlThread {
         let (messages, inbox) = mpsc::channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let committed = core.state().applied_index();
-        let (publisher, feed) = EventFeed::new(core.reader(), committed, core.voids());
+        let (publisher, feed) =
+            EventFeed::new(core.log_id(), core.reader(), committed, core.voids());
         let worker = Worker {
             core,
             clock,
@@ -235,11 +236,12 @@ mod tests {
 
     use skein_engine::command::Command;
     use skein_engine::ids::{ProposalId, ShardId};
-    use skein_log::{MemoryStorage, Operation};
+    use skein_log::{LogId, MemoryStorage, Operation};
     use skein_wire::error::Code;
 
     use crate::clock::Clock;
     use crate::control::core::{Acknowledge, Committed, ControlCore, Rejected};
+    use crate::control::event_place::EventPlace;
     use crate::control::feed::FeedItem;
     use crate::control::stats::CONTROL_METRICS;
     use crate::control::thread::{ControlSignals, ControlThread, OutcomeSink};
@@ -353,7 +355,7 @@ mod tests {
             .expect("runtime");
         let read = |after: Option<u64>, many: usize| {
             runtime.block_on(async {
-                let (mut cursor, mut items) = (feed.open(after), Vec::new());
+                let (mut cursor, mut items) = (feed.open(after.map(EventPlace::from)), Vec::new());
                 while items.len() < many {
                     items.extend(cursor.next().await.expect("items"));
                 }
@@ -375,6 +377,14 @@ mod tests {
                 first_index: indexes[599] + 1
             }]
         );
+
+        // A place of a directory that was made anew since is none here, whatever its index.
+        let foreign = EventPlace {
+            log: Some(LogId(0xf0e)),
+            index: indexes[3],
+        };
+        let items = runtime.block_on(async { feed.open(Some(foreign)).next().await });
+        assert_eq!(items, Some(future));
 
         let waiting = runtime.block_on(async {
             let mut cursor = feed.open(None);

@@ -174,7 +174,7 @@ pub const BAD_CONTROL_REQUESTS: &[BadInput] = &[
         "an index that is none",
         "GET /v1/events?after=yesterday",
         "bad_request",
-        "`after` is the index",
+        "`after` is the id",
     ),
     BadInput::new(
         "the history of a chat that was never named",

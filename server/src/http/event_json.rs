@@ -7,6 +7,8 @@ use skein_engine::command::{Command, RIGHTS_REVOKED};
 use skein_wire::ids::SessionId;
 use skein_wire::update::SessionState;
 
+use crate::control::event_place::EventPlace;
+use crate::control::feed::{EventFeed, FeedItem};
 use crate::http::members;
 
 /// One event.
@@ -17,20 +19,42 @@ pub struct EventJson {
 }
 
 impl EventJson {
-    /// The event of a command; some are nobody's business.
-    pub fn new(index: u64, command: &Command) -> Option<Self> {
+    /// The event of what a feed gave; some commands are nobody's business.
+    pub fn new(feed: &EventFeed, item: &FeedItem) -> Option<Self> {
+        match item {
+            FeedItem::Resync { first_index } => Some(resync(feed, *first_index)),
+            FeedItem::Command {
+                index,
+                command,
+                time_ms,
+            } => Self::of_command(feed.place(*index), *time_ms, command),
+        }
+    }
+
+    fn of_command(place: EventPlace, time_ms: u64, command: &Command) -> Option<Self> {
         let (kind, details) = describe(command)?;
-        let mut value = json!({ "index": index, "type": kind, "chat": command.chat() });
+        let mut value = json!({
+            "id": place.to_string(),
+            "index": place.index,
+            "type": kind,
+            "chat": command.chat(),
+            "at": time_ms,
+        });
         if let (Value::Object(all), Value::Object(details)) = (&mut value, details) {
-            all.extend(details);
+            all.extend(details.into_iter().filter(|(_, value)| !value.is_null()));
         }
         Some(Self { kind, value })
     }
 
     /// `started`, `extended`, `stopped`, `expired`, `revoked`, `member_put`, `members_put`, `member_removed`,
-    /// `guest_put` or `guest_removed`.
+    /// `guest_put`, `guest_removed` or `resync`.
     pub fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    /// The event as an object.
+    pub fn value(&self) -> &Value {
+        &self.value
     }
 }
 
@@ -40,13 +64,27 @@ impl fmt::Display for EventJson {
     }
 }
 
+/// The place behind an item: who has it goes on from there.
+pub fn place_of(feed: &EventFeed, item: &FeedItem) -> EventPlace {
+    match item {
+        FeedItem::Resync { first_index } => feed.place(first_index - 1),
+        FeedItem::Command { index, .. } => feed.place(*index),
+    }
+}
+
 /// "Events before this index are no longer kept; read the lists again."
-pub fn resync_json(first_index: u64) -> Value {
-    json!({ "type": "resync", "first_index": first_index })
+fn resync(feed: &EventFeed, first_index: u64) -> EventJson {
+    let place = feed.place(first_index - 1);
+    EventJson {
+        kind: "resync",
+        value: json!({ "id": place.to_string(), "type": "resync", "first_index": first_index }),
+    }
 }
 
 fn describe(command: &Command) -> Option<(&'static str, Value)> {
     let id = |session: &u64| SessionId(*session).to_string();
+    // What older versions wrote does not say whose session it was.
+    let name = |user: &String| (!user.is_empty()).then(|| user.clone());
     Some(match command {
         Command::PutMember {
             user,
@@ -76,19 +114,24 @@ fn describe(command: &Command) -> Option<(&'static str, Value)> {
         Command::ExtendSession {
             session,
             expires_at_ms,
+            user,
             ..
         } => (
             "extended",
-            json!({ "session": id(session), "expires_at": expires_at_ms }),
+            json!({ "session": id(session), "user": name(user), "expires_at": expires_at_ms }),
         ),
         Command::EndSession {
             session,
             state,
             at_ms,
+            user,
             ..
         } => {
             let why = SessionState::from_u8(*state).map_or("ended", SessionState::name);
-            (why, json!({ "session": id(session), "at": at_ms }))
+            (
+                why,
+                json!({ "session": id(session), "user": name(user), "at": at_ms }),
+            )
         }
         Command::NameChat { .. } => return None,
         Command::PutMembers { members, .. } => {
@@ -110,20 +153,28 @@ fn describe(command: &Command) -> Option<(&'static str, Value)> {
 mod tests {
     use crate::http::event_json::EventJson;
     use skein_engine::command::Command;
+    use skein_log::LogId;
+
+    use crate::control::event_place::EventPlace;
 
     #[test]
     fn an_event_says_what_happened() {
-        let end = Command::EndSession {
+        let end = |user: &str| Command::EndSession {
             chat: "c".into(),
             session: 10,
             state: 4,
             at_ms: 5,
+            user: user.into(),
         };
-        let event = EventJson::new(7, &end).expect("an event");
+        let place = EventPlace {
+            log: Some(LogId(11)),
+            index: 7,
+        };
+        let event = EventJson::of_command(place, 6, &end("u")).expect("an event");
         assert_eq!(event.kind(), "expired");
-        assert_eq!(
-            event.to_string(),
-            r#"{"at":5,"chat":"c","index":7,"session":"000000000000000a","type":"expired"}"#
-        );
+        let expect = r#"{"at":5,"chat":"c","id":"000000000000000b-7","index":7,"session":"000000000000000a","type":"expired","user":"u"}"#;
+        assert_eq!(event.to_string(), expect);
+        let old = EventJson::of_command(place, 6, &end("")).expect("an event");
+        assert!(old.value().get("user").is_none(), "{old}");
     }
 }

@@ -1,9 +1,11 @@
 //! `GET /v1/events?after=INDEX`: what happened in chats, as server-sent events, resumable.
 //!
-//! An event's id is its index in the control log, so a caller goes on where it was, also with the
-//! `Last-Event-ID` that browsers' event sources send. Everything in the stream is durable. An event may come twice after a
-//! retry; the same index never means two things. When what was asked for is no longer kept, a
-//! `resync` event says so: read the lists again, then go on.
+//! An event's id names the control log and its index there, so a caller goes on where it was, also with
+//! the `Last-Event-ID` that browsers' event sources send. Everything in the stream is durable, and comes
+//! once. When what was asked for is no longer kept, a `resync` event says so: read the lists again, then go on.
+//!
+//! A stream is read from the log as fast as its caller takes it, and holds one group of commands; the
+//! listener ends the connection of a caller that takes nothing.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,10 +21,11 @@ use serde::Deserialize;
 use skein_wire::error::Code;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::control::event_place::EventPlace;
 use crate::control::feed::{EventCursor, EventFeed, FeedItem};
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::event_json::{EventJson, resync_json};
+use crate::http::event_json::{EventJson, place_of};
 use crate::http::limits::{EVENT_KEEP_ALIVE_S, EVENT_STREAMS_MAX};
 use crate::http::listener::stopped;
 use crate::http::state::ApiState;
@@ -57,44 +60,48 @@ impl FromRef<EventsState> for ApiState {
 /// The query.
 #[derive(Debug, Deserialize)]
 pub struct EventsQuery {
-    /// Go on behind this index; absent = from now on.
-    after: Option<u64>,
+    /// Go on behind this event, an id or an index; absent = from now on.
+    after: Option<String>,
 }
 
 /// Answers with the stream.
 ///
 /// # Errors
-/// `busy` when too many streams are open; `bad_request` when `after` is not a number.
+/// `busy` when too many streams are open; `bad_request` when `after` is no place.
 pub async fn get(
     State(events): State<EventsState>,
     Caller(_operator): Caller,
     query: Result<Query<EventsQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let Query(query) = query.map_err(|_| {
+    let bad = || {
         ApiError::new(
             Code::BadRequest,
-            "`after` is the index of an event, a number",
+            "`after` is the id of an event, or its index",
         )
-    })?;
+    };
+    let Query(query) = query.map_err(|_| bad())?;
+    let after = query.after.map(|text| text.parse()).transpose();
+    let after = after.map_err(|_| bad())?;
     let place = events
         .places
         .clone()
         .try_acquire_owned()
         .map_err(|_| ApiError::of(Code::Busy))?;
-    let after = last_event_id(&headers).or(query.after);
+    let after = last_event_id(&headers).or(after);
     let cursor = events.feed.open(after);
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(EVENT_KEEP_ALIVE_S));
-    Ok(Sse::new(stream_of(cursor, place, events.stop))
+    Ok(Sse::new(stream_of(events.feed, cursor, place, events.stop))
         .keep_alive(keep_alive)
         .into_response())
 }
 
-fn last_event_id(headers: &HeaderMap) -> Option<u64> {
+fn last_event_id(headers: &HeaderMap) -> Option<EventPlace> {
     headers.get("last-event-id")?.to_str().ok()?.parse().ok()
 }
 
 struct Streaming {
+    feed: EventFeed,
     cursor: EventCursor,
     ready: std::vec::IntoIter<FeedItem>,
     stop: watch::Receiver<bool>,
@@ -102,11 +109,13 @@ struct Streaming {
 }
 
 fn stream_of(
+    feed: EventFeed,
     cursor: EventCursor,
     place: OwnedSemaphorePermit,
     stop: watch::Receiver<bool>,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     let start = Streaming {
+        feed,
         cursor,
         ready: Vec::new().into_iter(),
         stop,
@@ -114,7 +123,8 @@ fn stream_of(
     };
     stream::unfold(start, |mut streaming| async move {
         loop {
-            if let Some(event) = streaming.ready.find_map(|item| to_event(&item)) {
+            let Streaming { feed, ready, .. } = &mut streaming;
+            if let Some(event) = ready.find_map(|item| to_event(feed, &item)) {
                 return Some((Ok(event), streaming));
             }
             let more = tokio::select! {
@@ -127,16 +137,8 @@ fn stream_of(
 }
 
 /// What a consumer sees of an item; some commands are nobody's business.
-fn to_event(item: &FeedItem) -> Option<Event> {
-    match item {
-        FeedItem::Resync { first_index } => {
-            let data = resync_json(*first_index).to_string();
-            Some(Event::default().event("resync").data(data))
-        }
-        FeedItem::Command { index, command, .. } => {
-            let json = EventJson::new(*index, command)?;
-            let event = Event::default().id(index.to_string());
-            Some(event.event(json.kind()).data(json.to_string()))
-        }
-    }
+fn to_event(feed: &EventFeed, item: &FeedItem) -> Option<Event> {
+    let json = EventJson::new(feed, item)?;
+    let event = Event::default().id(place_of(feed, item).to_string());
+    Some(event.event(json.kind()).data(json.to_string()))
 }

@@ -36,6 +36,8 @@ limits! {
         "of a control request's header and its buffer";
     CONTROL_ACCEPT_BACKOFF_MS: u64 = 20, "milliseconds",
         "pause of accepting when the process has no descriptors left";
+    CONTROL_STALLED_MS: u64 = 30_000, "milliseconds",
+        "that a caller of the control API may leave bytes untaken, so that a stalled event stream gives its place back";
     EVENT_STREAMS_MAX: usize = 64, "streams",
         "of events open at once, each a reader of the control log";
     EVENT_KEEP_ALIVE_S: u64 = 15, "seconds",

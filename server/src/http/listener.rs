@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -22,7 +23,7 @@ use tokio::task::JoinSet;
 use crate::edge::http_listener::PeerAddress;
 use crate::http::limits::{
     CONTROL_ACCEPT_BACKOFF_MS, CONTROL_CONNECTIONS_MAX, CONTROL_HEADER_BYTES_MAX,
-    CONTROL_HEADER_DEADLINE_MS, SHUTDOWN_GRACE_MS,
+    CONTROL_HEADER_DEADLINE_MS, CONTROL_STALLED_MS, SHUTDOWN_GRACE_MS,
 };
 
 /// Serves until `stop` is true or its sender is gone, then gives open requests a moment.
@@ -73,6 +74,9 @@ async fn connection(
 ) {
     // Answers are small and whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
+    // The kernel ends a connection whose peer takes nothing for so long; we only see a full socket.
+    let stalled = Duration::from_millis(CONTROL_STALLED_MS);
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(stalled));
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddress(peer));

@@ -183,7 +183,7 @@ fn rig(api: &Api) -> Rig {
         Api::Control | Api::ControlDev => {
             let open = ControlCore::open(MemoryStorage::new(), Acknowledge::AfterSync, 0, 1);
             let (core, _) = open.expect("control log");
-            let (_, feed) = EventFeed::new(core.reader(), 0, core.voids());
+            let (_, feed) = EventFeed::new(core.log_id(), core.reader(), 0, core.voids());
             let events = EventsState::new(state.clone(), feed, stopped.clone());
             let history = match api {
                 Api::Control => Some(history(dir.path(), clock)),
