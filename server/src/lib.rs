@@ -5,7 +5,9 @@
 
 pub mod bad_input;
 pub mod clock;
+pub mod database;
 pub mod health;
+pub mod http_call;
 pub mod interrupt;
 pub mod limit_line;
 pub mod limits;
@@ -26,6 +28,7 @@ pub mod shard;
 pub mod history;
 pub mod key_refresher;
 pub mod log_thinner;
+pub mod webhook;
 
 pub mod demo;
 

@@ -12,6 +12,7 @@
 
 pub mod skip;
 pub mod wait;
+pub mod webhook;
 
 pub mod binary;
 pub mod lines;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use http::Uri;
 
+use crate::http_call;
+
 /// A file or an `http` or `https` address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JwksSource {
@@ -48,26 +50,13 @@ impl JwksSource {
         if !text.contains("://") {
             return Ok(Self::File(PathBuf::from(text)));
         }
-        let uri: Uri = text.parse().map_err(|_| "this is no address")?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) {
-            return Err("only http and https addresses are fetched; give one, or a file");
-        }
-        if uri.host().is_none_or(str::is_empty) {
-            return Err("the address has no host");
-        }
-        if uri.authority().is_some_and(|it| it.as_str().contains('@')) {
-            return Err("an address with a password would show up in logs; leave it out");
-        }
+        let uri = http_call::address(text)?;
         Ok(Self::Url { uri, ca })
     }
 
     /// Whether whoever sits on the way could give other keys.
     pub fn is_open_to_others(&self) -> bool {
-        let Self::Url { uri, .. } = self else {
-            return false;
-        };
-        let is_local = matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        uri.scheme_str() == Some("http") && !is_local
+        matches!(self, Self::Url { uri, .. } if http_call::is_open_to_others(uri))
     }
 
     /// The file as it is now; `None` for an address, or where there is no file.
@@ -99,13 +88,7 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_fetched_is_refused() {
-        for (text, expect) in [
-            ("", "empty"),
-            ("ftp://id.example/jwks", "http and https"),
-            ("https://", "address"),
-            ("https://ana:pass@id.example/jwks", "password"),
-            ("https://id example/", "no address"),
-        ] {
+        for (text, expect) in [("", "empty"), ("ftp://id.example/jwks", "http and https")] {
             let error = JwksSource::parse(text, None).expect_err(text);
             assert!(error.contains(expect), "{text}: {error}");
         }
@@ -115,8 +98,6 @@ mod tests {
     fn only_plain_http_over_a_network_is_open_to_others() {
         for (text, open) in [
             ("http://id.example/jwks", true),
-            ("http://127.0.0.1:8000/jwks", false),
-            ("http://localhost/jwks", false),
             ("https://id.example/jwks", false),
             ("/etc/skein/keys.json", false),
         ] {

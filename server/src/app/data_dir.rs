@@ -52,6 +52,11 @@ impl DataDir {
     pub fn history(&self) -> PathBuf {
         self.root.join("history")
     }
+
+    /// Places of webhooks, if there are any.
+    pub fn webhook(&self) -> PathBuf {
+        self.root.join("webhook")
+    }
 }
 
 /// What a data directory has, whoever made it: `skein token` makes the keys before the first start.

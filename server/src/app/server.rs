@@ -37,6 +37,7 @@ use crate::http::log_erasing::{self, Eraser};
 use crate::http::log_reading::{self, LogState};
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
+use crate::http::webhooks::{self, WebhooksState};
 use crate::http::{control as control_api, listener, public};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
 use crate::log_erase::{self, HistoryEraser};
@@ -45,6 +46,8 @@ use crate::machine::raise_descriptor_limit;
 use crate::shard::gateway::Gateway;
 use crate::shard::inbox::Inbound;
 use crate::shard::metrics::SHARD_METRICS;
+use crate::webhook::handle::WebhookThread;
+use crate::webhook::stats::{WEBHOOK_METRICS, WebhookStats};
 
 /// Threads of the runtime for everything that is not hot.
 const CONTROL_RUNTIME_THREADS: usize = 2;
@@ -62,6 +65,7 @@ pub struct Server {
     gateway: Gateway,
     shards: Shards,
     history: Option<HistoryThread>,
+    webhook: Option<WebhookThread>,
     janitor: JanitorThread,
     thinner: Option<LogThinner>,
     refresher: Option<KeyRefresher>,
@@ -93,6 +97,7 @@ impl Server {
             control,
             mut log,
             history_dir,
+            webhook_dir,
             clock,
         } = Opened::open(config)?;
         let control_address = control_listener.local_addr()?;
@@ -121,6 +126,13 @@ impl Server {
             names: history.as_ref().map(HistoryThread::names),
         };
         let control = ControlThread::spawn(control, clock, Box::new(outcomes), signals)?;
+        let webhook = WebhookThread::spawn(
+            &config.webhook,
+            &webhook_dir,
+            control.feed(),
+            clock,
+            WebhookStats::new(board.once(WEBHOOK_METRICS)),
+        )?;
         let edge = EdgeConfig {
             access: access.clone(),
             clock,
@@ -154,6 +166,10 @@ impl Server {
             operators.clone(),
             history.as_ref().map(|thread| thread.history().clone()),
         );
+        let hooks = WebhooksState::new(
+            operators.clone(),
+            webhook.as_ref().map(|thread| thread.webhooks().clone()),
+        );
         let guests = GuestsState::new(operators.clone(), access.clone());
         let reading = log_state(&log, config, operators.clone(), stopped.clone())?;
         let rows = history_eraser(history.as_ref(), history_dir, log.id());
@@ -182,6 +198,7 @@ impl Server {
             },
             control_listener,
             control: control_api::router(operators.clone(), events, past, guests, Arc::new(board))
+                .merge(webhooks::routes().with_state(hooks))
                 .merge(log_reading::routes(reading))
                 .merge(log_erasing::routes(operators, eraser)),
         };
@@ -208,6 +225,7 @@ impl Server {
             gateway,
             shards,
             history,
+            webhook,
             janitor,
             thinner,
             refresher,
@@ -268,6 +286,9 @@ impl Server {
         let _ = self.stop_http.send(true);
         if let Some(history) = self.history {
             history.stop();
+        }
+        if let Some(webhook) = self.webhook {
+            webhook.stop();
         }
         if let Some(thinner) = self.thinner {
             thinner.stop();

@@ -135,7 +135,7 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "a JWK set that cannot be fetched",
         "dev = true\n[access]\njwks = \"ftp://id.example/keys\"",
         "access.jwks",
-        "only http and https addresses are fetched",
+        "only http and https addresses are called",
     ),
     BadInput::new(
         "an interval that would burden the issuer",

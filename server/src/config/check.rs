@@ -8,6 +8,8 @@ use skein_wire::limits::TRAIL_POINTS_MAX;
 use crate::config::error::ConfigError;
 use crate::config::settings::Config;
 use crate::config::span::Span;
+use crate::http_call;
+use crate::webhook::limits::WEBHOOK_URLS_MAX;
 
 /// Partitions that a data directory can have: `demo` uses one; beyond this the files outweigh the data.
 pub const PARTITIONS_MAX: u16 = 1024;
@@ -31,6 +33,9 @@ const HISTORY_RETAIN: std::ops::RangeInclusive<Span> =
 /// withdrawn key is good for too long.
 const JWKS_INTERVAL: std::ops::RangeInclusive<Span> = Span::seconds(10)..=Span::seconds(86_400);
 
+/// How often a batch may be tried: a thousand tries are more than three days.
+const WEBHOOK_TRIES: std::ops::RangeInclusive<u32> = 1..=1_000;
+
 /// How much clocks may differ at most: beyond it expiry means little.
 const CLOCK_SKEW: std::ops::RangeInclusive<Span> = Span::seconds(0)..=Span::seconds(300);
 
@@ -45,6 +50,7 @@ impl Config {
         self.check_log()?;
         self.check_thinning()?;
         self.check_history()?;
+        self.check_webhook()?;
         self.check_limits()?;
         self.check_tokens()?;
         self.check_access()
@@ -149,6 +155,45 @@ impl Config {
                 format!(
                     "{} is shorter than `history.every`; rows would be gone before the next one",
                     history.retain
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_webhook(&self) -> Result<(), ConfigError> {
+        let webhook = &self.webhook;
+        for (index, url) in webhook.urls.iter().enumerate() {
+            if let Err(problem) = http_call::address(url) {
+                return invalid("webhook.urls", problem.to_owned());
+            }
+            if webhook.urls[..index].contains(url) {
+                return invalid("webhook.urls", "an address is named twice".to_owned());
+            }
+        }
+        if webhook.urls.len() > WEBHOOK_URLS_MAX {
+            return invalid(
+                "webhook.urls",
+                format!(
+                    "{} addresses are more than {WEBHOOK_URLS_MAX}",
+                    webhook.urls.len()
+                ),
+            );
+        }
+        if !webhook.urls.is_empty() && webhook.secret.is_none() {
+            return invalid(
+                "webhook.secret",
+                "no file is named, and requests are always signed; make one with `openssl rand -hex 32`".to_owned(),
+            );
+        }
+        if !WEBHOOK_TRIES.contains(&webhook.tries_max) {
+            return invalid(
+                "webhook.tries_max",
+                format!(
+                    "{} is not within {} to {}",
+                    webhook.tries_max,
+                    WEBHOOK_TRIES.start(),
+                    WEBHOOK_TRIES.end()
                 ),
             );
         }

@@ -9,11 +9,13 @@ use skein_wire::limits as wire;
 use crate::access::limits::access_limits;
 use crate::config::settings::Config;
 use crate::control::limits::control_limits;
+use crate::database::database_limits;
 use crate::history::limits::history_limits;
 use crate::http::limits::http_limits;
 use crate::limit_line::LimitLine;
 use crate::limits::edge_limits;
 use crate::machine::allowed_cores;
+use crate::webhook::limits::webhook_limits;
 
 /// Connection bytes of user memory that a viewer may cost: the budget of a QUIC viewer. A WebSocket
 /// costs less.
@@ -28,6 +30,8 @@ pub fn text(config: &Config) -> String {
     section(&mut text, "HTTP (fixed)", &http_limits());
     section(&mut text, "Control log (fixed)", &control_limits());
     section(&mut text, "History (fixed)", &history_limits());
+    section(&mut text, "Webhooks (fixed)", &webhook_limits());
+    section(&mut text, "Databases (fixed)", &database_limits());
     section(&mut text, "Chats (fixed)", &engine_limits());
     configured(&mut text, config);
     sums(&mut text, config);

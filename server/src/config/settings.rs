@@ -40,6 +40,8 @@ pub struct Config {
     pub log: LogSettings,
     /// What is kept of where people were.
     pub history: HistorySettings,
+    /// Who is told what happened in chats.
+    pub webhook: WebhookSettings,
     /// Bounds of sessions, connections and memory.
     pub limits: LimitSettings,
     /// Who may do what.
@@ -57,6 +59,7 @@ impl Default for Config {
             shards: Shards::default(),
             log: LogSettings::default(),
             history: HistorySettings::default(),
+            webhook: WebhookSettings::default(),
             limits: LimitSettings::default(),
             access: AccessSettings::default(),
             tls: TlsSettings::default(),
@@ -215,6 +218,31 @@ impl Default for HistorySettings {
             enabled: false,
             every: Span::seconds(30),
             retain: Span::seconds(30 * 86_400),
+        }
+    }
+}
+
+/// Addresses that are told what happened in chats.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Where events are posted to; each address is told all of them.
+    pub urls: Vec<String>,
+    /// File with the secret that signs requests, one a line; required where there are addresses.
+    pub secret: Option<PathBuf>,
+    /// Certificates to trust there, PEM; absent = those of the system.
+    pub ca: Option<PathBuf>,
+    /// How often a batch is tried before it goes to the list of dead letters.
+    pub tries_max: u32,
+}
+
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            secret: None,
+            ca: None,
+            tries_max: 20,
         }
     }
 }

@@ -81,6 +81,11 @@ impl EventFeed {
         )
     }
 
+    /// The control log.
+    pub fn log(&self) -> LogId {
+        self.log
+    }
+
     /// The place behind the event with this index.
     pub fn place(&self, index: u64) -> EventPlace {
         EventPlace {

@@ -22,8 +22,6 @@ limits! {
         "of an answer: about 2 MiB of JSON";
     GAPS_PER_PAGE_MAX: usize = 100, "gaps",
         "told in one answer";
-    BUSY_TIMEOUT_MS: u64 = 2_000, "milliseconds",
-        "for which a database locked by another program is waited for";
     CHECK_BYTES_MAX: u64 = 64 * 1024 * 1024, "bytes",
         "of a database that is checked as a whole at the start, in a fraction of a second";
     SCRUB_INLINE_BYTES_MAX: u64 = 64 * 1024 * 1024, "bytes",
@@ -36,8 +34,6 @@ limits! {
         "one of so many of the database may be free: in a steady state new rows take the place of those that grew too old";
     SHRINK_FREE_BYTES_MIN: u64 = 1024 * 1024, "bytes",
         "that may be free in any case";
-    JOURNAL_BYTES_MAX: u32 = 16 * 1024 * 1024, "bytes",
-        "of the journal that stay between two transactions";
     ERASE_DEADLINE_MS: u64 = 25_000, "milliseconds",
         "for the answer to an erase; it goes on when the caller has left";
 }

@@ -9,15 +9,14 @@
 //!   erasure  records not yet read that an erase covers
 //! ```
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
+use crate::database::{BUSY_TIMEOUT_MS, connect, make_private};
 use crate::history::error::HistoryError;
-use crate::history::limits::{BUSY_TIMEOUT_MS, CHECK_BYTES_MAX, JOURNAL_BYTES_MAX};
+use crate::history::limits::CHECK_BYTES_MAX;
 
 /// The schema of this version, in `user_version`.
 const SCHEMA: u32 = 1;
@@ -57,9 +56,13 @@ pub fn file(folder: &Path) -> PathBuf {
 /// # Errors
 /// It is damaged, of a later version or of another log, or the file system refuses.
 pub fn open(folder: &Path, log_id: &str) -> Result<Connection, HistoryError> {
-    make_private(folder)?;
     let path = file(folder);
-    let opened = connect(&path).and_then(|connection| prepare(connection, &path, log_id));
+    make_private(&path).map_err(|source| HistoryError::Io {
+        action: format!("making {}", path.display()),
+        source,
+    })?;
+    let connected = connect(&path).map_err(HistoryError::from);
+    let opened = connected.and_then(|connection| prepare(connection, &path, log_id));
     opened.map_err(|error| named(error, folder, &path))
 }
 
@@ -71,40 +74,6 @@ pub fn open_reader(folder: &Path) -> Result<Connection, HistoryError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file(folder), flags)?;
     connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
-    Ok(connection)
-}
-
-/// SQLite gives the journals the rights of the database.
-fn make_private(folder: &Path) -> Result<(), HistoryError> {
-    let refused = |source| HistoryError::Io {
-        action: format!("making {}", file(folder).display()),
-        source,
-    };
-    let mut builder = DirBuilder::new();
-    builder
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(refused)?;
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600);
-    options.open(file(folder)).map_err(refused)?;
-    Ok(())
-}
-
-fn connect(path: &Path) -> Result<Connection, HistoryError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
-    // Before the first page is written; a file from before gets it when it is next rewritten.
-    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // What one large transaction needed is not kept for ever.
-    connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_MAX)?;
-    // A row that is deleted is overwritten, in the journal and in the file.
-    connection.pragma_update(None, "secure_delete", "ON")?;
-    // An acknowledged erase survives a power failure; it is one sync a second.
-    connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use skein_wire::ids::UserName;
 
+use crate::database::signed;
 use crate::history::erase::{EraseReport, EraseWhat, Erasure};
 use crate::history::error::HistoryError;
 use crate::history::limits::{SHRINK_BYTES_PER_ROUND, SHRINK_FREE_BYTES_MIN, SHRINK_FREE_PART_MIN};
@@ -37,11 +38,6 @@ pub struct SessionRow {
 pub struct Store {
     connection: Connection,
     folder: PathBuf,
-}
-
-/// SQLite's integers are signed; the bits are kept.
-fn signed(number: u64) -> i64 {
-    number as i64
 }
 
 impl Store {

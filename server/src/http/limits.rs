@@ -42,6 +42,8 @@ limits! {
         "of events open at once, each a reader of the control log";
     EVENT_KEEP_ALIVE_S: u64 = 15, "seconds",
         "after which a quiet event stream sends a comment, so that proxies keep it open";
+    DEAD_LETTERS_PER_PAGE: usize = 100, "batches",
+        "of an answer that lists what webhooks gave up";
     LOG_READS_MAX: usize = 8, "requests",
         "that read the log at once; each holds a thread that may wait for the disk or for records";
     LOG_ERASES_MAX: usize = 1, "requests",

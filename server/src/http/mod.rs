@@ -36,6 +36,7 @@ pub mod public;
 pub mod listener;
 
 pub mod events;
+pub mod webhooks;
 
 pub mod log_erasing;
 pub mod log_page;

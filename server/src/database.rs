@@ -1,0 +1,59 @@
+//! SQLite files of the data directory: how they are made and opened, whatever is in them.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::limit_line::limits;
+
+limits! {
+    /// The bounds of databases, in the order of this file.
+    pub fn database_limits;
+
+    BUSY_TIMEOUT_MS: u64 = 2_000, "milliseconds",
+        "for which a database locked by another program is waited for";
+    JOURNAL_BYTES_MAX: u32 = 16 * 1024 * 1024, "bytes",
+        "of a journal that stay between two transactions: what one large transaction needed is not kept for ever";
+}
+
+/// Makes an empty file and its folder where there is none, for their owner's eyes only. SQLite gives
+/// the journals the rights of the database.
+///
+/// # Errors
+/// What the file system says.
+pub fn make_private(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).open(path)?;
+    Ok(())
+}
+
+/// Opens a database that is there for writing.
+///
+/// # Errors
+/// It is none, or the file system refuses.
+pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    // Before the first page is written; a file from before gets it when it is next rewritten.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_MAX)?;
+    // A row that is deleted is overwritten, in the journal and in the file.
+    connection.pragma_update(None, "secure_delete", "ON")?;
+    // What was committed survives a power failure.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+/// SQLite's integers are signed; the bits are kept.
+pub fn signed(number: u64) -> i64 {
+    number as i64
+}
