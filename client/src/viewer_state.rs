@@ -15,7 +15,7 @@
 //! viewer.watch(WatchOptions::new(ChatName::new("geese")?));
 //! let welcome = Welcome {
 //!     version: 1, log: 7, server_time_ms: 1_000, frame_bytes_max: 4096,
-//!     duration_s_max: 28_800, keep_alive_ms: 10_000, stale_after_ms: 30_000,
+//!     duration_s_max: 28_800, keep_alive_ms: 10_000, stale_after_ms: 30_000, views_recorded: false,
 //! };
 //! viewer.handle(0, &Update::Welcome(welcome))?;
 //! assert!(matches!(viewer.poll_request(), Some(Request::Watch(_))));

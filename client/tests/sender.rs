@@ -44,6 +44,7 @@ impl Rig {
             duration_s_max: 28_800,
             keep_alive_ms: 10_000,
             stale_after_ms: 30_000,
+            views_recorded: false,
         }));
         let request = match &self.requests()[..] {
             [Request::ShareStart(start)] => start.request,
@@ -383,6 +384,7 @@ fn a_session_that_ended_meanwhile_settles_everything() {
         duration_s_max: 28_800,
         keep_alive_ms: 10_000,
         stale_after_ms: 30_000,
+        views_recorded: false,
     }));
     let request = match rig.requests()[..] {
         [Request::ShareResume(ref resume)] => resume.request,
@@ -410,6 +412,7 @@ fn a_busy_server_is_asked_again_and_a_refusal_is_final() {
             duration_s_max: 28_800,
             keep_alive_ms: 10_000,
             stale_after_ms: 30_000,
+            views_recorded: false,
         }));
         let request = match rig.requests()[..] {
             [Request::ShareStart(ref start)] => start.request,

@@ -43,6 +43,11 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// Whether a viewer with this scope sees a session.
+    pub fn shows(&self, session: SessionId) -> bool {
+        self.session.is_none_or(|only| only == session)
+    }
+
     /// Offset of the newest change that a viewer with this scope has to see; 0 = none yet.
     pub fn head(&self, table: &Table) -> u64 {
         match self.session {

@@ -7,7 +7,7 @@ use skein_wire::update::Verdict;
 
 use crate::few::Few;
 use crate::identity::Person;
-use crate::ids::{ShardId, ViewerId};
+use crate::ids::{ShardId, ViewId, ViewerId};
 use crate::rate::Rate;
 use crate::time::Timestamp;
 
@@ -46,6 +46,12 @@ pub(crate) struct WatchState {
     pub viewer: ViewerId,
     /// Step of demand it counts in.
     pub step: u8,
+    /// Only this session of it is watched.
+    pub session: Option<SessionId>,
+    /// Since when.
+    pub since: Timestamp,
+    /// Its number where a record of views is kept; 0 = none is.
+    pub view: ViewId,
 }
 
 impl Connection {

@@ -39,6 +39,10 @@ number!(
     GuestId(u64)
 );
 number!(
+    /// A watch in a record of views, unique since the start; 0 = none.
+    ViewId(u64)
+);
+number!(
     /// A command on its way through the control log.
     ProposalId(u64)
 );

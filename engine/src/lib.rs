@@ -31,6 +31,7 @@ pub mod sink;
 pub mod command;
 pub mod control_state;
 pub mod rights;
+pub mod view;
 
 pub mod identity;
 pub mod request;

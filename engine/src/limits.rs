@@ -98,6 +98,10 @@ pub const IMPORT_MEMBERS_MAX: usize = 1_000;
 /// Members of one page of a list.
 pub const MEMBERS_PER_PAGE_MAX: usize = 10_000;
 
+/// Viewers of a session that one shard names in one answer; all are counted. Each costs some look-ups
+/// within a pass.
+pub const VIEWERS_LISTED_MAX: usize = 1_000;
+
 /// Bytes that one session costs its owner beside its row: admission state, timers, indexes.
 pub const SESSION_BYTES_ESTIMATE: usize = 640;
 
@@ -135,6 +139,8 @@ pub struct Limits {
     /// Rows and members copied in one pass for shards that begin to mirror chats. Not configured:
     /// tests make it small.
     pub image_rows_per_pass: usize,
+    /// A record is kept of who watches whom, so that each watch is told to the caller of the engine.
+    pub views_recorded: bool,
     /// Tokens bring rights, so that the end of a membership must be remembered.
     pub rights_from_tokens: bool,
 }
@@ -156,6 +162,7 @@ impl Default for Limits {
             floor_interval_ms_max: 1_000,
             memory_bytes_max: 1 << 30,
             image_rows_per_pass: IMAGE_ROWS_PER_PASS,
+            views_recorded: false,
             rights_from_tokens: false,
         }
     }

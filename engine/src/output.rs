@@ -15,6 +15,7 @@ use crate::command::Command;
 use crate::ids::{ConnectionId, PartitionId, ProposalId, RequestId, ShardId, ViewerId};
 use crate::record::OwnedRecord;
 use crate::request::ChatResult;
+use crate::view::View;
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -112,6 +113,8 @@ pub enum Output {
         /// Offset of its last record.
         end: u64,
     },
+    /// Somebody sees a session, or does no more. Only where a record of it is kept.
+    View(View),
     /// Something for the chat service.
     Event {
         /// Index of the command in the control log.

@@ -10,6 +10,7 @@ use skein_wire::update::{SessionState, Verdict};
 use crate::guest::{GuestGrant, GuestRecord};
 use crate::identity::Person;
 use crate::ids::GuestId;
+use crate::view::Viewers;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +99,25 @@ pub enum ChatRequest {
         /// Who asks.
         actor: Actor,
     },
+    /// A live session, for its sharer and for operators. Reply: `Session`.
+    OwnSession {
+        /// Where.
+        chat: ChatName,
+        /// Which.
+        session: SessionId,
+        /// Who asks.
+        actor: Actor,
+    },
+    /// Who sees a session through the shard that is asked, whichever it is. Who may know is judged before,
+    /// by an [`ChatRequest::OwnSession`]. Reply: `Viewers`.
+    Viewers {
+        /// Where.
+        chat: ChatName,
+        /// Which.
+        session: SessionId,
+        /// Its own user, who is left out.
+        except: UserName,
+    },
     /// The live sessions. Reply: `Sessions`.
     Sessions {
         /// Where.
@@ -175,6 +195,8 @@ impl ChatRequest {
             Self::Points(request) => &request.chat,
             Self::Extend { chat, .. }
             | Self::Stop { chat, .. }
+            | Self::OwnSession { chat, .. }
+            | Self::Viewers { chat, .. }
             | Self::Positions { chat, .. }
             | Self::Sessions { chat, .. }
             | Self::PutMember { chat, .. }
@@ -258,6 +280,8 @@ pub enum ChatReply {
     Session(SessionInfo),
     /// What became of points.
     Points(PointsReply),
+    /// Who sees a session through one shard.
+    Viewers(Viewers),
     /// The live sessions.
     Sessions(Vec<SessionInfo>),
     /// The live sessions with their newest points.

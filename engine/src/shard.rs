@@ -44,6 +44,7 @@ mod rows;
 mod sharing;
 mod starting;
 mod timers;
+mod viewing;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -141,6 +142,8 @@ pub struct Shard {
     /// Watches of sessions that a mirror does not have, by the number of the question.
     row_asks: BTreeMap<u64, (ConnectionId, Watch)>,
     row_ask_last: u64,
+    /// Views so far.
+    view_last: u64,
     /// Chats whose number is asked for, and what waits for it.
     naming: BTreeMap<ChatName, Vec<NamingWait>>,
     /// Commands that are not promises yet, in the order in which they were received.
@@ -206,6 +209,7 @@ impl Shard {
             asking: BTreeMap::new(),
             row_asks: BTreeMap::new(),
             row_ask_last: 0,
+            view_last: 0,
             naming: BTreeMap::new(),
             obligations: BTreeMap::new(),
             proposals: HashMap::default(),

@@ -53,6 +53,17 @@ pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Opens a database that is there for reading.
+///
+/// # Errors
+/// It is none, or the file system refuses.
+pub fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    Ok(connection)
+}
+
 /// SQLite's integers are signed; the bits are kept.
 pub fn signed(number: u64) -> i64 {
     number as i64

@@ -28,6 +28,7 @@ pub mod shard;
 pub mod history;
 pub mod key_refresher;
 pub mod log_thinner;
+pub mod views;
 pub mod webhook;
 
 pub mod demo;

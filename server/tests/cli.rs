@@ -28,6 +28,7 @@ use skein_server::http::history::HistoryState;
 use skein_server::http::listener;
 use skein_server::http::metrics::MetricsBoard;
 use skein_server::http::state::{ApiState, Callers};
+use skein_server::http::viewers::ViewersState;
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, Counter, SessionId, UserName};
 use skein_wire::point::{Fix, Payload, Point, Position};
@@ -226,7 +227,8 @@ fn with_control(test: impl FnOnce(&str, &Path)) {
     let access = Arc::new(Access::open(keys.path(), true).expect("keys"));
     let guests = GuestsState::new(state.clone(), access);
     let board = Arc::new(MetricsBoard::default());
-    let router = control::router(state, events, history, guests, board);
+    let viewers = ViewersState::new(state.clone(), None);
+    let router = control::router(state, events, history, guests, viewers, board);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

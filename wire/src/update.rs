@@ -22,6 +22,9 @@ pub struct Welcome {
     pub keep_alive_ms: u32,
     /// A session without a word for this long is stale, milliseconds.
     pub stale_after_ms: u32,
+    /// A record is kept of who watched whom and when, for those who were watched. Who watches *now* they
+    /// can see in any case.
+    pub views_recorded: bool,
 }
 
 /// A request that is refused.

@@ -155,6 +155,7 @@ fn put_welcome(out: &mut Vec<u8>, welcome: &Welcome) {
     varint::put(out, u64::from(welcome.duration_s_max));
     varint::put(out, u64::from(welcome.keep_alive_ms));
     varint::put(out, u64::from(welcome.stale_after_ms));
+    out.put_u8(u8::from(welcome.views_recorded));
 }
 
 fn read_welcome(input: &mut &[u8]) -> Result<Welcome, WireError> {
@@ -168,6 +169,7 @@ fn read_welcome(input: &mut &[u8]) -> Result<Welcome, WireError> {
         duration_s_max: bytes_in::varint_u32(input)?,
         keep_alive_ms: bytes_in::varint_u32(input)?,
         stale_after_ms: bytes_in::varint_u32(input)?,
+        views_recorded: bytes_in::bool(input)?,
     })
 }
 

@@ -31,6 +31,7 @@ pub fn welcome() -> Update {
         duration_s_max: 28_800,
         keep_alive_ms: 10_000,
         stale_after_ms: 30_000,
+        views_recorded: false,
     })
 }
 

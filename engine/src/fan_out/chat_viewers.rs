@@ -6,7 +6,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use skein_wire::frame::encode_update;
-use skein_wire::ids::{Cell, ChatHandle};
+use skein_wire::ids::{Cell, ChatHandle, SessionId};
 use skein_wire::request::Delivery;
 use skein_wire::update::{Head, Update};
 use slab::Slab;
@@ -113,6 +113,19 @@ impl ChatViewers {
     /// Viewers wherever they are.
     pub(crate) fn count(&self) -> usize {
         self.count
+    }
+
+    /// Those that see a session.
+    pub(crate) fn count_of(&self, session: SessionId) -> u64 {
+        let scopes = self.scopes.iter().map(|(_, scope)| scope);
+        let shown = scopes.filter(|scope| scope.scope.shows(session));
+        shown.map(|scope| u64::from(scope.count)).sum()
+    }
+
+    /// Whether a viewer of this chat sees a session.
+    pub(crate) fn shows(&self, viewer: &Viewer, session: SessionId) -> bool {
+        let scope = self.scopes.get(viewer.scope as usize);
+        scope.is_some_and(|scope| scope.scope.shows(session))
     }
 
     /// Smallest wanted interval, milliseconds.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use skein_wire::ids::ChatHandle;
+use skein_wire::ids::{ChatHandle, SessionId};
 use slab::Slab;
 
 use crate::batch_builder::{BatchBuilder, Scope};
@@ -115,6 +115,27 @@ impl FanOut {
             }
         }
         self.viewers.remove(id.index as usize);
+    }
+
+    /// Viewers of a chat that see a session.
+    pub fn count_of(&self, chat: ChatHandle, session: SessionId) -> u64 {
+        let viewers = self.chats.get(&chat);
+        viewers.map_or(0, |viewers| viewers.count_of(session))
+    }
+
+    /// Their connections, in no particular order.
+    pub fn connections_of(
+        &self,
+        chat: ChatHandle,
+        session: SessionId,
+    ) -> impl Iterator<Item = ConnectionId> {
+        let viewers = self.chats.get(&chat);
+        let all = self.viewers.iter().map(|(_, viewer)| viewer);
+        all.filter(move |viewer| {
+            let is_there = viewer.chat == chat.0;
+            is_there && viewers.is_some_and(|viewers| viewers.shows(viewer, session))
+        })
+        .map(|viewer| viewer.connection)
     }
 
     /// The viewer's connection can take more.

@@ -52,8 +52,27 @@ impl Shard {
                 Err(error) => self.reply(request, Err(error)),
             },
             ChatRequest::Points(points) => self.api_points(now, request, points),
+            ChatRequest::OwnSession {
+                chat,
+                session,
+                actor,
+            } => {
+                let reply = self.own_session(&chat, session, &actor);
+                self.reply(request, reply);
+            }
+            ChatRequest::Viewers {
+                chat,
+                session,
+                except,
+            } => {
+                let viewers = self.viewers(&chat, session, &except);
+                self.reply(request, Ok(ChatReply::Viewers(viewers)));
+            }
             ChatRequest::Positions { chat, actor } => {
                 let reply = self.positions(&chat, &actor);
+                if reply.is_ok() {
+                    self.glance(now, &chat, &actor);
+                }
                 self.reply(request, reply);
             }
             ChatRequest::Sessions { chat, actor } => {
@@ -123,7 +142,7 @@ impl Shard {
         self.start(now, caller, start);
     }
 
-    fn api_target(
+    pub(super) fn api_target(
         &self,
         chat: &ChatName,
         session: SessionId,
@@ -165,7 +184,7 @@ impl Shard {
         };
         let guest = actor.guest();
         let position = |row: &Row| PositionInfo {
-            session: info_of(chat, row),
+            session: Self::info_of(chat, row),
             newest: match guest.and_then(|grant| grant.grid) {
                 Some(grid) => row.newest().and_then(|point| grid.coarse(point)),
                 None => row.newest().cloned(),
@@ -187,7 +206,7 @@ impl Shard {
             }
             Actor::Control => true,
         });
-        let sessions = rows.map(|row| info_of(chat, row)).collect();
+        let sessions = rows.map(|row| Self::info_of(chat, row)).collect();
         Ok(ChatReply::Sessions(sessions))
     }
 
@@ -212,6 +231,23 @@ impl Shard {
         }))
     }
 
+    /// A row as lists show it.
+    pub(super) fn info_of(chat: &Chat, row: &Row) -> SessionInfo {
+        let descriptor = row.descriptor();
+        let live = chat
+            .owner()
+            .and_then(|owner| owner.sessions.get(&descriptor.session));
+        SessionInfo {
+            session: descriptor.session,
+            user: descriptor.user.clone(),
+            state: row.state().state,
+            started_at_ms: descriptor.started_at_ms,
+            expires_at_ms: descriptor.expires_at_ms,
+            sealed: descriptor.sealed,
+            counter_last: live.map_or(descriptor.counter, |session| session.window.last()),
+        }
+    }
+
     /// The chat, if the actor is a member of it with this right.
     fn visible(&self, name: &ChatName, actor: &Actor, right: Rights) -> Result<&Chat, WireError> {
         let handle: ChatHandle = self.chats.named(name).unwrap_or_default();
@@ -232,20 +268,4 @@ impl Shard {
 /// Whether a row is shown: to guests with a link to one session, only that one.
 fn shows(guest: Option<&GuestGrant>, row: &Row) -> bool {
     guest.is_none_or(|grant| grant.shows(row.descriptor().session))
-}
-
-fn info_of(chat: &Chat, row: &Row) -> SessionInfo {
-    let descriptor = row.descriptor();
-    let live = chat
-        .owner()
-        .and_then(|owner| owner.sessions.get(&descriptor.session));
-    SessionInfo {
-        session: descriptor.session,
-        user: descriptor.user.clone(),
-        state: row.state().state,
-        started_at_ms: descriptor.started_at_ms,
-        expires_at_ms: descriptor.expires_at_ms,
-        sealed: descriptor.sealed,
-        counter_last: live.map_or(descriptor.counter, |session| session.window.last()),
-    }
 }

@@ -48,6 +48,7 @@ impl Shard {
             duration_s_max: limits.duration_s_max,
             keep_alive_ms: KEEP_ALIVE_MS,
             stale_after_ms: u32::try_from(limits.stale_after_ms).unwrap_or(u32::MAX),
+            views_recorded: limits.views_recorded,
         };
         self.frame(connection, Update::Welcome(welcome));
         self.settle(now);

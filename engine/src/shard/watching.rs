@@ -1,7 +1,7 @@
 //! Viewers on this shard: watch, unwatch, complaints, revocation, and the pass that serves them.
 
 use skein_wire::error::{Code, WireError};
-use skein_wire::ids::{ChatHandle, RequestNumber, UserName};
+use skein_wire::ids::{ChatHandle, RequestNumber, SessionId, UserName};
 use skein_wire::limits::TRAIL_POINTS_MAX;
 use skein_wire::request::{CursorReport, Delivery, Unwatch, Watch};
 use skein_wire::update::{Done, Update, WatchEnded, Watching};
@@ -11,7 +11,7 @@ use crate::batch_builder::Scope;
 use crate::connection::WatchState;
 use crate::cursor::{CursorContext, resume_offset};
 use crate::fan_out::{FanOutReport, WatchSpec};
-use crate::ids::{ConnectionId, ViewerId};
+use crate::ids::{ConnectionId, ViewId, ViewerId};
 use crate::naming_wait::NamingWait;
 use crate::output::Output;
 use crate::rights::Rights;
@@ -150,15 +150,45 @@ impl Shard {
         if let Some(known) = self.chats.get_mut(chat) {
             known.audience.add(step);
         }
-        let begun = WatchState { viewer, step };
-        let connections = self.connections.get_mut(&connection);
-        let before = connections.and_then(|known| known.watches.insert(chat, begun));
-        if let Some(before) = before {
-            self.end_viewer(now, chat, before);
-        }
+        self.note_watch(now, connection, chat, (viewer, step), scope.session);
         self.stats.viewers = self.fan_out.len() as u64;
         self.demand_changed(now, chat);
         Ok(())
+    }
+
+    /// Notes a watch at its connection, in place of an older one of the same chat.
+    fn note_watch(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        chat: ChatHandle,
+        (viewer, step): (ViewerId, u8),
+        session: Option<SessionId>,
+    ) {
+        let known = self.connections.get(&connection);
+        let before = known.and_then(|known| known.watches.get(&chat)).copied();
+        // Who asks again for the same goes on seeing it.
+        let goes_on = before.filter(|before| before.session == session);
+        let (since, view) = match goes_on {
+            Some(before) => (before.since, before.view),
+            None => (now, self.begin_view(now, connection, chat, session)),
+        };
+        let begun = WatchState {
+            viewer,
+            step,
+            session,
+            since,
+            view,
+        };
+        if let Some(known) = self.connections.get_mut(&connection) {
+            known.watches.insert(chat, begun);
+        }
+        if let Some(mut before) = before {
+            if goes_on.is_some() {
+                before.view = ViewId::default();
+            }
+            self.end_viewer(now, chat, before);
+        }
     }
 
     /// What a watch may see of what it asks for: everything, except through a guest's link.
@@ -204,6 +234,7 @@ impl Shard {
     /// A viewer is no more.
     pub(super) fn end_viewer(&mut self, now: Timestamp, chat: ChatHandle, watch: WatchState) {
         self.fan_out.remove(watch.viewer);
+        self.end_view(now, watch.view);
         self.stats.viewers = self.fan_out.len() as u64;
         if let Some(known) = self.chats.get_mut(chat) {
             known.audience.remove(watch.step);

@@ -16,4 +16,5 @@ mod sending;
 mod sessions;
 mod sink;
 mod viewer;
+mod viewing;
 mod watching;

@@ -14,6 +14,7 @@ use skein_engine::record::OwnedRecord;
 use skein_engine::request::{Actor, ChatReply, ChatRequest, ChatResult, StartRequest};
 use skein_engine::shard::{Shard, ShardConfig};
 use skein_engine::time::Timestamp;
+use skein_engine::view::View;
 use skein_wire::batch::Batch;
 use skein_wire::error::Code;
 use skein_wire::frame::decode_update;
@@ -63,6 +64,7 @@ pub struct Rig {
     pub control_state: ControlState,
     pub closed: BTreeMap<Peer, Code>,
     pub events: Vec<String>,
+    pub views: Vec<View>,
     /// Begin and end of the newest checkpoint.
     pub checkpoints: BTreeMap<PartitionId, (u64, u64)>,
     pub replies: BTreeMap<RequestId, ChatResult>,
@@ -132,6 +134,7 @@ impl Rig {
             control_state: ControlState::default(),
             closed: BTreeMap::new(),
             events: Vec::new(),
+            views: Vec::new(),
             checkpoints: BTreeMap::new(),
             replies: BTreeMap::new(),
             purged: Vec::new(),
@@ -390,6 +393,7 @@ impl Rig {
             } => {
                 self.checkpoints.insert(partition, (begin, end));
             }
+            Output::View(view) => self.views.push(view),
             Output::Event { event, .. } => {
                 self.events.push(format!("{:?}", event.what));
             }

@@ -53,6 +53,11 @@ impl DataDir {
         self.root.join("history")
     }
 
+    /// The record of views, if one is kept.
+    pub fn views(&self) -> PathBuf {
+        self.root.join("views")
+    }
+
     /// Places of webhooks, if there are any.
     pub fn webhook(&self) -> PathBuf {
         self.root.join("webhook")

@@ -50,6 +50,8 @@ pub struct Opened {
     pub log: Log,
     /// The folder of the history, if one is kept.
     pub history_dir: PathBuf,
+    /// The folder of the record of views, if one is kept.
+    pub views_dir: PathBuf,
     /// The folder of webhooks' places, if there are webhooks.
     pub webhook_dir: PathBuf,
     /// It does not run backwards across a restart, whatever the wall clock says.
@@ -105,6 +107,7 @@ impl Opened {
             control,
             log,
             history_dir: dir.history(),
+            views_dir: dir.views(),
             webhook_dir: dir.webhook(),
             clock,
         })

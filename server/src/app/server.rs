@@ -37,6 +37,7 @@ use crate::http::log_erasing::{self, Eraser};
 use crate::http::log_reading::{self, LogState};
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
+use crate::http::viewers::ViewersState;
 use crate::http::webhooks::{self, WebhooksState};
 use crate::http::{control as control_api, listener, public};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
@@ -46,6 +47,8 @@ use crate::machine::raise_descriptor_limit;
 use crate::shard::gateway::Gateway;
 use crate::shard::inbox::Inbound;
 use crate::shard::metrics::SHARD_METRICS;
+use crate::views::handle::ViewsThread;
+use crate::views::stats::VIEWS_METRICS;
 use crate::webhook::handle::WebhookThread;
 use crate::webhook::stats::{WEBHOOK_METRICS, WebhookStats};
 
@@ -65,6 +68,7 @@ pub struct Server {
     gateway: Gateway,
     shards: Shards,
     history: Option<HistoryThread>,
+    views: Option<ViewsThread>,
     webhook: Option<WebhookThread>,
     janitor: JanitorThread,
     thinner: Option<LogThinner>,
@@ -97,6 +101,7 @@ impl Server {
             control,
             mut log,
             history_dir,
+            views_dir,
             webhook_dir,
             clock,
         } = Opened::open(config)?;
@@ -133,6 +138,14 @@ impl Server {
             clock,
             WebhookStats::new(board.once(WEBHOOK_METRICS)),
         )?;
+        let views = ViewsThread::start(
+            &config.views,
+            &views_dir,
+            &control.feed(),
+            &state,
+            clock,
+            board.once(VIEWS_METRICS),
+        )?;
         let edge = EdgeConfig {
             access: access.clone(),
             clock,
@@ -146,6 +159,7 @@ impl Server {
             log: &mut log,
             state,
             control: control.sender(),
+            views: views.as_ref().map(ViewsThread::sink),
             edge,
             metrics,
             health: health.clone(),
@@ -166,6 +180,9 @@ impl Server {
             operators.clone(),
             history.as_ref().map(|thread| thread.history().clone()),
         );
+        let record = views.as_ref().map(ViewsThread::pages);
+        let seen = |api: &ApiState| ViewersState::new(api.clone(), record.clone());
+        let (seen_by_users, seen_by_operators) = (seen(&users), seen(&operators));
         let hooks = WebhooksState::new(
             operators.clone(),
             webhook.as_ref().map(|thread| thread.webhooks().clone()),
@@ -191,16 +208,23 @@ impl Server {
         let services = HttpServices {
             entrances,
             lobby: Lobby {
-                router: public::router(users),
+                router: public::router(users, seen_by_users),
                 origins: Origins::new(config.access.origins.clone()),
                 tls: tls.tcp,
                 closed,
             },
             control_listener,
-            control: control_api::router(operators.clone(), events, past, guests, Arc::new(board))
-                .merge(webhooks::routes().with_state(hooks))
-                .merge(log_reading::routes(reading))
-                .merge(log_erasing::routes(operators, eraser)),
+            control: control_api::router(
+                operators.clone(),
+                events,
+                past,
+                guests,
+                seen_by_operators,
+                Arc::new(board),
+            )
+            .merge(webhooks::routes().with_state(hooks))
+            .merge(log_reading::routes(reading))
+            .merge(log_erasing::routes(operators, eraser)),
         };
         let runtime = services.start(&stopped)?;
 
@@ -225,6 +249,7 @@ impl Server {
             gateway,
             shards,
             history,
+            views,
             webhook,
             janitor,
             thinner,
@@ -286,6 +311,9 @@ impl Server {
         let _ = self.stop_http.send(true);
         if let Some(history) = self.history {
             history.stop();
+        }
+        if let Some(views) = self.views {
+            views.stop();
         }
         if let Some(webhook) = self.webhook {
             webhook.stop();

@@ -31,6 +31,7 @@ use crate::shard::peers::Peers;
 use crate::shard::recovery::{ShardParts, recover};
 use crate::shard::server_ports::ServerPorts;
 use crate::shard::thread::{self, ShardEntry, ShardLoop};
+use crate::views::handle::ViewSink;
 
 /// A shard's thread.
 type ShardHandle = JoinHandle<anyhow::Result<()>>;
@@ -78,6 +79,8 @@ pub struct ShardsStart<'a> {
     pub state: Arc<ControlState>,
     /// The way to the control log.
     pub control: ControlSender,
+    /// The way to the record of views, if one is kept.
+    pub views: Option<ViewSink>,
     /// Sockets, keys, certificates.
     pub edge: EdgeConfig,
     /// Where each shows its numbers.
@@ -149,6 +152,7 @@ impl Shards {
                 },
                 peers,
                 control: start.control.clone(),
+                views: start.views.clone(),
                 entry: ShardEntry {
                     inbox,
                     waker,
@@ -229,6 +233,7 @@ struct ShardStart {
     sources: Sources,
     peers: Peers,
     control: ControlSender,
+    views: Option<ViewSink>,
     entry: ShardEntry,
     clock: Clock,
     serves: oneshot::Sender<()>,
@@ -242,6 +247,7 @@ fn run_shard(shard: ShardId, start: ShardStart) -> anyhow::Result<()> {
         sources,
         peers,
         control,
+        views,
         entry,
         clock,
         serves,
@@ -257,7 +263,7 @@ fn run_shard(shard: ShardId, start: ShardStart) -> anyhow::Result<()> {
         "recovered"
     );
     let edge = Edge::new(&edge, shard.0, sources, &entry.waker)?;
-    let ports = ServerPorts::new(shard, edge, peers, control);
+    let ports = ServerPorts::new(shard, edge, peers, control, views);
     let _ = serves.send(());
     let core = ShardLoop::new(core, ports, entry, clock).run();
     drop(core);

@@ -50,6 +50,7 @@ impl Config {
         self.check_log()?;
         self.check_thinning()?;
         self.check_history()?;
+        self.check_views()?;
         self.check_webhook()?;
         self.check_limits()?;
         self.check_tokens()?;
@@ -155,6 +156,21 @@ impl Config {
                 format!(
                     "{} is shorter than `history.every`; rows would be gone before the next one",
                     history.retain
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_views(&self) -> Result<(), ConfigError> {
+        let retain = self.views.retain;
+        if self.views.is_on() && !HISTORY_RETAIN.contains(&retain) {
+            return invalid(
+                "views.retain",
+                format!(
+                    "{retain} is neither 0 nor within {} to {}",
+                    HISTORY_RETAIN.start(),
+                    HISTORY_RETAIN.end()
                 ),
             );
         }

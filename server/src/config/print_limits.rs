@@ -15,6 +15,7 @@ use crate::http::limits::http_limits;
 use crate::limit_line::LimitLine;
 use crate::limits::edge_limits;
 use crate::machine::allowed_cores;
+use crate::views::limits::views_limits;
 use crate::webhook::limits::webhook_limits;
 
 /// Connection bytes of user memory that a viewer may cost: the budget of a QUIC viewer. A WebSocket
@@ -30,6 +31,7 @@ pub fn text(config: &Config) -> String {
     section(&mut text, "HTTP (fixed)", &http_limits());
     section(&mut text, "Control log (fixed)", &control_limits());
     section(&mut text, "History (fixed)", &history_limits());
+    section(&mut text, "Record of views (fixed)", &views_limits());
     section(&mut text, "Webhooks (fixed)", &webhook_limits());
     section(&mut text, "Databases (fixed)", &database_limits());
     section(&mut text, "Chats (fixed)", &engine_limits());
@@ -220,6 +222,12 @@ fn engine_limits() -> Vec<LimitLine> {
             engine::OUTBOX_MESSAGES_MAX as u64,
             "messages",
             "that wait for one other shard",
+        ),
+        line(
+            "viewers_listed_max",
+            engine::VIEWERS_LISTED_MAX as u64,
+            "viewers",
+            "of a session that one shard names in an answer; all are counted",
         ),
         line(
             "checkpoint_slice_bytes",

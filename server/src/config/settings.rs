@@ -40,6 +40,8 @@ pub struct Config {
     pub log: LogSettings,
     /// What is kept of where people were.
     pub history: HistorySettings,
+    /// What is kept of who saw whom.
+    pub views: ViewsSettings,
     /// Who is told what happened in chats.
     pub webhook: WebhookSettings,
     /// Bounds of sessions, connections and memory.
@@ -59,6 +61,7 @@ impl Default for Config {
             shards: Shards::default(),
             log: LogSettings::default(),
             history: HistorySettings::default(),
+            views: ViewsSettings::default(),
             webhook: WebhookSettings::default(),
             limits: LimitSettings::default(),
             access: AccessSettings::default(),
@@ -71,6 +74,7 @@ impl Config {
     /// The limits and rules as the engine takes them.
     pub fn engine_limits(&self) -> Limits {
         Limits {
+            views_recorded: self.views.is_on(),
             rights_from_tokens: self.access.membership == Membership::Token,
             ..self.limits.to_engine()
         }
@@ -219,6 +223,29 @@ impl Default for HistorySettings {
             every: Span::seconds(30),
             retain: Span::seconds(30 * 86_400),
         }
+    }
+}
+
+/// What is kept of who saw whom, for those who were seen. Off unless it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ViewsSettings {
+    /// How long after its end a view is kept; 0 = no record is.
+    pub retain: Span,
+}
+
+impl Default for ViewsSettings {
+    fn default() -> Self {
+        Self {
+            retain: Span::seconds(0),
+        }
+    }
+}
+
+impl ViewsSettings {
+    /// Whether a record is kept.
+    pub fn is_on(&self) -> bool {
+        self.retain > Span::seconds(0)
     }
 }
 

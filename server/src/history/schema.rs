@@ -10,11 +10,10 @@
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
-use crate::database::{BUSY_TIMEOUT_MS, connect, make_private};
+use crate::database::{connect, connect_reader, make_private};
 use crate::history::error::HistoryError;
 use crate::history::limits::CHECK_BYTES_MAX;
 
@@ -71,10 +70,7 @@ pub fn open(folder: &Path, log_id: &str) -> Result<Connection, HistoryError> {
 /// # Errors
 /// The file system refuses.
 pub fn open_reader(folder: &Path) -> Result<Connection, HistoryError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file(folder), flags)?;
-    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
-    Ok(connection)
+    Ok(connect_reader(&file(folder))?)
 }
 
 fn prepare(

@@ -12,6 +12,7 @@ use crate::http::history::{self, HistoryState};
 use crate::http::metrics::{self, MetricsBoard};
 use crate::http::public::{bounded, no_such_path, session_routes, wrong_method};
 use crate::http::state::ApiState;
+use crate::http::viewers::{self, ViewersState};
 use crate::http::{health, member_import, members, positions};
 
 /// The control routes. Health and metrics ask for no token: they say nothing of anybody.
@@ -20,6 +21,7 @@ pub fn router(
     events: EventsState,
     history: HistoryState,
     guests: GuestsState,
+    viewers: ViewersState,
     board: Arc<MetricsBoard>,
 ) -> Router {
     Router::new()
@@ -36,6 +38,7 @@ pub fn router(
         .route("/v1/health", get(health::get))
         .merge(history::routes().with_state(history))
         .merge(guests::routes().with_state(guests))
+        .merge(viewers::routes().with_state(viewers))
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(state.clone(), bounded))

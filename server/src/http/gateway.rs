@@ -13,6 +13,11 @@ use crate::http::limits::REPLY_DEADLINE_MS;
 pub trait ShardGateway: Send + Sync {
     /// Sends a request; the receiver gets its result.
     fn request(&self, request: ChatRequest) -> oneshot::Receiver<ChatResult>;
+
+    /// Sends a request to every shard, whichever owns its chat. Here of a server with one shard.
+    fn request_each(&self, request: &ChatRequest) -> Vec<oneshot::Receiver<ChatResult>> {
+        vec![self.request(request.clone())]
+    }
 }
 
 /// Sends a request and waits for its reply, at most [`REPLY_DEADLINE_MS`].
@@ -20,7 +25,14 @@ pub trait ShardGateway: Send + Sync {
 /// # Errors
 /// What the shard says; `busy` when it does not answer in time or has stopped.
 pub async fn ask(gateway: &dyn ShardGateway, request: ChatRequest) -> Result<ChatReply, ApiError> {
-    let reply = gateway.request(request);
+    reply_of(gateway.request(request)).await
+}
+
+/// Waits for a reply, at most [`REPLY_DEADLINE_MS`].
+///
+/// # Errors
+/// As [`ask`].
+pub async fn reply_of(reply: oneshot::Receiver<ChatResult>) -> Result<ChatReply, ApiError> {
     match tokio::time::timeout(Duration::from_millis(REPLY_DEADLINE_MS), reply).await {
         Ok(Ok(result)) => result.map_err(ApiError),
         Ok(Err(_)) => Err(ApiError::of(Code::GoingAway)),
@@ -46,6 +58,7 @@ fn kind(reply: &ChatReply) -> &'static str {
         ChatReply::Session(_) => "session",
         ChatReply::Points(_) => "points",
         ChatReply::Sessions(_) => "sessions",
+        ChatReply::Viewers(_) => "viewers",
         ChatReply::Positions { .. } => "positions",
         ChatReply::Members(_) => "members",
         ChatReply::Changed { .. } => "changed",

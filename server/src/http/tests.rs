@@ -46,6 +46,7 @@ use crate::http::log_erasing;
 use crate::http::log_reading::{self, LogState};
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
+use crate::http::viewers::ViewersState;
 use crate::http::{control, public};
 
 const TOKEN: &str = "0123456789abcdef-control";
@@ -179,7 +180,7 @@ fn rig(api: &Api) -> Rig {
     let state = ApiState::new(gateway.clone(), callers, clock, health.clone());
     let (stop, stopped) = watch::channel(false);
     let router = match api {
-        Api::Public => public::router(state),
+        Api::Public => public::router(state.clone(), ViewersState::new(state, None)),
         Api::Control | Api::ControlDev => {
             let open = ControlCore::open(MemoryStorage::new(), Acknowledge::AfterSync, 0, 1);
             let (core, _) = open.expect("control log");
@@ -196,6 +197,7 @@ fn rig(api: &Api) -> Rig {
                 events,
                 history,
                 GuestsState::new(state.clone(), access),
+                ViewersState::new(state.clone(), None),
                 Arc::new(MetricsBoard::default()),
             )
             .merge(log_reading::routes(log))

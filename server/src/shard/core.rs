@@ -226,6 +226,7 @@ impl Core {
                 } => {
                     self.writers.set_checkpoint(partition, begin, end);
                 }
+                Output::View(view) => ports.view(view),
                 Output::Event { index, event } => ports.event(index, event),
             }
         }

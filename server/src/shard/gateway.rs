@@ -52,8 +52,12 @@ impl Gateway {
     /// Sends a request to the owner of its chat. The answer is `busy` when that shard's inbox is full,
     /// `going_away` when it has stopped.
     pub fn ask(&self, request: ChatRequest) -> oneshot::Receiver<ChatResult> {
+        self.ask_shard(self.owner(request.chat()), request)
+    }
+
+    fn ask_shard(&self, shard: ShardId, request: ChatRequest) -> oneshot::Receiver<ChatResult> {
         let (sender, receiver) = oneshot::channel();
-        let inbox = self.inbox(self.owner(request.chat()));
+        let inbox = self.inbox(shard);
         if let Err(Inbound::Request(_, sender)) = inbox.try_send(Inbound::Request(request, sender))
         {
             let code = match inbox.is_closed() {
@@ -99,5 +103,12 @@ impl log_erase::Owner for Shards {
 impl ShardGateway for Gateway {
     fn request(&self, request: ChatRequest) -> oneshot::Receiver<ChatResult> {
         self.ask(request)
+    }
+
+    fn request_each(&self, request: &ChatRequest) -> Vec<oneshot::Receiver<ChatResult>> {
+        let shards = (0..self.shards.len() as u16).map(ShardId);
+        shards
+            .map(|shard| self.ask_shard(shard, request.clone()))
+            .collect()
     }
 }

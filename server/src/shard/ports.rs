@@ -9,6 +9,7 @@ use skein_engine::ids::{ConnectionId, ProposalId, RequestId, ShardId, ViewerId};
 use skein_engine::peer_message::PeerMessage;
 use skein_engine::request::ChatResult;
 use skein_engine::sink::Sink;
+use skein_engine::view::View;
 use skein_wire::error::Code;
 use skein_wire::update::Update;
 
@@ -37,6 +38,9 @@ pub trait Ports: Sink {
 
     /// Something for the chat service, with the index of its command in the control log.
     fn event(&mut self, index: u64, event: ChatEvent);
+
+    /// Something for the record of views.
+    fn view(&mut self, view: View);
 
     /// Wakes another shard if it sleeps.
     fn wake(&mut self, shard: ShardId);

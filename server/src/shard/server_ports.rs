@@ -9,6 +9,7 @@ use skein_engine::peer_message::PeerMessage;
 use skein_engine::request::ChatResult;
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
+use skein_engine::view::View;
 use skein_wire::error::Code;
 use skein_wire::frame::encode_update;
 use skein_wire::update::Update;
@@ -18,6 +19,7 @@ use crate::edge::edge::Edge;
 use crate::shard::inbox::ReplySender;
 use crate::shard::peers::Peers;
 use crate::shard::ports::Ports;
+use crate::views::handle::ViewSink;
 
 /// Everything outside the core of one shard.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct ServerPorts {
     pub peers: Peers,
     /// The way to the control log.
     pub control: ControlSender,
+    /// The way to the record of views, if one is kept.
+    pub views: Option<ViewSink>,
     waiting: HashMap<RequestId, ReplySender>,
     next_request: u64,
     scratch: Vec<u8>,
@@ -37,12 +41,19 @@ pub struct ServerPorts {
 
 impl ServerPorts {
     /// Over the parts.
-    pub fn new(shard: ShardId, edge: Edge, peers: Peers, control: ControlSender) -> Self {
+    pub fn new(
+        shard: ShardId,
+        edge: Edge,
+        peers: Peers,
+        control: ControlSender,
+        views: Option<ViewSink>,
+    ) -> Self {
         Self {
             shard,
             edge,
             peers,
             control,
+            views,
             waiting: HashMap::new(),
             next_request: 0,
             scratch: Vec::new(),
@@ -111,6 +122,12 @@ impl Ports for ServerPorts {
 
     fn wake(&mut self, shard: ShardId) {
         self.peers.wake(shard);
+    }
+
+    fn view(&mut self, view: View) {
+        if let Some(views) = &self.views {
+            views.tell(view);
+        }
     }
 
     fn event(&mut self, index: u64, event: ChatEvent) {

@@ -11,6 +11,7 @@ use skein_engine::peer_message::PeerMessage;
 use skein_engine::request::ChatResult;
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
+use skein_engine::view::View;
 use skein_wire::error::Code;
 use skein_wire::update::Update;
 
@@ -46,6 +47,8 @@ impl Ports for SilentPorts {
     fn peer_send(&mut self, _: ShardId, _: PeerMessage) {}
 
     fn event(&mut self, _: u64, _: ChatEvent) {}
+
+    fn view(&mut self, _: View) {}
 
     fn wake(&mut self, _: ShardId) {}
 }

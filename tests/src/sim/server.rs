@@ -18,6 +18,7 @@ use skein_engine::shard::{Shard, ShardConfig};
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
 use skein_engine::time::Timestamp;
+use skein_engine::view::View;
 use skein_log::{Janitor, Log, LogId, MemoryStorage, Options, Reader, SyncMode};
 use skein_server::control::core::{Acknowledge, ControlCore, Proposal};
 use skein_server::shard::core::Core;
@@ -539,6 +540,8 @@ impl Ports for SimPorts<'_> {
             result,
         });
     }
+
+    fn view(&mut self, _view: View) {}
 
     fn event(&mut self, _index: u64, _event: ChatEvent) {}
 

@@ -229,6 +229,7 @@ fn connection_updates() -> Vec<(&'static str, Update)> {
                 duration_s_max: 86_400,
                 keep_alive_ms: 5_000,
                 stale_after_ms: 30_000,
+                views_recorded: true,
             }),
         ),
         (

@@ -234,8 +234,14 @@ pub fn update() -> impl Strategy<Value = Update> {
 fn connection_update() -> impl Strategy<Value = Update> {
     let request = || number32().prop_map(RequestNumber);
     prop_oneof![
-        (any::<u16>(), any::<u64>(), number(), any::<[u32; 4]>()).prop_map(
-            |(version, log, server_time_ms, limits)| {
+        (
+            any::<u16>(),
+            any::<u64>(),
+            number(),
+            any::<[u32; 4]>(),
+            any::<bool>()
+        )
+            .prop_map(|(version, log, server_time_ms, limits, views_recorded)| {
                 Update::Welcome(Welcome {
                     version,
                     log,
@@ -244,9 +250,9 @@ fn connection_update() -> impl Strategy<Value = Update> {
                     duration_s_max: limits[1],
                     keep_alive_ms: limits[2],
                     stale_after_ms: limits[3],
+                    views_recorded,
                 })
-            }
-        ),
+            }),
         (request(), code(), ".{0,60}").prop_map(|(request, code, text)| {
             Update::Refused(Refused {
                 request,

@@ -1,0 +1,107 @@
+//! Who sees me: present viewers of a session, and the beginnings and ends of views for a record of them.
+
+use skein_wire::error::WireError;
+use skein_wire::ids::{ChatHandle, ChatName, SessionId, UserName};
+
+use crate::ids::{ConnectionId, ViewId};
+use crate::limits::VIEWERS_LISTED_MAX;
+use crate::output::Output;
+use crate::request::{Actor, ChatReply, ChatResult};
+use crate::shard::Shard;
+use crate::time::Timestamp;
+use crate::view::{View, ViewBegun, Viewers};
+
+/// Bits of a view's number below the shard's.
+const VIEW_BITS: u32 = 48;
+
+impl Shard {
+    /// A live session, for its sharer and for operators: a session of somebody else looks like one that
+    /// is not there.
+    pub(super) fn own_session(&self, name: &ChatName, id: SessionId, actor: &Actor) -> ChatResult {
+        let target = self.api_target(name, id, actor)?;
+        self.check_target(&target).map_err(WireError::of)?;
+        let chat = self.chats.get(target.chat).ok_or(Self::not_found())?;
+        let row = chat.table.row(id).ok_or(Self::not_found())?;
+        Ok(ChatReply::Session(Self::info_of(chat, row)))
+    }
+
+    /// Those who see a session through this shard, except its own user.
+    pub(super) fn viewers(
+        &self,
+        name: &ChatName,
+        session: SessionId,
+        except: &UserName,
+    ) -> Viewers {
+        let mut viewers = Viewers::default();
+        let Some(chat) = self.chats.named(name) else {
+            return viewers;
+        };
+        viewers.total = self.fan_out.count_of(chat, session);
+        let connections = self.fan_out.connections_of(chat, session);
+        for connection in connections.take(VIEWERS_LISTED_MAX) {
+            let Some(known) = self.connections.get(&connection) else {
+                continue;
+            };
+            let user = &known.person.user;
+            if user == except {
+                viewers.total = viewers.total.saturating_sub(1);
+            } else if let Some(watch) = known.watches.get(&chat) {
+                viewers.listed.push((user.clone(), watch.since.0));
+            }
+        }
+        viewers
+    }
+
+    /// A watch begins to show something; gives the number of the view, if a record is kept.
+    pub(super) fn begin_view(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        chat: ChatHandle,
+        session: Option<SessionId>,
+    ) -> ViewId {
+        let known = self.connections.get(&connection).zip(self.chats.get(chat));
+        let Some((connection, chat)) = known.filter(|_| self.config.limits.views_recorded) else {
+            return ViewId::default();
+        };
+        let (chat, user) = (chat.name.clone(), connection.person.user.clone());
+        self.view(now, chat, user, session)
+    }
+
+    fn view(
+        &mut self,
+        now: Timestamp,
+        chat: ChatName,
+        user: UserName,
+        session: Option<SessionId>,
+    ) -> ViewId {
+        self.view_last += 1;
+        let view = ViewId(u64::from(self.config.shard.0) << VIEW_BITS | self.view_last);
+        let begun = ViewBegun {
+            view,
+            chat,
+            user,
+            session,
+            at_ms: now.0,
+        };
+        self.emit(Output::View(View::Begun(begun)));
+        view
+    }
+
+    /// And shows no more.
+    pub(super) fn end_view(&mut self, now: Timestamp, view: ViewId) {
+        if view != ViewId::default() {
+            let at_ms = now.0;
+            self.emit(Output::View(View::Ended { view, at_ms }));
+        }
+    }
+
+    /// Somebody was shown everybody's positions, for a moment.
+    pub(super) fn glance(&mut self, now: Timestamp, chat: &ChatName, actor: &Actor) {
+        if let (Actor::User(person), true) = (actor, self.config.limits.views_recorded) {
+            let session = person.guest().and_then(|grant| grant.session);
+            let view = self.view(now, chat.clone(), person.user.clone(), session);
+            self.end_view(now, view);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The record's thread, the only one that writes. A failed transaction is tried again with everything
+//! that was in it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use hashbrown::HashMap;
+use skein_engine::command::Command;
+use skein_engine::control_state::ControlState;
+use skein_engine::ids::ViewId;
+use skein_engine::view::View;
+
+use crate::clock::Clock;
+use crate::control::feed::{EventCursor, FeedItem};
+use crate::http::metrics::MetricRow;
+use crate::views::limits::{
+    VIEWS_ALIVE_EVERY_MS, VIEWS_RETENTION_EVERY_MS, VIEWS_TICK_MS, VIEWS_WAITING_MAX,
+};
+use crate::views::stats::ViewsStats;
+use crate::views::store::{Change, Store};
+
+/// What the thread is told.
+#[derive(Debug)]
+pub enum Message {
+    /// A view begins or ends.
+    View(View),
+    /// The server stops.
+    Stop,
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub struct Worker {
+    /// The database.
+    pub store: Store,
+    /// Sessions that begin and end.
+    pub sessions: EventCursor,
+    /// Messages that found no room.
+    pub lost: Arc<AtomicU64>,
+    /// Views are kept for so long after their end, milliseconds.
+    pub retain_ms: u64,
+    /// The server's clock.
+    pub clock: Clock,
+    /// Where the numbers are shown.
+    pub metrics: Arc<MetricRow>,
+    /// Rows of views that go on.
+    pub open: HashMap<ViewId, i64>,
+    /// What the next transaction has to write.
+    pub waiting: Waiting,
+    /// The numbers.
+    pub stats: ViewsStats,
+    /// Next note that all is still so.
+    pub alive_due_ms: u64,
+    /// Next look for what is too old.
+    pub retention_due_ms: u64,
+}
+
+/// What is not written yet.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    views: Vec<View>,
+    commands: Vec<Command>,
+    lost: u64,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.views.is_empty() && self.commands.is_empty() && self.lost == 0
+    }
+}
+
+/// What a transaction changes of the views that go on; counts when it is committed.
+#[derive(Debug, Default)]
+struct Step {
+    begun: HashMap<ViewId, i64>,
+    ended: Vec<ViewId>,
+}
+
+impl Worker {
+    /// Makes the sessions of the record those of the control log: what it has as live and is not was
+    /// ended while nothing was recorded.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn take_sessions(&mut self, state: &ControlState) -> rusqlite::Result<()> {
+        let now_ms = self.clock.now_ms();
+        let change = self.store.begin()?;
+        for (chat, session) in change.live_sessions()? {
+            let known = state.chat(&chat);
+            if !known.is_some_and(|known| known.sessions.contains_key(&session)) {
+                change.end_session(&chat, session, now_ms)?;
+            }
+        }
+        for (name, chat) in state.chats() {
+            for (id, session) in &chat.sessions {
+                change.put_session(name, *id, &session.user, session.started_at_ms)?;
+            }
+        }
+        change.commit()
+    }
+
+    /// Works until it is told to stop, or nobody is left who could.
+    pub fn run(mut self, inbox: &Receiver<Message>) {
+        let mut due = Instant::now();
+        let mut goes_on = true;
+        while goes_on {
+            let wait = due.saturating_duration_since(Instant::now());
+            // While the database refuses, what comes waits in the channel, which is bounded.
+            let is_full = self.waiting.views.len() >= VIEWS_WAITING_MAX;
+            match inbox.recv_timeout(wait) {
+                Ok(Message::View(view)) if !is_full => self.waiting.views.push(view),
+                Ok(Message::View(_)) => self.waiting.lost += 1,
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => goes_on = false,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.round();
+                    due = Instant::now() + Duration::from_millis(VIEWS_TICK_MS);
+                }
+            }
+        }
+        // Who is still there is cut off with the server.
+        let now_ms = self.clock.now_ms();
+        let open = self.open.keys().map(|view| View::Ended {
+            view: *view,
+            at_ms: now_ms,
+        });
+        let open: Vec<View> = open.collect();
+        self.waiting.views.extend(open);
+        self.round();
+    }
+
+    fn round(&mut self) {
+        self.take_commands();
+        self.waiting.lost += self.lost.swap(0, Ordering::Relaxed);
+        let before = self.waiting.lost;
+        match self.write() {
+            Ok(()) => self.stats.lost += before,
+            Err(error) => {
+                self.stats.failures += 1;
+                tracing::error!(%error, "the record of views cannot be written; it tries again, live delivery goes on");
+            }
+        }
+        self.stats.open = self.open.len() as u64;
+        self.stats.publish(&self.metrics);
+    }
+
+    /// What is committed by now; never waits.
+    fn take_commands(&mut self) {
+        while let Some(Some(items)) = self.sessions.next().now_or_never() {
+            for item in items {
+                if let FeedItem::Command {
+                    command: command @ (Command::StartSession { .. } | Command::EndSession { .. }),
+                    ..
+                } = item
+                {
+                    self.waiting.commands.push(command);
+                }
+            }
+        }
+    }
+
+    fn write(&mut self) -> rusqlite::Result<()> {
+        let now_ms = self.clock.now_ms();
+        let is_alive_due = !self.open.is_empty() && now_ms >= self.alive_due_ms;
+        let is_retention_due = now_ms >= self.retention_due_ms;
+        if self.waiting.is_empty() && !is_alive_due && !is_retention_due {
+            return Ok(());
+        }
+        let change = self.store.begin()?;
+        let mut step = Step::default();
+        for command in &self.waiting.commands {
+            write_command(&change, command)?;
+        }
+        for view in &self.waiting.views {
+            write_view(&change, view, &self.open, &mut step)?;
+        }
+        if self.waiting.lost > 0 {
+            change.put_gap(now_ms, self.waiting.lost)?;
+            // Whose end was lost must not be there for ever: whoever is still there gets another end.
+            for row in self.open.values() {
+                change.end_view(*row, now_ms)?;
+            }
+        }
+        change.alive(now_ms)?;
+        if is_retention_due {
+            change.expire(now_ms.saturating_sub(self.retain_ms))?;
+        }
+        change.commit()?;
+        self.stats.recorded += step.begun.len() as u64;
+        self.open.extend(step.begun);
+        for view in step.ended {
+            self.open.remove(&view);
+        }
+        self.waiting = Waiting::default();
+        self.alive_due_ms = now_ms + VIEWS_ALIVE_EVERY_MS;
+        if is_retention_due {
+            self.retention_due_ms = now_ms + VIEWS_RETENTION_EVERY_MS;
+        }
+        Ok(())
+    }
+}
+
+fn write_command(change: &Change<'_>, command: &Command) -> rusqlite::Result<()> {
+    match command {
+        Command::StartSession {
+            chat,
+            session,
+            user,
+            started_at_ms,
+            ..
+        } => change.put_session(chat, *session, user, *started_at_ms),
+        Command::EndSession {
+            chat,
+            session,
+            at_ms,
+            ..
+        } => change.end_session(chat, *session, *at_ms),
+        _ => Ok(()),
+    }
+}
+
+fn write_view(
+    change: &Change<'_>,
+    view: &View,
+    open: &HashMap<ViewId, i64>,
+    step: &mut Step,
+) -> rusqlite::Result<()> {
+    match view {
+        View::Begun(begun) => {
+            let session = begun.session.map(|session| session.0);
+            let (chat, user) = (begun.chat.as_str(), begun.user.as_str());
+            let row = change.begin_view(chat, session, user, begun.at_ms)?;
+            step.begun.insert(begun.view, row);
+        }
+        View::Ended { view, at_ms } => {
+            let row = step.begun.get(view).or_else(|| open.get(view));
+            // One whose beginning was lost has no row.
+            if let Some(row) = row {
+                change.end_view(*row, *at_ms)?;
+                step.ended.push(*view);
+            }
+        }
+    }
+    Ok(())
+}
