@@ -4,7 +4,7 @@ use crate::bad_input::BadInput;
 
 /// Input: how the token is made. Code and text are the same for a connection and for HTTP.
 pub const BAD_TOKENS: &[BadInput] = &[
-    BadInput::new("no token", "none", "bad_token", "get a new one"),
+    BadInput::new("no token", "none", "bad_token", "token"),
     BadInput::new("not a token", "noise", "bad_token", "get a new one"),
     BadInput::new("no signature", "unsigned", "bad_token", "get a new one"),
     BadInput::new(
