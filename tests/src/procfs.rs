@@ -33,6 +33,24 @@ pub fn cpu_time(pid: u32) -> Duration {
     Duration::from_secs_f64((ticks(11) + ticks(12)) as f64 / hertz as f64)
 }
 
+/// How often the threads of a process went to sleep, which is how often they were woken.
+///
+/// # Panics
+/// If there is no such process.
+pub fn wake_ups(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a running process");
+    let of_thread = |text: String| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|count| count.trim().parse::<u64>().ok())
+    };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("status")).ok())
+        .filter_map(of_thread)
+        .sum()
+}
+
 /// Bytes that wait in the kernel in the TCP sockets of one port, as seen from the server: sent
 /// and not yet read by the other side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
