@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::bail;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::limit_line::limits;
@@ -50,6 +51,25 @@ pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "secure_delete", "ON")?;
     // What was committed survives a power failure.
     connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+/// Opens a database of a schema for writing; makes it, with its folder, where there is none. The tables
+/// set `user_version`.
+///
+/// # Errors
+/// It is damaged or of a later schema, or the file system refuses.
+pub fn open(path: &Path, tables: &str, schema: u32) -> anyhow::Result<Connection> {
+    make_private(path)?;
+    let connection = connect(path)?;
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found == 0 {
+        connection.execute_batch(&format!("BEGIN; {tables} COMMIT;"))?;
+    } else if found != schema {
+        bail!(
+            "it has schema {found}, this version knows {schema}; run a version at least as new as the one that wrote it"
+        );
+    }
     Ok(connection)
 }
 

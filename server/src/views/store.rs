@@ -10,10 +10,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
-use crate::database::{connect, connect_reader, make_private, signed};
+use crate::database::{connect_reader, open, signed};
 
 /// Name of the database in its folder.
 const FILE: &str = "views.db";
@@ -60,23 +60,7 @@ impl Store {
                 path.display()
             )
         };
-        make_private(&path).with_context(what_to_do)?;
-        let connection = connect(&path).with_context(what_to_do)?;
-        let version = |row: &Row<'_>| row.get(0);
-        let found: u32 = connection
-            .pragma_query_value(None, "user_version", version)
-            .with_context(what_to_do)?;
-        match found {
-            0 => {
-                let make = format!("BEGIN; {TABLES} COMMIT;");
-                connection.execute_batch(&make).with_context(what_to_do)?;
-            }
-            SCHEMA => {}
-            newer => bail!(
-                "{} has schema {newer}, this version knows up to {SCHEMA}; run a version at least as new as the one that wrote it",
-                path.display()
-            ),
-        }
+        let connection = open(&path, TABLES, SCHEMA).with_context(what_to_do)?;
         let cut_off = "UPDATE view SET until_ms = max(from_ms, (SELECT at_ms FROM alive))
              WHERE until_ms IS NULL";
         connection.execute(cut_off, []).with_context(what_to_do)?;

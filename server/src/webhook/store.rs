@@ -8,13 +8,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use skein_log::LogId;
 
 use crate::control::event_place::EventPlace;
-use crate::database::{connect, make_private, signed};
+use crate::database::{open, signed};
 use crate::webhook::message::Message;
 
 /// Name of the database in its folder.
@@ -106,23 +106,7 @@ impl Store {
                 path.display()
             )
         };
-        make_private(&path).with_context(what_to_do)?;
-        let connection = connect(&path).with_context(what_to_do)?;
-        let version = |row: &Row<'_>| row.get(0);
-        let found: u32 = connection
-            .pragma_query_value(None, "user_version", version)
-            .with_context(what_to_do)?;
-        match found {
-            0 => {
-                let make = format!("BEGIN; {TABLES} COMMIT;");
-                connection.execute_batch(&make).with_context(what_to_do)?;
-            }
-            SCHEMA => {}
-            newer => bail!(
-                "{} has schema {newer}, this version knows up to {SCHEMA}; run a version at least as new as the one that wrote it",
-                path.display()
-            ),
-        }
+        let connection = open(&path, TABLES, SCHEMA).with_context(what_to_do)?;
         Ok(Self {
             connection: Mutex::new(connection),
         })
