@@ -10,7 +10,7 @@ from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-import skein_watch as skein
+import skein_frames as wire, skein_viewer
 
 TICK_S = 0.05  # between two looks at the clock
 COMPLAINT_S = 0.2  # between two complaints: above a round trip
@@ -19,7 +19,7 @@ EARLY = 16  # batches kept that came before the answer to the watch
 
 def whole_frames(data):
     """The frames that are complete, and what is left."""
-    found, reader = [], skein.Reader(data)
+    found, reader = [], wire.Reader(data)
     while True:
         start = reader.at
         try:
@@ -36,7 +36,7 @@ class Phone(QuicConnectionProtocol):
 
     def open(self, args):
         self.control = self._quic.get_next_available_stream_id()
-        self.say(skein.hello(args.token) + skein.watch_request(args.chat, args.delivery))
+        self.say(wire.hello(args.token) + wire.watch_request(args.chat, args.delivery))
 
     def say(self, data):
         self._quic.send_stream_data(self.control, data)
@@ -49,7 +49,7 @@ class Phone(QuicConnectionProtocol):
         before.close()
         if how == "migrate":
             self.change_connection_id()
-        self.say(skein.ping())
+        self.say(wire.ping())
 
     def quic_event_received(self, event):
         self.heard = self.asked = time.monotonic()
@@ -68,24 +68,24 @@ class Phone(QuicConnectionProtocol):
     def take(self, data):
         found, rest = whole_frames(data)
         for body in found:
-            if body[0] == skein.BATCH and not self.viewer.handle:
+            if body[0] == wire.BATCH and not self.viewer.handle:
                 self.early = (self.early + [body])[-EARLY:]
                 continue
             self.viewer.handle_frame(body)
-            if body[0] == skein.WATCHING:
+            if body[0] == wire.WATCHING:
                 for batch in self.early:
                     self.viewer.handle_frame(batch)
         return rest
 
     def tick(self):
         now, viewer = time.monotonic(), self.viewer
-        if now - self.heard > skein.SILENCE_S:
+        if now - self.heard > skein_viewer.SILENCE_S:
             sys.exit("offline: the server is silent")
         if now - self.asked > viewer.keep_alive_s:
-            self.say(skein.ping() + (skein.cursor_report(viewer) if viewer.handle else b""))
+            self.say(wire.ping() + (wire.cursor_report(viewer) if viewer.handle else b""))
             self.asked = now
         if viewer.gap and now - self.reported > COMPLAINT_S:
-            self.say(skein.cursor_report(viewer))
+            self.say(wire.cursor_report(viewer))
             self.reported = now
 
 
@@ -122,7 +122,7 @@ def main():
     parser.add_argument("--token", required=True)
     parser.add_argument("--delivery", choices=["every", "latest"], default="every")
     args = parser.parse_args()
-    viewer = skein.Viewer(args.chat, lambda change: print(json.dumps(change), flush=True))
+    viewer = skein_viewer.Viewer(args.chat, lambda change: print(json.dumps(change), flush=True))
     asyncio.run(watch(args, viewer))
 
 

@@ -29,6 +29,17 @@ pub fn is_there(what: &str) -> bool {
     found
 }
 
+/// A command that runs the system's interpreter, which leaves nothing beside what it runs.
+pub fn command() -> Command {
+    quiet(Command::new("python3"))
+}
+
+/// No compiled code beside the sources: tests write into the target directory only.
+fn quiet(mut python: Command) -> Command {
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
+    python
+}
+
 /// An environment with the packages of `tests/python/NAME.txt`.
 pub struct Environment {
     folder: PathBuf,
@@ -52,7 +63,7 @@ impl Environment {
 
     /// A command that runs its interpreter.
     pub fn python(&self) -> Command {
-        Command::new(self.folder.join("bin/python"))
+        quiet(Command::new(self.folder.join("bin/python")))
     }
 
     /// Where files that belong to it may lie.

@@ -1,6 +1,5 @@
 //! A client in another language, written from the protocol's document alone, sees what ours sees.
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -29,7 +28,7 @@ fn the_python_client_sees_what_ours_sees(cores: Cores) {
     fleet.publish();
     fleet.settle();
     let ours = WatchRun::start(&server.ws_url(), "duet", &token, &[]);
-    let mut command = Command::new("python3");
+    let mut command = python::command();
     command.arg(python::file("skein_watch.py"));
     command.args([
         "--url",

@@ -14,6 +14,7 @@ use std::process::Command;
 fn a_client_written_from_the_page_sees_the_story() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/skein_watch.py");
     let output = Command::new("python3")
+        .arg("-B") // nothing is written beside the sources
         .arg(script)
         .args(["--chat", "geese", "--self-test"])
         .arg(golden_file::path("watch.txt"))
