@@ -168,7 +168,7 @@ fn measure(run: &mut Run) {
     let spec = Spec {
         name: "engine_100k_cursors",
         unit: "ns/viewer",
-        floor_expected: walk_cursors::EXPECTED,
+        floor_expected: walk_cursors::EXPECTED.here(),
     };
     let effort = run.effort();
     let rounds = (effort.block().as_millis() / 10).max(1) as usize;

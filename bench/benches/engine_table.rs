@@ -129,7 +129,7 @@ fn point_applied(run: &mut Run) {
     let spec = Spec {
         name: "engine_point_applied",
         unit: "ns/point",
-        floor_expected: store_rows::EXPECTED,
+        floor_expected: store_rows::EXPECTED.here(),
     };
     let effort = run.effort();
     let points = (effort.block().as_secs_f64() * 1e9 / POINT_NS) as usize;
@@ -200,7 +200,7 @@ fn changed_since(run: &mut Run, name: &'static str, rows: usize) {
     let spec = Spec {
         name,
         unit: "ns/row",
-        floor_expected: scan_changes::EXPECTED,
+        floor_expected: scan_changes::EXPECTED.here(),
     };
     let block = run.effort().block();
     run.ratio_of_set_ups(&spec, || {

@@ -5,10 +5,10 @@
 //! second of the server's processor time delivers, everything included: reading, log, table,
 //! sending, acknowledgements. Pending updates are points of as many sessions that one batch brings.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use skein_bench::crowd::{Kind, Published};
+use skein_bench::floors::expected::Expected;
 use skein_bench::floors::{epoll_server, quinn_server, sealed_datagrams, tls_server};
 use skein_bench::mode::Effort;
 use skein_bench::part::Part;
@@ -51,7 +51,7 @@ struct Round {
 struct Figure {
     name: &'static str,
     what: What,
-    expected: Range<f64>,
+    expected: Expected,
 }
 
 #[derive(Clone, Copy)]
@@ -64,7 +64,7 @@ enum What {
     FanOut,
 }
 
-const fn figure(name: &'static str, what: What, expected: Range<f64>) -> Figure {
+const fn figure(name: &'static str, what: What, expected: Expected) -> Figure {
     Figure {
         name,
         what,
@@ -565,7 +565,7 @@ fn keep(run: &mut Run, figure: &Figure, blocks: &Blocks) {
             What::FanOut => "/s",
             _ => "us",
         },
-        floor_expected: figure.expected.clone(),
+        floor_expected: figure.expected.here(),
     };
     let floors = values(figure.what, &blocks.floor);
     if run.floors_only() {

@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use skein_bench::floors::expected::Expected;
 use skein_bench::floors::fdatasync;
 use skein_bench::floors::mapped_file::{MappedFile, Touch};
 use skein_bench::folders;
@@ -37,9 +38,9 @@ struct Size {
     p50: &'static str,
     p99: &'static str,
     throughput: &'static str,
-    p50_expected: Range<f64>,
-    p99_expected: Range<f64>,
-    throughput_expected: Range<f64>,
+    p50_expected: Expected,
+    p99_expected: Expected,
+    throughput_expected: Expected,
     /// Windows of rounds in a full run, and rounds of one.
     full: (usize, usize),
 }
@@ -244,8 +245,8 @@ fn ratios(run: &mut Run, size: &Size) {
         }
         measured.push((ours_us, floor_us));
     }
-    let mut part = |name, part: f64, expected: &Range<f64>| {
-        let spec = spec(name, "us", expected.clone());
+    let mut part = |name, part: f64, expected: &Expected| {
+        let spec = spec(name, "us", expected.here());
         let of = |us: &[f64]| quantile(&mut us.to_vec(), part);
         keep(run, &spec, &measured, of);
     };
@@ -253,7 +254,7 @@ fn ratios(run: &mut Run, size: &Size) {
     part(size.p99, 0.99, &size.p99_expected);
     let rate = |us: f64| size.bytes as f64 / (us / 1e6);
     let mean = |us: &[f64]| us.iter().sum::<f64>() / us.len().max(1) as f64;
-    let spec = spec(size.throughput, "B/s", size.throughput_expected.clone());
+    let spec = spec(size.throughput, "B/s", size.throughput_expected.here());
     keep(run, &spec, &measured, |us| rate(mean(us)));
 }
 

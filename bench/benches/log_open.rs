@@ -90,7 +90,7 @@ fn measure(run: &mut Run) {
     let checked = Spec {
         name: "log_open_1GiB_unclean",
         unit: "ms",
-        floor_expected: open_files::CHECK_EXPECTED,
+        floor_expected: open_files::CHECK_EXPECTED.here(),
     };
     run.ratio(
         &checked,
@@ -101,7 +101,7 @@ fn measure(run: &mut Run) {
     let opened = Spec {
         name: "log_open_1GiB_clean",
         unit: "ms",
-        floor_expected: open_files::EXPECTED,
+        floor_expected: open_files::EXPECTED.here(),
     };
     run.ratio(
         &opened,

@@ -141,7 +141,7 @@ fn measure_all(run: &mut Run) {
     let spec = Spec {
         name: "log_sustained",
         unit: "B/s",
-        floor_expected: flush::EXPECTED,
+        floor_expected: flush::EXPECTED.here(),
     };
     let source = vec![7; BULK_BYTES];
     let folder = folders::scratch();

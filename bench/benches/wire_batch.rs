@@ -153,7 +153,7 @@ fn build(run: &mut Run, rows: &Rows, plain: &[PlainRow]) {
     let spec = Spec {
         name: "wire_batch_build",
         unit: "ns/row",
-        floor_expected: pack_rows::EXPECTED,
+        floor_expected: pack_rows::EXPECTED.here(),
     };
     let block = run.effort().block();
     run.ratio_of_set_ups(&spec, || {
@@ -178,7 +178,7 @@ fn parse(run: &mut Run, rows: &Rows, plain: &[PlainRow]) {
     let spec = Spec {
         name: "wire_batch_parse",
         unit: "ns/row",
-        floor_expected: unpack_rows::EXPECTED,
+        floor_expected: unpack_rows::EXPECTED.here(),
     };
     let block = run.effort().block();
     run.ratio_of_set_ups(&spec, || {

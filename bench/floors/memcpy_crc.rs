@@ -2,13 +2,14 @@
 //! and one CRC-32 taken of it, stored behind it.
 //!
 //! Expected: 10 to 20 GB/s of payload on a virtual machine with two cores of an AMD EPYC (Zen 4), Linux 6.18.
+//!
+//! On one of an Intel Xeon: 6 to 12 GB/s.
 
-use std::ops::Range;
-
+use crate::floors::expected::Expected;
 use crate::floors::mapped_file::MappedFile;
 
 /// Where the rate lies on the machine above, payload bytes per second.
-pub const EXPECTED: Range<f64> = 10e9..20e9;
+pub const EXPECTED: Expected = Expected::new(10e9..20e9, 6e9..12e9);
 
 /// Bytes of a stored checksum.
 const CRC_BYTES: usize = 4;

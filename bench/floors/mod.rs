@@ -6,6 +6,7 @@
 //!
 //! Loops that only compute are never inlined: what stands around them must not change their code.
 
+pub mod expected;
 pub mod mapped_file;
 pub mod memcpy_crc;
 pub mod memcpy_mapped;

@@ -7,9 +7,10 @@
 //! Expected, on a virtual machine with two cores of an AMD EPYC (Zen 4), Linux 6.18, loopback: the
 //! first viewer after 180 to 360 us (median); 45,000 to 90,000 deliveries per second of processor
 //! time.
+//!
+//! On one of an Intel Xeon the same; its rare long times are three times as long.
 
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,12 +19,14 @@ use quinn::{Connection, Endpoint, ServerConfig};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 
+use crate::floors::expected::Expected;
+
 /// Where the first viewer's time lies on the machine above, microseconds: the median.
-pub const FIRST_P50: Range<f64> = 180.0..360.0;
+pub const FIRST_P50: Expected = Expected::anywhere(180.0..360.0);
 /// Its 99th percentile.
-pub const FIRST_P99: Range<f64> = 350.0..700.0;
+pub const FIRST_P99: Expected = Expected::new(350.0..700.0, 1_000.0..2_000.0);
 /// Where the deliveries per second of processor time lie.
-pub const FANOUT: Range<f64> = 45e3..90e3;
+pub const FANOUT: Expected = Expected::anywhere(45e3..90e3);
 
 /// The protocol that it speaks.
 pub const ALPN: &[u8] = b"floor";

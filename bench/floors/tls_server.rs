@@ -5,10 +5,11 @@
 //!
 //! Expected, on a virtual machine with two cores of an AMD EPYC (Zen 4), Linux 6.18, loopback:
 //! 85,000 to 170,000 deliveries per second of processor time to 10,000 viewers.
+//!
+//! On one of an Intel Xeon the same.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,8 +17,10 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{ServerConfig, ServerConnection};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 
+use crate::floors::expected::Expected;
+
 /// Where the deliveries per second of processor time to 10,000 viewers lie on the machine above.
-pub const FANOUT_10K_EXPECTED: Range<f64> = 85e3..170e3;
+pub const FANOUT_10K_EXPECTED: Expected = Expected::anywhere(85e3..170e3);
 
 /// Bytes taken from the publisher at a time.
 const READ_BYTES: usize = 64 * 1024;
