@@ -19,9 +19,9 @@ pub(crate) struct Connection {
     pub shares: BTreeMap<ShareNumber, Share>,
     pub watches: Few<ChatHandle, WatchState>,
     /// Requests on their way to an owner.
-    pub waiting: usize,
+    pub waiting: u32,
     /// Watches that wait for an image.
-    pub asking: usize,
+    pub asking: u32,
     pub rate: Rate,
     /// A guest's watch is counted by the owner of its chat.
     pub has_place: bool,

@@ -49,6 +49,7 @@ pub mod chat_content;
 mod chats;
 mod checkpoint_writer;
 mod connection;
+mod connections;
 mod counter_window;
 mod few;
 mod image_assembly;
@@ -65,6 +66,7 @@ mod rate;
 mod recovering;
 mod session;
 mod timer;
+mod user_connections;
 mod wheel;
 
 pub mod shard;

@@ -58,7 +58,7 @@ use skein_wire::update::{Refused, Update};
 
 use crate::chat_content::ChatContent;
 use crate::chats::Chats;
-use crate::connection::Connection;
+use crate::connections::Connections;
 use crate::fan_out::{FanOut, Pacing};
 use crate::ids::{ConnectionId, PartitionId, ProposalId, ShardId};
 use crate::image_assembly::Assembly;
@@ -79,6 +79,7 @@ use crate::stats::Stats;
 use crate::table::TableLimits;
 use crate::time::Timestamp;
 use crate::timer::Timer;
+use crate::user_connections::UserConnections;
 use crate::wheel::Wheel;
 
 /// What a shard is told once.
@@ -134,9 +135,9 @@ pub struct Shard {
     random: Random,
     partitions: Vec<Partition>,
     chats: Chats,
-    connections: HashMap<ConnectionId, Connection, RandomState>,
+    connections: Connections,
     /// Connections of a user, so that a lost right finds them.
-    users: HashMap<UserName, BTreeSet<ConnectionId>, RandomState>,
+    users: HashMap<UserName, UserConnections, RandomState>,
     /// Chats of which an image was asked for, and who waits for it.
     asking: BTreeMap<ChatName, Vec<(ConnectionId, Watch)>>,
     /// Watches of sessions that a mirror does not have, by the number of the question.
@@ -204,7 +205,7 @@ impl Shard {
                 .map(|_| Partition::default())
                 .collect(),
             chats: Chats::default(),
-            connections: HashMap::default(),
+            connections: Connections::default(),
             users: HashMap::default(),
             asking: BTreeMap::new(),
             row_asks: BTreeMap::new(),

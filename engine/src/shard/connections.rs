@@ -17,6 +17,7 @@ use crate::peer_message::Message;
 use crate::shard::Shard;
 use crate::time::Timestamp;
 use crate::timer::Timer;
+use crate::user_connections::UserConnections;
 
 impl Shard {
     /// A peer has said a valid `Hello`. It is welcomed. An id that is in use already is a fault of
@@ -33,8 +34,10 @@ impl Shard {
         }
         let expires_at = Timestamp(identity.expires_at_ms);
         let user = identity.person.user.clone();
-        let known = self.users.entry(user).or_default();
-        known.insert(connection);
+        let known = self.users.entry(user);
+        known
+            .or_insert(UserConnections::One(connection))
+            .insert(connection);
         self.connections
             .insert(connection, Connection::new(identity.person, expires_at));
         self.stats.connections = self.connections.len() as u64;
@@ -158,7 +161,7 @@ impl Shard {
             WireError::of(Code::Recovering)
         } else if !known.rate.take(now, self.request_rate) {
             WireError::new(Code::RateLimited, "too many requests; send fewer")
-        } else if known.waiting + known.asking >= REQUESTS_WAITING_PER_CONNECTION_MAX {
+        } else if (known.waiting + known.asking) as usize >= REQUESTS_WAITING_PER_CONNECTION_MAX {
             WireError::new(
                 Code::LimitReached,
                 "too many requests wait for an answer; wait for one first",
@@ -187,11 +190,9 @@ impl Shard {
         let Some(gone) = self.connections.remove(&connection) else {
             return;
         };
-        if let Some(known) = self.users.get_mut(&gone.person.user) {
-            known.remove(&connection);
-            if known.is_empty() {
-                self.users.remove(&gone.person.user);
-            }
+        let known = self.users.get_mut(&gone.person.user);
+        if known.is_some_and(|known| known.remove(connection)) {
+            self.users.remove(&gone.person.user);
         }
         let guest = gone.person.guest().filter(|_| gone.has_place);
         for (chat, watch) in gone.watches {

@@ -71,7 +71,7 @@ impl Shard {
             .connections
             .iter()
             .filter(|(_, connection)| connection.watches.contains_key(&chat))
-            .filter(|(id, _)| !self.may_watch(**id, chat))
+            .filter(|(id, _)| !self.may_watch(*id, chat))
             .map(|(_, connection)| connection.person.user.clone())
             .collect();
         for user in users {

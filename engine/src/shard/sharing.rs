@@ -315,7 +315,8 @@ impl Shard {
     fn has_room_for_share(&mut self, connection: ConnectionId, request: RequestNumber) -> bool {
         let shares_max = self.config.limits.shares_per_connection_max;
         let known = self.connections.get(&connection);
-        let has_room = known.is_some_and(|known| known.shares.len() + known.waiting < shares_max);
+        let has_room =
+            known.is_some_and(|known| known.shares.len() + (known.waiting as usize) < shares_max);
         if !has_room {
             self.refuse(connection, request, WireError::of(Code::LimitReached));
         }

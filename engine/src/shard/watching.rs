@@ -70,7 +70,7 @@ impl Shard {
         let claim = known.person.claim(&watch.chat);
         let chat = self.chats.named(&watch.chat);
         let again = chat.is_some_and(|chat| known.watches.contains_key(&chat));
-        let watches = known.watches.len() + known.asking;
+        let watches = known.watches.len() + known.asking as usize;
         if !again && watches >= self.config.limits.watches_per_connection_max {
             return Err(WireError::of(Code::LimitReached));
         }
@@ -246,8 +246,10 @@ impl Shard {
     /// A user lost the right to watch: every watch of theirs ends, unless the token brings the right,
     /// and what is half-written is not completed.
     pub(super) fn revoke_watches(&mut self, now: Timestamp, chat: ChatHandle, user: &UserName) {
-        let connections = self.users.get(user).cloned().unwrap_or_default();
-        for connection in connections {
+        let Some(connections) = self.users.get(user).cloned() else {
+            return;
+        };
+        for connection in connections.iter() {
             if self.may_watch(connection, chat) {
                 continue;
             }

@@ -20,6 +20,7 @@ pub mod poller;
 pub mod bad_input;
 pub mod greeting;
 
+pub mod websocket_backlog;
 pub mod websocket_frame;
 pub mod websocket_socket;
 

@@ -5,19 +5,19 @@
 //! buffer. A slow one holds a reference to one shared batch, half written, and perhaps a few
 //! short answers behind it; nothing else is taken for it until both have left.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use skein_engine::ids::ViewerId;
 use skein_wire::error::WireError;
 
+use crate::edge::deadlines::NEVER_MS;
 use crate::edge::stats::TransportStats;
+use crate::edge::websocket_backlog::Backlog;
 use crate::edge::websocket_frame::{self, Opcode, Rules, Violation, status};
 use crate::edge::websocket_socket::Socket;
-use crate::limits::{CONTROL_QUEUE_BYTES_MAX, CONTROL_QUEUE_FRAMES_MAX};
 
 /// Why a link cannot go on.
 #[derive(Debug)]
@@ -82,15 +82,6 @@ impl Feed<'_> {
     }
 }
 
-/// Bytes that were taken and have not left.
-#[derive(Debug)]
-struct Pending {
-    /// Not yet written; empty while only cipher text waits.
-    bytes: Bytes,
-    /// Whose batch they are part of.
-    viewer: Option<ViewerId>,
-}
-
 /// How far the end of a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Parting {
@@ -110,14 +101,12 @@ pub struct WebSocketLink {
     input: Vec<u8>,
     /// When its last whole frame ended; meaningful while `input` is not empty.
     input_since_ms: u64,
-    pending: Option<Pending>,
-    /// Whole WebSocket frames that go out after `pending`.
-    queue: VecDeque<Bytes>,
-    queue_bytes: usize,
-    /// Since when nothing was taken, while something waits.
-    blocked_since_ms: Option<u64>,
+    /// What waits to be written, while something does. Boxed: most links never have any.
+    backlog: Option<Box<Backlog>>,
+    /// Since when nothing was taken, while something waits; [`NEVER_MS`] = nothing does.
+    blocked_since_ms: u64,
     /// Control frames in the current second.
-    controls: (u64, u32),
+    controls: (u32, u32),
     parting: Parting,
 }
 
@@ -128,10 +117,8 @@ impl WebSocketLink {
             socket,
             input: early.to_vec(),
             input_since_ms: now_ms,
-            pending: None,
-            queue: VecDeque::new(),
-            queue_bytes: 0,
-            blocked_since_ms: None,
+            backlog: None,
+            blocked_since_ms: NEVER_MS,
             controls: (0, 0),
             parting: Parting::No,
         }
@@ -163,17 +150,17 @@ impl WebSocketLink {
 
     /// Since when nothing was taken, while something waits.
     pub fn blocked_since_ms(&self) -> Option<u64> {
-        self.blocked_since_ms
+        (self.blocked_since_ms != NEVER_MS).then_some(self.blocked_since_ms)
     }
 
     /// Somebody was turned away because something waits.
     pub fn note_blocked(&mut self, now_ms: u64) {
-        self.blocked_since_ms.get_or_insert(now_ms);
+        self.blocked_since_ms = self.blocked_since_ms.min(now_ms);
     }
 
     /// Whether something waits to be written.
     pub fn is_busy(&self) -> bool {
-        self.pending.is_some() || !self.queue.is_empty()
+        self.backlog.is_some()
     }
 
     /// Whether its end has begun.
@@ -183,9 +170,8 @@ impl WebSocketLink {
 
     /// Whether a batch of this viewer is half written.
     pub fn is_half_written(&self, viewer: ViewerId) -> bool {
-        self.pending
-            .as_ref()
-            .is_some_and(|pending| pending.viewer == Some(viewer))
+        let backlog = self.backlog.as_deref();
+        backlog.is_some_and(|backlog| backlog.is_of(viewer))
     }
 
     /// Begins to take frames out of bytes that were just read.
@@ -269,16 +255,15 @@ impl WebSocketLink {
     /// # Errors
     /// `OutOfMemory` when too much waits; anything else is what the socket says.
     pub fn put(&mut self, frame: Bytes, now_ms: u64, stats: &mut TransportStats) -> io::Result<()> {
-        if !self.is_busy() && self.write(&frame, None, now_ms, stats)? {
+        if let Some(backlog) = &mut self.backlog {
+            if !backlog.put(frame) {
+                return Err(ErrorKind::OutOfMemory.into());
+            }
+        } else if self.write(&frame, None, now_ms, stats)? {
             return Ok(());
+        } else {
+            self.backlog = Some(Box::new(Backlog::new(frame, None)));
         }
-        if self.queue.len() >= CONTROL_QUEUE_FRAMES_MAX
-            || self.queue_bytes + frame.len() > CONTROL_QUEUE_BYTES_MAX
-        {
-            return Err(ErrorKind::OutOfMemory.into());
-        }
-        self.queue_bytes += frame.len();
-        self.queue.push_back(frame);
         self.note_blocked(now_ms);
         Ok(())
     }
@@ -302,11 +287,9 @@ impl WebSocketLink {
         };
         stats.bytes_out += count as u64;
         if count < bytes.len() || self.socket.has_backlog() {
-            self.blocked_since_ms = Some(now_ms);
-            self.pending = Some(Pending {
-                bytes: bytes.slice(count..),
-                viewer,
-            });
+            self.blocked_since_ms = now_ms;
+            let backlog = Backlog::new(bytes.slice(count..), viewer);
+            self.backlog = Some(Box::new(backlog));
         }
         Ok(true)
     }
@@ -323,8 +306,13 @@ impl WebSocketLink {
     ) -> io::Result<()> {
         self.parting = Parting::Begun;
         self.input = Vec::new();
-        self.queue
-            .extend(last.iter().map(|frame| Bytes::copy_from_slice(frame)));
+        for frame in last {
+            let frame = Bytes::copy_from_slice(frame);
+            match &mut self.backlog {
+                Some(backlog) => backlog.put_last(frame),
+                None => self.backlog = Some(Box::new(Backlog::new(frame, None))),
+            }
+        }
         self.flush(now_ms, stats).map(|_| ())
     }
 
@@ -333,25 +321,27 @@ impl WebSocketLink {
     /// # Errors
     /// What the socket says.
     pub fn flush(&mut self, now_ms: u64, stats: &mut TransportStats) -> io::Result<bool> {
-        loop {
-            if self.pending.is_none() {
-                let Some(bytes) = self.queue.pop_front() else {
-                    break;
+        while let Some(backlog) = &mut self.backlog {
+            while !backlog.begun().is_empty() {
+                let count = match self.socket.write(backlog.begun()) {
+                    Ok(count) => count,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+                    Err(e) => return Err(e),
                 };
-                self.queue_bytes = self.queue_bytes.saturating_sub(bytes.len());
-                self.pending = Some(Pending {
-                    bytes,
-                    viewer: None,
-                });
+                stats.bytes_out += count as u64;
+                self.blocked_since_ms = now_ms;
+                backlog.advance(count);
             }
-            match self.flush_pending(now_ms, stats) {
-                Ok(()) => self.pending = None,
+            match self.socket.flush() {
+                Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(e) => return Err(e),
             }
+            if !backlog.begin_next() {
+                self.backlog = None;
+            }
         }
-        self.blocked_since_ms = None;
-        self.queue.shrink_to_fit();
+        self.blocked_since_ms = NEVER_MS;
         if self.parting == Parting::Begun {
             self.parting = Parting::Finished;
             self.socket.finish();
@@ -359,21 +349,9 @@ impl WebSocketLink {
         Ok(true)
     }
 
-    fn flush_pending(&mut self, now_ms: u64, stats: &mut TransportStats) -> io::Result<()> {
-        let Some(pending) = &mut self.pending else {
-            return Ok(());
-        };
-        while !pending.bytes.is_empty() {
-            let count = self.socket.write(&pending.bytes)?;
-            stats.bytes_out += count as u64;
-            self.blocked_since_ms = Some(now_ms);
-            pending.bytes.advance(count);
-        }
-        self.socket.flush()
-    }
-
     fn count_control(&mut self, rules: &Rules, now_ms: u64) -> Result<(), Violation> {
-        let second = now_ms / 1_000;
+        // Any number that differs from second to second.
+        let second = (now_ms / 1_000) as u32;
         if self.controls.0 != second {
             self.controls = (second, 0);
         }

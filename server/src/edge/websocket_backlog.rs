@@ -1,0 +1,79 @@
+//! What a WebSocket was given and has not taken yet.
+//!
+//! Exists only while something waits: a link whose peer keeps up pays one pointer for it.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes};
+use skein_engine::ids::ViewerId;
+
+use crate::limits::{CONTROL_QUEUE_BYTES_MAX, CONTROL_QUEUE_FRAMES_MAX};
+
+/// Bytes that were begun, and whole frames behind them.
+#[derive(Debug)]
+pub struct Backlog {
+    /// Not yet written; empty while only cipher text waits.
+    begun: Bytes,
+    /// Whose batch `begun` is part of.
+    viewer: Option<ViewerId>,
+    /// Whole WebSocket frames that go out after it.
+    queue: VecDeque<Bytes>,
+    queue_bytes: usize,
+}
+
+impl Backlog {
+    /// The rest of what was begun.
+    pub fn new(begun: Bytes, viewer: Option<ViewerId>) -> Self {
+        Self {
+            begun,
+            viewer,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+        }
+    }
+
+    /// Whether a batch of this viewer is half written.
+    pub fn is_of(&self, viewer: ViewerId) -> bool {
+        self.viewer == Some(viewer)
+    }
+
+    /// Puts a frame behind what waits. False: too much waits already.
+    #[must_use]
+    pub fn put(&mut self, frame: Bytes) -> bool {
+        if self.queue.len() >= CONTROL_QUEUE_FRAMES_MAX
+            || self.queue_bytes + frame.len() > CONTROL_QUEUE_BYTES_MAX
+        {
+            return false;
+        }
+        self.put_last(frame);
+        true
+    }
+
+    /// Puts a frame behind what waits, however much that is: one of the last ones.
+    pub fn put_last(&mut self, frame: Bytes) {
+        self.queue_bytes += frame.len();
+        self.queue.push_back(frame);
+    }
+
+    /// What is to be written next; empty when only what was encrypted waits.
+    pub fn begun(&self) -> &[u8] {
+        &self.begun
+    }
+
+    /// So many bytes of it were taken.
+    pub fn advance(&mut self, count: usize) {
+        self.begun.advance(count);
+    }
+
+    /// What was begun has left: the next frame is begun. False: there is none.
+    #[must_use]
+    pub fn begin_next(&mut self) -> bool {
+        let Some(frame) = self.queue.pop_front() else {
+            return false;
+        };
+        self.queue_bytes -= frame.len();
+        self.begun = frame;
+        self.viewer = None;
+        true
+    }
+}
