@@ -1,5 +1,6 @@
 //! Starts and stops the parts of the server.
 
+pub mod bad_inputs;
 pub mod data_dir;
 pub mod entrance;
 pub mod ready;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use skein_wire::error::Code;
 
 use crate::access::bad_tokens::{BAD_RIGHTS, BAD_TOKENS};
+use crate::app::bad_inputs::{BAD_DIRECTORIES, BAD_STARTS};
 use crate::bad_input::BadInput;
 use crate::cli::bad_inputs::BAD_COMMANDS;
 use crate::config::bad_inputs::BAD_CONFIGS;
@@ -45,6 +46,8 @@ pub fn page() -> String {
     table(&mut page, "Control API", "code", BAD_CONTROL_REQUESTS);
     table(&mut page, "Configuration", "key", BAD_CONFIGS);
     table(&mut page, "Command line", "exit code", BAD_COMMANDS);
+    table(&mut page, "Starts", "exit code", BAD_STARTS);
+    table(&mut page, "Data directories", "exit code", BAD_DIRECTORIES);
     page
 }
 

@@ -92,7 +92,9 @@ impl KeySource {
 
     fn read(&self) -> anyhow::Result<Jwks> {
         let bytes = match &self.source {
-            JwksSource::File(path) => read_bounded(path)?.into(),
+            JwksSource::File(path) => read_bounded(path)
+                .map_err(|error| anyhow!("{error}; check the path given with access.jwks"))?
+                .into(),
             JwksSource::Url { uri, ca } => jwks_fetch::fetch(uri, ca.as_deref())?,
         };
         jwks::parse(&bytes).map_err(|problem| anyhow!(problem))

@@ -18,6 +18,7 @@ use crate::config::settings::{Config, LogWriter};
 use crate::control::core::{Acknowledge, ControlCore};
 use crate::edge::bind::{Addresses, Bound, bind};
 use crate::edge::certificate::CertificateStore;
+use crate::edge::error::EdgeError;
 use crate::edge::quic_keys::QuicKeys;
 use crate::edge::tls::Tls;
 use crate::http::state::Callers;
@@ -138,10 +139,9 @@ fn open_certificates(config: &Config) -> anyhow::Result<Arc<CertificateStore>> {
     Ok(certificates)
 }
 
-fn bind_control(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).with_context(|| {
-        format!("{address} (control) cannot be bound; stop the program that has it, or choose another port with --control")
-    })?;
+fn bind_control(address: SocketAddr) -> Result<TcpListener, EdgeError> {
+    let bound = TcpListener::bind(address);
+    let listener = bound.map_err(|error| EdgeError::bind(address, "control", error))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
@@ -201,7 +201,7 @@ fn open_log(dir: &DataDir, config: &Config, clock: Clock) -> anyhow::Result<Log>
                 file = %corruption.file,
                 aside = %corruption.quarantine,
                 offsets_lost = ?corruption.lost,
-                "a damaged segment was put aside; what could be read of it is kept"
+                "a damaged segment was put aside; what could be read of it is kept; check the disk, then remove the file put aside"
             );
         }
     }

@@ -101,7 +101,7 @@ fn bind_tcp(
     for socket in &group {
         socket
             .listen(TCP_BACKLOG)
-            .map_err(|e| explain(address, what, e))?;
+            .map_err(|e| EdgeError::bind(address, what, e))?;
     }
     Ok(group.into_iter().map(TcpListener::from).collect())
 }
@@ -124,12 +124,13 @@ fn bind_group(
                     Ok(())
                 }
             })
-            .map_err(|e| explain(address, what, e))?;
+            .map_err(|e| EdgeError::bind(address, what, e))?;
     }
     let mut address = address;
     let mut group = Vec::with_capacity(usize::from(shards));
     for _ in 0..shards {
-        let socket = open(address, kind, protocol, true).map_err(|e| explain(address, what, e))?;
+        let socket =
+            open(address, kind, protocol, true).map_err(|e| EdgeError::bind(address, what, e))?;
         if let Some(bound) = socket.local_addr()?.as_socket() {
             address = bound;
         }
@@ -161,17 +162,6 @@ fn open(address: SocketAddr, kind: Type, protocol: Protocol, shared: bool) -> io
     socket.set_reuse_port(shared)?;
     socket.bind(&address.into())?;
     Ok(socket)
-}
-
-fn explain(address: SocketAddr, what: &'static str, source: io::Error) -> EdgeError {
-    match source.kind() {
-        ErrorKind::AddrInUse => EdgeError::Busy { address, what },
-        _ => EdgeError::Bind {
-            address,
-            what,
-            source,
-        },
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Why the edge cannot start: the operator's to solve, each says how.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use crate::access::error::AccessError;
@@ -39,4 +39,18 @@ pub enum EdgeError {
     /// The system has no descriptor or no memory left.
     #[error("the shard's sockets cannot be set up: {0}")]
     Io(#[from] io::Error),
+}
+
+impl EdgeError {
+    /// Why `address`, where `what` was to be served, could not be bound.
+    pub fn bind(address: SocketAddr, what: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            ErrorKind::AddrInUse => Self::Busy { address, what },
+            _ => Self::Bind {
+                address,
+                what,
+                source,
+            },
+        }
+    }
 }

@@ -1,17 +1,21 @@
 //! Data directories that are in use, not ours, or damaged.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use skein_engine::placement::partition_of;
+use skein_server::app::bad_inputs::BAD_DIRECTORIES;
+use skein_tests::binary;
 use skein_tests::cores::Cores;
 use skein_tests::fleet::Fleet;
 use skein_tests::on_one_and_two_shards;
 use skein_tests::peer::{Peer, name};
 use skein_tests::process::{self, Process};
-use skein_tests::server::Server;
+use skein_tests::server::{Ready, Server};
 use skein_tests::table::Table;
 use skein_tests::wait::{self, PATIENCE};
 use skein_wire::request::Delivery;
@@ -28,13 +32,99 @@ const HEADER_CRC_TO_SESSION: u64 = 44;
 /// Partitions of a data directory by default.
 const PARTITIONS: u16 = 64;
 
+/// A server that keeps a history.
 fn serve(place: &Path) -> Process {
-    let place = place.display().to_string();
-    let mut arguments = vec!["serve", "--dev", "--data-dir", &place, "--cores", "0"];
+    serve_with_partitions(place, PARTITIONS)
+}
+
+fn serve_with_partitions(place: &Path, partitions: u16) -> Process {
+    let mut command = Command::new(binary::skein());
+    command.args(["serve", "--dev", "--cores", "0", "--data-dir"]);
+    command.arg(place);
     for flag in ["--quic", "--http", "--control"] {
-        arguments.extend([flag, "127.0.0.1:0"]);
+        command.args([flag, "127.0.0.1:0"]);
     }
-    Process::skein("a second skein serve", arguments)
+    command.env("SKEIN_HISTORY__ENABLED", "true");
+    command.env("SKEIN_SHARDS__PARTITIONS", partitions.to_string());
+    Process::start("skein serve", command)
+}
+
+/// A directory that a server has left in good order, with something in every part of it.
+fn used(folder: &Path) -> PathBuf {
+    let place = folder.join("data");
+    let mut server = serve(&place);
+    let line = server.stdout.wait(PATIENCE, |lines| lines.first().cloned());
+    let ready = Ready::parse(&line.expect("the ready line"));
+    let control = ready.control.to_string();
+    process::run([
+        "member",
+        "add",
+        "--chat",
+        "hike",
+        "--user",
+        "ana",
+        "--control",
+        &control,
+    ])
+    .expect_success("a member");
+    server.terminate(PATIENCE).expect_success("skein serve");
+    place
+}
+
+/// Nonsense instead of some bytes.
+fn damage(path: &Path, at: u64) {
+    let file = fs::File::options().write(true).open(path);
+    let file = file.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    file.write_all_at(&[0xa5; 16], at).expect("damaged");
+}
+
+/// Nothing but somebody else's file.
+fn make_foreign(folder: &Path) {
+    fs::remove_dir_all(folder).expect("removed");
+    fs::create_dir(folder).expect("made");
+    fs::write(folder.join(LETTER.0), LETTER.1).expect("written");
+}
+
+/// Somebody else's file.
+const LETTER: (&str, &str) = ("letter.txt", "dear diary");
+
+/// Bytes of a segment before its first batch (`docs/LOG_FORMAT.md`).
+const HEADER_PAGE: u64 = 4096;
+
+/// What a line of [`BAD_DIRECTORIES`] says is the matter. `None`: it takes more than files; a test of
+/// its own does it, and looks for the line's text.
+fn bring_about(what: &str, place: &Path) -> Option<()> {
+    match what {
+        "foreign" => make_foreign(place),
+        "foreign log" => make_foreign(&place.join("log")),
+        // The start is told of other partitions than these.
+        "other partitions" => {}
+        "damaged identity" => damage(&place.join("log").join("skein-log"), 8),
+        "damaged token key" => damage(&place.join("keys").join("token.pem"), 40),
+        "damaged QUIC key" => {
+            fs::write(place.join("keys").join("quic-id.key"), "short").expect("written")
+        }
+        "damaged control log" => {
+            let mut found = Vec::new();
+            files_below(&place.join("control"), &mut found);
+            let segment = found
+                .iter()
+                .find(|path| path.display().to_string().contains("p00000-"));
+            damage(segment.expect("a segment"), HEADER_PAGE + 64);
+        }
+        "damaged history" => damage(&place.join("history").join("history.db"), 0),
+        "in use" | "damaged segment" => return None,
+        other => panic!("the list has a directory that this test cannot make: {other}"),
+    }
+    Some(())
+}
+
+/// The text that the list promises for this directory.
+fn promised(what: &str) -> &'static str {
+    let found = BAD_DIRECTORIES.iter().find(|bad| bad.input == what);
+    found
+        .unwrap_or_else(|| panic!("`{what}` is not in the list"))
+        .text
 }
 
 #[test]
@@ -42,38 +132,91 @@ fn a_directory_in_use_is_refused() {
     let server = Server::start(Cores::One);
     let ended = serve(&server.data_dir()).wait(PATIENCE);
     assert_eq!(ended.code(), Some(1), "{}", ended.stderr);
-    let said = ended.stderr.to_lowercase();
-    assert!(
-        said.contains("lock") || said.contains("in use"),
-        "{}",
-        ended.stderr
-    );
+    let said = &ended.stderr;
+    assert!(said.contains(promised("in use")), "{said}");
     assert_eq!(ended.stdout, "");
     // The first one goes on.
     server.add_member("hike", "ana");
 }
 
 #[test]
-fn a_directory_that_is_not_ours_is_left_alone() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let theirs = folder.path().join("letter.txt");
-    fs::write(&theirs, "dear diary").expect("written");
-    let ended = serve(folder.path()).wait(PATIENCE);
-    assert_eq!(ended.code(), Some(1), "{}", ended.stderr);
-    assert!(
-        ended.stderr.contains(&folder.path().display().to_string()),
-        "{}",
-        ended.stderr
-    );
-    let left: Vec<_> = fs::read_dir(folder.path())
-        .expect("readable")
-        .flatten()
-        .collect();
-    assert_eq!(left.len(), 1, "nothing was put beside it: {left:?}");
-    assert_eq!(
-        fs::read_to_string(&theirs).expect("still there"),
-        "dear diary"
-    );
+fn every_bad_directory_says_what_to_do() {
+    for bad in BAD_DIRECTORIES {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = used(folder.path());
+        if bring_about(bad.input, &place).is_none() {
+            continue;
+        }
+        let before = content(&place);
+        let partitions = match bad.input {
+            "other partitions" => PARTITIONS / 2,
+            _ => PARTITIONS,
+        };
+        let mut server = serve_with_partitions(&place, partitions);
+        if bad.code == "serves" {
+            let line = server.stdout.wait(PATIENCE, |lines| lines.first().cloned());
+            line.unwrap_or_else(|| panic!("{}: it does not serve", bad.what));
+            let ended = server.terminate(PATIENCE);
+            assert!(
+                ended.stderr.contains(bad.text),
+                "{}: {}",
+                bad.what,
+                ended.stderr
+            );
+            continue;
+        }
+        let ended = server.wait(PATIENCE);
+        let code = ended.code().map(|code| code.to_string());
+        assert_eq!(
+            code.as_deref(),
+            Some(bad.code),
+            "{}: {}",
+            bad.what,
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.contains(bad.text),
+            "{}: {}",
+            bad.what,
+            ended.stderr
+        );
+        assert!(
+            !ended.stderr.contains("panicked"),
+            "{}: {}",
+            bad.what,
+            ended.stderr
+        );
+        assert_eq!(
+            ended.stdout, "",
+            "{}: stdout is for the ready line",
+            bad.what
+        );
+        if bad.input == "foreign" {
+            let left = fs::read_dir(&place).expect("readable").count();
+            assert_eq!(left, 1, "{}: nothing was put beside it", bad.what);
+        }
+        for (path, bytes) in before {
+            assert_eq!(
+                fs::read(&path).ok(),
+                Some(bytes),
+                "{}: {}",
+                bad.what,
+                path.display()
+            );
+        }
+    }
+}
+
+/// What people would miss: logs, keys, databases and what is not ours. Marks and locks come and go.
+fn content(place: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    files_below(place, &mut found);
+    let kept = |path: &PathBuf| {
+        let extension = path.extension().and_then(OsStr::to_str);
+        matches!(extension, Some("pem" | "key" | "seg" | "db" | "txt"))
+    };
+    let read = |path: PathBuf| fs::read(&path).map(|bytes| (path, bytes)).ok();
+    found.into_iter().filter(kept).filter_map(read).collect()
 }
 
 /// Files below a folder, largest content first.
@@ -209,4 +352,5 @@ fn a_damaged_batch_harms_its_own_chat_only(cores: Cores, end: End, damage: Damag
         report.contains(&name),
         "the start says which file is damaged:\n{report}"
     );
+    assert!(report.contains(promised("damaged segment")), "{report}");
 }

@@ -1,8 +1,9 @@
 //! What keeps a server from starting, and commands that cannot work: exit code and a way out.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
 
+use skein_server::app::bad_inputs::BAD_STARTS;
 use skein_tests::binary;
 use skein_tests::cores::Cores;
 use skein_tests::process::{self, Ended, Process};
@@ -106,24 +107,69 @@ fn configuration_that_cannot_be_is_refused() {
     assert_fails(ended, 1, &["loopback", "dev"], "dev mode for everybody");
 }
 
-#[test]
-fn a_busy_port_is_named() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("bound").to_string();
-    for flag in ["--http", "--control"] {
-        let ended = serve(folder.path(), &[flag, &address]);
-        let another = format!("another port with {flag}");
-        assert_fails(ended, 1, &[&address, "in use", &another], flag);
+/// Words of a line of [`BAD_STARTS`] as they are on this machine, and what they stand for.
+struct Surroundings {
+    folder: tempfile::TempDir,
+    tcp: TcpListener,
+    udp: UdpSocket,
+}
+
+impl Surroundings {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("noise"), "fish and chips").expect("written");
+        std::fs::write(folder.path().join("empty"), "").expect("written");
+        std::fs::create_dir(folder.path().join("dir")).expect("made");
+        Self {
+            folder,
+            tcp: TcpListener::bind("127.0.0.1:0").expect("a port"),
+            udp: UdpSocket::bind("127.0.0.1:0").expect("a port"),
+        }
     }
-    let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("bound").to_string();
-    assert_fails(
-        serve(folder.path(), &["--quic", &address]),
-        1,
-        &[&address, "in use", "another port with --quic"],
-        "--quic",
-    );
+
+    fn fill_in(&self, line: &str) -> String {
+        let place = |name| self.folder.path().join(name).display().to_string();
+        line.replace("DIR", &place("dir"))
+            .replace("NOISE", &place("noise"))
+            .replace("EMPTY", &place("empty"))
+            .replace("TCP", &self.tcp.local_addr().expect("bound").to_string())
+            .replace("UDP", &self.udp.local_addr().expect("bound").to_string())
+    }
+
+    /// Any port and one core, where the line does not say which.
+    fn run(&self, line: &str) -> Ended {
+        let line = self.fill_in(line);
+        let mut command = Command::new(binary::skein());
+        for word in line.split_whitespace() {
+            match word.split_once('=') {
+                Some((variable, value)) => command.env(variable, value),
+                None => command.arg(word),
+            };
+        }
+        for (flag, value) in [
+            ("--quic", "127.0.0.1:0"),
+            ("--http", "127.0.0.1:0"),
+            ("--control", "127.0.0.1:0"),
+            ("--cores", "0"),
+        ] {
+            if !line.split_whitespace().any(|word| word == flag) {
+                command.args([flag, value]);
+            }
+        }
+        Process::start("skein serve", command).wait(PATIENCE)
+    }
+}
+
+#[test]
+fn every_bad_start_says_what_to_do() {
+    for bad in BAD_STARTS {
+        let around = Surroundings::new();
+        let ended = around.run(bad.input);
+        let code = bad.code.parse().expect("an exit code");
+        assert_fails(ended, code, &[bad.text], bad.what);
+        let left = std::fs::read(around.folder.path().join("noise")).expect("still there");
+        assert_eq!(left, b"fish and chips", "{}", bad.what);
+    }
 }
 
 #[test]
@@ -137,13 +183,6 @@ fn a_start_that_fails_leaves_the_logs_as_they_were() {
     server.restart();
     let said = server.process.stderr.since(0).join("\n");
     assert!(said.contains("clean=true"), "{said}");
-}
-
-#[test]
-fn a_core_that_is_not_there_is_named() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let ended = serve(folder.path(), &["--cores", "1023"]);
-    assert_fails(ended, 1, &["core 1023", "--cores"], "a core");
 }
 
 #[test]
