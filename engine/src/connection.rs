@@ -46,8 +46,6 @@ pub(crate) struct WatchState {
     pub viewer: ViewerId,
     /// Step of demand it counts in.
     pub step: u8,
-    /// Only this session of it is watched.
-    pub session: Option<SessionId>,
     /// Since when.
     pub since: Timestamp,
     /// Its number where a record of views is kept; 0 = none is.

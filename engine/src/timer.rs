@@ -3,7 +3,6 @@
 use skein_wire::ids::{ChatHandle, SessionId};
 
 use crate::ids::ConnectionId;
-use crate::time::Timestamp;
 
 /// One timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,13 +11,11 @@ pub(crate) enum Timer {
     Life {
         chat: ChatHandle,
         session: SessionId,
-        at: Timestamp,
     },
     /// A session's senders are to be told. Counts only if it is the newest one set.
     Ack {
         chat: ChatHandle,
         session: SessionId,
-        at: Timestamp,
     },
     /// The end of a session has waited long enough for its last durable acknowledgement.
     EndTold {

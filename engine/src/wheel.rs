@@ -22,7 +22,7 @@ pub struct Wheel<T> {
     filled: [u64; LEVELS],
     slots: Vec<Vec<(u64, T)>>,
     /// Timers whose time has come, in order.
-    due: VecDeque<T>,
+    due: VecDeque<(u64, T)>,
 }
 
 impl<T> Wheel<T> {
@@ -39,14 +39,15 @@ impl<T> Wheel<T> {
     /// Sets a timer. One in the past fires at the next [`Self::pop_due`].
     pub fn set(&mut self, at: Timestamp, what: T) {
         if at.0 <= self.now {
-            self.due.push_back(what);
+            self.due.push_back((at.0, what));
         } else {
             self.place(at.0, what);
         }
     }
 
-    /// The next timer whose time has come by `now`, earliest first to the millisecond.
-    pub fn pop_due(&mut self, now: Timestamp) -> Option<T> {
+    /// The next timer whose time has come by `now`, earliest first to the millisecond, and the time it
+    /// was set to.
+    pub fn pop_due(&mut self, now: Timestamp) -> Option<(Timestamp, T)> {
         while self.due.is_empty() {
             let (level, slot, start) = self.first()?;
             if start > now.0 {
@@ -56,7 +57,8 @@ impl<T> Wheel<T> {
             }
             self.enter(level, slot, start);
         }
-        self.due.pop_front()
+        let (at, what) = self.due.pop_front()?;
+        Some((Timestamp(at), what))
     }
 
     /// When [`Self::pop_due`] has something to do: the time of the next timer, or a little earlier
@@ -89,7 +91,7 @@ impl<T> Wheel<T> {
         let timers = std::mem::take(&mut self.slots[level * SLOTS + slot]);
         for (at, what) in timers {
             if at <= self.now {
-                self.due.push_back(what);
+                self.due.push_back((at, what));
             } else {
                 self.place(at, what);
             }
@@ -142,10 +144,12 @@ mod tests {
                     Step::Advance(by) => {
                         now += by;
                         let later = model.split_off(&(now + 1));
-                        let mut expected: Vec<usize> = std::mem::replace(&mut model, later).into_values().flatten().collect();
+                        let due = std::mem::replace(&mut model, later).into_iter();
+                        let mut expected: Vec<(u64, usize)> = due.flat_map(|(at, all)| all.into_iter().map(move |number| (at, number))).collect();
                         let mut fired = Vec::new();
-                        while let Some(number) = wheel.pop_due(Timestamp(now)) {
-                            fired.push(number);
+                        while let Some((at, number)) = wheel.pop_due(Timestamp(now)) {
+                            prop_assert!(at.0 <= now);
+                            fired.push((at.0, number));
                         }
                         fired.sort_unstable();
                         expected.sort_unstable();
@@ -179,6 +183,7 @@ mod tests {
         let mut wheel = Wheel::new(Timestamp(5));
         wheel.set(Timestamp::NEVER, ());
         assert_eq!(wheel.pop_due(Timestamp(u64::MAX - 1)), None);
-        assert_eq!(wheel.pop_due(Timestamp::NEVER), Some(()));
+        let fired = wheel.pop_due(Timestamp::NEVER);
+        assert_eq!(fired, Some((Timestamp::NEVER, ())));
     }
 }

@@ -124,8 +124,14 @@ impl ChatViewers {
 
     /// Whether a viewer of this chat sees a session.
     pub(crate) fn shows(&self, viewer: &Viewer, session: SessionId) -> bool {
+        let scope = self.scope_of(viewer);
+        scope.is_some_and(|scope| scope.shows(session))
+    }
+
+    /// What a viewer of this chat sees.
+    pub(crate) fn scope_of(&self, viewer: &Viewer) -> Option<Scope> {
         let scope = self.scopes.get(viewer.scope as usize);
-        scope.is_some_and(|scope| scope.scope.shows(session))
+        scope.map(|scope| scope.scope)
     }
 
     /// Smallest wanted interval, milliseconds.

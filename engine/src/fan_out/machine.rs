@@ -117,6 +117,13 @@ impl FanOut {
         self.viewers.remove(id.index as usize);
     }
 
+    /// The one session that a viewer sees; `None` = it sees all, or is not there.
+    pub fn session_of(&self, id: ViewerId) -> Option<SessionId> {
+        let viewer = self.viewer(id)?;
+        let chat = self.chats.get(&ChatHandle(viewer.chat))?;
+        chat.scope_of(viewer)?.session
+    }
+
     /// Viewers of a chat that see a session.
     pub fn count_of(&self, chat: ChatHandle, session: SessionId) -> u64 {
         let viewers = self.chats.get(&chat);

@@ -19,7 +19,7 @@ impl Shard {
         if at < session.life_timer_at {
             session.life_timer_at = at;
             let session = id;
-            self.wheel.set(at, Timer::Life { chat, session, at });
+            self.wheel.set(at, Timer::Life { chat, session });
         }
         let Some(session) = self.chats.session_mut(chat, id) else {
             return;
@@ -28,7 +28,7 @@ impl Shard {
         if at < session.ack_timer_at {
             session.ack_timer_at = at;
             let session = id;
-            self.wheel.set(at, Timer::Ack { chat, session, at });
+            self.wheel.set(at, Timer::Ack { chat, session });
         }
     }
 

@@ -23,19 +23,19 @@ impl Shard {
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.tick(now);
         for _ in 0..TIMERS_PER_PASS_MAX {
-            let Some(timer) = self.wheel.pop_due(now) else {
+            let Some((at, timer)) = self.wheel.pop_due(now) else {
                 break;
             };
-            self.fire(now, timer);
+            self.fire(now, at, timer);
             self.settle(now);
         }
         self.watch_memory(now);
     }
 
-    fn fire(&mut self, now: Timestamp, timer: Timer) {
+    fn fire(&mut self, now: Timestamp, at: Timestamp, timer: Timer) {
         match timer {
-            Timer::Life { chat, session, at } => self.life_due(now, chat, session, at),
-            Timer::Ack { chat, session, at } => self.ack_due(now, chat, session, at),
+            Timer::Life { chat, session } => self.life_due(now, chat, session, at),
+            Timer::Ack { chat, session } => self.ack_due(now, chat, session, at),
             Timer::EndTold { chat, session } => self.tell_end(chat, session),
             Timer::Token(connection) => self.token_over(now, connection),
             Timer::MirrorIdle(chat) => self.mirror_idle(now, chat),

@@ -168,7 +168,7 @@ impl Shard {
         let known = self.connections.get(&connection);
         let before = known.and_then(|known| known.watches.get(&chat)).copied();
         // Who asks again for the same goes on seeing it.
-        let goes_on = before.filter(|before| before.session == session);
+        let goes_on = before.filter(|before| self.fan_out.session_of(before.viewer) == session);
         let (since, view) = match goes_on {
             Some(before) => (before.since, before.view),
             None => (now, self.begin_view(now, connection, chat, session)),
@@ -176,7 +176,6 @@ impl Shard {
         let begun = WatchState {
             viewer,
             step,
-            session,
             since,
             view,
         };

@@ -4,7 +4,7 @@
 //! numbers. Because another process of the same user could silently join such a group, the port
 //! is first bound alone: who finds it taken says so.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};

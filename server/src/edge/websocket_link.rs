@@ -55,6 +55,8 @@ pub struct DataFrame {
 pub struct Feed<'a> {
     bytes: FeedBytes<'a>,
     used: usize,
+    /// Since when the frame is awaited whose beginning was left over.
+    since_ms: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,21 @@ impl Feed<'_> {
     }
 }
 
+/// The beginning of a frame. Boxed: most links have none most of the time.
+#[derive(Debug)]
+struct Unfinished {
+    bytes: Vec<u8>,
+    /// When the last whole frame before it ended.
+    since_ms: u64,
+}
+
+impl Unfinished {
+    fn of(bytes: &[u8], since_ms: u64) -> Option<Box<Self>> {
+        let bytes = bytes.to_vec();
+        (!bytes.is_empty()).then(|| Box::new(Self { bytes, since_ms }))
+    }
+}
+
 /// How far the end of a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Parting {
@@ -97,10 +114,8 @@ enum Parting {
 #[derive(Debug)]
 pub struct WebSocketLink {
     socket: Socket,
-    /// A frame that is not whole yet.
-    input: Vec<u8>,
-    /// When its last whole frame ended; meaningful while `input` is not empty.
-    input_since_ms: u64,
+    /// A frame that is not whole yet, while there is one.
+    input: Option<Box<Unfinished>>,
     /// What waits to be written, while something does. Boxed: most links never have any.
     backlog: Option<Box<Backlog>>,
     /// Since when nothing was taken, while something waits; [`NEVER_MS`] = nothing does.
@@ -115,8 +130,7 @@ impl WebSocketLink {
     pub fn new(socket: Socket, early: &[u8], now_ms: u64) -> Self {
         Self {
             socket,
-            input: early.to_vec(),
-            input_since_ms: now_ms,
+            input: Unfinished::of(early, now_ms),
             backlog: None,
             blocked_since_ms: NEVER_MS,
             controls: (0, 0),
@@ -140,12 +154,12 @@ impl WebSocketLink {
 
     /// Whether bytes wait for the rest of their frame, or came right behind the upgrade.
     pub fn has_input(&self) -> bool {
-        !self.input.is_empty()
+        self.input.is_some()
     }
 
     /// Since when the frame that is not whole is awaited, if there is one.
     pub fn input_since_ms(&self) -> Option<u64> {
-        self.has_input().then_some(self.input_since_ms)
+        self.input.as_ref().map(|input| input.since_ms)
     }
 
     /// Since when nothing was taken, while something waits.
@@ -176,15 +190,19 @@ impl WebSocketLink {
 
     /// Begins to take frames out of bytes that were just read.
     pub fn begin_feed<'a>(&mut self, fresh: &'a mut [u8]) -> Feed<'a> {
-        let bytes = match self.input.is_empty() {
-            true => FeedBytes::Fresh(fresh),
-            false => {
-                let mut joined = std::mem::take(&mut self.input);
+        let (bytes, since_ms) = match self.input.take() {
+            None => (FeedBytes::Fresh(fresh), None),
+            Some(input) => {
+                let mut joined = input.bytes;
                 joined.extend_from_slice(fresh);
-                FeedBytes::Joined(joined)
+                (FeedBytes::Joined(joined), Some(input.since_ms))
             }
         };
-        Feed { bytes, used: 0 }
+        Feed {
+            bytes,
+            used: 0,
+            since_ms,
+        }
     }
 
     /// The next whole frame of a message. Control frames before it are answered; after a close
@@ -244,10 +262,9 @@ impl WebSocketLink {
             return;
         }
         let used = feed.used;
-        if used > 0 || matches!(feed.bytes, FeedBytes::Fresh(_)) {
-            self.input_since_ms = now_ms;
-        }
-        self.input = feed.bytes()[used..].to_vec();
+        // The same frame is still awaited, unless one was taken.
+        let since_ms = feed.since_ms.filter(|_| used == 0).unwrap_or(now_ms);
+        self.input = Unfinished::of(&feed.bytes()[used..], since_ms);
     }
 
     /// Writes a whole WebSocket frame, or puts it in line behind what waits.
@@ -305,7 +322,7 @@ impl WebSocketLink {
         stats: &mut TransportStats,
     ) -> io::Result<()> {
         self.parting = Parting::Begun;
-        self.input = Vec::new();
+        self.input = None;
         for frame in last {
             let frame = Bytes::copy_from_slice(frame);
             match &mut self.backlog {
