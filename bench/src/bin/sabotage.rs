@@ -29,6 +29,10 @@ const SABOTAGES: &[Sabotage] = &[
         ratio: "last_of_100_p50",
     },
     Sabotage {
+        feature: "sabotage-pass-ticker",
+        ratio: "first_viewer_p50",
+    },
+    Sabotage {
         feature: "sabotage-crc-per-record",
         ratio: "log_append_64B_batched",
     },

@@ -120,6 +120,8 @@ impl ShardLoop {
             self.take_inputs(now);
             #[cfg(feature = "sabotage-pass-sleep")]
             std::thread::sleep(Duration::from_millis(1));
+            #[cfg(feature = "sabotage-pass-ticker")]
+            std::thread::sleep(Duration::from_millis(5 - self.clock.now_ms() % 5));
             let report = self.core.pass(now, &mut self.ports);
             self.ports.edge.flush();
             self.of_loop.passes += 1;
