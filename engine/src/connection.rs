@@ -52,6 +52,11 @@ pub(crate) struct WatchState {
     pub view: ViewId,
 }
 
+/// Bytes of a connection: there are as many as viewers.
+const CONNECTION_BYTES_MAX: usize = 112;
+
+const _: () = assert!(size_of::<Connection>() <= CONNECTION_BYTES_MAX);
+
 impl Connection {
     /// A connection after `Hello`.
     pub fn new(person: Person, expires_at: Timestamp) -> Self {

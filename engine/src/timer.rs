@@ -37,3 +37,8 @@ pub(crate) enum Timer {
     /// Idempotency keys may be over.
     Keys(ChatHandle),
 }
+
+/// Bytes of a timer: each connection and each session has one or two.
+const TIMER_BYTES_MAX: usize = 16;
+
+const _: () = assert!(size_of::<Timer>() <= TIMER_BYTES_MAX);

@@ -99,6 +99,11 @@ pub struct WebSocketConnection {
     pub armed: Armed,
 }
 
+/// Bytes of a connection: a quiet one has no other memory of the edge's.
+const CONNECTION_BYTES_MAX: usize = 96;
+
+const _: () = assert!(size_of::<WebSocketConnection>() <= CONNECTION_BYTES_MAX);
+
 impl WebSocketConnection {
     /// A connection just upgraded; `early` came right behind the request.
     pub fn new(socket: Socket, early: &[u8], now_ms: u64) -> Self {
