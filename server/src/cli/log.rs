@@ -190,6 +190,7 @@ fn read(args: &ReadArgs, follow: bool) -> anyhow::Result<()> {
     }
     let end = follow.then(listen).transpose()?;
     let mut out = io::stdout().lock();
+    let mut is_empty = true;
     loop {
         for (partition, tail) in &mut tails {
             loop {
@@ -214,6 +215,7 @@ fn read(args: &ReadArgs, follow: bool) -> anyhow::Result<()> {
                         log_json::event(place, &record, args.show_positions)
                     };
                     writeln!(out, "{line}")?;
+                    is_empty = false;
                 }
                 if end.as_ref().is_some_and(|end| is_over(end, Duration::ZERO)) {
                     return Ok(out.flush()?);
@@ -223,6 +225,10 @@ fn read(args: &ReadArgs, follow: bool) -> anyhow::Result<()> {
         out.flush()?;
         match &end {
             Some(end) if !is_over(end, TAIL_INTERVAL) => {}
+            None if is_empty => {
+                eprintln!("no record is there; `skein log stat` says which offsets are");
+                return Ok(());
+            }
             _ => return Ok(()),
         }
     }
