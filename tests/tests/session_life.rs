@@ -271,4 +271,19 @@ fn after_an_outage_the_newest_comes_first_and_the_rest_moves_nothing(cores: Core
         json!([{ "counter": 51, "code": "outside_window" }])
     );
     wait::until("the newest is shown", PATIENCE, || shown() == Some(60));
+    // Nor does one that is nowhere on the globe.
+    let mut nowhere = point(62);
+    nowhere["lat"] = json!(90.5);
+    let answer = Request::new("POST", "/v1/points")
+        .token(&server.token("ana"))
+        .json(&json!({
+            "chat": "hike", "session": session, "points": [point(61), nowhere, point(63)],
+        }))
+        .send(server.ready.http)
+        .expect_success("points")
+        .json();
+    assert_eq!(answer["accepted"], 2, "{answer}");
+    let expected = json!([{ "counter": 62, "code": "bad_point" }]);
+    assert_eq!(answer["verdicts"], expected);
+    wait::until("the newest is shown", PATIENCE, || shown() == Some(63));
 }

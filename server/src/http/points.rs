@@ -6,9 +6,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use skein_engine::request::{ChatReply, ChatRequest, PointsReply, PointsRequest};
 use skein_wire::error::{Code, WireError};
-use skein_wire::ids::{ChatName, SessionId};
+use skein_wire::ids::{ChatName, Counter, SessionId};
 use skein_wire::limits::POINTS_PER_UPLOAD_MAX;
 use skein_wire::point::Point;
+use skein_wire::update::Verdict;
 
 use crate::http::body::JsonBody;
 use crate::http::caller::Caller;
@@ -35,30 +36,38 @@ pub struct PointsBody {
     points: Vec<PointJson>,
 }
 
-/// Answers with what became of the points. One that is out of range refuses the whole upload.
+/// Answers with what became of the points. One whose values are out of range has a verdict of its own
+/// and does not stand in the way of the others: a phone that was away uploads what it has once.
 ///
 /// # Errors
-/// What the owner shard says; `bad_point`, `no_fix`, `bad_request`, `too_large` for the body.
+/// What the owner shard says; `bad_request`, `too_large` for the body; `bad_point`, `no_fix` when no
+/// point of it can be taken.
 pub async fn post(
     State(state): State<ApiState>,
     Caller(actor): Caller,
     JsonBody(body): JsonBody<PointsBody>,
 ) -> Result<Json<Value>, ApiError> {
+    let (points, refused) = points(&body.points)?;
     let request = PointsRequest {
         chat: ChatName::new(&body.chat)?,
         session: body.session.parse::<SessionId>()?,
         actor,
         historical: body.historical,
         durable: body.durable,
-        points: points(&body.points)?,
+        points,
     };
     match ask(&*state.gateway, ChatRequest::Points(request)).await? {
-        ChatReply::Points(reply) => Ok(Json(to_json(&reply))),
+        ChatReply::Points(mut reply) => {
+            reply.verdicts.extend(refused);
+            reply.verdicts.sort_by_key(|verdict| verdict.counter);
+            Ok(Json(to_json(&reply)))
+        }
         other => Err(mismatch(&other)),
     }
 }
 
-fn points(json: &[PointJson]) -> Result<Vec<Point>, ApiError> {
+/// The points that can be taken, and what is wrong with the others.
+fn points(json: &[PointJson]) -> Result<(Vec<Point>, Vec<Verdict>), ApiError> {
     if json.is_empty() {
         return Err(ApiError::new(
             Code::BadRequest,
@@ -71,12 +80,29 @@ fn points(json: &[PointJson]) -> Result<Vec<Point>, ApiError> {
             "more than 128 points; send several uploads",
         ));
     }
-    let numbered = |(index, point): (usize, &PointJson)| {
-        point.to_point().map_err(|WireError { code, text }| {
-            ApiError::new(code, format!("point {index}: {text}"))
-        })
-    };
-    json.iter().enumerate().map(numbered).collect()
+    let mut taken = Vec::with_capacity(json.len());
+    let mut refused = Vec::new();
+    let mut first = None;
+    for (index, point) in json.iter().enumerate() {
+        match point.to_point() {
+            Ok(point) => taken.push(point),
+            Err(WireError { code, text }) => {
+                let error = ApiError::new(code, format!("point {index}: {text}"));
+                if !matches!(code, Code::BadPoint | Code::NoFix) {
+                    return Err(error);
+                }
+                first.get_or_insert(error);
+                refused.push(Verdict {
+                    counter: Counter(point.counter),
+                    code,
+                });
+            }
+        }
+    }
+    match first.filter(|_| taken.is_empty()) {
+        Some(error) => Err(error),
+        None => Ok((taken, refused)),
+    }
 }
 
 fn to_json(reply: &PointsReply) -> Value {

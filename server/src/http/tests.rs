@@ -542,6 +542,39 @@ fn points_are_taken_and_their_fate_is_told() {
 }
 
 #[test]
+fn a_point_out_of_range_does_not_stand_in_the_way_of_others() {
+    let rig = rig(&Api::Public);
+    let points = r#"[{"counter":1,"captured_at":5,"lat":95.5,"lon":13.25},{"counter":3,"captured_at":6,"lat":45.5,"lon":13.25},{"counter":4,"captured_at":7,"lat":0,"lon":0}]"#;
+    let (status, answer) = rig.call(&format!(
+        r#"POST /v1/points {{"chat":"c","session":"{SESSION}","points":{points}}}"#
+    ));
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        answer["verdicts"],
+        json!([
+            { "counter": 1, "code": "bad_point" },
+            { "counter": 2, "code": "superseded" },
+            { "counter": 4, "code": "no_fix" },
+        ])
+    );
+    let ChatRequest::Points(request) = rig.asked() else {
+        panic!("not points")
+    };
+    let counters: Vec<u64> = request.points.iter().map(|point| point.counter.0).collect();
+    assert_eq!(counters, [3]);
+    // What is no point at all is a fault of the program that sends it.
+    let points =
+        r#"[{"counter":3,"captured_at":6,"lat":45.5,"lon":13.25},{"counter":4,"captured_at":7}]"#;
+    let (status, answer) = rig.call(&format!(
+        r#"POST /v1/points {{"chat":"c","session":"{SESSION}","points":{points}}}"#
+    ));
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::BAD_REQUEST, &json!("bad_request"))
+    );
+}
+
+#[test]
 fn positions_carry_the_cursor_and_one_entry_per_session() {
     let rig = rig(&Api::Public);
     let (_, answer) = rig.call("GET /v1/chats/c/positions");
