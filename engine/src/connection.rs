@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 pub(crate) struct Connection {
     pub person: Person,
     pub expires_at: Timestamp,
+    /// When a timer looks at the token; the only one that counts.
+    pub token_timer_at: Timestamp,
     pub shares: BTreeMap<ShareNumber, Share>,
     pub watches: Few<ChatHandle, WatchState>,
     /// Requests on their way to an owner.
@@ -63,6 +65,7 @@ impl Connection {
         Self {
             person,
             expires_at,
+            token_timer_at: Timestamp::NEVER,
             shares: BTreeMap::new(),
             watches: Few::default(),
             waiting: 0,

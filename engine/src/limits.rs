@@ -67,6 +67,11 @@ pub const CHECKPOINT_SLICE_BYTES: usize = 64 * 1024;
 /// millisecond where each row has a full trail, beside a pass's duty.
 pub const IMAGE_ROWS_PER_PASS: usize = 256;
 
+/// Longest time that the timer of a token lies ahead, milliseconds. Timers are not taken back when
+/// their connection ends, and tokens are good for hours: those of connections that come and go would
+/// pile up. All look at the same moments, so that a shard full of quiet viewers wakes once.
+pub const TOKEN_LOOK_MS: u64 = 5 * 60 * 1_000;
+
 /// Milliseconds between two sweeps of a chat's idempotency keys: they live for a day and more.
 pub const KEYS_SWEEP_MS: u64 = 60 * 60 * 1_000;
 

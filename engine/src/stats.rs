@@ -53,6 +53,8 @@ pub struct Stats {
     pub connections: u64,
     /// Viewers now.
     pub viewers: u64,
+    /// Timers that are set now.
+    pub timers: u64,
     /// Chats owned now.
     pub chats_owned: u64,
     /// Chats mirrored now.
@@ -90,6 +92,7 @@ impl Default for Stats {
             fan_out: FanOutReport::default(),
             connections: 0,
             viewers: 0,
+            timers: 0,
             chats_owned: 0,
             chats_mirrored: 0,
             sessions_live: 0,

@@ -21,6 +21,8 @@ pub struct Wheel<T> {
     /// A bit per slot that holds something.
     filled: [u64; LEVELS],
     slots: Vec<Vec<(u64, T)>>,
+    /// Timers that lie ahead.
+    ahead: usize,
     /// Timers whose time has come, in order.
     due: VecDeque<(u64, T)>,
 }
@@ -32,8 +34,14 @@ impl<T> Wheel<T> {
             now: now.0,
             filled: [0; LEVELS],
             slots: (0..LEVELS * SLOTS).map(|_| Vec::new()).collect(),
+            ahead: 0,
             due: VecDeque::new(),
         }
+    }
+
+    /// Timers that are set and have not fired.
+    pub fn len(&self) -> usize {
+        self.ahead + self.due.len()
     }
 
     /// Sets a timer. One in the past fires at the next [`Self::pop_due`].
@@ -89,6 +97,7 @@ impl<T> Wheel<T> {
         self.now = self.now.max(start);
         self.filled[level] &= !(1 << slot);
         let timers = std::mem::take(&mut self.slots[level * SLOTS + slot]);
+        self.ahead -= timers.len();
         for (at, what) in timers {
             if at <= self.now {
                 self.due.push_back((at, what));
@@ -104,6 +113,7 @@ impl<T> Wheel<T> {
         let slot = (at >> (SLOT_BITS * level as u32)) as usize % SLOTS;
         self.filled[level] |= 1 << slot;
         self.slots[level * SLOTS + slot].push((at, what));
+        self.ahead += 1;
     }
 }
 
@@ -156,6 +166,7 @@ mod tests {
                         prop_assert_eq!(fired, expected);
                     }
                 }
+                prop_assert_eq!(wheel.len(), model.values().map(Vec::len).sum::<usize>());
                 let first = model.keys().next().copied();
                 let next = wheel.next_due().map(|at| at.0);
                 prop_assert_eq!(first.is_some(), next.is_some());

@@ -11,7 +11,7 @@ use skein_wire::update::{Pong, Update, Welcome};
 use crate::connection::Connection;
 use crate::identity::Identity;
 use crate::ids::ConnectionId;
-use crate::limits::{KEEP_ALIVE_MS, REQUESTS_WAITING_PER_CONNECTION_MAX};
+use crate::limits::{KEEP_ALIVE_MS, REQUESTS_WAITING_PER_CONNECTION_MAX, TOKEN_LOOK_MS};
 use crate::output::Output;
 use crate::peer_message::Message;
 use crate::shard::Shard;
@@ -41,7 +41,7 @@ impl Shard {
         self.connections
             .insert(connection, Connection::new(identity.person, expires_at));
         self.stats.connections = self.connections.len() as u64;
-        self.wheel.set(expires_at, Timer::Token(connection));
+        self.arm_token(now, connection);
         let limits = &self.config.limits;
         let welcome = Welcome {
             version: VERSION,
@@ -82,8 +82,7 @@ impl Shard {
         } else {
             known.person = identity.person;
             known.expires_at = Timestamp(identity.expires_at_ms);
-            self.wheel
-                .set(Timestamp(identity.expires_at_ms), Timer::Token(connection));
+            self.arm_token(now, connection);
         }
         self.settle(now);
     }
@@ -214,13 +213,32 @@ impl Shard {
         self.stats.connections = self.connections.len() as u64;
     }
 
-    /// A token's time may be over.
-    pub(super) fn token_over(&mut self, now: Timestamp, connection: ConnectionId) {
-        let Some(known) = self.connections.get(&connection) else {
+    /// Sets the timer of a connection's token, unless one is set that comes early enough.
+    fn arm_token(&mut self, now: Timestamp, connection: ConnectionId) {
+        let Some(known) = self.connections.get_mut(&connection) else {
             return;
         };
+        let look = Timestamp((now.0 / TOKEN_LOOK_MS + 1).saturating_mul(TOKEN_LOOK_MS));
+        let at = known.expires_at.min(look);
+        if at < known.token_timer_at {
+            known.token_timer_at = at;
+            self.wheel.set(at, Timer::Token(connection));
+        }
+    }
+
+    /// A token's time may be over.
+    pub(super) fn token_due(&mut self, now: Timestamp, connection: ConnectionId, at: Timestamp) {
+        let Some(known) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        if known.token_timer_at != at {
+            return;
+        }
+        known.token_timer_at = Timestamp::NEVER;
         if known.expires_at <= now {
             self.close(now, connection, WireError::of(Code::TokenExpired));
+        } else {
+            self.arm_token(now, connection);
         }
     }
 

@@ -29,6 +29,7 @@ impl Shard {
             self.fire(now, at, timer);
             self.settle(now);
         }
+        self.stats.timers = self.wheel.len() as u64;
         self.watch_memory(now);
     }
 
@@ -37,7 +38,7 @@ impl Shard {
             Timer::Life { chat, session } => self.life_due(now, chat, session, at),
             Timer::Ack { chat, session } => self.ack_due(now, chat, session, at),
             Timer::EndTold { chat, session } => self.tell_end(chat, session),
-            Timer::Token(connection) => self.token_over(now, connection),
+            Timer::Token(connection) => self.token_due(now, connection, at),
             Timer::MirrorIdle(chat) => self.mirror_idle(now, chat),
             Timer::Demand(chat) => self.demand_changed(now, chat),
             Timer::FenceOver(order) => self.fence_over(now, order),

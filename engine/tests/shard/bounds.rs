@@ -152,3 +152,24 @@ fn a_still_shard_has_nothing_to_do() {
     rig.advance(5_000);
     assert_eq!(rig.outputs, outputs);
 }
+
+#[test]
+fn connections_that_come_and_go_leave_no_timers() {
+    const VISITS: u64 = 20_000;
+    let mut rig = Rig::new(1).with_members();
+    let stays = rig.connect(0, "bob");
+    // Tokens of a day; a visit each second.
+    for _ in 0..VISITS {
+        let visitor = rig.connect(0, "ana");
+        rig.disconnect(visitor);
+        rig.advance(1_000);
+    }
+    let timers = rig.shards[0].stats().timers;
+    assert!(timers < 400, "{timers} timers after {VISITS} visits");
+    // The one who stayed is still there, and gone when the day is over.
+    assert!(!rig.closed.contains_key(&stays));
+    rig.advance(24 * 3_600_000 - VISITS * 1_000 - 1_000);
+    assert!(!rig.closed.contains_key(&stays));
+    rig.advance(2_000);
+    assert_eq!(rig.closed.get(&stays), Some(&Code::TokenExpired));
+}

@@ -23,6 +23,7 @@ pub static SHARD_METRICS: &[Metric] = &[
         "tombstones",
         "Ended rows that are kept for reconnecting viewers",
     ),
+    Metric::gauge("timers", "Timers that are set"),
     Metric::gauge(
         "memory_bytes",
         "Bytes of tables and admission state, an estimate",
@@ -134,6 +135,7 @@ pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopS
         engine.chats_owned,
         engine.chats_mirrored,
         engine.tombstones,
+        engine.timers,
         engine.memory_bytes,
         u64::from(of_loop.log_degraded),
         engine.points_accepted,
