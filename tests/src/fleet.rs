@@ -92,13 +92,19 @@ impl Server {
 impl Fleet {
     /// Starts `sessions` sessions in `chat`, of as many members as that takes.
     pub fn start(server: &Server, chat: &str, sessions: usize) -> Self {
+        Self::start_from(server, chat, 0, sessions)
+    }
+
+    /// The same, beside a fleet that has the numbers below `from`.
+    pub fn start_from(server: &Server, chat: &str, from: usize, sessions: usize) -> Self {
         let mut senders = Vec::new();
-        for first in (0..sessions).step_by(SESSIONS_PER_USER) {
+        let end = from + sessions;
+        for first in (from..end).step_by(SESSIONS_PER_USER) {
             let user = format!("sender-{first}");
             let added = server.put_member(chat, &user, &["share", "watch"]);
             added.expect_success("a member of the fleet");
             let mut peer = Peer::connect(server.ready.http, &server.quick_token(&user));
-            let count = SESSIONS_PER_USER.min(sessions - first);
+            let count = SESSIONS_PER_USER.min(end - first);
             let members = (first..first + count)
                 .map(|index| {
                     let shared = peer.share(chat, DURATION_S, &format!("fleet-{index}"));

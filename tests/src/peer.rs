@@ -92,14 +92,20 @@ impl Peer {
             text: e.to_string(),
         };
         let mut socket = WebSocket::connect(to, options).map_err(failed)?;
-        let hello = Request::Hello(Hello {
-            version: VERSION,
-            token: Token(token.to_owned()),
-            client: "skein-tests".to_owned(),
-        });
-        socket.send(&encoded(&[hello])).map_err(failed)?;
+        socket.send(&encoded(&[hello(token)])).map_err(failed)?;
+        Self::welcomed(socket, PATIENCE)
+    }
+
+    /// The peer on a connection on which hello was said, once it is welcomed.
+    ///
+    /// # Errors
+    /// How the server closed the connection instead.
+    ///
+    /// # Panics
+    /// If there is another answer, or none within `limit`.
+    pub fn welcomed(mut socket: WebSocket, limit: Duration) -> Result<Self, Closed> {
         let mut inbox = VecDeque::new();
-        match receive(&mut socket, &mut inbox, PATIENCE) {
+        match receive(&mut socket, &mut inbox, limit) {
             Some(Received::Update(Update::Welcome(welcome))) => Ok(Self {
                 socket,
                 welcome,
@@ -275,16 +281,7 @@ impl Peer {
         delivery: Delivery,
     ) -> Result<Watching, Refused> {
         let asked = self.next_request();
-        self.send(&[Request::Watch(Watch {
-            request: asked,
-            chat: name(chat),
-            session: None,
-            cells: Vec::new(),
-            cursor,
-            delivery,
-            trail: 0,
-            interval_ms: 0,
-        })]);
+        self.send(&[watch(asked, chat, cursor, delivery)]);
         self.expect("answer to a watch", |update| match update {
             Update::Watching(watching) if watching.request == asked => Some(Ok(*watching)),
             Update::Refused(refused) if refused.request == asked => Some(Err(refused.clone())),
@@ -335,6 +332,34 @@ impl Peer {
             _ => None,
         })
     }
+}
+
+/// The first request of a connection.
+pub fn hello(token: &str) -> Request {
+    Request::Hello(Hello {
+        version: VERSION,
+        token: Token(token.to_owned()),
+        client: "skein-tests".to_owned(),
+    })
+}
+
+/// A watch of a whole chat.
+pub fn watch(
+    asked: RequestNumber,
+    chat: &str,
+    cursor: Option<Cursor>,
+    delivery: Delivery,
+) -> Request {
+    Request::Watch(Watch {
+        request: asked,
+        chat: name(chat),
+        session: None,
+        cells: Vec::new(),
+        cursor,
+        delivery,
+        trail: 0,
+        interval_ms: 0,
+    })
 }
 
 /// A chat's name.

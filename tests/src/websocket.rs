@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use crate::tls;
 
@@ -101,17 +101,22 @@ impl WebSocket {
     /// # Errors
     /// What the socket says; the answer's first line when it is not an upgrade.
     pub fn connect(to: SocketAddr, options: &Options) -> io::Result<Self> {
-        let mut request = format!(
-            "GET /v1/ws HTTP/1.1\r\nHost: {to}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        );
-        if let Some(subprotocol) = &options.subprotocol {
-            request += &format!("Sec-WebSocket-Protocol: {subprotocol}\r\n");
-        }
-        if let Some(origin) = &options.origin {
-            request += &format!("Origin: {origin}\r\n");
-        }
-        Self::upgrade(to, options, &(request + "\r\n"))
+        Self::upgrade(to, options, &usual_request(to, options))
+    }
+
+    /// Connects and asks for the upgrade, with these frames right behind, and waits for nothing.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn ask(to: SocketAddr, options: &Options, behind: &[u8]) -> io::Result<Asking> {
+        let mut stream = open(to, options)?;
+        let mut bytes = usual_request(to, options).into_bytes();
+        bytes.extend_from_slice(behind);
+        stream.write_all(&bytes)?;
+        Ok(Asking(Self {
+            stream,
+            pending: Vec::new(),
+        }))
     }
 
     /// Connects and sends this text as the upgrade request.
@@ -121,24 +126,36 @@ impl WebSocket {
     pub fn upgrade(to: SocketAddr, options: &Options, request: &str) -> io::Result<Self> {
         let mut stream = open(to, options)?;
         stream.write_all(request.as_bytes())?;
-        let mut socket = Self {
+        let socket = Self {
             stream,
             pending: Vec::new(),
         };
-        let end = Instant::now() + CONNECT;
+        socket.answer(Instant::now() + CONNECT)
+    }
+
+    /// Waits for the answer to the upgrade.
+    fn answer(mut self, end: Instant) -> io::Result<Self> {
         loop {
-            if let Some(at) = find(&socket.pending, b"\r\n\r\n") {
-                let head = String::from_utf8_lossy(&socket.pending[..at]).into_owned();
-                socket.pending.drain(..at + 4);
-                return socket.judge(&head);
+            if let Some(at) = find(&self.pending, b"\r\n\r\n") {
+                let head = String::from_utf8_lossy(&self.pending[..at]).into_owned();
+                self.pending.drain(..at + 4);
+                return self.judge(&head);
             }
-            if !socket.fill(end)? {
+            if !self.fill(end)? {
                 return Err(io::Error::new(
                     ErrorKind::TimedOut,
                     "no answer to the upgrade",
                 ));
             }
         }
+    }
+
+    /// From now on closing it tells the server by a reset, without any goodbye.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn cut_when_dropped(&self) -> io::Result<()> {
+        SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO))
     }
 
     fn judge(self, head: &str) -> io::Result<Self> {
@@ -267,6 +284,34 @@ impl WebSocket {
         };
         Ok(Some(message))
     }
+}
+
+/// A connection that has asked for its upgrade and not waited for the answer.
+pub struct Asking(WebSocket);
+
+impl Asking {
+    /// Waits for the answer until `end`.
+    ///
+    /// # Errors
+    /// What the socket says; the answer's first line when it is not an upgrade.
+    pub fn answer(self, end: Instant) -> io::Result<WebSocket> {
+        self.0.answer(end)
+    }
+}
+
+/// The usual headers.
+fn usual_request(to: SocketAddr, options: &Options) -> String {
+    let mut request = format!(
+        "GET /v1/ws HTTP/1.1\r\nHost: {to}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    );
+    if let Some(subprotocol) = &options.subprotocol {
+        request += &format!("Sec-WebSocket-Protocol: {subprotocol}\r\n");
+    }
+    if let Some(origin) = &options.origin {
+        request += &format!("Origin: {origin}\r\n");
+    }
+    request + "\r\n"
 }
 
 /// The bytes of one frame of a client, with this first byte (FIN, reserved bits, opcode).
