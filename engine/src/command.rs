@@ -113,6 +113,13 @@ pub enum Command {
         /// Its id.
         guest: u64,
     },
+    /// A chat takes sealed sessions only, or plain ones as well.
+    SealChat {
+        /// Which.
+        chat: String,
+        /// Sealed ones only; its plain sessions are over.
+        sealed: bool,
+    },
 }
 
 impl Command {
@@ -142,7 +149,8 @@ impl Command {
             | Self::NameChat { chat }
             | Self::PutMembers { chat, .. }
             | Self::PutGuest { chat, .. }
-            | Self::RemoveGuest { chat, .. } => chat,
+            | Self::RemoveGuest { chat, .. }
+            | Self::SealChat { chat, .. } => chat,
         }
     }
 }

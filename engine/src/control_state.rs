@@ -6,6 +6,7 @@
 //! about something that is not there changes nothing) and idempotent (an index is applied once).
 
 pub mod v1;
+pub mod v3;
 
 use std::collections::BTreeMap;
 
@@ -64,6 +65,8 @@ pub struct ControlChat {
     pub members_version: u64,
     /// Links for guests by id. Each is also a member.
     pub guests: BTreeMap<u64, GuestRecord>,
+    /// It takes sealed sessions only.
+    pub sealed: bool,
 }
 
 /// An active session.
@@ -160,6 +163,7 @@ impl ControlChat {
             keys_total: 0,
             members_version: 0,
             guests: BTreeMap::new(),
+            sealed: false,
         }
     }
 
@@ -229,6 +233,7 @@ impl ControlChat {
             } => self.extend_session(*session, *expires_at_ms),
             Command::EndSession { session, .. } => self.sessions.remove(session).is_some(),
             Command::NameChat { .. } => false,
+            Command::SealChat { sealed, .. } => self.seal(*sealed),
         }
     }
 
@@ -258,6 +263,16 @@ impl ControlChat {
         let before = self.members.insert(user.to_owned(), rights);
         let ended = rights & RIGHT_SHARE == 0 && self.end_sessions_of(user);
         ended || before != Some(rights)
+    }
+
+    /// In a sealed chat no plain session goes on.
+    fn seal(&mut self, sealed: bool) -> bool {
+        let before = self.sessions.len();
+        if sealed {
+            self.sessions.retain(|_, session| session.sealed);
+        }
+        let ended = self.sessions.len() != before;
+        std::mem::replace(&mut self.sealed, sealed) != sealed || ended
     }
 
     fn end_sessions_of(&mut self, user: &str) -> bool {

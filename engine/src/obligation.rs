@@ -42,6 +42,10 @@ pub(crate) enum Purpose {
         user: UserName,
     },
     Member(MemberChange),
+    /// Whether a chat takes sealed sessions only.
+    Seal {
+        sealed: bool,
+    },
     /// A chat's number.
     Name,
 }
@@ -86,6 +90,7 @@ impl Obligation {
         match &self.purpose {
             Purpose::End { .. } => true,
             Purpose::Member(change) => change.restricts,
+            Purpose::Seal { sealed } => *sealed,
             Purpose::Start { .. } | Purpose::Extend { .. } | Purpose::Name => false,
         }
     }

@@ -35,6 +35,10 @@ pub(crate) struct Owner {
     pub changes: Vec<u64>,
     /// Index of the last command that changed members; 0 = none.
     pub members_version: u64,
+    /// It takes sealed sessions only.
+    pub sealed_only: bool,
+    /// What was asked for about that and is no promise yet: places, and whether it was to be sealed.
+    pub seals: Vec<(u64, bool)>,
     /// Links for guests.
     pub guests: BTreeMap<GuestId, GuestRecord>,
     /// How many watch through each link now.
@@ -220,6 +224,23 @@ impl Owner {
             .collect();
         sessions.sort_unstable();
         sessions
+    }
+
+    /// Live sessions whose points anybody at the server can read, in order, and whose they are.
+    pub fn plain_sessions(&self) -> Vec<(SessionId, UserName)> {
+        let live = self.sessions.iter();
+        let plain = live.filter(|(_, session)| !session.sealed && session.ended.is_none());
+        let mut plain: Vec<(SessionId, UserName)> = plain
+            .map(|(id, session)| (*id, session.user.clone()))
+            .collect();
+        plain.sort_unstable();
+        plain
+    }
+
+    /// Places of what was asked for about sealing before this place.
+    pub fn seals_before(&self, order: u64) -> impl Iterator<Item = u64> {
+        let orders = self.seals.iter().map(|(order, _)| *order);
+        orders.filter(move |other| *other < order)
     }
 
     /// Bytes of admission state, an estimate.

@@ -180,6 +180,18 @@ pub enum ChatRequest {
         /// Which.
         guest: GuestId,
     },
+    /// Take sealed sessions only, or plain ones as well. Control only. Reply: `Done`.
+    SealChat {
+        /// Which.
+        chat: ChatName,
+        /// Sealed ones only: plain ones end, and none begins.
+        sealed: bool,
+    },
+    /// What is set for a chat. Control only. Reply: `Settings`.
+    Settings {
+        /// Which.
+        chat: ChatName,
+    },
     /// The links of a chat. Control only. Reply: `Guests`.
     Guests {
         /// Where.
@@ -205,6 +217,8 @@ impl ChatRequest {
             | Self::Members { chat, .. }
             | Self::PutGuest { chat, .. }
             | Self::RemoveGuest { chat, .. }
+            | Self::SealChat { chat, .. }
+            | Self::Settings { chat }
             | Self::Guests { chat } => chat,
         }
     }
@@ -262,6 +276,13 @@ pub struct MembersPage {
     pub more: bool,
 }
 
+/// What is set for a chat as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChatSettings {
+    /// It takes sealed sessions only.
+    pub sealed: bool,
+}
+
 /// A link for guests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuestInfo {
@@ -304,6 +325,8 @@ pub enum ChatReply {
     WouldRestrict(Vec<usize>),
     /// The links of a chat.
     Guests(Vec<GuestInfo>),
+    /// What is set for a chat.
+    Settings(ChatSettings),
     /// Met.
     Done {
         /// False: applied, not yet durable (the server goes on trying).

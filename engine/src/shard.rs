@@ -41,6 +41,7 @@ mod promises;
 mod recovery;
 mod renewal;
 mod rows;
+mod sealing;
 mod sharing;
 mod starting;
 mod timers;

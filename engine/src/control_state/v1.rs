@@ -1,4 +1,5 @@
-//! The state as checkpoints of schema 1 hold it: without versions of memberships and without guests.
+//! The state as checkpoints of schema 1 hold it: without versions of memberships, without guests
+//! and without sealing.
 
 use std::collections::BTreeMap;
 
@@ -46,6 +47,7 @@ impl From<ControlChatV1> for ControlChat {
             keys_total: old.keys_total,
             members_version: 0,
             guests: BTreeMap::new(),
+            sealed: false,
         }
     }
 }

@@ -115,6 +115,11 @@ impl Shard {
             ChatRequest::RemoveGuest { chat, guest } => {
                 self.remove_guest(now, caller, &chat, guest);
             }
+            ChatRequest::SealChat { chat, sealed } => self.seal_chat(now, caller, &chat, sealed),
+            ChatRequest::Settings { chat } => {
+                let reply = self.settings(&chat);
+                self.reply(request, reply);
+            }
             ChatRequest::Guests { chat } => {
                 let reply = self.guests(now, &chat);
                 self.reply(request, reply);

@@ -12,7 +12,7 @@ use crate::ids::{GuestId, ProposalId};
 use crate::obligation::{MemberChange, Obligation, Purpose};
 use crate::output::Output;
 use crate::owner::Starting;
-use crate::peer_message::Start;
+use crate::peer_message::{Answer, Start};
 use crate::rights::Rights;
 use crate::shard::Shard;
 use crate::time::Timestamp;
@@ -122,6 +122,7 @@ impl Shard {
                     && newer.in_flight.is_some()
                     && newer.change_of(&change.user).is_some()
             }),
+            Purpose::Seal { .. } => self.has_newer_seal_in_flight(order, obligation.chat),
             _ => false,
         };
         if newer_in_flight {
@@ -164,6 +165,11 @@ impl Shard {
                     self.answer_end(chat, session, caller, false);
                 }
             }
+            Purpose::Seal { .. } => {
+                for caller in std::mem::take(&mut obligation.callers) {
+                    self.answer(caller, Ok(Answer::Done { durable: false }));
+                }
+            }
             Purpose::Member(change) if change.grants => {
                 for caller in std::mem::take(&mut obligation.callers) {
                     self.answer_error(caller, WireError::of(code));
@@ -178,6 +184,7 @@ impl Shard {
         match (&obligation.purpose, obligation.chat) {
             (Purpose::Start { session }, Some(chat)) => self.start_failed(chat, *session, &error),
             (Purpose::Name, _) => self.name_failed(&obligation.command, code),
+            (Purpose::Seal { .. }, chat) => self.seal_rejected(order, chat),
             _ => {}
         }
         if let Some(owner) = obligation.chat.and_then(|chat| self.chats.owner_mut(chat)) {
@@ -231,6 +238,9 @@ impl Shard {
                     self.event(index, chat, user, what);
                 }
                 self.extend_committed(chat, session, expires_at_ms, obligation.callers);
+            }
+            (Purpose::Seal { sealed }, _) => {
+                self.seal_committed(now, order, chat, sealed, obligation.callers);
             }
             (Purpose::End { session, user }, Command::EndSession { state, .. }) => {
                 let why = SessionState::from_u8(*state).unwrap_or(SessionState::Stopped);
@@ -320,6 +330,7 @@ impl Shard {
                 self.restrict_now(self.now, chat, &user, Rights::NONE);
                 Purpose::Member(MemberChange::granting(user, Rights::NONE))
             }
+            Command::SealChat { sealed, .. } => Purpose::Seal { sealed: *sealed },
         };
         self.order_last += 1;
         let obligation = Obligation {

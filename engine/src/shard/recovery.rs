@@ -64,6 +64,7 @@ impl Shard {
         self.restore_keys(handle, control);
         if let Some(owner) = self.chats.owner_mut(handle) {
             owner.members_version = control.members_version;
+            owner.sealed_only = control.sealed;
             let guests = control.guests.iter();
             owner.guests = guests
                 .map(|(guest, record)| (GuestId(*guest), record.clone()))
@@ -186,6 +187,10 @@ impl Shard {
                 self.reconcile_members(chat, &recovering.control);
                 self.reconcile_sessions(now, chat, &recovering);
                 self.reconcile_rows(now, chat, &recovering.control);
+                // One that was promised after the chat was sealed, by a server that died of it.
+                if recovering.control.sealed {
+                    self.close_to_plain(now, chat);
+                }
             }
             self.forget_later(chat);
         }

@@ -42,6 +42,7 @@ impl Shard {
             return self.await_name(&name, claim, Rights::SHARE, wait);
         };
         judged?;
+        self.check_sealing(chat, start.sealed)?;
         self.check_duration(start.duration_s)?;
         if start.idempotency_key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
             let text = "an idempotency key has at most 64 bytes";
@@ -200,6 +201,13 @@ impl Shard {
         if !known.rights_with(&user, claim).has(Rights::SHARE) {
             // Removed meanwhile. The removal may yet be superseded, so this end is promised by itself.
             self.start_failed(chat, id, &Self::not_found());
+            self.promise_end(now, chat, id, user, None);
+            return;
+        }
+        let closed = known.owner().is_some_and(|owner| owner.sealed_only);
+        if closed && !sealed {
+            // Sealed meanwhile.
+            self.start_failed(chat, id, &Self::sealed_only());
             self.promise_end(now, chat, id, user, None);
             return;
         }

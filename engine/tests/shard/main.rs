@@ -12,6 +12,7 @@ mod negative;
 mod peer;
 mod restart;
 mod rig;
+mod sealing;
 mod sending;
 mod sessions;
 mod sink;

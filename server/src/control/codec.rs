@@ -3,7 +3,7 @@
 //! ```text
 //!  0          1          2
 //!  +----------+----------+--------------------------------------------+
-//!  | format 1 | schema 3 | bincode 1: fixed-size integers, little end |
+//!  | format 1 | schema 4 | bincode 1: fixed-size integers, little end |
 //!  +----------+----------+--------------------------------------------+
 //! ```
 //!
@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
 use skein_engine::control_state::v1::ControlStateV1;
+use skein_engine::control_state::v3::ControlStateV3;
 
 use crate::control::limits::{COMMAND_BYTES_MAX, STATE_BYTES_MAX};
 
@@ -24,12 +25,15 @@ use crate::control::limits::{COMMAND_BYTES_MAX, STATE_BYTES_MAX};
 pub const FORMAT: u8 = 1;
 
 /// Which fields they have. Grows when [`Command`] or [`ControlState`] changes. Commands of schema 1
-/// are the first ones of today's; states of schema 1 have fewer fields. Up to schema 2 the commands
+/// are the first ones of today's; states up to schema 3 have fewer fields. Up to schema 2 the commands
 /// about a session's end did not say whose it was.
-pub const SCHEMA: u8 = 3;
+pub const SCHEMA: u8 = 4;
 
 /// The oldest schema that is read.
 const SCHEMA_FIRST: u8 = 1;
+
+/// The last schema whose states have no sealed chats.
+const SCHEMA_UNSEALED: u8 = 3;
 
 /// The last schema whose `ExtendSession` and `EndSession` end before the name of the user.
 const SCHEMA_NAMELESS: u8 = 2;
@@ -108,6 +112,7 @@ pub fn decode_state(bytes: &[u8]) -> Result<ControlState, CodecError> {
     let (schema, body) = opened(bytes, STATE_BYTES_MAX)?;
     match schema {
         SCHEMA_FIRST => decode::<ControlStateV1>(body, STATE_BYTES_MAX).map(Into::into),
+        ..=SCHEMA_UNSEALED => decode::<ControlStateV3>(body, STATE_BYTES_MAX).map(Into::into),
         _ => decode(body, STATE_BYTES_MAX),
     }
 }
@@ -172,14 +177,14 @@ mod tests {
                     user: user(),
                     rights: 3,
                 },
-                "0103 00000000 0100000000000000 63 0100000000000000 75 03",
+                "0104 00000000 0100000000000000 63 0100000000000000 75 03",
             ),
             (
                 Command::RemoveMember {
                     chat: chat(),
                     user: user(),
                 },
-                "0103 01000000 0100000000000000 63 0100000000000000 75",
+                "0104 01000000 0100000000000000 63 0100000000000000 75",
             ),
             (
                 Command::StartSession {
@@ -192,7 +197,7 @@ mod tests {
                     idempotency_key: "k".to_owned(),
                     sealed: true,
                 },
-                "0103 02000000 0100000000000000 63 0700000000000000 0100000000000000 75 \
+                "0104 02000000 0100000000000000 63 0700000000000000 0100000000000000 75 \
                  0100000000000000 0200000000000000 03000000 0100000000000000 6b 01",
             ),
             (
@@ -202,7 +207,7 @@ mod tests {
                     expires_at_ms: 9,
                     user: user(),
                 },
-                "0103 03000000 0100000000000000 63 0700000000000000 0900000000000000 \
+                "0104 03000000 0100000000000000 63 0700000000000000 0900000000000000 \
                  0100000000000000 75",
             ),
             (
@@ -213,19 +218,19 @@ mod tests {
                     at_ms: 9,
                     user: user(),
                 },
-                "0103 04000000 0100000000000000 63 0700000000000000 04 0900000000000000 \
+                "0104 04000000 0100000000000000 63 0700000000000000 04 0900000000000000 \
                  0100000000000000 75",
             ),
             (
                 Command::NameChat { chat: chat() },
-                "0103 05000000 0100000000000000 63",
+                "0104 05000000 0100000000000000 63",
             ),
             (
                 Command::PutMembers {
                     chat: chat(),
                     members: vec![(user(), 1), ("v".to_owned(), 2)],
                 },
-                "0103 06000000 0100000000000000 63 0200000000000000 \
+                "0104 06000000 0100000000000000 63 0200000000000000 \
                  0100000000000000 75 01 0100000000000000 76 02",
             ),
             (
@@ -242,7 +247,7 @@ mod tests {
                         label: "l".to_owned(),
                     },
                 },
-                "0103 07000000 0100000000000000 63 0900000000000000 0700000000000000 01 f4010000 \
+                "0104 07000000 0100000000000000 63 0900000000000000 0700000000000000 01 f4010000 \
                  03000000 0100000000000000 0200000000000000 0100000000000000 6c",
             ),
             (
@@ -250,7 +255,14 @@ mod tests {
                     chat: chat(),
                     guest: 9,
                 },
-                "0103 08000000 0100000000000000 63 0900000000000000",
+                "0104 08000000 0100000000000000 63 0900000000000000",
+            ),
+            (
+                Command::SealChat {
+                    chat: chat(),
+                    sealed: true,
+                },
+                "0104 09000000 0100000000000000 63 01",
             ),
         ]
     }
@@ -279,10 +291,10 @@ mod tests {
             }
             _ => false,
         };
-        for (schema, known) in [("0101", 5), ("0102", 9)] {
+        for (schema, known) in [("0101", 5), ("0102", 9), ("0103", 9)] {
             for (mut command, hex) in golden().into_iter().take(known) {
-                let mut old = hex.replacen("0103", schema, 1);
-                if nameless(&mut command) {
+                let mut old = hex.replacen("0104", schema, 1);
+                if schema != "0103" && nameless(&mut command) {
                     old = old.replace("0100000000000000 75", "");
                 }
                 assert_eq!(decode_command(&unhex(&old)), Ok(command), "{old}");
@@ -310,12 +322,31 @@ mod tests {
         assert_eq!((chat.members_version, chat.guests.len()), (0, 0));
     }
 
+    /// The same chat with a version and a link, as the schemas 2 and 3 wrote it.
+    #[test]
+    fn a_state_without_sealed_chats_is_read() {
+        for schema in ["0102", "0103"] {
+            let old = unhex(&format!(
+                "{schema} 0200000000000000 01000000 0100000000000000 0100000000000000 63 01000000 \
+                 0100000000000000 0100000000000000 75 03 \
+                 0000000000000000 0000000000000000 0000000000000000 0500000000000000 \
+                 0100000000000000 0900000000000000 0700000000000000 01 f4010000 \
+                 03000000 0100000000000000 0200000000000000 0100000000000000 6c",
+            ));
+            let state = decode_state(&old).expect("a state");
+            let chat = state.chat("c").expect("the chat");
+            assert_eq!((chat.members_version, chat.guests[&9].grid_m), (5, 500));
+            assert!(!chat.sealed);
+        }
+    }
+
     #[test]
     fn a_state_survives_its_bytes() {
         let mut state = ControlState::default();
-        for (index, (command, _)) in golden().into_iter().take(3).enumerate() {
+        for (index, (command, _)) in golden().into_iter().enumerate() {
             state.apply(index as u64 + 1, &command);
         }
+        assert!(state.chat("c").is_some_and(|chat| chat.sealed));
         let bytes = encode_state(&state).unwrap();
         assert_eq!(decode_state(&bytes).as_ref(), Ok(&state));
         for cut in 0..bytes.len() {
@@ -341,7 +372,7 @@ mod tests {
                 changed(0, 2),
                 CodecError::Unknown {
                     format: 2,
-                    schema: 3,
+                    schema: 4,
                 },
             ),
             (

@@ -13,7 +13,7 @@ use crate::http::metrics::{self, MetricsBoard};
 use crate::http::public::{bounded, no_such_path, session_routes, wrong_method};
 use crate::http::state::ApiState;
 use crate::http::viewers::{self, ViewersState};
-use crate::http::{health, member_import, members, positions};
+use crate::http::{health, member_import, members, positions, settings};
 
 /// The control routes. Health and metrics ask for no token: they say nothing of anybody.
 pub fn router(
@@ -34,6 +34,10 @@ pub fn router(
         .route(
             "/v1/chats/{chat}/members/{user}",
             put(members::put).delete(members::remove),
+        )
+        .route(
+            "/v1/chats/{chat}/settings",
+            get(settings::get).put(settings::put),
         )
         .route("/v1/health", get(health::get))
         .merge(history::routes().with_state(history))

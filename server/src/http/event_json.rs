@@ -47,7 +47,7 @@ impl EventJson {
     }
 
     /// `started`, `extended`, `stopped`, `expired`, `revoked`, `member_put`, `members_put`, `member_removed`,
-    /// `guest_put`, `guest_removed` or `resync`.
+    /// `guest_put`, `guest_removed`, `chat_put` or `resync`.
     pub fn kind(&self) -> &'static str {
         self.kind
     }
@@ -145,6 +145,7 @@ fn describe(command: &Command) -> Option<(&'static str, Value)> {
             "guest_put",
             json!({ "guest": id(guest), "expires_at": record.expires_at_ms }),
         ),
+        Command::SealChat { sealed, .. } => ("chat_put", json!({ "sealed": sealed })),
         Command::RemoveGuest { guest, .. } => ("guest_removed", json!({ "guest": id(guest) })),
     })
 }

@@ -64,6 +64,7 @@ fn kind(reply: &ChatReply) -> &'static str {
         ChatReply::Changed { .. } => "changed",
         ChatReply::WouldRestrict(_) => "would_restrict",
         ChatReply::Guests(_) => "guests",
+        ChatReply::Settings(_) => "settings",
         ChatReply::Done { .. } => "done",
     }
 }

@@ -30,6 +30,7 @@ pub mod member_import;
 pub mod points;
 pub mod positions;
 pub mod sessions;
+pub mod settings;
 pub mod viewers;
 
 pub mod public;
