@@ -21,6 +21,8 @@ mod seen_counters;
 
 pub mod chat_view;
 
+pub mod seal;
+
 pub mod sender_event;
 pub mod sender_state;
 pub mod viewer_state;

@@ -117,6 +117,16 @@ pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// small chat. One that is forgotten may be told twice, no more.
 pub const ENDS_REMEMBERED_MAX: usize = 1_024;
 
+/// Keys in a ring: most of a year of a chat that has a new one every day.
+pub const SEAL_KEYS_MAX: usize = 256;
+
+/// Runs of senders whose derived keys a viewer keeps, about 1 KiB each. Beyond it they are derived
+/// again.
+pub const SEAL_STREAMS_MAX: usize = 16_384;
+
+/// Sessions of which a viewer remembers what it has opened, 160 bytes each.
+pub const SEAL_SESSIONS_MAX: usize = 65_536;
+
 /// Frames read from a connection that wait for their reader; then reading pauses.
 pub const INBOX_FRAMES: usize = 256;
 

@@ -19,6 +19,8 @@ use crate::clock::Clock;
 use crate::connect::{ConnectOptions, connect, said_goodbye};
 use crate::error::ClientError;
 use crate::limits::STOP_MS_MAX;
+use crate::seal::error::SealError;
+use crate::seal::sealer::Sealer;
 use crate::seed::{key, seed};
 use crate::sender_state::{SenderEvent, SenderOptions, SenderState, Tally};
 use crate::transport::{Connection, Incoming};
@@ -162,6 +164,29 @@ impl Sender {
         self.shared.work.notify_one();
         self.shared.news.notify_one();
         counter
+    }
+
+    /// Seals a fix and shares it, in a session that was started with [`SenderOptions::sealed`]. The
+    /// sealer is this run's own and for this session; a new key wants a new one.
+    ///
+    /// # Errors
+    /// When it cannot be sealed; then nothing was shared.
+    pub fn share_sealed(
+        &self,
+        captured_at_ms: i64,
+        fix: &Fix,
+        sealer: &mut Sealer,
+    ) -> Result<Counter, SealError> {
+        let now_ms = self.shared.clock.now_ms();
+        let counter = {
+            let mut inner = self.lock();
+            let blob = sealer.seal(inner.state.counter_next(), captured_at_ms, fix)?;
+            let payload = Payload::Sealed(blob);
+            inner.state.share(now_ms, captured_at_ms, payload, false)
+        };
+        self.shared.work.notify_one();
+        self.shared.news.notify_one();
+        Ok(counter)
     }
 
     /// Moves the end of the session to so many seconds from now; false while offline. The answer

@@ -154,6 +154,11 @@ impl SenderState {
         }
     }
 
+    /// The counter that the next point gets: what is sealed is bound to it.
+    pub fn counter_next(&self) -> Counter {
+        Counter(self.counter_last + 1)
+    }
+
     /// Shares a point and gives it its counter. It goes out at once if there is a session, and
     /// after the reconnect otherwise. With `durable` its acknowledgement waits for stable storage,
     /// see [`SenderEvent::Durable`].
@@ -164,8 +169,8 @@ impl SenderState {
         payload: Payload,
         durable: bool,
     ) -> Counter {
-        self.counter_last += 1;
-        let counter = Counter(self.counter_last);
+        let counter = self.counter_next();
+        self.counter_last = counter.0;
         let point = Point {
             counter,
             captured_at_ms,

@@ -138,6 +138,12 @@ impl Viewer {
         self.state.is_connected()
     }
 
+    /// Whether the server keeps a record of who watched whom, which those who share can read: tell
+    /// the user. False while offline.
+    pub fn views_recorded(&self) -> bool {
+        self.state.views_recorded()
+    }
+
     /// Age of a fix by the server's clock, whatever the device's clock says.
     pub fn age(&self, captured_at_ms: i64, started_at_ms: u64) -> Age {
         let clock = self.state.clock();

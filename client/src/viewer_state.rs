@@ -100,6 +100,7 @@ pub struct ViewerState {
 #[derive(Debug)]
 struct Connection {
     log: u64,
+    views_recorded: bool,
     keep_alive: KeepAlive,
 }
 
@@ -249,6 +250,12 @@ impl ViewerState {
         self.connection.is_some()
     }
 
+    /// Whether the server keeps a record of who watched whom: tell the user. False while offline.
+    pub fn views_recorded(&self) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_some_and(|connection| connection.views_recorded)
+    }
+
     /// Whether the server has not answered for so long that the connection is to be given up.
     pub fn is_server_silent(&self, now_ms: u64) -> bool {
         let silent = |connection: &Connection| connection.keep_alive.is_dead(now_ms);
@@ -296,6 +303,7 @@ impl ViewerState {
         self.requests.push_back(keep_alive.ask(now_ms));
         self.connection = Some(Connection {
             log: welcome.log,
+            views_recorded: welcome.views_recorded,
             keep_alive,
         });
     }
