@@ -46,6 +46,7 @@ pub mod quic_peer;
 pub mod talker;
 
 pub mod gpx;
+pub mod plaintext;
 
 pub mod cli;
 pub mod fleet;

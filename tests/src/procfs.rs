@@ -1,6 +1,7 @@
 //! What the kernel says about a process and its sockets.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Resident memory of a process in bytes.
@@ -20,6 +21,19 @@ fn status_kib(pid: u32, key: &str) -> u64 {
     value
         .and_then(|text| text.parse().ok())
         .expect("a figure in KiB")
+}
+
+/// Files that a process has mapped so that what it stores goes into them.
+pub fn mapped_files(pid: u32) -> Vec<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{pid}/maps")).expect("a running process");
+    let shared = text.lines().filter(|line| {
+        let mode = line.split_whitespace().nth(1).unwrap_or_default();
+        mode.contains('w') && mode.ends_with('s')
+    });
+    let path = |line: &str| line.find('/').map(|at| PathBuf::from(&line[at..]));
+    let mut files: Vec<PathBuf> = shared.filter_map(path).collect();
+    files.dedup();
+    files
 }
 
 /// Processor time that a process has used, user and system, all threads.

@@ -1,7 +1,6 @@
 //! What is erased is in no file: not as text, not as a float, not as a scaled integer, and it does not
 //! come back with a checkpoint or a restart. What is not erased stays.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -9,6 +8,7 @@ use skein_tests::cores::Cores;
 use skein_tests::fleet::now_ms;
 use skein_tests::http::Request;
 use skein_tests::on_one_and_two_shards;
+use skein_tests::plaintext::count;
 use skein_tests::process;
 use skein_tests::server::{Options, Server};
 use skein_tests::wait::{self, PATIENCE};
@@ -55,39 +55,6 @@ fn end(server: &Server, session: &str) {
     let path = format!("/v1/chats/hike/sessions/{session}");
     let ended = Request::new("DELETE", &path).send(server.ready.control);
     ended.expect_success("an end");
-}
-
-/// Every way in which a coordinate may be written.
-fn forms(at: (f64, f64)) -> Vec<Vec<u8>> {
-    let mut forms = Vec::new();
-    for degrees in [at.0, at.1] {
-        forms.push(degrees.to_string().into_bytes());
-        forms.push(degrees.to_le_bytes().to_vec());
-        forms.push(degrees.to_be_bytes().to_vec());
-        for scale in [1e6, 1e7] {
-            let scaled = (degrees * scale).round() as i32;
-            forms.push(scaled.to_le_bytes().to_vec());
-            forms.push(scaled.to_be_bytes().to_vec());
-        }
-    }
-    forms
-}
-
-/// How often a place is in the files of a directory.
-fn count(directory: &Path, at: (f64, f64)) -> usize {
-    let mut found = 0;
-    for entry in fs::read_dir(directory).expect("listed") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found += count(&path, at);
-            continue;
-        }
-        let bytes = fs::read(&path).expect("readable");
-        for form in forms(at) {
-            found += bytes.windows(form.len()).filter(|it| **it == form).count();
-        }
-    }
-    found
 }
 
 fn points_of_a_member_are_in_no_file_after_an_erase(cores: Cores) {

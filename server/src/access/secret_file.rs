@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::access::error::AccessError;
 
@@ -21,11 +21,21 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// # Errors
 /// When it is not there, not readable or larger than any key.
 pub fn read(path: &Path) -> Result<Vec<u8>, AccessError> {
-    let file = File::open(path).map_err(|e| AccessError::io(path, e))?;
-    let metadata = file.metadata().map_err(|e| AccessError::io(path, e))?;
-    if metadata.mode() & 0o077 != 0 {
+    let (file, is_closed) = open(path)?;
+    if !is_closed {
         tracing::warn!(path = %path.display(), "secret file is open to others; chmod 600 it");
     }
+    read_whole(path, file)
+}
+
+/// The file, and whether only its owner may read it.
+fn open(path: &Path) -> Result<(File, bool), AccessError> {
+    let file = File::open(path).map_err(|e| AccessError::io(path, e))?;
+    let metadata = file.metadata().map_err(|e| AccessError::io(path, e))?;
+    Ok((file, metadata.mode() & 0o077 == 0))
+}
+
+fn read_whole(path: &Path, file: File) -> Result<Vec<u8>, AccessError> {
     let mut bytes = Vec::new();
     file.take(SECRET_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
@@ -37,6 +47,45 @@ pub fn read(path: &Path) -> Result<Vec<u8>, AccessError> {
         ));
     }
     Ok(bytes)
+}
+
+/// Reads a secret file that nobody else may read.
+///
+/// # Errors
+/// Those of [`read`]; when others may read it, too.
+pub fn read_closed(path: &Path) -> Result<Vec<u8>, AccessError> {
+    match open(path)? {
+        (file, true) => read_whole(path, file),
+        (_, false) => Err(AccessError::unusable(
+            path,
+            "open to others; chmod 600 it, and use a new key if they may have read it",
+        )),
+    }
+}
+
+/// Writes a secret file that must not be there yet.
+///
+/// # Errors
+/// What the file system says; `AlreadyExists` when something is there.
+pub fn write_once(path: &Path, content: &[u8]) -> Result<(), AccessError> {
+    write_new(path, content)
+        .and_then(|()| sync_parent(path))
+        .map_err(|e| AccessError::io(path, e))
+}
+
+/// Puts a new content in the place of a secret file's, whole or not at all.
+///
+/// # Errors
+/// What the file system says.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), AccessError> {
+    let draft = draft_of(path)?;
+    let written = write_new(&draft, content).and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    written
+        .and_then(|()| sync_parent(path))
+        .map_err(|e| AccessError::io(path, e))
 }
 
 /// Reads a secret file, or makes it from `make` when it is not there yet. Two processes that
@@ -88,19 +137,28 @@ pub fn create_dir(path: &Path) -> Result<(), AccessError> {
 fn create(path: &Path, content: &[u8]) -> Result<(), AccessError> {
     let parent = path.parent().unwrap_or_else(|| Path::new("."));
     create_dir(parent)?;
-    let draft = path.with_extension(format!(
-        "draft-{}-{:08x}",
-        std::process::id(),
-        random_u32()?
-    ));
+    let draft = draft_of(path)?;
     let written = write_new(&draft, content).and_then(|()| match fs::hard_link(&draft, path) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
         other => other,
     });
     let _ = fs::remove_file(&draft);
     written
-        .and_then(|()| File::open(parent)?.sync_all())
+        .and_then(|()| sync_parent(path))
         .map_err(|e| AccessError::io(path, e))
+}
+
+/// A name beside a file, of nobody else.
+fn draft_of(path: &Path) -> Result<PathBuf, AccessError> {
+    let process = std::process::id();
+    Ok(path.with_extension(format!("draft-{process}-{:08x}", random_u32()?)))
+}
+
+fn sync_parent(path: &Path) -> std::io::Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
@@ -119,6 +177,8 @@ fn random_u32() -> Result<u32, AccessError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -131,6 +191,23 @@ mod tests {
         assert_eq!(second, b"one");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_secret_is_replaced_whole_and_never_read_where_others_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        write_once(&path, b"one").unwrap();
+        assert!(write_once(&path, b"two").is_err(), "it is there");
+        replace(&path, b"three").unwrap();
+        assert_eq!(read_closed(&path).unwrap(), b"three");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        for mode in [0o640, 0o604, 0o660] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = read_closed(&path).unwrap_err().to_string();
+            assert!(error.contains("chmod 600"), "{error}");
+        }
     }
 
     #[test]

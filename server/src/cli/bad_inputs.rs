@@ -157,6 +157,24 @@ pub const BAD_COMMANDS: &[BadInput] = &[
         "cannot read the control token file",
     ),
     BadInput::new(
+        "a file of keys that is not there",
+        "seal show DIR/none.keys",
+        "1",
+        "check that the file exists",
+    ),
+    BadInput::new(
+        "a chat that is to be sealed perhaps",
+        "seal chat --chat hike perhaps",
+        "2",
+        "[possible values: only, any, show]",
+    ),
+    BadInput::new(
+        "an erase of nothing in particular",
+        "log erase --data-dir DIR",
+        "2",
+        "--chat <CHAT>",
+    ),
+    BadInput::new(
         "a directory without a log",
         "log stat --data-dir DIR",
         "1",

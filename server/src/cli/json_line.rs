@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use skein_client::change::{Change, Event, ShownPoint};
+use skein_client::seal::error::OpenError;
 use skein_wire::point::{Fix, Payload};
 
 /// One change. Fields that do not apply are left out.
@@ -48,6 +49,10 @@ pub struct JsonLine {
     /// An encrypted point, hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sealed: Option<String>,
+    /// Why an encrypted point stays so, where keys were given: `unknown_key`, `not_authentic`,
+    /// `replayed`, `malformed`, `unknown_suite` or `not_a_point`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unopened: Option<&'static str>,
     /// True: it lies behind a point that came before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub historical: Option<bool>,
@@ -73,13 +78,14 @@ pub struct JsonLine {
 
 impl JsonLine {
     /// The line of a change; `None` for the end of a watch, which is not a change of the chat.
-    pub fn of(change: &Change) -> Option<Self> {
+    pub fn of(change: &Change, unopened: Option<OpenError>) -> Option<Self> {
         let subject = change.subject.as_deref();
         let line = Self {
             chat: change.chat.to_string(),
             session: subject.map(|subject| subject.session.to_string()),
             user: subject.map(|subject| subject.user.to_string()),
             cursor: change.cursor.to_string(),
+            unopened: unopened.map(OpenError::name),
             ..Self::default()
         };
         Some(match &change.event {
@@ -202,7 +208,7 @@ mod tests {
             },
             event,
         };
-        JsonLine::of(&change).expect("a change of the chat")
+        JsonLine::of(&change, None).expect("a change of the chat")
     }
 
     fn check(event: Event, with_subject: bool, expect: &str) {

@@ -18,12 +18,17 @@ pub mod log_erase;
 pub mod log_export;
 pub mod log_scrub;
 
+pub mod key_file;
 pub mod max_rate;
 pub mod newest;
 pub mod offline;
 pub mod pace;
 pub mod report;
+pub mod sealing;
 pub mod trail_arg;
+pub mod who_text;
+
+pub mod unsealing;
 pub mod watch_table;
 
 pub mod demo;
@@ -31,6 +36,7 @@ pub mod guest;
 pub mod history;
 pub mod log;
 pub mod member;
+pub mod seal;
 pub mod serve;
 pub mod session;
 pub mod share;
@@ -75,6 +81,8 @@ pub enum Command {
     Member(member::MemberArgs),
     /// Make, list and revoke links for guests.
     Guest(guest::GuestArgs),
+    /// Make keys for end-to-end encryption, and chats that take nothing else.
+    Seal(seal::SealArgs),
     /// Start, stop, extend and list the sessions of a chat.
     Session(session::SessionArgs),
     /// Read the history of a chat, or erase it, on a server that keeps one.
@@ -119,6 +127,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Token(args) => token::run(args),
         Command::Member(args) => member::run(args),
         Command::Guest(args) => guest::run(args),
+        Command::Seal(args) => seal::run(args),
         Command::Session(args) => session::run(args),
         Command::History(args) => history::run(args),
         Command::Log(args) => log::run(args),

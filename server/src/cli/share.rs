@@ -17,6 +17,7 @@ use crate::cli::connect_args::ConnectArgs;
 use crate::cli::gpx::{self, TrackPoint};
 use crate::cli::pace::Pace;
 use crate::cli::report::Report;
+use crate::cli::sealing::Sealing;
 use crate::cli::{duration, offline, out, trace};
 use crate::interrupt::Interrupt;
 
@@ -34,7 +35,9 @@ Points go out at the track's own pace, --speed times faster, with the track's ow
 time does not advance, or is missing, points go out one second (divided by --speed) apart; a
 point without a time gets the time at which it is sent. The session is stopped at the end of the
 track, after --duration, or on Ctrl-C. The last line on stdout counts what the server accepted,
-superseded and refused. Being offline is said on stderr; points wait until the server is back.")]
+superseded and refused. Being offline is said on stderr; points wait until the server is back.
+
+With --seal a key that is added to the file is used within a second.")]
 pub struct ShareArgs {
     /// The chat.
     #[arg(long)]
@@ -57,6 +60,10 @@ pub struct ShareArgs {
     /// Begin anew at the end of the track, until --duration.
     #[arg(long = "loop")]
     pub repeat: bool,
+    /// Seal points with the newest key of this file, so that only who has it can read them; see
+    /// `skein seal`.
+    #[arg(long, value_name = "FILE")]
+    pub seal: Option<PathBuf>,
     /// Write a JSON line for each point with what became of it.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -77,12 +84,17 @@ fn speed(text: &str) -> Result<f64, String> {
 pub fn run(args: ShareArgs) -> anyhow::Result<()> {
     trace::init("warn");
     let track = gpx::read(&args.gpx)?;
+    let sealing = args
+        .seal
+        .as_deref()
+        .map(|path| Sealing::open(path, &args.chat));
+    let sealing = sealing.transpose()?;
     let report = args.report.as_deref().map(Report::create).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start")?;
-    runtime.block_on(share(&args, &track, report))
+    runtime.block_on(share(&args, &track, report, sealing))
 }
 
 /// One replay.
@@ -90,6 +102,7 @@ struct Replay<'a> {
     args: &'a ShareArgs,
     sender: Sender,
     report: Option<Report>,
+    sealing: Option<Sealing>,
     refusals: BTreeMap<&'static str, u64>,
     progress: ProgressBar,
     settled: u64,
@@ -100,11 +113,13 @@ async fn share(
     args: &ShareArgs,
     track: &[TrackPoint],
     mut report: Option<Report>,
+    sealing: Option<Sealing>,
 ) -> anyhow::Result<()> {
     let duration_s = u32::try_from(args.duration.as_secs()).context("--duration is too long")?;
     // Ends here before it ends at the server, which starts to count later.
     let deadline = Instant::now() + args.duration;
-    let options = SenderOptions::new(args.chat.clone(), duration_s, &Sender::new_key());
+    let mut options = SenderOptions::new(args.chat.clone(), duration_s, &Sender::new_key());
+    options.sealed = sealing.is_some();
     let starting = Sender::start(args.connect.options()?, options);
     let sender = args
         .connect
@@ -121,6 +136,7 @@ async fn share(
         args,
         sender,
         report,
+        sealing,
         refusals: BTreeMap::new(),
         progress: progress(track.len(), args.repeat),
         settled: 0,
@@ -148,7 +164,7 @@ impl Replay<'_> {
                 }
                 let sent_at = milliseconds(wall + offset);
                 let own = point.time_ms.filter(|_| !self.args.retime);
-                self.send(point, own.unwrap_or(sent_at));
+                self.send(point, own.unwrap_or(sent_at))?;
             }
             if !self.args.repeat {
                 return Ok(pace.unpaced);
@@ -165,12 +181,16 @@ impl Replay<'_> {
         pace.unpaced
     }
 
-    fn send(&mut self, point: &TrackPoint, captured_at_ms: i64) {
-        let counter = self.sender.share(captured_at_ms, point.fix);
+    fn send(&mut self, point: &TrackPoint, captured_at_ms: i64) -> anyhow::Result<()> {
+        let counter = match &mut self.sealing {
+            Some(sealing) => sealing.share(&self.sender, captured_at_ms, &point.fix)?,
+            None => self.sender.share(captured_at_ms, point.fix),
+        };
         self.progress.inc(1);
         if let Some(report) = &mut self.report {
             report.sent(counter.0, point.fix.position, captured_at_ms);
         }
+        Ok(())
     }
 
     /// Waits for a moment and takes verdicts meanwhile; false when the session is over.

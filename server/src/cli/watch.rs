@@ -1,6 +1,7 @@
 //! `skein watch`: shows what happens in a chat.
 
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -18,6 +19,7 @@ use crate::cli::json_line::JsonLine;
 use crate::cli::max_rate::MaxRate;
 use crate::cli::newest::Newest;
 use crate::cli::trail_arg::TrailArg;
+use crate::cli::unsealing::Unsealing;
 use crate::cli::{duration, offline, out, trace, watch_table};
 use crate::interrupt::Interrupt;
 
@@ -53,7 +55,9 @@ pub enum DeliveryArg {
 jsonl: one object per change with `type` (started, point, heartbeat, stale, ended, skipped, resync),
 `chat`, `session`, `user` and `cursor`. Points have `lat`, `lon`, `captured_at` (ms), `counter` and,
 where the sender knows them, `accuracy` (m), `heading` (degrees) and `speed` (m/s); `ended` has
-`why`, `skipped` has `count`; a `started` with `extended` says a new end.
+`why`, `skipped` has `count`; a `started` with `extended` says a new end. A point that is end-to-end
+encrypted has `sealed` (hexadecimal) in place of `lat` and `lon`, and with --seal `unopened`, the
+reason (unknown_key, not_authentic, replayed, …), unless it could be opened.
 
 Start again with --cursor and the cursor of the last line, and nothing is missed: what changed since
 is told, as one batch. A batch is shared with other viewers and may begin before the cursor, so some
@@ -76,6 +80,10 @@ pub struct WatchArgs {
     /// Which points are wanted.
     #[arg(long, value_enum, default_value_t = DeliveryArg::Every)]
     pub delivery: DeliveryArg,
+    /// Open sealed points with the keys of this file; see `skein seal`. Points that stay sealed are
+    /// shown as such, with the reason.
+    #[arg(long, value_name = "FILE")]
+    pub seal: Option<PathBuf>,
     /// Go on from here, as an earlier watch has told.
     #[arg(long, value_name = "CURSOR")]
     pub cursor: Option<Cursor>,
@@ -98,14 +106,19 @@ pub struct WatchArgs {
 /// When the server refuses, or the watch ends against the user's will.
 pub fn run(args: WatchArgs) -> anyhow::Result<()> {
     trace::init("warn");
+    let unsealing = args
+        .seal
+        .as_deref()
+        .map(|path| Unsealing::open(path, &args.chat));
+    let unsealing = unsealing.transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start")?;
-    runtime.block_on(watch(&args))
+    runtime.block_on(watch(&args, unsealing))
 }
 
-async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
+async fn watch(args: &WatchArgs, unsealing: Option<Unsealing>) -> anyhow::Result<()> {
     let end = args.limit.map(|limit| Instant::now() + limit);
     let mut interrupt = Interrupt::listen().context("cannot listen to signals")?;
     let connecting = Viewer::connect(args.connect.options()?);
@@ -119,7 +132,12 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
         ),
     };
     let mut viewer = viewer.with_context(|| format!("cannot watch {}", args.chat))?;
-    let shown = show(args, &mut viewer, &mut interrupt, end).await;
+    if viewer.views_recorded() {
+        eprintln!("this server records who watches; those who share can read it");
+    }
+    let id = viewer.watch(options(args));
+    let screen = Screen::new(args, id, unsealing);
+    let shown = show(screen, &mut viewer, &mut interrupt, end).await;
     // However it ended: without a farewell the server would keep the connection until it is idle
     // for too long.
     viewer.close().await;
@@ -128,13 +146,12 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<()> {
 
 /// Shows what happens until an end is wanted, or nothing more can happen.
 async fn show(
-    args: &WatchArgs,
+    mut screen: Screen<'_>,
     viewer: &mut Viewer,
     interrupt: &mut Interrupt,
     end: Option<Instant>,
 ) -> anyhow::Result<()> {
-    let id = viewer.watch(options(args));
-    let mut screen = Screen::new(args, id);
+    let args = screen.args;
     let mut newest = Newest::new(args.trail.points > 0);
     loop {
         let event = tokio::select! {
@@ -193,10 +210,11 @@ struct Screen<'a> {
     redraw_at: Option<Instant>,
     /// Something was seen, or may have been: a refusal then is the end of a watch.
     has_begun: bool,
+    unsealing: Option<Unsealing>,
 }
 
 impl<'a> Screen<'a> {
-    fn new(args: &'a WatchArgs, id: WatchId) -> Self {
+    fn new(args: &'a WatchArgs, id: WatchId, unsealing: Option<Unsealing>) -> Self {
         let is_terminal = args.format == Format::Table && io::stdout().is_terminal();
         Self {
             args,
@@ -204,6 +222,7 @@ impl<'a> Screen<'a> {
             is_terminal,
             redraw_at: is_terminal.then(Instant::now),
             has_begun: false,
+            unsealing,
         }
     }
 
@@ -220,11 +239,20 @@ impl<'a> Screen<'a> {
             bail!("the watch of {chat} is over ({code}): {text}");
         }
         self.has_begun = true;
+        let opened = self.unsealing.as_mut().map(|it| it.show(change));
+        let (change, unopened) = match &opened {
+            Some(shown) => (&shown.change, shown.unopened),
+            None => (change, None),
+        };
+        let json = |write: fn(&JsonLine) -> serde_json::Result<String>| {
+            let line = JsonLine::of(change, unopened);
+            line.as_ref().map(write).transpose()
+        };
         let line = match self.args.format {
             Format::Table if self.is_terminal => return Ok(()),
-            Format::Table => watch_table::describe(change),
-            Format::Jsonl => json(change, serde_json::to_string)?,
-            Format::Geojson => json(change, |line| serde_json::to_string(&line.to_feature()))?,
+            Format::Table => watch_table::describe(change, unopened),
+            Format::Jsonl => json(serde_json::to_string)?,
+            Format::Geojson => json(|line| serde_json::to_string(&line.to_feature()))?,
         };
         match line {
             Some(line) => Ok(out::say(line)?),
@@ -235,18 +263,11 @@ impl<'a> Screen<'a> {
     fn redraw(&mut self, viewer: &Viewer) -> anyhow::Result<()> {
         /// Home, and clear to the end.
         const CLEAR: &str = "\x1b[H\x1b[J";
-        let table = watch_table::draw(viewer, self.id, self.args.chat.as_str());
+        let (chat, unsealing) = (self.args.chat.as_str(), self.unsealing.as_mut());
+        let table = watch_table::draw(viewer, self.id, chat, unsealing);
         self.redraw_at = Some(Instant::now() + REDRAW);
         Ok(out::print(format_args!("{CLEAR}{table}"))?)
     }
-}
-
-fn json(
-    change: &Change,
-    write: impl Fn(&JsonLine) -> serde_json::Result<String>,
-) -> anyhow::Result<Option<String>> {
-    let line = JsonLine::of(change);
-    Ok(line.as_ref().map(write).transpose()?)
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -4,12 +4,15 @@ use std::fmt::Write;
 
 use skein_client::change::{Change, Event};
 use skein_client::row::Row;
+use skein_client::seal::error::OpenError;
 use skein_client::viewer::Viewer;
 use skein_client::viewer_state::WatchId;
 use skein_wire::point::Payload;
 use skein_wire::update::SessionState;
 
 use crate::cli::time_text::clock_text;
+use crate::cli::unsealing::Unsealing;
+use crate::cli::who_text::{printable, who};
 
 /// Rows that are drawn; a terminal shows no more.
 const ROWS_MAX: usize = 50;
@@ -18,7 +21,12 @@ const ROWS_MAX: usize = 50;
 const NAME_COLUMNS: usize = 16;
 
 /// The whole table, ready to be drawn over the one before it.
-pub fn draw(viewer: &Viewer, id: WatchId, chat: &str) -> String {
+pub fn draw(
+    viewer: &Viewer,
+    id: WatchId,
+    chat: &str,
+    mut unsealing: Option<&mut Unsealing>,
+) -> String {
     let mut rows: Vec<&Row> = viewer.views(id).flat_map(|view| view.rows()).collect();
     rows.retain(|row| !row.state().state.is_ended());
     rows.sort_by(|a, b| a.subject().user.cmp(&b.subject().user));
@@ -34,7 +42,7 @@ pub fn draw(viewer: &Viewer, id: WatchId, chat: &str) -> String {
         "user", "state", "lat", "lon", "age", "km/h", "points"
     );
     for row in rows.iter().take(ROWS_MAX) {
-        let _ = writeln!(text, "{}", line(viewer, row));
+        let _ = writeln!(text, "{}", line(viewer, row, unsealing.as_deref_mut()));
     }
     if rows.len() > ROWS_MAX {
         let _ = writeln!(text, "… and {} more", rows.len() - ROWS_MAX);
@@ -42,19 +50,25 @@ pub fn draw(viewer: &Viewer, id: WatchId, chat: &str) -> String {
     text
 }
 
-fn line(viewer: &Viewer, row: &Row) -> String {
+fn line(viewer: &Viewer, row: &Row, unsealing: Option<&mut Unsealing>) -> String {
     let user = printable(row.subject().user.as_str());
     let user: String = user.chars().take(NAME_COLUMNS).collect();
     let state = row.state().state.name();
-    let Some(point) = row.point() else {
+    let Some(mut point) = row.point().cloned() else {
         return format!("{user:<NAME_COLUMNS$}  {state:<10}  no point yet");
     };
+    let session = row.subject().session;
+    let unopened = unsealing.and_then(|unsealing| unsealing.look(session, &mut point));
     let age = viewer.age(point.captured_at_ms, row.started_at_ms());
     // A device whose clock cannot be right: the age is a bound, not a measure.
     let mark = if age.clamped { "~" } else { "" };
     let age = format!("{mark}{}", seconds(age.ms));
     let (lat, lon, speed) = match &point.payload {
-        Payload::Sealed(_) => ("sealed".to_owned(), String::new(), String::new()),
+        Payload::Sealed(_) => (
+            "sealed".to_owned(),
+            unopened.map_or("", OpenError::name).to_owned(),
+            String::new(),
+        ),
         Payload::Fix(fix) => {
             let kmh = fix.speed.map(|speed| format!("{:.1}", speed.mps() * 3.6));
             let (lat, lon) = (fix.position.lat(), fix.position.lon());
@@ -72,12 +86,8 @@ fn line(viewer: &Viewer, row: &Row) -> String {
 }
 
 /// One change as a line, for where nothing can be redrawn.
-pub fn describe(change: &Change) -> Option<String> {
-    let who = change.subject.as_ref().map(|subject| {
-        let user = printable(subject.user.as_str());
-        format!("{user} ({})", subject.session)
-    });
-    let who = who.unwrap_or_default();
+pub fn describe(change: &Change, unopened: Option<OpenError>) -> Option<String> {
+    let who = change.subject.as_deref().map(who).unwrap_or_default();
     Some(match &change.event {
         Event::Started { expires_at_ms, .. } => {
             format!("{who} shares until {} UTC", clock_text(*expires_at_ms))
@@ -91,7 +101,8 @@ pub fn describe(change: &Change) -> Option<String> {
                 Payload::Sealed(blob) => format!("sealed, {} bytes", blob.len()),
             };
             let late = if *historical { ", late" } else { "" };
-            format!("{who} point {}: {place}{late}", point.counter)
+            let why = unopened.map_or(String::new(), |error| format!(" ({error})"));
+            format!("{who} point {}: {place}{why}{late}", point.counter)
         }
         Event::Heartbeat { .. } => format!("{who} is there and does not move"),
         Event::Stale { .. } => format!("{who} is silent"),
@@ -113,26 +124,9 @@ fn seconds(ms: u64) -> String {
     }
 }
 
-/// Names come from other people: nothing of them steers a terminal.
-fn printable(text: &str) -> String {
-    let plain = |c: char| match c {
-        c if c.is_control() => '\u{fffd}',
-        // Marks that turn the direction of text around.
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(plain).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::cli::watch_table::{printable, seconds};
-
-    #[test]
-    fn names_do_not_steer_the_terminal() {
-        assert_eq!(printable("a\u{202e}b\u{9b}c"), "a\u{fffd}b\u{fffd}c");
-        assert_eq!(printable("Žana 🦢"), "Žana 🦢");
-    }
+    use crate::cli::watch_table::seconds;
 
     #[test]
     fn ages_stay_short() {

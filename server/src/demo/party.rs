@@ -128,7 +128,7 @@ impl Screen {
     }
 
     fn draw(&mut self, viewer: &Viewer, id: WatchId) -> std::io::Result<()> {
-        let table = watch_table::draw(viewer, id, self.chat.as_str());
+        let table = watch_table::draw(viewer, id, self.chat.as_str(), None);
         let up = match self.redraws && self.lines > 0 {
             // Up over the last table, and clear to the end of the screen.
             true => format!("\x1b[{}A\x1b[J", self.lines),

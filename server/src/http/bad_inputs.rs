@@ -165,6 +165,12 @@ pub const BAD_CONTROL_REQUESTS: &[BadInput] = &[
         "10 to 100,000 metres",
     ),
     BadInput::new(
+        "a setting that is neither yes nor no",
+        r#"PUT /v1/chats/hike/settings {"sealed":"yes"}"#,
+        "bad_request",
+        "wrong type or is out of range",
+    ),
+    BadInput::new(
         "a link that can never have been",
         "DELETE /v1/chats/hike/guests/7",
         "not_found",
