@@ -389,6 +389,7 @@ fn core(log: &mut Log, control: &ControlCore, shard: ShardId) -> Core {
         writers: owned.map(&mut take).collect(),
         readers,
         checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
+        checkpoint_age_ms: None,
     };
     let (core, _) = recover(parts, control.state(), Timestamp(now_ms())).expect("readable");
     core

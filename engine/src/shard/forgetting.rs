@@ -39,4 +39,10 @@ impl Shard {
             sessions_live,
         })
     }
+
+    /// Whether a checkpoint of the partition tells of ended sessions, and so of their last points.
+    pub fn holds_ended(&self, partition: PartitionId) -> bool {
+        let mut chats = self.chats.iter();
+        chats.any(|chat| chat.partition == partition && chat.table.tombstones() > 0)
+    }
 }

@@ -26,7 +26,7 @@ use crate::health::Health;
 use crate::http::metrics::MetricRow;
 use crate::shard::gateway::Gateway;
 use crate::shard::inbox::Inbox;
-use crate::shard::log_writer::CHECKPOINT_EVERY_BYTES;
+use crate::shard::log_writer::{CHECKPOINT_EVERY_BYTES, checkpoint_age_ms};
 use crate::shard::peers::Peers;
 use crate::shard::recovery::{ShardParts, recover};
 use crate::shard::server_ports::ServerPorts;
@@ -142,6 +142,7 @@ impl Shards {
                     writers: take_writers(start.log, shard, shards),
                     readers: readers.clone(),
                     checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
+                    checkpoint_age_ms: checkpoint_age_ms(start.config.log.retention_age_ms),
                 },
                 state: start.state.clone(),
                 edge: start.edge.clone(),

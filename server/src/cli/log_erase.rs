@@ -124,6 +124,7 @@ fn core(
         writers,
         readers,
         checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
+        checkpoint_age_ms: None,
     };
     let (core, _) = recover(parts, control.state(), Timestamp(clock.now_ms()))
         .context("a partition cannot be read")?;

@@ -41,6 +41,8 @@ pub struct Core {
     peers: Vec<ShardId>,
     wakes: Vec<ShardId>,
     upkeep_at: Timestamp,
+    /// So long a change may wait for a checkpoint; `None` = for ever.
+    checkpoint_age_ms: Option<u64>,
 }
 
 /// What a pass left to do.
@@ -75,7 +77,13 @@ impl Core {
             peers,
             wakes: Vec::new(),
             upkeep_at: Timestamp(0),
+            checkpoint_age_ms: None,
         }
+    }
+
+    /// From now on a change waits no longer than this for a checkpoint.
+    pub fn set_checkpoint_age(&mut self, age_ms: Option<u64>) {
+        self.checkpoint_age_ms = age_ms;
     }
 
     /// The engine, to hand it inputs.
@@ -154,6 +162,14 @@ impl Core {
             return;
         }
         self.writers.upkeep(now);
+        if let Some(age_ms) = self.checkpoint_age_ms {
+            let engine = &mut self.engine;
+            let begin = |partition| {
+                let begun = engine.begin_checkpoint(partition);
+                begun.then(|| engine.holds_ended(partition))
+            };
+            self.writers.begin_checkpoints_aged(now, age_ms, begin);
+        }
         let interval = match self.writers.has_kept() {
             true => RETRY_INTERVAL_MS,
             false => UPKEEP_INTERVAL_MS,

@@ -1,7 +1,7 @@
 //! The partitions that a shard writes.
 //!
 //! Splits what a pass appends into batches that the log takes, keeps promises that it did not take
-//! until it does, counts bytes towards the next checkpoint, and notices when a durable mark moved.
+//! until it does, counts bytes and time towards the next checkpoint, and notices when a durable mark moved.
 
 use skein_engine::ids::PartitionId;
 use skein_engine::journal::kind;
@@ -12,6 +12,20 @@ use skein_log::{Record, Writer};
 /// Bytes appended to a partition after which its owner writes a new checkpoint: what a restart
 /// has to replay at least, beside the checkpoint itself.
 pub const CHECKPOINT_EVERY_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Longest time that a change waits for a checkpoint, milliseconds, where the log has a retention: what
+/// lies before a checkpoint is what retention can drop.
+const CHECKPOINT_AGE_MS_MAX: u64 = 3_600_000;
+
+/// Shortest such time, milliseconds.
+const CHECKPOINT_AGE_MS_MIN: u64 = 1_000;
+
+/// Of a retention of the log, so much may pass before a quiet partition gets a checkpoint: a quarter, or
+/// retention would keep much longer than it says. `None`: everything is kept, so nothing waits for it.
+pub fn checkpoint_age_ms(retention_age_ms: u64) -> Option<u64> {
+    let quarter = (retention_age_ms / 4).clamp(CHECKPOINT_AGE_MS_MIN, CHECKPOINT_AGE_MS_MAX);
+    (retention_age_ms > 0).then_some(quarter)
+}
 
 /// A checkpoint of many sessions is large: this many times its size of other records is appended
 /// before the next one, so that checkpoints stay a small part of what is written.
@@ -57,6 +71,8 @@ struct CheckpointPace {
     every_bytes_min: u64,
     /// Bytes of other records since the last one began.
     since: u64,
+    /// When the first of what no checkpoint by age covers was appended.
+    oldest_at: Option<Timestamp>,
     /// Bytes of the last whole one.
     size: u64,
     /// Bytes so far of the one being written.
@@ -68,12 +84,13 @@ impl CheckpointPace {
         Self {
             every_bytes_min,
             since: 0,
+            oldest_at: None,
             size: 0,
             growing: 0,
         }
     }
 
-    fn appended(&mut self, record: &OwnedRecord) {
+    fn appended(&mut self, now: Timestamp, record: &OwnedRecord) {
         let bytes = Writer::record_bytes(record.payload.as_slice().len()) as u64;
         match record.kind {
             kind::CHECKPOINT_BEGIN => self.growing = bytes,
@@ -81,8 +98,16 @@ impl CheckpointPace {
                 self.growing += bytes;
             }
             kind::CHECKPOINT_END => self.size = self.growing + bytes,
-            _ => self.since += bytes,
+            _ => {
+                self.since += bytes;
+                self.oldest_at.get_or_insert(now);
+            }
         }
+    }
+
+    fn is_aged(&self, now: Timestamp, age_ms: u64) -> bool {
+        self.oldest_at
+            .is_some_and(|oldest| now.since_ms(oldest) >= age_ms)
     }
 
     fn is_due(&self) -> bool {
@@ -115,7 +140,7 @@ impl Owned {
         match self.writer.append(now.0, &batch) {
             Ok(_) => {
                 for record in records {
-                    self.checkpoint.appended(record);
+                    self.checkpoint.appended(now, record);
                 }
                 true
             }
@@ -239,8 +264,15 @@ impl LogWriters {
 
     /// Takes what a restart had to replay for appended: it counts towards the next checkpoint, of
     /// which the last one, `checkpoint_bytes`, is no part. Or every restart would make the next longer.
-    pub fn note_replayed(&mut self, partition: PartitionId, bytes: u64, checkpoint_bytes: u64) {
+    pub fn note_replayed(
+        &mut self,
+        now: Timestamp,
+        partition: PartitionId,
+        bytes: u64,
+        checkpoint_bytes: u64,
+    ) {
         let pace = &mut self.get_mut(partition).checkpoint;
+        pace.oldest_at = (bytes > 0).then_some(now);
         pace.since += bytes;
         pace.size = checkpoint_bytes;
     }
@@ -254,6 +286,28 @@ impl LogWriters {
     /// Begins the checkpoints that are due. `begin` says whether it did.
     pub fn begin_checkpoints_due(&mut self, begin: impl FnMut(PartitionId) -> bool) {
         self.begin_checkpoints(CheckpointPace::is_due, begin);
+    }
+
+    /// Begins checkpoints of partitions in which something has waited so long for one, each behind a
+    /// closed segment, so that all before it can be dropped in its time. `begin` says, where it did,
+    /// whether the checkpoint holds something that will be forgotten: then there is another one later.
+    pub fn begin_checkpoints_aged(
+        &mut self,
+        now: Timestamp,
+        age_ms: u64,
+        mut begin: impl FnMut(PartitionId) -> Option<bool>,
+    ) {
+        for owned in &mut self.owned {
+            if !owned.checkpoint.is_aged(now, age_ms) {
+                continue;
+            }
+            if let Some(again) = begin(owned.partition) {
+                owned.writer.close_segment();
+                owned.writer.request_sync();
+                owned.checkpoint.since = 0;
+                owned.checkpoint.oldest_at = again.then_some(now);
+            }
+        }
     }
 
     fn begin_checkpoints(
@@ -376,12 +430,48 @@ mod tests {
     }
 
     #[test]
+    fn a_change_waits_for_a_checkpoint_so_long_and_a_quiet_partition_has_none() {
+        let storage = MemoryStorage::new();
+        let (_log, mut writers) = writers(&storage);
+        let due = |writers: &mut LogWriters, now, again| {
+            let mut begun = false;
+            writers.begin_checkpoints_aged(Timestamp(now), 100, |_| {
+                begun = true;
+                Some(again)
+            });
+            begun
+        };
+        assert!(!due(&mut writers, 1_000, false), "nothing is there");
+        writers.append(Timestamp(1_000), PartitionId(0), &[record_of(kind::POINT)]);
+        writers.append(Timestamp(1_090), PartitionId(0), &[record_of(kind::POINT)]);
+        assert!(!due(&mut writers, 1_099, false));
+        assert!(due(&mut writers, 1_100, true), "the first of them counts");
+        writers.append(
+            Timestamp(1_101),
+            PartitionId(0),
+            &[record_of(kind::CHECKPOINT_ROW)],
+        );
+        assert!(!due(&mut writers, 1_199, false));
+        assert!(
+            due(&mut writers, 1_200, false),
+            "it held something that goes"
+        );
+        assert!(
+            !due(&mut writers, 9_999, false),
+            "a checkpoint calls for none"
+        );
+        assert_eq!(checkpoint_age_ms(0), None);
+        assert_eq!(checkpoint_age_ms(2_000), Some(1_000));
+        assert_eq!(checkpoint_age_ms(86_400_000), Some(3_600_000));
+    }
+
+    #[test]
     fn a_checkpoint_calls_for_the_next_one_by_what_came_after_it_only() {
         let bytes = Writer::record_bytes(32) as u64;
         let mut pace = CheckpointPace::new(10 * bytes);
         let append = |pace: &mut CheckpointPace, kind, times| {
             for _ in 0..times {
-                pace.appended(&record_of(kind));
+                pace.appended(Timestamp(1), &record_of(kind));
             }
             pace.is_due()
         };

@@ -38,6 +38,8 @@ pub struct ShardParts {
     pub readers: Vec<Reader>,
     /// Bytes after which a partition gets a new checkpoint.
     pub checkpoint_every_bytes: u64,
+    /// Longest time that a change waits for one, milliseconds; `None` = for ever.
+    pub checkpoint_age_ms: Option<u64>,
 }
 
 /// Rebuilds a shard.
@@ -54,6 +56,7 @@ pub fn recover(
         writers,
         readers,
         checkpoint_every_bytes,
+        checkpoint_age_ms,
     } = parts;
     let (shard, shards, partitions) = (config.shard, config.shards, config.partitions);
     let mut engine = Shard::new(config, now);
@@ -79,16 +82,16 @@ pub fn recover(
     engine.finish_recovery(now);
     let mut writers = LogWriters::new(writers, checkpoint_every_bytes);
     for (partition, of_partition) in replayed {
-        writers.note_replayed(partition, of_partition.bytes, of_partition.checkpoint_bytes);
+        let (bytes, checkpoint_bytes) = (of_partition.bytes, of_partition.checkpoint_bytes);
+        writers.note_replayed(now, partition, bytes, checkpoint_bytes);
     }
     let peers = (0..shards)
         .map(ShardId)
         .filter(|&other| other != shard)
         .collect();
-    Ok((
-        Core::new(engine, writers, followers, readers, peers),
-        report,
-    ))
+    let mut core = Core::new(engine, writers, followers, readers, peers);
+    core.set_checkpoint_age(checkpoint_age_ms);
+    Ok((core, report))
 }
 
 fn restore_chats(

@@ -40,6 +40,9 @@ const DATAGRAM_BYTES_MAX: usize = 1_160;
 /// Bytes after which a partition gets a new checkpoint: small, so that every run has some.
 const CHECKPOINT_EVERY_BYTES: u64 = 4 * 1024;
 
+/// Longest time that a change waits for a checkpoint, milliseconds: several times in a run.
+const CHECKPOINT_AGE_MS: u64 = 3_000;
+
 /// The bugs that can be put back, to see that the checks find them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sabotage {
@@ -453,6 +456,7 @@ fn start_shards(
             writers,
             readers: readers.clone(),
             checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
+            checkpoint_age_ms: Some(CHECKPOINT_AGE_MS),
         };
         let (core, _) = recover(parts, control.state(), Timestamp(now_ms))
             .map_err(|error| format!("replay: {error}"))?;
