@@ -4,6 +4,7 @@ pub mod bad_inputs;
 pub mod data_dir;
 pub mod entrance;
 pub mod ready;
+mod traces;
 
 pub mod outcomes;
 
@@ -26,6 +27,8 @@ use crate::interrupt::Interrupt;
 /// # Errors
 /// What stopped it.
 pub fn serve(config: Config) -> anyhow::Result<()> {
+    // Before there is anything that must not be left behind.
+    traces::leave_none(config.dev);
     let server = Server::start(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
