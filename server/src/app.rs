@@ -8,6 +8,7 @@ mod traces;
 
 pub mod outcomes;
 
+pub mod erasers;
 pub mod history;
 pub mod opened;
 pub mod shards;

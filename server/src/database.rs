@@ -73,6 +73,31 @@ pub fn open(path: &Path, tables: &str, schema: u32) -> anyhow::Result<Connection
     Ok(connection)
 }
 
+/// Brings the journal into the file, so that the file is all there is.
+///
+/// # Errors
+/// The disk is full, or a reader holds on to the journal; nothing is lost by that.
+pub fn truncate_journal(connection: &Connection) -> rusqlite::Result<()> {
+    let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let busy: i64 = connection.query_row(checkpoint, [], |row| row.get(0))?;
+    if busy == 0 {
+        return Ok(());
+    }
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+    let text = "a reader holds on to the journal".to_owned();
+    Err(rusqlite::Error::SqliteFailure(code, Some(text)))
+}
+
+/// Rewrites the file without what was erased. `secure_delete` has overwritten the rows, but not the
+/// copies that splits of pages leave behind. Takes as long as copying the file.
+///
+/// # Errors
+/// The disk is full, or a reader holds on to the journal: try again.
+pub fn scrub(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("VACUUM")?;
+    truncate_journal(connection)
+}
+
 /// Opens a database that is there for reading.
 ///
 /// # Errors

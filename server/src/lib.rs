@@ -14,6 +14,9 @@ pub mod limits;
 pub mod machine;
 pub mod raw_record;
 
+pub mod chat_names;
+pub mod erase_scope;
+
 pub mod access;
 pub mod config;
 pub mod edge;

@@ -1,4 +1,5 @@
-//! Takes the points of a chat, or of one of its members, out of the log and out of the history.
+//! Takes the points of a chat, of one of its members, or of a user everywhere out of the log and out of
+//! the history, and what else tells of them out of the record of views and the dead letters of webhooks.
 //!
 //! The owner shard first forgets the points of ended sessions and writes a new checkpoint, behind which
 //! a restart begins; what lies before it is then no more than history. Out of that history go the points
@@ -7,7 +8,8 @@
 //! What remains, and is reported: the newest points of sessions that are still live, and what
 //! cannot be rewritten. Freed blocks are not overwritten.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,8 +20,12 @@ use skein_engine::shard::forgetting::Forgotten;
 use skein_log::{PartitionId, Reader, RecordRef, Rewriter};
 use skein_wire::ids::{ChatName, UserName};
 
+use crate::chat_names::ChatNames;
+use crate::erase_scope::EraseScope;
 use crate::history::erase::{EraseReport, EraseWhat};
 use crate::raw_record::raw;
+use crate::views::erase::ViewsErased;
+use crate::webhook::erase::LettersErased;
 
 /// Time between two looks whether the new checkpoint is durable.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -30,7 +36,7 @@ const CHECKPOINT_MAX: Duration = Duration::from_secs(60);
 /// Longest wait for the segment that is written to be closed and durable.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
-/// Whose points.
+/// Whose points, as far as one chat is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erase {
     /// Of this chat.
@@ -52,8 +58,14 @@ pub struct Erased {
     pub sessions_live: u64,
     /// Damaged files that were put aside and are not looked into.
     pub quarantined: Vec<String>,
+    /// Chats whose points were looked for.
+    pub chats: u64,
     /// What was removed from the history; `None`: no history was ever kept.
     pub history: Option<EraseReport>,
+    /// What was removed from the record of views; `None`: none was ever kept.
+    pub views: Option<ViewsErased>,
+    /// What was taken out of the dead letters of webhooks; `None`: there never was a webhook.
+    pub dead_letters: Option<LettersErased>,
 }
 
 impl Erased {
@@ -61,10 +73,47 @@ impl Erased {
     pub fn leaves_something(&self) -> bool {
         self.records_left > 0 || !self.quarantined.is_empty()
     }
+
+    /// Adds what was done in another chat.
+    fn add(&mut self, other: Self) {
+        self.records_removed += other.records_removed;
+        self.segments_rewritten += other.segments_rewritten;
+        self.records_left += other.records_left;
+        self.sessions_live += other.sessions_live;
+        self.chats += other.chats;
+        for name in other.quarantined {
+            if !self.quarantined.contains(&name) {
+                self.quarantined.push(name);
+            }
+        }
+    }
 }
 
-/// The same for the history, when the log is done: nothing is there then that could become a row.
-pub type HistoryEraser = dyn Fn(EraseWhat) -> anyhow::Result<Option<EraseReport>> + Send + Sync;
+/// Erases from one more place; `None`: there is no such place.
+pub type OtherEraser<What, Report> = dyn Fn(&What) -> anyhow::Result<Option<Report>> + Send + Sync;
+
+/// What else holds something of a chat or a user. Erased when the log is done: nothing is there then
+/// that could become a row.
+pub struct Others {
+    /// The history.
+    pub history: Box<OtherEraser<EraseWhat, EraseReport>>,
+    /// The record of views.
+    pub views: Box<OtherEraser<EraseScope, ViewsErased>>,
+    /// The dead letters of webhooks.
+    pub dead_letters: Box<OtherEraser<EraseScope, LettersErased>>,
+}
+
+/// What an erase works with.
+pub struct Means {
+    /// One of each partition, in order.
+    pub readers: Vec<Reader>,
+    /// Rewrites segments.
+    pub rewriter: Rewriter,
+    /// The names of all chats.
+    pub names: Arc<ChatNames>,
+    /// What else there is.
+    pub others: Others,
+}
 
 /// The owner of a chat, as an erase needs it. Calls may wait.
 pub trait Owner {
@@ -84,26 +133,62 @@ pub trait Owner {
 /// Does it. `None`: there is no such chat, so nothing of it is in the log.
 ///
 /// # Errors
-/// When the owner does not answer, no checkpoint becomes durable, the disk or the history's database
-/// refuses.
+/// When an owner does not answer, no checkpoint becomes durable, the disk or a database refuses.
 pub fn erase(
+    scope: &EraseScope,
+    owner: &mut impl Owner,
+    means: &Means,
+) -> anyhow::Result<Option<Erased>> {
+    let chats = match (&scope.chat, &scope.user) {
+        (Some(chat), _) => vec![chat.clone()],
+        (None, Some(user)) => chats_of(user, means)?,
+        (None, None) => bail!("an erase is about a chat or a user"),
+    };
+    let mut erased = Erased::default();
+    for chat in chats {
+        let user = scope.user.clone();
+        match erase_points(&Erase { chat, user }, owner, means)? {
+            Some(of_chat) => erased.add(of_chat),
+            None if scope.chat.is_some() => return Ok(None),
+            None => {}
+        }
+    }
+    let left = "the log is erased, the rest is not";
+    let others = &means.others;
+    if let Some(what) = history_scope(scope, means) {
+        erased.history = (others.history)(&what).context(left)?;
+    }
+    erased.views = (others.views)(scope).context(left)?;
+    erased.dead_letters = (others.dead_letters)(scope).context(left)?;
+    Ok(Some(erased))
+}
+
+/// The same in the history's words, which are handles.
+fn history_scope(scope: &EraseScope, means: &Means) -> Option<EraseWhat> {
+    let handle = |chat: &ChatName| means.names.handle(chat.as_str());
+    Some(match (&scope.chat, scope.user.clone()) {
+        (Some(chat), Some(user)) => EraseWhat::Member(handle(chat)?, user),
+        (Some(chat), None) => EraseWhat::Chat(handle(chat)?),
+        (None, Some(user)) => EraseWhat::User(user),
+        (None, None) => return None,
+    })
+}
+
+/// The points of one chat.
+fn erase_points(
     erase: &Erase,
     owner: &mut impl Owner,
-    readers: &[Reader],
-    rewriter: &Rewriter,
-    history: &HistoryEraser,
+    means: &Means,
 ) -> anyhow::Result<Option<Erased>> {
     let Some(forgotten) = owner.forget(erase)? else {
         return Ok(None);
     };
     let partition = PartitionId(forgotten.partition.0);
-    let reader = &readers[usize::from(partition.0)];
+    let reader = &means.readers[usize::from(partition.0)];
     let needed_from = new_checkpoint(owner, reader)?;
     let chat = forgotten.chat.0;
-    let sessions = match &erase.user {
-        Some(user) => Some(sessions_of(reader, chat, user)?),
-        None => None,
-    };
+    let user = erase.user.as_ref();
+    let sessions = user.map(|user| sessions_of(reader, chat, user));
     let goes = |offset: u64, record: &RecordRef<'_>| {
         let holds_points = matches!(
             record.kind,
@@ -114,11 +199,12 @@ pub fn erase(
     };
     let mut erased = Erased {
         sessions_live: forgotten.sessions_live,
+        chats: 1,
         ..Erased::default()
     };
     let began = Instant::now();
     loop {
-        let report = rewriter.erase(partition, goes)?;
+        let report = means.rewriter.erase(partition, goes)?;
         erased.records_removed += report.records_removed;
         erased.segments_rewritten += report.segments_rewritten;
         erased.records_left = report.records_left;
@@ -130,11 +216,6 @@ pub fn erase(
         owner.close_segment(partition);
         thread::sleep(LOOK_INTERVAL);
     }
-    let what = match &erase.user {
-        Some(user) => EraseWhat::Member(chat, user.clone()),
-        None => EraseWhat::Chat(chat),
-    };
-    erased.history = history(what).context("the log is erased, the history is not")?;
     Ok(Some(erased))
 }
 
@@ -158,11 +239,37 @@ fn new_checkpoint(owner: &mut impl Owner, reader: &Reader) -> anyhow::Result<u64
 }
 
 /// The sessions of a member in a chat that the log tells of.
-fn sessions_of(reader: &Reader, chat: u32, user: &UserName) -> anyhow::Result<HashSet<u64>> {
+fn sessions_of(reader: &Reader, chat: u32, user: &UserName) -> HashSet<u64> {
+    let mut sessions = HashSet::new();
+    told(reader, user, |key, session| {
+        if key == chat {
+            sessions.insert(session);
+        }
+    });
+    sessions
+}
+
+/// The chats in which the log tells of sessions of a user, by name.
+fn chats_of(user: &UserName, means: &Means) -> anyhow::Result<Vec<ChatName>> {
+    let mut handles = BTreeSet::new();
+    for reader in &means.readers {
+        told(reader, user, |key, _| {
+            handles.insert(key);
+        });
+    }
+    let name = |handle: u32| {
+        let name = means.names.name(handle);
+        let name = name.and_then(|name| ChatName::new(&name).ok());
+        name.with_context(|| format!("the control log does not know chat {handle} of the log"))
+    };
+    handles.into_iter().map(name).collect()
+}
+
+/// Hands every session of a user that a partition tells of to `take`: its chat's number, its id.
+fn told(reader: &Reader, user: &UserName, mut take: impl FnMut(u32, u64)) {
     let mut reader = reader.clone();
     reader.seek(reader.first_offset());
     let end = reader.appended();
-    let mut sessions = HashSet::new();
     while reader.position() <= end {
         let batch = match reader.next_batch() {
             Ok(Some(batch)) => batch,
@@ -171,8 +278,7 @@ fn sessions_of(reader: &Reader, chat: u32, user: &UserName) -> anyhow::Result<Ha
             Err(_) => continue,
         };
         for (_, record) in batch.records() {
-            let tells = matches!(record.kind, kind::STARTED | kind::CHECKPOINT_ROW);
-            if !tells || record.key != chat {
+            if !matches!(record.kind, kind::STARTED | kind::CHECKPOINT_ROW) {
                 continue;
             }
             let member = match Entry::decode(&raw(&record)) {
@@ -181,9 +287,8 @@ fn sessions_of(reader: &Reader, chat: u32, user: &UserName) -> anyhow::Result<Ha
                 _ => continue,
             };
             if member == *user {
-                sessions.insert(record.extension);
+                take(record.key, record.extension);
             }
         }
     }
-    Ok(sessions)
 }

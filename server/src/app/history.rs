@@ -1,10 +1,12 @@
 //! Starts the history, or sees to it that nothing is noted for it while it is off.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use skein_engine::control_state::ControlState;
 use skein_log::Log;
 
+use crate::chat_names::ChatNames;
 use crate::clock::Clock;
 use crate::config::settings::HistorySettings;
 use crate::history::handle::{HistoryOptions, HistoryThread};
@@ -21,6 +23,7 @@ pub fn start(
     folder: &Path,
     log: &Log,
     state: &ControlState,
+    names: &Arc<ChatNames>,
     clock: Clock,
     board: &mut MetricsBoard,
 ) -> anyhow::Result<Option<HistoryThread>> {
@@ -35,5 +38,5 @@ pub fn start(
         retain_ms: settings.retain.as_ms(),
     };
     let metrics = board.once(HISTORY_METRICS);
-    HistoryThread::start(folder, options, log, state, clock, metrics).map(Some)
+    HistoryThread::start(folder, options, log, state, names.clone(), clock, metrics).map(Some)
 }

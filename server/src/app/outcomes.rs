@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::chat_names::ChatNames;
 use crate::control::core::{Committed, Rejected};
 use crate::control::thread::OutcomeSink;
-use crate::history::names::ChatNames;
 use crate::shard::gateway::Gateway;
 use crate::shard::inbox::Inbound;
 
@@ -13,8 +13,8 @@ use crate::shard::inbox::Inbound;
 pub struct Outcomes {
     /// The way to the shards.
     pub gateway: Gateway,
-    /// Where the history looks chats up.
-    pub names: Option<Arc<ChatNames>>,
+    /// Where others look chats up.
+    pub names: Arc<ChatNames>,
 }
 
 impl OutcomeSink for Outcomes {
@@ -27,9 +27,7 @@ impl OutcomeSink for Outcomes {
             handle,
         } = committed;
         // Before the shard acts on it: no record of the chat is in the log yet.
-        if let Some(names) = &self.names {
-            names.note(command.chat(), handle.0);
-        }
+        self.names.note(command.chat(), handle.0);
         let input = Inbound::Committed {
             index,
             proposal: Some(proposal),

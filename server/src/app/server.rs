@@ -4,22 +4,22 @@
 //! be ready. Down: goodbye to clients, shards, janitor, event log, control log.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use skein_log::{DiskStorage, Inspector, JanitorThread, Log, LogId, PartitionId, Reader};
+use skein_log::{DiskStorage, Inspector, JanitorThread, Log, PartitionId, Reader};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::app::data_dir::DataDir;
 use crate::app::entrance::{Entrance, Lobby};
-use crate::app::history;
 use crate::app::opened::Opened;
 use crate::app::outcomes::Outcomes;
 use crate::app::ready::Ready;
 use crate::app::shards::{ShardEntries, Shards, ShardsStart};
+use crate::app::{erasers, history};
+use crate::chat_names::ChatNames;
 use crate::clock::Clock;
 use crate::config::settings::Config;
 use crate::control::stats::CONTROL_METRICS;
@@ -29,11 +29,10 @@ use crate::edge::edge::EdgeConfig;
 use crate::edge::origins::Origins;
 use crate::health::{Health, Phase};
 use crate::history::handle::HistoryThread;
-use crate::history::idle;
 use crate::http::events::EventsState;
 use crate::http::guests::GuestsState;
 use crate::http::history::HistoryState;
-use crate::http::log_erasing::{self, Eraser};
+use crate::http::log_erasing;
 use crate::http::log_reading::{self, LogState};
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
@@ -41,7 +40,7 @@ use crate::http::viewers::ViewersState;
 use crate::http::webhooks::{self, WebhooksState};
 use crate::http::{control as control_api, listener, public};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
-use crate::log_erase::{self, HistoryEraser};
+use crate::log_erase::{Means, Others};
 use crate::log_thinner::{LogThinner, THINNER_METRICS};
 use crate::machine::raise_descriptor_limit;
 use crate::shard::gateway::Gateway;
@@ -114,11 +113,13 @@ impl Server {
         let gateway = entries.gateway().clone();
 
         let state = Arc::new(control.state().clone());
+        let names = Arc::new(ChatNames::of(&state));
         let history = history::start(
             &config.history,
             &history_dir,
             &log,
             &state,
+            &names,
             clock,
             &mut board,
         )?;
@@ -128,7 +129,7 @@ impl Server {
         };
         let outcomes = Outcomes {
             gateway: gateway.clone(),
-            names: history.as_ref().map(HistoryThread::names),
+            names: names.clone(),
         };
         let control = ControlThread::spawn(control, clock, Box::new(outcomes), signals)?;
         let webhook = WebhookThread::spawn(
@@ -189,8 +190,17 @@ impl Server {
         );
         let guests = GuestsState::new(operators.clone(), access.clone());
         let reading = log_state(&log, config, operators.clone(), stopped.clone())?;
-        let rows = history_eraser(history.as_ref(), history_dir, log.id());
-        let eraser = eraser(&log, gateway.clone(), rows);
+        let means = Means {
+            readers: readers(&log),
+            rewriter: log.rewriter(),
+            names,
+            others: Others {
+                history: erasers::history(history.as_ref(), history_dir, log.id()),
+                views: erasers::views(views.as_ref(), views_dir),
+                dead_letters: erasers::dead_letters(webhook.as_ref(), webhook_dir),
+            },
+        };
+        let eraser = erasers::eraser(gateway.clone(), means);
         let thinner = LogThinner::spawn(
             &config.log,
             log.rewriter(),
@@ -381,29 +391,6 @@ fn log_state(
 fn readers(log: &Log) -> Vec<Reader> {
     let partitions = (0..log.partitions()).map(PartitionId);
     partitions.map(|partition| log.reader(partition)).collect()
-}
-
-fn eraser(log: &Log, gateway: Gateway, history: Box<HistoryEraser>) -> Arc<Eraser> {
-    let (readers, rewriter) = (readers(log), log.rewriter());
-    Arc::new(move |erase| {
-        let owner = &mut gateway.as_owner();
-        log_erase::erase(erase, owner, &readers, &rewriter, &*history)
-    })
-}
-
-/// Erases from the history by its thread; from what is left of one that is off, by itself.
-fn history_eraser(
-    thread: Option<&HistoryThread>,
-    folder: PathBuf,
-    log: LogId,
-) -> Box<HistoryEraser> {
-    match thread {
-        Some(thread) => {
-            let history = thread.history().clone();
-            Box::new(move |what| Ok(Some(history.erase(what).blocking_recv()??)))
-        }
-        None => Box::new(move |what| Ok(idle::erase(&folder, &log.to_string(), &what)?)),
-    }
 }
 
 fn start_janitor(log: &mut Log, clock: Clock) -> anyhow::Result<JanitorThread> {

@@ -1,6 +1,8 @@
-//! `skein log erase`: takes points out of the log and the history of a stopped server, with that server's own code.
+//! `skein log erase`: takes points out of the log and the history of a stopped server, and what tells of
+//! them out of its other records, with that server's own code.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -12,15 +14,19 @@ use skein_engine::time::Timestamp;
 use skein_log::{DiskStorage, JanitorThread, Log, Options, PartitionId, Reader};
 use skein_wire::ids::{ChatName, UserName};
 
+use crate::app::data_dir::DataDir;
+use crate::chat_names::ChatNames;
 use crate::cli::{log_open, out};
 use crate::clock::Clock;
 use crate::control::core::{Acknowledge, ControlCore};
+use crate::erase_scope::EraseScope;
 use crate::history::idle;
-use crate::log_erase::{Erase, Owner, erase};
+use crate::log_erase::{Erase, Means, Others, Owner, erase};
 use crate::shard::core::Core;
 use crate::shard::log_writer::CHECKPOINT_EVERY_BYTES;
 use crate::shard::recovery::{ShardParts, recover};
 use crate::shard::silent_ports::SilentPorts;
+use crate::{views, webhook};
 
 /// Passes that a checkpoint may take: each writes a slice.
 const PASSES_MAX: usize = 1_000_000;
@@ -32,9 +38,9 @@ pub struct EraseArgs {
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,
     /// The points of this chat.
-    #[arg(long, value_name = "CHAT")]
-    pub chat: ChatName,
-    /// Only those of this member.
+    #[arg(long, value_name = "CHAT", required_unless_present = "user")]
+    pub chat: Option<ChatName>,
+    /// Only those of this user; without a chat, in every chat.
     #[arg(long, value_name = "USER")]
     pub user: Option<UserName>,
 }
@@ -44,7 +50,7 @@ pub struct EraseArgs {
 /// # Errors
 /// A server runs on the directory, there is no such chat, or something is left that should go.
 pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
-    let wanted = Erase {
+    let wanted = EraseScope {
         chat: args.chat.clone(),
         user: args.user.clone(),
     };
@@ -54,13 +60,17 @@ pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
     let mut log = open_log(&args.data_dir, partitions, clock)?;
     let janitor = log.take_janitor().expect("a fresh log has its janitor");
     let janitor = JanitorThread::spawn(janitor, move || clock.now_ms(), |_| {})?;
-    let (readers, rewriter) = (readers(&log), log.rewriter());
+    let readers = readers(&log);
     let core = core(&mut log, &control, readers.clone(), clock)?;
     let mut owner = OneShard { core, clock };
-    let (folder, log_id) = (args.data_dir.join("history"), log.id().to_string());
-    let history = move |what| Ok(idle::erase(&folder, &log_id, &what)?);
-    let erased = erase(&wanted, &mut owner, &readers, &rewriter, &history);
-    drop((owner, readers, rewriter));
+    let means = Means {
+        readers,
+        rewriter: log.rewriter(),
+        names: Arc::new(ChatNames::of(control.state())),
+        others: others(&DataDir::open(&args.data_dir)?, log.id().to_string()),
+    };
+    let erased = erase(&wanted, &mut owner, &means);
+    drop((owner, means));
     drop(janitor.stop());
     log.close(clock.now_ms()).context("closing the event log")?;
     let closed = control.close(clock.now_ms());
@@ -73,6 +83,16 @@ pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
         bail!("something is left, see above; erase again, and remove quarantined files by hand");
     }
     Ok(said?)
+}
+
+/// The databases, which no thread writes now.
+fn others(dir: &DataDir, log_id: String) -> Others {
+    let (history, views, webhook) = (dir.history(), dir.views(), dir.webhook());
+    Others {
+        history: Box::new(move |what| Ok(idle::erase(&history, &log_id, what)?)),
+        views: Box::new(move |scope| views::idle::erase(&views, scope)),
+        dead_letters: Box::new(move |scope| webhook::idle::erase(&webhook, scope)),
+    }
 }
 
 fn open_control(data_dir: &Path, clock: Clock) -> anyhow::Result<ControlCore> {

@@ -11,12 +11,12 @@ use skein_log::{Log, PartitionId};
 use skein_wire::ids::ChatName;
 use tokio::sync::oneshot;
 
+use crate::chat_names::ChatNames;
 use crate::clock::Clock;
 use crate::history::erase::EraseWhat;
 use crate::history::error::HistoryError;
 use crate::history::limits::TICK_MS;
 use crate::history::message::{EraseResult, Message};
-use crate::history::names::ChatNames;
 use crate::history::query::{HistoryQuery, Page, PageReader};
 use crate::history::store::Store;
 use crate::history::thread::{Worker, WorkerStart};
@@ -85,6 +85,7 @@ impl HistoryThread {
         options: HistoryOptions,
         log: &Log,
         state: &ControlState,
+        names: Arc<ChatNames>,
         clock: Clock,
         metrics: Arc<MetricRow>,
     ) -> anyhow::Result<Self> {
@@ -106,7 +107,7 @@ impl HistoryThread {
             .name("history".to_owned())
             .spawn(move || worker.run(&inbox))?;
         let history = History {
-            names: Arc::new(ChatNames::of(state)),
+            names,
             partitions: log.partitions(),
             pages: Arc::new(PageReader::new(folder)),
             messages,
@@ -122,11 +123,6 @@ impl HistoryThread {
     /// What requests use.
     pub fn history(&self) -> &History {
         &self.history
-    }
-
-    /// Where the control thread notes new chats.
-    pub fn names(&self) -> Arc<ChatNames> {
-        self.history.names.clone()
     }
 
     /// Commits what is durable and ends the thread. Call it before the log is closed.

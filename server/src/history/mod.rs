@@ -13,7 +13,6 @@
 
 pub mod error;
 pub mod limits;
-pub mod names;
 pub mod stats;
 
 pub mod sampler;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use skein_wire::ids::UserName;
 
-use crate::database::signed;
+use crate::database::{self, signed};
 use crate::history::erase::{EraseReport, EraseWhat, Erasure};
 use crate::history::error::HistoryError;
 use crate::history::limits::{SHRINK_BYTES_PER_ROUND, SHRINK_FREE_BYTES_MIN, SHRINK_FREE_PART_MIN};
@@ -123,14 +123,12 @@ impl Store {
         Ok(statement.exists([])?)
     }
 
-    /// Rewrites the file without what was erased. `secure_delete` has overwritten the rows, but not
-    /// the copies that splits of pages leave behind. Takes as long as copying the file.
+    /// Rewrites the file without what was erased, see [`database::scrub`].
     ///
     /// # Errors
     /// The disk is full, or a reader holds on to the journal: try again.
     pub fn scrub(&mut self) -> Result<(), HistoryError> {
-        self.connection.execute_batch("VACUUM")?;
-        self.truncate_journal()?;
+        database::scrub(&self.connection)?;
         self.connection
             .execute("DELETE FROM meta WHERE name = 'scrub_due'", [])?;
         Ok(())
@@ -169,15 +167,7 @@ impl Store {
     /// # Errors
     /// The disk is full, or a reader holds on to the journal; nothing is lost by that.
     pub fn truncate_journal(&self) -> Result<(), HistoryError> {
-        let busy: i64 =
-            self.connection
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if busy == 0 {
-            return Ok(());
-        }
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-        let text = "a reader holds on to the journal".to_owned();
-        Err(rusqlite::Error::SqliteFailure(code, Some(text)).into())
+        Ok(database::truncate_journal(&self.connection)?)
     }
 
     /// Bytes on disk.

@@ -30,6 +30,7 @@ use crate::access::control_token::ControlToken;
 use crate::access::key_set::TOKEN_KEY_FILE;
 use crate::access::signer::TokenSigner;
 use crate::bad_input::BadInput;
+use crate::chat_names::ChatNames;
 use crate::clock::Clock;
 use crate::control::core::{Acknowledge, ControlCore};
 use crate::control::feed::EventFeed;
@@ -239,7 +240,8 @@ fn history(folder: &Path, clock: Clock) -> History {
     };
     let metrics = MetricsBoard::default().once(HISTORY_METRICS);
     let folder = folder.join("history");
-    HistoryThread::start(&folder, options, &log, &chats, clock, metrics)
+    let names = Arc::new(ChatNames::of(&chats));
+    HistoryThread::start(&folder, options, &log, &chats, names, clock, metrics)
         .expect("a history")
         .history()
         .clone()

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::JoinHandle;
 
+use anyhow::{Context, anyhow};
 use hashbrown::HashMap;
 use skein_engine::control_state::ControlState;
 use skein_engine::view::View;
@@ -13,7 +14,9 @@ use skein_engine::view::View;
 use crate::clock::Clock;
 use crate::config::settings::ViewsSettings;
 use crate::control::feed::EventFeed;
+use crate::erase_scope::EraseScope;
 use crate::http::metrics::MetricRow;
+use crate::views::erase::ViewsErased;
 use crate::views::limits::VIEWS_WAITING_MAX;
 use crate::views::stats::ViewsStats;
 use crate::views::store::{PageReader, Store};
@@ -32,6 +35,19 @@ impl ViewSink {
         if self.messages.try_send(Message::View(view)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Removes what is recorded of a chat or a user; waits for the disk.
+    ///
+    /// # Errors
+    /// The database refuses, or the server stops.
+    pub fn erase(&self, scope: &EraseScope) -> anyhow::Result<ViewsErased> {
+        let (reply, erased) = mpsc::sync_channel(1);
+        let message = Message::Erase(scope.clone(), reply);
+        self.messages
+            .send(message)
+            .map_err(|_| anyhow!("the server stops"))?;
+        Ok(erased.recv().context("the server stops")??)
     }
 }
 

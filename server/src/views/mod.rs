@@ -13,7 +13,10 @@
 pub mod limits;
 pub mod stats;
 
+pub mod erase;
 pub mod store;
+
+pub mod idle;
 
 pub mod thread;
 

@@ -13,7 +13,9 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
-use crate::database::{connect_reader, open, signed};
+use crate::database::{connect_reader, open, scrub, signed};
+use crate::erase_scope::EraseScope;
+use crate::views::erase::{ViewsErased, erase};
 
 /// Name of the database in its folder.
 const FILE: &str = "views.db";
@@ -65,6 +67,23 @@ impl Store {
              WHERE until_ms IS NULL";
         connection.execute(cut_off, []).with_context(what_to_do)?;
         Ok(Self { connection })
+    }
+
+    /// Whether a folder has a record.
+    pub fn is_there(folder: &Path) -> bool {
+        file(folder).exists()
+    }
+
+    /// Removes what an erase is about, and whatever is left of it in the file.
+    ///
+    /// # Errors
+    /// The database refuses, or a reader holds on to the journal: erase again.
+    pub fn erase(&mut self, scope: &EraseScope) -> rusqlite::Result<ViewsErased> {
+        let change = self.begin()?;
+        let erased = erase(&change.transaction, scope)?;
+        change.commit()?;
+        scrub(&self.connection)?;
+        Ok(erased)
     }
 
     /// Begins a transaction; dropped without a commit, it did nothing.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -15,7 +15,9 @@ use skein_engine::view::View;
 
 use crate::clock::Clock;
 use crate::control::feed::{EventCursor, FeedItem};
+use crate::erase_scope::EraseScope;
 use crate::http::metrics::MetricRow;
+use crate::views::erase::ViewsErased;
 use crate::views::limits::{
     VIEWS_ALIVE_EVERY_MS, VIEWS_RETENTION_EVERY_MS, VIEWS_TICK_MS, VIEWS_WAITING_MAX,
 };
@@ -27,6 +29,8 @@ use crate::views::store::{Change, Store};
 pub enum Message {
     /// A view begins or ends.
     View(View),
+    /// Remove what is recorded, and say what it was.
+    Erase(EraseScope, SyncSender<rusqlite::Result<ViewsErased>>),
     /// The server stops.
     Stop,
 }
@@ -113,6 +117,12 @@ impl Worker {
             match inbox.recv_timeout(wait) {
                 Ok(Message::View(view)) if !is_full => self.waiting.views.push(view),
                 Ok(Message::View(_)) => self.waiting.lost += 1,
+                Ok(Message::Erase(scope, reply)) => {
+                    // What is not written yet is there, too.
+                    self.round();
+                    // Who asked may have given up; it is erased all the same.
+                    let _ = reply.send(self.store.erase(&scope));
+                }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => goes_on = false,
                 Err(RecvTimeoutError::Timeout) => {
                     self.round();

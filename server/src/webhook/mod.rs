@@ -13,10 +13,13 @@
 
 pub mod limits;
 
+pub mod erase;
 pub mod message;
 pub mod signer;
 pub mod stats;
 pub mod store;
+
+pub mod idle;
 
 pub mod target;
 

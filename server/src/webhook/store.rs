@@ -14,7 +14,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use skein_log::LogId;
 
 use crate::control::event_place::EventPlace;
-use crate::database::{open, signed};
+use crate::database::{open, scrub, signed};
+use crate::erase_scope::EraseScope;
+use crate::webhook::erase::{LettersErased, erase};
 use crate::webhook::message::Message;
 
 /// Name of the database in its folder.
@@ -110,6 +112,24 @@ impl Store {
         Ok(Self {
             connection: Mutex::new(connection),
         })
+    }
+
+    /// Whether a folder has such a database.
+    pub fn is_there(folder: &Path) -> bool {
+        folder.join(FILE).exists()
+    }
+
+    /// Takes events out of the dead letters, and whatever is left of them out of the file.
+    ///
+    /// # Errors
+    /// The database refuses: erase again.
+    pub fn erase(&self, scope: &EraseScope) -> rusqlite::Result<LettersErased> {
+        let mut connection = self.connection();
+        let change = connection.transaction()?;
+        let erased = erase(&change, scope)?;
+        change.commit()?;
+        scrub(&connection)?;
+        Ok(erased)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

@@ -31,6 +31,13 @@ impl ChatNames {
         }
     }
 
+    /// The name of a chat's handle. Looks at all of them: for what is rarely asked.
+    pub fn name(&self, handle: u32) -> Option<String> {
+        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        let mut named = handles.iter().filter(|(_, known)| **known == handle);
+        named.next().map(|(name, _)| name.clone())
+    }
+
     /// The handle of a chat that was ever named.
     pub fn handle(&self, chat: &str) -> Option<u32> {
         let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
