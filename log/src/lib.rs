@@ -13,9 +13,10 @@
 //!        ^ reader A            ^ reader B            ^ durable  ^ appended
 //!        follow by offset, zero copy, no lock inside a segment
 //!
-//!   janitor (one thread, or one step of a simulation)
-//!     names and syncs files, moves `durable`, tells the listeners; prepares the next files,
-//!     touches pages ahead, writes back behind, drops what is old, unmaps
+//!   janitor (three threads, or one step of a simulation)
+//!     syncer:   names and syncs files, moves `durable`, tells the listeners
+//!     preparer: makes the next files, touches pages ahead
+//!     keeper:   writes back behind, drops what is old, unmaps
 //! ```
 //!
 //! # What an acknowledgement means
@@ -81,7 +82,10 @@ mod consumer;
 
 mod marks;
 
+mod work_report;
+
 mod janitor;
+mod janitor_thread;
 mod retention;
 mod rewrite;
 
@@ -98,7 +102,8 @@ pub use crate::error::{
     ReadError, RewriteError, StorageError, SyncError, TruncateError,
 };
 pub use crate::inspect::{ConsumerStat, DirectoryStat, Inspector, PartitionStat};
-pub use crate::janitor::{Janitor, JanitorThread, WorkReport};
+pub use crate::janitor::Janitor;
+pub use crate::janitor_thread::JanitorThread;
 pub use crate::limits::{
     BATCH_HEADER_BYTES, BATCH_RECORDS_MAX, FORMAT_VERSION, PAYLOAD_BYTES_MAX, RECORD_PREFIX_BYTES,
 };
@@ -115,4 +120,5 @@ pub use crate::storage::{CachePieces, DirectoryEntry, FileHandle, LockError, Sto
 pub use crate::storage_disk::DiskStorage;
 pub use crate::storage_memory::{MemoryStorage, Operation, SyncMode};
 pub use crate::tail::Tail;
+pub use crate::work_report::WorkReport;
 pub use crate::writer::Writer;

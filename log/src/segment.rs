@@ -13,7 +13,7 @@ use crate::batch::BatchHeader;
 use crate::header::{Footer, SegmentHeader};
 use crate::index::SparseIndex;
 use crate::layout::FOOTER_HEADER_BYTES;
-use crate::limits::BATCH_HEADER_BYTES;
+use crate::limits::{BATCH_HEADER_BYTES, WRITE_BACK_BYTES};
 use crate::mapping::Mapping;
 use crate::position::Offset;
 use crate::storage::FileHandle;
@@ -188,6 +188,12 @@ impl Segment {
     pub(crate) fn note_flush(&self) -> u64 {
         let published = self.mapping.published();
         (published - self.flushed.swap(published, Ordering::Relaxed)) as u64
+    }
+
+    /// So much was appended since write-back was last started that it is time to do so again.
+    pub(crate) fn is_write_back_due(&self) -> bool {
+        let started = self.written_back.load(Ordering::Relaxed);
+        self.mapping.published() >= started + WRITE_BACK_BYTES
     }
 
     /// Name of the file for messages.

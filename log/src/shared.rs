@@ -75,7 +75,31 @@ pub(crate) struct Shared {
     directory_synced: Mutex<u64>,
     durable_listeners: RwLock<Vec<DurableListener>>,
     loss_listeners: RwLock<Vec<LossListener>>,
-    janitor: OnceLock<Thread>,
+    /// A writer has gone on to another segment: there may be more bytes than may be held.
+    pub rolled: AtomicBool,
+    /// The disk took no new file: old segments are to make the space.
+    pub space_short: AtomicBool,
+    workers: [OnceLock<Thread>; Worker::ALL.len()],
+}
+
+/// A thread of the janitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Worker {
+    Syncer,
+    Preparer,
+    Keeper,
+}
+
+impl Worker {
+    pub(crate) const ALL: [Worker; 3] = [Worker::Syncer, Worker::Preparer, Worker::Keeper];
+
+    pub(crate) fn thread_name(self) -> &'static str {
+        match self {
+            Worker::Syncer => "skein-syncer",
+            Worker::Preparer => "skein-preparer",
+            Worker::Keeper => "skein-keeper",
+        }
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -117,7 +141,9 @@ impl Shared {
             directory_synced: Mutex::new(0),
             durable_listeners: RwLock::new(Vec::new()),
             loss_listeners: RwLock::new(Vec::new()),
-            janitor: OnceLock::new(),
+            rolled: AtomicBool::new(false),
+            space_short: AtomicBool::new(false),
+            workers: [const { OnceLock::new() }; Worker::ALL.len()],
         }
     }
 
@@ -287,16 +313,16 @@ impl Shared {
         }
     }
 
-    /// Names the thread that runs the janitor, to wake it.
-    pub(crate) fn set_janitor_thread(&self, thread: Thread) {
-        // A second janitor thread can't exist: the janitor is taken once.
-        let _ = self.janitor.set(thread);
+    /// Names a thread of the janitor, to wake it.
+    pub(crate) fn set_worker_thread(&self, worker: Worker, thread: Thread) {
+        // A second one can't exist: the janitor is taken once.
+        let _ = self.workers[worker as usize].set(thread);
     }
 
-    /// Wakes the janitor if a thread runs it.
+    /// Wakes a part of the janitor if a thread runs it.
     #[inline]
-    pub(crate) fn wake_janitor(&self) {
-        if let Some(thread) = self.janitor.get() {
+    pub(crate) fn wake(&self, worker: Worker) {
+        if let Some(thread) = self.workers[worker as usize].get() {
             thread.unpark();
         }
     }

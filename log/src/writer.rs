@@ -26,7 +26,7 @@ use crate::partition::{Durability, Partition};
 use crate::position::{EpochStart, Offset, PartitionId};
 use crate::record::{Record, encode_record, record_bytes};
 use crate::segment::Segment;
-use crate::shared::{Counters, Shared};
+use crate::shared::{Counters, Shared, Worker};
 
 /// Bytes between two calls for the janitor, at least: a wake costs some microseconds.
 const WAKE_BYTES_MIN: usize = 64 << 10;
@@ -226,7 +226,7 @@ impl Writer {
         if self.write(time, records, bytes).is_err() {
             Counters::add(&self.shared.counters.write_failures, 1);
             self.go_on_in_memory(bytes, now_ms)?;
-            self.shared.wake_janitor();
+            self.shared.wake(Worker::Preparer);
             let written = self.write(time, records, bytes);
             written.expect("memory takes what fits");
         }
@@ -333,7 +333,7 @@ impl Writer {
             let next = self.partition.next_segment_bytes.load(Ordering::Relaxed);
             self.partition.spare_wanted.store(next, Ordering::Release);
         }
-        self.shared.wake_janitor();
+        self.shared.wake(Worker::Preparer);
     }
 
     /// Makes the epoch durable, and what lies before it.
@@ -398,7 +398,7 @@ impl Writer {
     /// listeners of `Log::on_durable` hear of it.
     pub fn request_sync(&self) {
         self.partition.sync_wanted.store(true, Ordering::Release);
-        self.shared.wake_janitor();
+        self.shared.wake(Worker::Syncer);
     }
 
     /// Makes everything appended so far durable, here and now, and returns the durable mark. For
@@ -434,7 +434,7 @@ impl Writer {
         if self.begun && self.active.as_ref().is_some_and(aged) {
             let old = self.active.take().expect("checked above");
             old.segment.seal();
-            self.shared.wake_janitor();
+            self.shared.wake(Worker::Keeper);
         }
     }
 
@@ -445,7 +445,7 @@ impl Writer {
         if self.begun && self.active.as_ref().is_some_and(holds) {
             let old = self.active.take().expect("checked above");
             old.segment.seal();
-            self.shared.wake_janitor();
+            self.shared.wake(Worker::Keeper);
         }
     }
 

@@ -1,33 +1,73 @@
-//! In what pieces the janitor has files held in memory: single pages where syncs are small, large
-//! ones where each sync flushes megabytes and the window ahead is long.
+//! What the janitor does in front of the tails: in what pieces it has files held in memory (single
+//! pages where syncs are small, large ones where each sync flushes megabytes and the window ahead is
+//! long), and that it does so also while a sync takes its time.
 
 mod common;
 
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::append_many;
 use skein_log::{
-    CachePieces, DirectoryEntry, FileHandle, LockError, Log, MemoryStorage, Options, PartitionId,
-    Storage, StoredFile,
+    CachePieces, DirectoryEntry, FileHandle, JanitorThread, LockError, Log, MemoryStorage, Options,
+    PartitionId, Storage, StoredFile,
 };
 
 const P: PartitionId = PartitionId(0);
 
+/// How long what needs no disk may take on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 type Asked = Arc<Mutex<Vec<(usize, CachePieces)>>>;
 
-/// Storage that notes what is made writable ahead, and how.
+/// Holds up whoever syncs a file while it is shut.
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    shut: bool,
+    waiting: bool,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut state = self.state.lock().expect("gate");
+        while state.shut {
+            state.waiting = true;
+            state = self.changed.wait(state).expect("gate");
+        }
+    }
+
+    fn shut(&self, shut: bool) {
+        self.state.lock().expect("gate").shut = shut;
+        self.changed.notify_all();
+    }
+
+    fn holds_somebody_up(&self) -> bool {
+        self.state.lock().expect("gate").waiting
+    }
+}
+
+/// Storage that notes what is made writable ahead, and how, and syncs when the gate is open.
 #[derive(Debug)]
 struct Noting {
     inner: Arc<MemoryStorage>,
     asked: Asked,
+    gate: Arc<Gate>,
 }
 
 #[derive(Debug)]
 struct NotingFile {
     inner: Arc<dyn FileHandle>,
     asked: Asked,
+    gate: Arc<Gate>,
 }
 
 impl Noting {
@@ -35,6 +75,7 @@ impl Noting {
         let handle = NotingFile {
             inner: file.handle,
             asked: Arc::clone(&self.asked),
+            gate: Arc::clone(&self.gate),
         };
         StoredFile {
             mapping: file.mapping,
@@ -97,6 +138,7 @@ impl Storage for Noting {
 
 impl FileHandle for NotingFile {
     fn sync(&self) -> io::Result<()> {
+        self.gate.pass();
         self.inner.sync()
     }
 
@@ -131,6 +173,7 @@ fn asked(window: usize, rounds: u64, records: u64) -> Vec<(usize, CachePieces)> 
     let storage = Arc::new(Noting {
         inner: MemoryStorage::new(),
         asked: Arc::clone(&asked),
+        gate: Arc::default(),
     });
     let options = Options {
         segment_bytes_min: 32 << 20,
@@ -175,4 +218,55 @@ fn syncs_of_megabytes_have_large_pieces_once_they_are_known() {
     assert_eq!(asked[0].1, CachePieces::Pages, "nobody knows yet");
     let last = asked.last().expect("a long list");
     assert_eq!(last.1, CachePieces::Large, "{asked:?}");
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "{what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_sync_that_takes_long_holds_up_neither_pages_nor_files() {
+    let (asked, gate) = (Asked::default(), Arc::<Gate>::default());
+    let storage = Arc::new(Noting {
+        inner: MemoryStorage::new(),
+        asked: Arc::clone(&asked),
+        gate: Arc::clone(&gate),
+    });
+    // A segment of twice the size comes next, which nobody has made before it is known.
+    let options = Options {
+        segment_bytes_min: 1 << 20,
+        segment_bytes_max: 2 << 20,
+        pretouch_window_bytes: 128 << 10,
+        ..common::options(1)
+    };
+    let (mut log, _) = Log::open(storage, options, 0, 1).expect("a log");
+    let mut writer = log.take_writer(P).expect("writer");
+    let janitor = log.take_janitor().expect("janitor");
+    let janitor = JanitorThread::spawn(janitor, || 0, |_| {}).expect("threads");
+    wait_until("the first file", || log.stats().spares_prepared == 1);
+
+    append_many(&mut writer, 1, 1_000);
+    gate.shut(true);
+    writer.request_sync();
+    wait_until("a sync", || gate.holds_somebody_up());
+    let touched = || asked.lock().expect("notes").len();
+    let before = touched();
+    append_many(&mut writer, 20, 30_000); // More than half of the first segment.
+    wait_until("pages ahead", || touched() > before);
+    wait_until("the next file", || log.stats().spares_prepared == 2);
+    append_many(&mut writer, 20, 30_000);
+    let stats = log.stats();
+    assert_eq!((stats.segments, stats.segments_prepared_inline), (2, 0));
+    assert_eq!(writer.durable(), 0, "the sync is still on its way");
+
+    gate.shut(false);
+    writer.request_sync();
+    wait_until("durable", || writer.durable() == writer.appended());
+    drop(writer);
+    drop(janitor.stop());
+    log.close(0).expect("closed, with the janitor gone");
 }

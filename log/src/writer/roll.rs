@@ -16,7 +16,7 @@ use crate::mapping::Mapping;
 use crate::partition::LostRange;
 use crate::position::Offset;
 use crate::segment::{Segment, SegmentFile, SegmentStart};
-use crate::shared::{Counters, remove_if_there};
+use crate::shared::{Counters, Worker, remove_if_there};
 use crate::writer::{Active, Writer};
 
 impl Writer {
@@ -32,7 +32,8 @@ impl Writer {
             }
             Err(_) => self.go_on_in_memory(bytes, now_ms)?,
         }
-        self.shared.wake_janitor();
+        self.shared.rolled.store(true, Ordering::Release);
+        self.shared.wake(Worker::Preparer);
         Ok(())
     }
 

@@ -1,0 +1,168 @@
+//! Keeps ready what writers will need next: files for their next segments, and writable pages in
+//! front of their tails. Whatever is late here is done by a writer, which waits meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::janitor::part::{Part, active, page_floor};
+use crate::limits::{LARGE_PIECES_WINDOW_BYTES, SPACE_RETRY_MS};
+use crate::options::WriterBackend;
+use crate::partition::Partition;
+use crate::segment::Segment;
+use crate::shared::{Counters, Shared, Spare, Worker};
+use crate::storage::CachePieces;
+use crate::work_report::WorkReport;
+
+/// Files of the first size kept ready while some partition has no segment yet.
+const FIRST_SPARES: usize = 2;
+
+#[derive(Debug)]
+pub(crate) struct Preparer {
+    shared: Arc<Shared>,
+    /// The disk takes nothing, and is not asked again before (ms). 0: it did.
+    space_retry_at: u64,
+}
+
+impl Part for Preparer {
+    fn step(&mut self, now_ms: u64, report: &mut WorkReport) {
+        if now_ms >= self.space_retry_at {
+            self.space_retry_at = 0;
+        }
+        self.look_at_tails();
+        self.prepare_spares(now_ms, report);
+        if self.shared.rolled.load(Ordering::Acquire) {
+            self.shared.wake(Worker::Keeper);
+        }
+    }
+
+    fn due_ms(&self) -> u64 {
+        match self.space_retry_at {
+            0 => u64::MAX,
+            retry_at => retry_at,
+        }
+    }
+}
+
+impl Preparer {
+    pub(super) fn new(shared: Arc<Shared>) -> Preparer {
+        Preparer {
+            shared,
+            space_retry_at: 0,
+        }
+    }
+
+    /// Makes the pages in front of each tail writable, and calls for write-back behind it.
+    fn look_at_tails(&self) {
+        for partition in &self.shared.partitions {
+            let Some(segment) = active(partition) else {
+                continue;
+            };
+            self.touch_ahead(partition, &segment);
+            if segment.is_write_back_due() {
+                self.shared.wake(Worker::Keeper);
+            }
+        }
+    }
+
+    fn touch_ahead(&self, partition: &Partition, segment: &Segment) {
+        let window = window_bytes(&self.shared);
+        let published = segment.mapping.published();
+        let touched = segment.pretouched.load(Ordering::Relaxed).max(published);
+        let wanted = (published + window).min(segment.mapping.reserved_from());
+        let at_the_end = wanted == segment.mapping.reserved_from();
+        if touched >= wanted || (touched + window / 4 > wanted && !at_the_end) {
+            return;
+        }
+        if let Some(file) = &segment.file {
+            let pieces = pieces(window, partition.cache_pieces());
+            file.handle.populate(page_floor(touched)..wanted, pieces);
+        }
+        segment.pretouched.store(wanted, Ordering::Relaxed);
+    }
+
+    /// Makes the files that writers will need, and finds out whether a full disk has space again.
+    fn prepare_spares(&mut self, now_ms: u64, report: &mut WorkReport) {
+        let mut wanted: Vec<(usize, usize)> = Vec::new();
+        let mut want =
+            |bytes: usize, most: usize| match wanted.iter_mut().find(|(size, _)| *size == bytes) {
+                Some((_, count)) => *count = (*count + 1).min(most),
+                None => wanted.push((bytes, 1)),
+            };
+        for partition in &self.shared.partitions {
+            let bytes = partition.spare_wanted.load(Ordering::Acquire) as usize;
+            if bytes > 0 {
+                want(bytes, usize::MAX);
+            } else if partition.appended() == 0 {
+                want(self.shared.options.segment_bytes_min as usize, FIRST_SPARES);
+            }
+        }
+        for (bytes, count) in wanted {
+            for _ in self.shared.spares_of(bytes)..count {
+                if now_ms < self.space_retry_at || !self.prepare_spare(bytes, now_ms, report) {
+                    return;
+                }
+            }
+        }
+        for partition in &self.shared.partitions {
+            if partition.degraded.load(Ordering::Acquire) {
+                let bytes = partition.spare_wanted.load(Ordering::Acquire) as usize;
+                let ready = self.shared.spares_of(bytes) > 0;
+                partition.spare_ready.store(ready, Ordering::Release);
+            }
+        }
+    }
+
+    /// False: the disk takes nothing; tried again after a while.
+    fn prepare_spare(&mut self, bytes: usize, now_ms: u64, report: &mut WorkReport) -> bool {
+        match self.shared.create_spare(bytes) {
+            Ok(spare) => {
+                put_spare(&self.shared, spare);
+                Counters::add(&self.shared.counters.spares_prepared, 1);
+                report.spares_prepared += 1;
+                true
+            }
+            Err(error) => {
+                self.space_retry_at = now_ms + SPACE_RETRY_MS;
+                // Old segments may make the space.
+                self.shared.space_short.store(true, Ordering::Release);
+                self.shared.wake(Worker::Keeper);
+                report
+                    .refusals
+                    .push(format!("preparing a segment of {bytes} bytes: {error}"));
+                false
+            }
+        }
+    }
+}
+
+/// Bytes of mapping to make writable ahead; none where nobody stores into it.
+fn window_bytes(shared: &Shared) -> usize {
+    match shared.options.writer {
+        WriterBackend::Mapped => shared.options.pretouch_window_bytes,
+        WriterBackend::Pwrite => 0,
+    }
+}
+
+/// Makes the start of a prepared file writable and keeps it ready.
+pub(super) fn put_spare(shared: &Shared, spare: Spare) {
+    let window = window_bytes(shared);
+    let takes = |partition: &&Arc<Partition>| {
+        partition.next_segment_bytes.load(Ordering::Relaxed) == spare.bytes as u64
+    };
+    let takers = shared.partitions.iter().filter(takes);
+    // Nobody knows who will; the one that syncs little at a time suffers most of a wrong choice.
+    let wanted = takers.map(|partition| partition.cache_pieces()).min();
+    let pieces = pieces(window, wanted.unwrap_or(CachePieces::Pages));
+    let range = 0..window.min(spare.bytes);
+    spare.stored.handle.populate(range, pieces);
+    shared.put_spare(spare);
+}
+
+/// In what pieces a window is made writable if its partition would best have `wanted`.
+fn pieces(window: usize, wanted: CachePieces) -> CachePieces {
+    if window < LARGE_PIECES_WINDOW_BYTES {
+        CachePieces::Pages
+    } else {
+        wanted
+    }
+}
