@@ -35,16 +35,15 @@ const WORD: usize = size_of::<u64>();
 pub(crate) struct Memory {
     raw: MmapRaw,
     writable: bool,
+    /// The kernel was asked for its largest pages.
+    large: AtomicBool,
 }
 
 impl Memory {
     /// Zeroed memory of no file.
     pub(crate) fn anonymous(bytes: usize) -> io::Result<Arc<Memory>> {
         let raw = MmapRaw::from(MmapOptions::new().len(bytes).map_anon()?);
-        Ok(Arc::new(Memory {
-            raw,
-            writable: true,
-        }))
+        Ok(Memory::new(raw, true))
     }
 
     /// The first `bytes` of a file. The file must be that long and stay so.
@@ -56,7 +55,15 @@ impl Memory {
         } else {
             options.map_raw_read_only(file)?
         };
-        Ok(Arc::new(Memory { raw, writable }))
+        Ok(Memory::new(raw, writable))
+    }
+
+    fn new(raw: MmapRaw, writable: bool) -> Arc<Memory> {
+        Arc::new(Memory {
+            raw,
+            writable,
+            large: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -78,6 +85,25 @@ impl Memory {
     /// would otherwise wait until the kernel has zeroed as much as it reads ahead, megabytes.
     pub(crate) fn expect_single_pages(&self) {
         let _ = self.raw.advise(Advice::Random);
+        self.expect_no_large_pages();
+    }
+
+    /// Takes back what `expect_large_pages` said. Such advice costs the lock of the process' memory,
+    /// so it is given only where it changes something.
+    pub(crate) fn expect_no_large_pages(&self) {
+        if self.large.swap(false, Ordering::Relaxed) {
+            let _ = self.raw.advise(Advice::NoHugePage);
+        }
+    }
+
+    /// Says that the kernel is to hold what is not there yet in its largest pages: one fault, one
+    /// entry to protect again at write-back and one to be told to the other processors for 2 MiB,
+    /// not 512. False: this kernel has none.
+    pub(crate) fn expect_large_pages(&self) -> bool {
+        if !self.large.load(Ordering::Relaxed) && self.raw.advise(Advice::HugePage).is_ok() {
+            self.large.store(true, Ordering::Relaxed);
+        }
+        self.large.load(Ordering::Relaxed)
     }
 
     /// Says that pages are asked for in order, which is how readers come.

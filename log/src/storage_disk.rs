@@ -275,20 +275,27 @@ struct DiskFile {
 }
 
 impl DiskFile {
-    /// Brings a range into the page cache, without the lock of the process' memory. Whether that
-    /// works shows in the time of what follows, and in nothing else.
-    ///
-    /// What is prefetched comes in single pages. What is read in order comes in pieces that grow
-    /// to 2 MiB: a store of one byte then has all of that written by the next sync.
-    fn bring_into_cache(&self, range: Range<usize>, pieces: CachePieces) {
+    /// Chooses the pieces for a range that is to be made writable, and brings it into the page cache
+    /// where that is not better done by the faults that follow. It takes no lock of the process'
+    /// memory, and whether it works shows in the time of what follows and in nothing else.
+    fn choose_pieces(&self, range: Range<usize>, pieces: CachePieces) {
         match pieces {
-            CachePieces::Pages => self.advise(range, Advice::WillNeed),
-            CachePieces::Large => {
-                let mut bytes = vec![0; READ_BYTES];
-                for start in range.step_by(READ_BYTES) {
-                    let _ = self.file.read_at(&mut bytes, start as u64);
-                }
+            // What is prefetched comes in single pages, whatever the mapping is told. What is read
+            // in order comes in pieces that grow to 2 MiB: a store of one byte then has all of that
+            // written by the next sync.
+            CachePieces::Pages => {
+                self.memory.expect_no_large_pages();
+                self.advise(range, Advice::WillNeed);
             }
+            CachePieces::Large if self.memory.expect_large_pages() => {}
+            CachePieces::Large => self.read_through(range),
+        }
+    }
+
+    fn read_through(&self, range: Range<usize>) {
+        let mut bytes = vec![0; READ_BYTES];
+        for start in range.step_by(READ_BYTES) {
+            let _ = self.file.read_at(&mut bytes, start as u64);
         }
     }
 
@@ -318,7 +325,7 @@ impl FileHandle for DiskFile {
     }
 
     fn populate(&self, range: Range<usize>, pieces: CachePieces) {
-        self.bring_into_cache(range.clone(), pieces);
+        self.choose_pieces(range.clone(), pieces);
         for start in range.clone().step_by(POPULATE_BYTES) {
             self.memory
                 .populate(start..range.end.min(start + POPULATE_BYTES));
