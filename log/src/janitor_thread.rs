@@ -66,13 +66,15 @@ impl JanitorThread {
             observe: Arc::new(observe),
         };
         let started = || {
-            Ok(JanitorThread {
+            let threads = JanitorThread {
                 syncer: runner.start(syncer, Worker::Syncer)?,
                 preparer: runner.start(preparer, Worker::Preparer)?,
                 keeper: runner.start(keeper, Worker::Keeper)?,
                 stop: Arc::clone(&runner.stop),
                 alive: Arc::clone(&runner.alive),
-            })
+            };
+            runner.alive.0.janitor_runs.store(true, Ordering::Release);
+            Ok(threads)
         };
         started().inspect_err(|_| stop(&runner.stop, &runner.alive.0))
     }
@@ -98,6 +100,7 @@ fn ended<P>(thread: JoinHandle<P>) -> P {
 }
 
 fn stop(flag: &AtomicBool, shared: &Shared) {
+    shared.janitor_runs.store(false, Ordering::Release);
     flag.store(true, Ordering::Release);
     for worker in Worker::ALL {
         shared.wake(worker);
@@ -124,8 +127,9 @@ where
         let (alive, stop) = (Arc::clone(&self.alive), Arc::clone(&self.stop));
         let (clock, observe) = (Arc::clone(&self.clock), Arc::clone(&self.observe));
         let builder = thread::Builder::new().name(worker.thread_name().to_owned());
-        builder.spawn(move || {
-            alive.0.set_worker_thread(worker, thread::current());
+        let thread = builder.spawn(move || {
+            // Held as long as the thread may do something.
+            let _alive = alive;
             while !stop.load(Ordering::Acquire) {
                 let mut report = WorkReport::default();
                 part.step(clock(), &mut report);
@@ -136,6 +140,9 @@ where
                 thread::park_timeout(Duration::from_millis(wait));
             }
             part
-        })
+        })?;
+        let shared = &self.alive.0;
+        shared.set_worker_thread(worker, thread.thread().clone());
+        Ok(thread)
     }
 }

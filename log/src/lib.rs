@@ -75,6 +75,8 @@ mod report;
 
 // Its parts, and the whole.
 mod flush;
+
+mod begin;
 mod reader;
 mod writer;
 

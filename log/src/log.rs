@@ -215,6 +215,13 @@ impl Log {
         Some(Janitor::new(Arc::clone(&self.shared)))
     }
 
+    /// Tells `listener` of each partition whose writer has been told by [`Writer::is_ready_for`] that
+    /// something is missing, when there is a reason to ask again. Called on a thread of the janitor;
+    /// it must not wait.
+    pub fn on_ready(&self, listener: Box<dyn Fn(PartitionId) + Send + Sync>) {
+        self.shared.add_ready_listener(listener);
+    }
+
     /// Tells `listener` how far partitions are durable: called by whoever synced (the janitor's
     /// thread, or a writer in `sync_now`), only after checked syncs that cover the offset. It must
     /// not block and must not call back into the log.

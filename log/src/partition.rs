@@ -12,7 +12,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::limits::{LARGE_PIECES_FLUSH_BYTES, LOST_RANGES_MAX};
 use crate::meta::{Checkpoint, PartitionState};
-use crate::position::{Offset, PartitionId};
+use crate::position::{EpochStart, Offset, PartitionId};
 use crate::segment::Segment;
 use crate::storage::CachePieces;
 use crate::watermark::Watermark;
@@ -50,6 +50,16 @@ pub(crate) struct LostRange {
     pub end: Offset,
 }
 
+/// What is to be done before the first record of a start, and whether it is.
+#[derive(Debug, Default)]
+pub(crate) struct Beginning {
+    /// The epoch of the writer.
+    pub epoch: Option<EpochStart>,
+    /// The start was not provably clean: what recovery left is synced before the first append.
+    pub tail_unsynced: bool,
+    pub done: bool,
+}
+
 /// One partition.
 #[derive(Debug)]
 pub(crate) struct Partition {
@@ -67,6 +77,16 @@ pub(crate) struct Partition {
     pub state: Mutex<PartitionState>,
     /// First offset that a failed sync left behind; 0: none, or the writer has moved on.
     poisoned_from: AtomicU64,
+    /// What the writer's first record waits for; held while it is done.
+    pub beginning: Mutex<Beginning>,
+    /// That is done.
+    pub begun: AtomicBool,
+    /// A writer that does not wait for the disk wants it done.
+    pub begin_wanted: AtomicBool,
+    /// Such a writer has found that something is missing, and wants to hear when it is there.
+    pub ready_wanted: AtomicBool,
+    /// The disk did not take the file that the writer needs next.
+    pub space_refused: AtomicBool,
     /// Bytes of the segment the writer needs next; 0: none.
     pub spare_wanted: AtomicU64,
     /// A spare is there for a writer that runs in memory.
@@ -120,6 +140,11 @@ impl Partition {
             floor: AtomicU64::new(start.state.floor),
             state: Mutex::new(start.state),
             poisoned_from: AtomicU64::new(0),
+            beginning: Mutex::default(),
+            begun: AtomicBool::new(false),
+            begin_wanted: AtomicBool::new(false),
+            ready_wanted: AtomicBool::new(false),
+            space_refused: AtomicBool::new(false),
             spare_wanted: AtomicU64::new(0),
             spare_ready: AtomicBool::new(false),
             sync_wanted: AtomicBool::new(false),

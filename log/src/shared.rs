@@ -23,6 +23,9 @@ use crate::storage::{Storage, StoredFile, replace};
 /// Told an offset up to which a partition is durable.
 pub type DurableListener = Box<dyn Fn(PartitionId, Offset) + Send + Sync>;
 
+/// Told a partition whose writer has been waiting for something that is there now.
+pub type ReadyListener = Box<dyn Fn(PartitionId) + Send + Sync>;
+
 /// Told the first and the last record of a range that will not become durable.
 pub type LossListener = Box<dyn Fn(PartitionId, Offset, Offset) + Send + Sync>;
 
@@ -63,6 +66,8 @@ pub(crate) struct Shared {
     pub partitions: Vec<Arc<Partition>>,
     pub counters: Counters,
     pub janitor_alive: AtomicBool,
+    /// The janitor runs in threads: what is asked of it is done without anybody's doing.
+    pub janitor_runs: AtomicBool,
     spares: Mutex<Vec<Spare>>,
     /// Segments that left their partition; the janitor removes their files and unmaps them.
     discarded: Mutex<Vec<Arc<Segment>>>,
@@ -75,6 +80,7 @@ pub(crate) struct Shared {
     directory_synced: Mutex<u64>,
     durable_listeners: RwLock<Vec<DurableListener>>,
     loss_listeners: RwLock<Vec<LossListener>>,
+    ready_listeners: RwLock<Vec<ReadyListener>>,
     /// A writer has gone on to another segment: there may be more bytes than may be held.
     pub rolled: AtomicBool,
     /// The disk took no new file: old segments are to make the space.
@@ -132,6 +138,7 @@ impl Shared {
             partitions,
             counters: Counters::default(),
             janitor_alive: AtomicBool::new(false),
+            janitor_runs: AtomicBool::new(false),
             spares: Mutex::new(Vec::new()),
             discarded: Mutex::new(Vec::new()),
             consumers: Mutex::new(BTreeSet::new()),
@@ -141,6 +148,7 @@ impl Shared {
             directory_synced: Mutex::new(0),
             durable_listeners: RwLock::new(Vec::new()),
             loss_listeners: RwLock::new(Vec::new()),
+            ready_listeners: RwLock::new(Vec::new()),
             rolled: AtomicBool::new(false),
             space_short: AtomicBool::new(false),
             workers: [const { OnceLock::new() }; Worker::ALL.len()],
@@ -299,6 +307,22 @@ impl Shared {
             .write()
             .expect("listeners")
             .push(listener);
+    }
+
+    pub(crate) fn add_ready_listener(&self, listener: ReadyListener) {
+        self.ready_listeners
+            .write()
+            .expect("listeners")
+            .push(listener);
+    }
+
+    /// Tells that a writer may find now what it missed, if it asked for that.
+    pub(crate) fn tell_ready(&self, partition: &Partition) {
+        if partition.ready_wanted.swap(false, Ordering::AcqRel) {
+            for listener in self.ready_listeners.read().expect("listeners").iter() {
+                listener(partition.id);
+            }
+        }
     }
 
     pub(crate) fn tell_durable(&self, partition: PartitionId, offset: Offset) {

@@ -2,10 +2,12 @@
 //!
 //! An append copies the records into mapped memory and publishes two numbers. It takes no lock,
 //! makes no system call and allocates nothing, except where a segment is full and no spare is
-//! ready (counted), and at the very first append, which makes the epoch durable. With the
+//! ready (counted), and at the very first append, which makes the epoch durable; a writer that asks
+//! beforehand ([`Writer::is_ready_for`]) has that done for it. With the
 //! `pwrite` backend it makes two system calls.
 
 mod cut;
+mod ready;
 mod roll;
 
 use std::cell::Cell;
@@ -22,11 +24,11 @@ use crate::flush::flush;
 use crate::index::IndexEntry;
 use crate::limits::{BATCH_HEADER_BYTES, BATCH_RECORDS_MAX, PAYLOAD_BYTES_MAX};
 use crate::meta::Checkpoint;
-use crate::partition::{Durability, Partition};
+use crate::partition::{Beginning, Durability, Partition};
 use crate::position::{EpochStart, Offset, PartitionId};
 use crate::record::{Record, encode_record, record_bytes};
 use crate::segment::Segment;
-use crate::shared::{Counters, Shared, Worker};
+use crate::shared::{Counters, Shared, Spare, Worker};
 
 /// Bytes between two calls for the janitor, at least: a wake costs some microseconds.
 const WAKE_BYTES_MIN: usize = 64 << 10;
@@ -72,8 +74,10 @@ pub struct Writer {
     last_time: u64,
     epochs: Vec<EpochStart>,
     begun: bool,
-    /// The start was not provably clean: what recovery left is synced before the first append.
-    tail_unsynced: bool,
+    /// The owner asks before it appends whether that would wait for the disk: then it never does.
+    asks: bool,
+    /// A file for the next segment.
+    reserved: Option<Spare>,
     /// Offsets from here to the next one are in no file.
     hole_from: Option<Offset>,
     batch_bytes_max: usize,
@@ -89,6 +93,11 @@ impl Writer {
         epochs: Vec<EpochStart>,
         tail_unsynced: bool,
     ) -> Writer {
+        *partition.beginning.lock().expect("beginning") = Beginning {
+            epoch: epochs.last().copied(),
+            tail_unsynced,
+            done: false,
+        };
         let mut writer = Writer {
             next_offset: partition.appended() + 1,
             last_time: partition.last_time.load(Ordering::Relaxed),
@@ -96,7 +105,8 @@ impl Writer {
             active: None,
             epochs,
             begun: false,
-            tail_unsynced,
+            asks: false,
+            reserved: None,
             hole_from: None,
             shared,
             partition,
@@ -216,10 +226,7 @@ impl Writer {
         if !self.begun {
             self.begin()?;
         }
-        if self.partition.poisoned_from().is_some()
-            || self.space_is_back()
-            || !self.fits(bytes, now_ms)
-        {
+        if self.must_roll(bytes, now_ms) {
             self.roll(bytes, now_ms)?;
         }
         let time = now_ms.max(self.last_time);
@@ -265,6 +272,14 @@ impl Writer {
             });
         }
         Ok(bytes)
+    }
+
+    /// A batch of `bytes` goes to another segment.
+    #[inline]
+    fn must_roll(&self, bytes: usize, now_ms: u64) -> bool {
+        self.partition.poisoned_from().is_some()
+            || self.space_is_back()
+            || !self.fits(bytes, now_ms)
     }
 
     fn space_is_back(&self) -> bool {
@@ -329,69 +344,11 @@ impl Writer {
         active.wake_at = active.position + step;
         if active.position < half {
             active.wake_at = active.wake_at.min(half);
-        } else if active.segment.file.is_some() {
+        } else if active.segment.file.is_some() && self.reserved.is_none() {
             let next = self.partition.next_segment_bytes.load(Ordering::Relaxed);
             self.partition.spare_wanted.store(next, Ordering::Release);
         }
         self.shared.wake(Worker::Preparer);
-    }
-
-    /// Makes the epoch durable, and what lies before it.
-    fn begin(&mut self) -> Result<(), AppendError> {
-        let partition = self.partition.id;
-        let not_begun = |action: &str| {
-            let action = action.to_owned();
-            move |source| AppendError::NotBegun {
-                partition,
-                action,
-                source,
-            }
-        };
-        self.shared
-            .remove_clean_mark()
-            .map_err(not_begun("removing the clean mark"))?;
-        // What recovery removed must not come back beside new records.
-        self.shared
-            .sync_directory()
-            .map_err(not_begun("syncing the directory"))?;
-        if self.tail_unsynced {
-            self.sync_recovered_tail();
-            self.tail_unsynced = false;
-        }
-        self.persist_epoch()
-            .map_err(not_begun("writing the state file"))?;
-        if let Some(active) = &self.active {
-            let cleared = active.segment.clear_footer();
-            cleared.map_err(not_begun("clearing a footer"))?;
-        }
-        self.begun = true;
-        Ok(())
-    }
-
-    /// Syncs what recovery found and zeroed, so that nothing zeroed comes back behind new records.
-    fn sync_recovered_tail(&mut self) {
-        let zeroed = match self
-            .active
-            .as_ref()
-            .and_then(|active| active.segment.file.as_ref())
-        {
-            Some(file) => file.handle.sync(),
-            None => Ok(()),
-        };
-        if zeroed.is_err() {
-            Counters::add(&self.shared.counters.sync_failures, 1);
-            self.partition.poison(self.partition.durable() + 1);
-            return;
-        }
-        // A failure poisons the file; the append that follows moves on behind a gap.
-        let _ = flush(&self.shared, &self.partition);
-    }
-
-    fn persist_epoch(&mut self) -> io::Result<()> {
-        match self.epochs.last() {
-            Some(start) => self.shared.begin_epoch(&self.partition, *start),
-            None => Ok(()),
-        }
     }
 
     /// Asks the janitor to make everything appended so far durable as soon as it can. The
@@ -477,6 +434,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        self.give_reserve_back();
         self.partition
             .last_time
             .store(self.last_time, Ordering::Relaxed);

@@ -16,6 +16,7 @@ use skein_wire::request::Delivery;
 
 on_one_and_two_shards!(
     no_shard_waits_for_a_thread_or_the_disk_under_load,
+    no_shard_waits_for_the_disk_when_partitions_begin,
     every_shard_says_how_much_it_works,
 );
 
@@ -38,15 +39,22 @@ const OTHERS: [&str; 5] = [
 ];
 
 /// Calls that wait for the disk: those of the janitor, also for the log that a shard writes.
-const DISK: [&str; 7] = [
+const DISK: [&str; 10] = [
     "fdatasync",
     "fsync",
     "sync_file_range",
+    "fallocate",
+    "openat",
+    "pwrite64",
     "unlink",
     "unlinkat",
     "rename",
     "ftruncate",
 ];
+
+/// Chats that get their first session while calls are counted: as many partitions, or nearly, get
+/// their first record of this start, and a file.
+const CHATS: usize = 12;
 
 /// Senders and viewers on both transports.
 struct Load {
@@ -123,8 +131,42 @@ fn no_shard_waits_for_a_thread_or_the_disk_under_load(cores: Cores) {
     load.crowd.wait_for(SESSIONS as u64, counter, PATIENCE);
 }
 
+/// A partition's first record of a start waits for its epoch to be durable and for a file; and what
+/// a crash has left is synced before that. All of it is the janitor's.
+fn no_shard_waits_for_the_disk_when_partitions_begin(cores: Cores) {
+    let mut server = Server::start(cores);
+    for round in 0..2 {
+        let traced: Vec<&str> = OTHERS.into_iter().chain(DISK).collect();
+        let (pid, scratch) = (server.process.id(), server.scratch().to_owned());
+        let what = "system calls of shards whose partitions begin";
+        let tracing = thread::spawn(move || strace::count(what, pid, &traced, TIME, &scratch));
+        // The tracer has to be there first.
+        thread::sleep(Duration::from_millis(500));
+        for chat in 0..CHATS {
+            let mut fleet = Fleet::start(&server, &format!("chat-{round}-{chat}"), 1);
+            fleet.publish();
+            fleet.settle();
+        }
+        let Some(calls) = tracing.join().expect("strace was run") else {
+            return;
+        };
+        let shards = calls.keys().filter(|name| name.starts_with("shard-"));
+        let shards: Vec<_> = shards.collect();
+        assert_eq!(shards.len(), cores.count(), "{calls:?}");
+        for shard in shards {
+            for call in DISK {
+                assert_eq!(times(&calls, shard, call), 0, "{shard}, {call}: {calls:?}");
+            }
+        }
+        let begun = times(&calls, "skein-syncer", "rename");
+        assert!(begun >= 4, "epochs are made durable meanwhile: {calls:?}");
+        server.crash_and_restart();
+    }
+}
+
 fn times(calls: &Calls, thread: &str, call: &str) -> u64 {
-    calls[thread].get(call).copied().unwrap_or(0)
+    let of_thread = calls.get(thread).and_then(|calls| calls.get(call));
+    of_thread.copied().unwrap_or(0)
 }
 
 fn every_shard_says_how_much_it_works(cores: Cores) {

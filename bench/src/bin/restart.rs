@@ -390,6 +390,7 @@ fn core(log: &mut Log, control: &ControlCore, shard: ShardId) -> Core {
         readers,
         checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
         checkpoint_age_ms: None,
+        may_wait: true,
     };
     let (core, _) = recover(parts, control.state(), Timestamp(now_ms())).expect("readable");
     core

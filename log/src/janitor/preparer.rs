@@ -96,19 +96,32 @@ impl Preparer {
                 want(self.shared.options.segment_bytes_min as usize, FIRST_SPARES);
             }
         }
+        let mut refused = Vec::new();
         for (bytes, count) in wanted {
             for _ in self.shared.spares_of(bytes)..count {
                 if now_ms < self.space_retry_at || !self.prepare_spare(bytes, now_ms, report) {
-                    return;
+                    refused.push(bytes);
+                    break;
                 }
             }
         }
         for partition in &self.shared.partitions {
-            if partition.degraded.load(Ordering::Acquire) {
-                let bytes = partition.spare_wanted.load(Ordering::Acquire) as usize;
-                let ready = self.shared.spares_of(bytes) > 0;
-                partition.spare_ready.store(ready, Ordering::Release);
-            }
+            self.tell_of_spare(partition, &refused);
+        }
+    }
+
+    /// Tells a writer that waits for a file that there is one, or that there will be none.
+    /// `refused`: sizes that the disk did not take. What was asked for since is in neither list.
+    fn tell_of_spare(&self, partition: &Partition, refused: &[usize]) {
+        let bytes = partition.spare_wanted.load(Ordering::Acquire) as usize;
+        let ready = self.shared.spares_of(bytes) > 0;
+        if partition.degraded.load(Ordering::Acquire) {
+            partition.spare_ready.store(ready, Ordering::Release);
+        }
+        if bytes > 0 {
+            let refused = !ready && refused.contains(&bytes);
+            partition.space_refused.store(refused, Ordering::Release);
+            self.shared.tell_ready(partition);
         }
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::begin::begin;
 use crate::flush::flush;
 use crate::janitor::part::Part;
 use crate::limits::DURABLE_MARKS_INTERVAL_MS;
@@ -25,6 +26,7 @@ pub(crate) struct Syncer {
 
 impl Part for Syncer {
     fn step(&mut self, now_ms: u64, report: &mut WorkReport) {
+        self.begin_partitions(report);
         self.sync(now_ms, report);
         self.persist_checkpoints(report);
         if now_ms >= self.marks_due {
@@ -49,6 +51,18 @@ impl Syncer {
             shared,
             sync_due: 0,
             marks_due: 0,
+        }
+    }
+
+    /// Does what first records wait for.
+    fn begin_partitions(&self, report: &mut WorkReport) {
+        for partition in &self.shared.partitions {
+            if partition.begin_wanted.swap(false, Ordering::AcqRel) {
+                match begin(&self.shared, partition) {
+                    Ok(()) => self.shared.tell_ready(partition),
+                    Err(error) => report.refusals.push(error.to_string()),
+                }
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::begin::sync_recovered_tail;
 use crate::error::{MetaError, StorageError, TruncateError};
 use crate::flush::flush;
 use crate::limits::META_BYTES_MAX;
@@ -32,11 +33,11 @@ impl Writer {
     /// A file that begins at `offset + 1` and was made later is what takes records away: where two
     /// files claim an offset the later one is right. No byte that a follower may hold is changed.
     fn cut(&mut self, now_ms: u64, offset: Offset) -> io::Result<()> {
+        let partition = Arc::clone(&self.partition);
+        // A cut begins the partition, in an epoch of its own.
+        let mut beginning = partition.beginning.lock().expect("beginning");
         self.shared.remove_clean_mark()?;
-        if self.tail_unsynced {
-            self.sync_recovered_tail();
-            self.tail_unsynced = false;
-        }
+        sync_recovered_tail(&mut beginning, &self.shared, &partition);
         // What stays has to be durable. Where that fails, the new file begins with a gap.
         let _ = flush(&self.shared, &self.partition);
         self.note_poison();
@@ -54,11 +55,11 @@ impl Writer {
             first_offset: offset + 1,
         });
         self.hole_from = self.hole_from.filter(|from| *from < self.next_offset);
-        let partition = Arc::clone(&self.partition);
         let _flushing = partition.flush.lock().expect("flush");
         match self.make_cut(now_ms) {
             Ok(active) => {
                 self.adopt_cut(active, offset);
+                beginning.done = true;
                 Ok(())
             }
             Err(error) => {
@@ -73,7 +74,7 @@ impl Writer {
     /// harms nothing, an epoch too few would make them wrong.
     fn make_cut(&mut self, now_ms: u64) -> io::Result<Active> {
         self.persist_cut_epoch()?;
-        let (active, _) = self.file_segment(0, now_ms)?;
+        let (active, _) = self.file_segment(0, now_ms, false)?;
         let file = active.segment.file.as_ref().expect("made from a file");
         file.handle.sync()?;
         self.shared.name_segment(&self.partition, &active.segment)?;

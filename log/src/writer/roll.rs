@@ -24,7 +24,7 @@ impl Writer {
     /// in memory.
     pub(super) fn roll(&mut self, bytes: usize, now_ms: u64) -> Result<(), AppendError> {
         self.note_poison();
-        match self.file_segment(bytes, now_ms) {
+        match self.file_segment(bytes, now_ms, self.asks) {
             Ok((active, capacity)) => {
                 self.install(active);
                 self.leave_hole_behind();
@@ -63,11 +63,20 @@ impl Writer {
         }
     }
 
-    pub(super) fn file_segment(&self, bytes: usize, now_ms: u64) -> io::Result<(Active, usize)> {
-        let planned = self.partition.next_segment_bytes.load(Ordering::Relaxed) as usize;
-        let capacity = planned.max(capacity_for(bytes));
-        let spare = match self.shared.take_spare(capacity) {
+    /// A segment in a prepared file, or else in one that is made here, which waits for the disk:
+    /// `prepared_only` says not to, as long as there is somebody to prepare one.
+    pub(super) fn file_segment(
+        &mut self,
+        bytes: usize,
+        now_ms: u64,
+        prepared_only: bool,
+    ) -> io::Result<(Active, usize)> {
+        let capacity = self.next_capacity(bytes);
+        let spare = match self.take_prepared(capacity) {
             Some(spare) => spare,
+            None if prepared_only && self.shared.janitor_runs.load(Ordering::Acquire) => {
+                return Err(io::Error::from(io::ErrorKind::StorageFull));
+            }
             None => {
                 let spare = self.shared.create_spare(capacity)?;
                 Counters::add(&self.shared.counters.segments_prepared_inline, 1);

@@ -154,6 +154,8 @@ impl Server {
             shards,
         }
         .with_quic(&tls, quic_keys);
+        // Before the shards: what they append first is prepared by it.
+        let janitor = start_janitor(&mut log, clock)?;
         let start = ShardsStart {
             config,
             cores: &cores,
@@ -167,7 +169,6 @@ impl Server {
             clock,
         };
         let starting = Shards::start(start, entries, bound.shards)?;
-        let janitor = start_janitor(&mut log, clock)?;
         let (shards, entrances) = starting.wait()?;
 
         let (close_entrances, closed) = watch::channel(false);

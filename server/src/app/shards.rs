@@ -108,7 +108,7 @@ impl Shards {
         sockets: Vec<ShardSockets>,
     ) -> anyhow::Result<Starting> {
         let shards = start.cores.len() as u16;
-        wake_on_durable(start.log, &entries.gateway, shards);
+        wake_on_log(start.log, &entries.gateway, shards);
         let partitions = start.log.partitions();
         let readers: Vec<Reader> = (0..partitions)
             .map(|partition| start.log.reader(skein_log::PartitionId(partition)))
@@ -143,6 +143,7 @@ impl Shards {
                     readers: readers.clone(),
                     checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
                     checkpoint_age_ms: checkpoint_age_ms(start.config.log.retention_age_ms),
+                    may_wait: false,
                 },
                 state: start.state.clone(),
                 edge: start.edge.clone(),
@@ -286,10 +287,15 @@ fn take_writers(
         .collect()
 }
 
-fn wake_on_durable(log: &Log, gateway: &Gateway, shards: u16) {
+/// Wakes the owner of a partition when its durable mark has moved, and when what it wanted to append
+/// need not wait for the disk any longer.
+fn wake_on_log(log: &Log, gateway: &Gateway, shards: u16) {
     let inboxes = gateway.inboxes().to_vec();
-    log.on_durable(Box::new(move |partition, _| {
+    let wake = move |partition: skein_log::PartitionId| {
         let owner = owner_of(PartitionId(partition.0), shards);
-        inboxes[usize::from(owner.0)].durable_moved();
-    }));
+        inboxes[usize::from(owner.0)].log_moved();
+    };
+    let wake_durable = wake.clone();
+    log.on_durable(Box::new(move |partition, _| wake_durable(partition)));
+    log.on_ready(Box::new(wake));
 }

@@ -145,6 +145,7 @@ fn core(
         readers,
         checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
         checkpoint_age_ms: None,
+        may_wait: true,
     };
     let (core, _) = recover(parts, control.state(), Timestamp(clock.now_ms()))
         .context("a partition cannot be read")?;

@@ -15,7 +15,7 @@ use skein_log::{Batch, Durability, Reader};
 use crate::raw_record::raw;
 use crate::shard::appends::Appends;
 use crate::shard::followers::{Follower, Followers};
-use crate::shard::log_writer::LogWriters;
+use crate::shard::log_writer::{LogWriters, Taken};
 use crate::shard::ports::Ports;
 use crate::shard::rereads::Rereads;
 
@@ -119,7 +119,8 @@ impl Core {
 
     /// Whether a pass has something to do now, without an input.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.behind() || self.poll_timeout().is_some_and(|at| at <= now)
+        let due = self.poll_timeout().is_some_and(|at| at <= now);
+        self.behind() || due || self.writers.has_waiting()
     }
 
     /// Closes the segment of a partition that it writes and asks for its sync.
@@ -132,6 +133,7 @@ impl Core {
         let mut report = PassReport::default();
         self.engine.handle_timeout(now);
         self.upkeep(now);
+        report.appended += self.offer_waiting(now);
         report.appended += self.settle(now, ports);
         let mut more = self.follow_logs(now);
         self.report_durable();
@@ -161,9 +163,11 @@ impl Core {
         if now < self.upkeep_at {
             return;
         }
-        self.writers.upkeep(now);
+        let engine = &mut self.engine;
+        self.writers.upkeep(now, |partition, taken| {
+            tell_dropped(engine, partition, taken);
+        });
         if let Some(age_ms) = self.checkpoint_age_ms {
-            let engine = &mut self.engine;
             let begin = |partition| {
                 let begun = engine.begin_checkpoint(partition);
                 begun.then(|| engine.holds_ended(partition))
@@ -175,6 +179,16 @@ impl Core {
             false => UPKEEP_INTERVAL_MS,
         };
         self.upkeep_at = Timestamp(now.0 + interval);
+    }
+
+    /// Appends what had to wait for the log to prepare something.
+    fn offer_waiting(&mut self, now: Timestamp) -> u64 {
+        let (engine, mut appended) = (&mut self.engine, 0);
+        self.writers.offer_waiting(now, |partition, taken| {
+            tell_dropped(engine, partition, taken);
+            appended += taken.appended;
+        });
+        appended
     }
 
     /// Tells the engine how far its partitions are durable, and what never will be.
@@ -253,9 +267,7 @@ impl Core {
         for appends in self.appends.grouped() {
             let (partition, records) = (appends.partition, appends.records());
             let taken = self.writers.append(now, partition, records);
-            for _ in 0..taken.dropped {
-                self.engine.handle_dropped(partition);
-            }
+            tell_dropped(&mut self.engine, partition, taken);
             if taken.kept > 0 {
                 self.upkeep_at = self.upkeep_at.min(Timestamp(now.0 + RETRY_INTERVAL_MS));
             }
@@ -298,6 +310,12 @@ impl Core {
                 ports.wake(peer);
             }
         }
+    }
+}
+
+fn tell_dropped(engine: &mut Shard, partition: PartitionId, taken: Taken) {
+    for _ in 0..taken.dropped {
+        engine.handle_dropped(partition);
     }
 }
 

@@ -63,7 +63,7 @@ pub enum Inbound {
 #[derive(Clone, Debug)]
 pub struct InboxSender {
     inputs: mpsc::Sender<Inbound>,
-    durable_moved: Arc<AtomicBool>,
+    log_moved: Arc<AtomicBool>,
     waker: ShardWaker,
 }
 
@@ -100,9 +100,10 @@ impl InboxSender {
         }
     }
 
-    /// Says that a durable mark moved; never waits.
-    pub fn durable_moved(&self) {
-        self.durable_moved.store(true, Ordering::Release);
+    /// Says that a durable mark moved, or that the log has prepared what an append waited for; never
+    /// waits itself.
+    pub fn log_moved(&self) {
+        self.log_moved.store(true, Ordering::Release);
         self.waker.wake();
     }
 }
@@ -111,22 +112,22 @@ impl InboxSender {
 #[derive(Debug)]
 pub struct Inbox {
     inputs: mpsc::Receiver<Inbound>,
-    durable_moved: Arc<AtomicBool>,
+    log_moved: Arc<AtomicBool>,
 }
 
 impl Inbox {
     /// A pair of ends.
     pub fn new(waker: ShardWaker) -> (InboxSender, Inbox) {
         let (sender, inputs) = mpsc::channel(INBOX_INPUTS);
-        let durable_moved = Arc::new(AtomicBool::new(false));
+        let log_moved = Arc::new(AtomicBool::new(false));
         let inbox = Inbox {
             inputs,
-            durable_moved: durable_moved.clone(),
+            log_moved: log_moved.clone(),
         };
         (
             InboxSender {
                 inputs: sender,
-                durable_moved,
+                log_moved,
                 waker,
             },
             inbox,
@@ -138,14 +139,13 @@ impl Inbox {
         self.inputs.try_recv().ok()
     }
 
-    /// Whether the durable mark moved since the last call.
-    pub fn take_durable_moved(&self) -> bool {
-        self.durable_moved.load(Ordering::Acquire)
-            && self.durable_moved.swap(false, Ordering::AcqRel)
+    /// Whether the log has moved on since the last call.
+    pub fn take_log_moved(&self) -> bool {
+        self.log_moved.load(Ordering::Acquire) && self.log_moved.swap(false, Ordering::AcqRel)
     }
 
     /// Whether anything waits.
     pub fn has_input(&self) -> bool {
-        !self.inputs.is_empty() || self.durable_moved.load(Ordering::Acquire)
+        !self.inputs.is_empty() || self.log_moved.load(Ordering::Acquire)
     }
 }

@@ -1,7 +1,8 @@
 //! The partitions that a shard writes.
 //!
-//! Splits what a pass appends into batches that the log takes, keeps promises that it did not take
-//! until it does, counts bytes and time towards the next checkpoint, and notices when a durable mark moved.
+//! Splits what a pass appends into batches that the log takes, keeps what would have to wait for the
+//! disk until it need not, and promises that the log did not take until it does, counts bytes and
+//! time towards the next checkpoint, and notices when a durable mark moved.
 
 use skein_engine::ids::PartitionId;
 use skein_engine::journal::kind;
@@ -34,8 +35,9 @@ const CHECKPOINT_SIZES_BETWEEN: u64 = 3;
 /// Records of one log batch. Bounds the time that a follower spends in one step.
 const RECORDS_PER_BATCH_MAX: usize = 4096;
 
-/// Records that are kept of a partition while the log takes none. Promises are few; beyond this
-/// they are lost to live viewers until the next start, which reconciles them.
+/// Records that are kept of a partition while the log takes none. Promises are few, and what waits
+/// for a file waits for some milliseconds; beyond this promises are lost to live viewers until the
+/// next start, which reconciles them.
 const RECORDS_KEPT_MAX: usize = 65_536;
 
 /// Bytes that the log puts before the records of a batch.
@@ -52,14 +54,36 @@ pub struct Taken {
     pub dropped: u64,
 }
 
+impl Taken {
+    fn add(&mut self, other: Taken) {
+        self.appended += other.appended;
+        self.kept += other.kept;
+        self.dropped += other.dropped;
+    }
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Appended,
+    /// The log has refused it, and said why.
+    Refused,
+    /// The log would have waited for the disk: it prepares what is missing.
+    Waits,
+}
+
 #[derive(Debug)]
 struct Owned {
     partition: PartitionId,
     writer: Writer,
     /// What the engine was last told to be durable.
     durable_told: u64,
-    /// Promises that the log did not take yet, oldest first.
+    /// What the log did not take yet, oldest first.
     kept: Vec<OwnedRecord>,
+    /// The first of them would have waited for the disk when it was last offered.
+    waits: bool,
+    /// An append may wait for the disk.
+    may_wait: bool,
     checkpoint: CheckpointPace,
     lost: u64,
 }
@@ -125,51 +149,67 @@ impl Owned {
         while !rest.is_empty() {
             let count = batch_len(rest, self.writer.batch_bytes_max());
             let (batch, after) = rest.split_at(count);
-            if self.append_batch(now, batch) {
-                taken.appended += count as u64;
-            } else {
-                self.keep(batch, &mut taken);
+            match self.append_batch(now, batch) {
+                Outcome::Appended => taken.appended += count as u64,
+                Outcome::Refused => self.keep_promises(batch, &mut taken),
+                Outcome::Waits => {
+                    // Nothing may overtake it.
+                    self.waits = true;
+                    self.keep(rest, &mut taken);
+                    break;
+                }
             }
             rest = after;
         }
         taken
     }
 
-    fn append_batch(&mut self, now: Timestamp, records: &[OwnedRecord]) -> bool {
+    fn append_batch(&mut self, now: Timestamp, records: &[OwnedRecord]) -> Outcome {
         let batch: Vec<Record<'_>> = records.iter().map(record).collect();
+        if !self.may_wait && !self.writer.is_ready_for(now.0, &batch) {
+            return Outcome::Waits;
+        }
         match self.writer.append(now.0, &batch) {
             Ok(_) => {
                 for record in records {
                     self.checkpoint.appended(now, record);
                 }
-                true
+                Outcome::Appended
             }
             Err(error) => {
                 let (partition, records) = (self.partition.0, records.len());
                 tracing::error!(partition, records, %error, "records could not be appended");
-                false
+                Outcome::Refused
+            }
+        }
+    }
+
+    /// Keeps what no later record makes up for.
+    fn keep_promises(&mut self, records: &[OwnedRecord], taken: &mut Taken) {
+        for record in records {
+            if is_movement(record) {
+                taken.dropped += 1;
+                self.lost += 1;
+            } else {
+                self.keep(std::slice::from_ref(record), taken);
             }
         }
     }
 
     fn keep(&mut self, records: &[OwnedRecord], taken: &mut Taken) {
-        for record in records {
-            if is_movement(record) || self.kept.len() >= RECORDS_KEPT_MAX {
-                taken.dropped += 1;
-                self.lost += 1;
-            } else {
-                taken.kept += 1;
-                self.kept.push(record.clone());
-            }
-        }
+        let room = RECORDS_KEPT_MAX.saturating_sub(self.kept.len());
+        let (kept, dropped) = records.split_at(room.min(records.len()));
+        self.kept.extend_from_slice(kept);
+        taken.kept += kept.len() as u64;
+        taken.dropped += dropped.len() as u64;
+        self.lost += dropped.len() as u64;
     }
 
     /// Offers what was kept again, in its order, before anything newer.
-    fn offer_kept(&mut self, now: Timestamp) {
-        if !self.kept.is_empty() {
-            let kept = std::mem::take(&mut self.kept);
-            self.offer(now, &kept);
-        }
+    fn offer_kept(&mut self, now: Timestamp) -> Taken {
+        self.waits = false;
+        let kept = std::mem::take(&mut self.kept);
+        self.offer(now, &kept)
     }
 }
 
@@ -212,13 +252,20 @@ pub struct LogWriters {
 }
 
 impl LogWriters {
-    /// Takes over the writers of this shard's partitions.
-    pub fn new(writers: Vec<(PartitionId, Writer)>, checkpoint_every_bytes: u64) -> Self {
+    /// Takes over the writers of this shard's partitions. Unless appends may wait for the disk, the
+    /// log's janitor has to run in threads of its own.
+    pub fn new(
+        writers: Vec<(PartitionId, Writer)>,
+        checkpoint_every_bytes: u64,
+        may_wait: bool,
+    ) -> Self {
         let owned = writers.into_iter().map(|(partition, writer)| Owned {
             partition,
             durable_told: writer.durable(),
             writer,
             kept: Vec::new(),
+            waits: false,
+            may_wait,
             checkpoint: CheckpointPace::new(checkpoint_every_bytes),
             lost: 0,
         });
@@ -238,19 +285,37 @@ impl LogWriters {
         records: &[OwnedRecord],
     ) -> Taken {
         let owned = self.get_mut(partition);
-        owned.offer_kept(now);
-        owned.offer(now, records)
+        let mut taken = owned.offer_kept(now);
+        if owned.waits {
+            owned.keep(records, &mut taken);
+        } else {
+            taken.add(owned.offer(now, records));
+        }
+        taken
     }
 
-    /// Offers again what the log did not take, and lets it close segments that are old enough.
-    pub fn upkeep(&mut self, now: Timestamp) {
+    /// Offers again what waits for the log to prepare something. `told` hears what became of it.
+    pub fn offer_waiting(&mut self, now: Timestamp, mut told: impl FnMut(PartitionId, Taken)) {
+        for owned in self.owned.iter_mut().filter(|owned| owned.waits) {
+            told(owned.partition, owned.offer_kept(now));
+        }
+    }
+
+    /// Whether something waits for the log to prepare it.
+    pub fn has_waiting(&self) -> bool {
+        self.owned.iter().any(|owned| owned.waits)
+    }
+
+    /// Offers again what the log did not take, and lets it close segments that are old enough. `told`
+    /// hears what became of what was offered.
+    pub fn upkeep(&mut self, now: Timestamp, mut told: impl FnMut(PartitionId, Taken)) {
         for owned in &mut self.owned {
-            owned.offer_kept(now);
+            told(owned.partition, owned.offer_kept(now));
             owned.writer.poll(now.0);
         }
     }
 
-    /// Whether promises wait for the log to take them.
+    /// Whether the log is to be offered something again.
     pub fn has_kept(&self) -> bool {
         self.owned.iter().any(|owned| !owned.kept.is_empty())
     }
@@ -375,8 +440,10 @@ impl LogWriters {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use skein_engine::record::RecordPayload;
-    use skein_log::{Log, MemoryStorage, Operation, Options};
+    use skein_log::{JanitorThread, Log, MemoryStorage, Operation, Options};
 
     use super::*;
 
@@ -387,7 +454,10 @@ mod tests {
         };
         let (mut log, _) = Log::open(storage.clone(), options, 0, 1).expect("a fresh log");
         let writer = log.take_writer(skein_log::PartitionId(0)).expect("once");
-        (log, LogWriters::new(vec![(PartitionId(0), writer)], 1_000))
+        (
+            log,
+            LogWriters::new(vec![(PartitionId(0), writer)], 1_000, false),
+        )
     }
 
     fn record_of(kind: u8) -> OwnedRecord {
@@ -463,6 +533,37 @@ mod tests {
         assert_eq!(checkpoint_age_ms(0), None);
         assert_eq!(checkpoint_age_ms(2_000), Some(1_000));
         assert_eq!(checkpoint_age_ms(86_400_000), Some(3_600_000));
+    }
+
+    #[test]
+    fn what_would_wait_for_the_disk_is_kept_whole_and_in_order() {
+        let storage = MemoryStorage::new();
+        let (mut log, mut writers) = writers(&storage);
+        let (told, ready) = std::sync::mpsc::channel();
+        log.on_ready(Box::new(move |_| told.send(()).unwrap_or_default()));
+        let janitor = log.take_janitor().expect("once");
+        let janitor = JanitorThread::spawn(janitor, || 0, |_| {}).expect("threads");
+        // The first append must make the epoch durable: not here.
+        let first = [record_of(kind::STARTED), record_of(kind::POINT)];
+        let taken = writers.append(Timestamp(1), PartitionId(0), &first);
+        assert_eq!((taken.appended, taken.kept, taken.dropped), (0, 2, 0));
+        assert!(writers.has_waiting());
+        let mut appended = 0;
+        while writers.has_waiting() {
+            let told = ready.recv_timeout(Duration::from_secs(20));
+            told.expect("told that something is there");
+            writers.offer_waiting(Timestamp(2), |_, taken| appended += taken.appended);
+        }
+        assert_eq!(appended, 2);
+        let taken = writers.append(Timestamp(3), PartitionId(0), &[record_of(kind::ENDED)]);
+        assert_eq!(taken.appended, 1);
+        let mut reader = log.reader(skein_log::PartitionId(0));
+        let mut kinds = Vec::new();
+        while let Some(batch) = reader.next_batch().expect("readable") {
+            kinds.extend(batch.records().map(|(_, record)| record.kind));
+        }
+        assert_eq!(kinds, [kind::STARTED, kind::POINT, kind::ENDED]);
+        drop(janitor.stop());
     }
 
     #[test]

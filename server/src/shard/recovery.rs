@@ -40,6 +40,9 @@ pub struct ShardParts {
     pub checkpoint_every_bytes: u64,
     /// Longest time that a change waits for one, milliseconds; `None` = for ever.
     pub checkpoint_age_ms: Option<u64>,
+    /// Whether an append may wait for the disk. A shard that serves must not; then a janitor has to
+    /// run beside it.
+    pub may_wait: bool,
 }
 
 /// Rebuilds a shard.
@@ -57,6 +60,7 @@ pub fn recover(
         readers,
         checkpoint_every_bytes,
         checkpoint_age_ms,
+        may_wait,
     } = parts;
     let (shard, shards, partitions) = (config.shard, config.shards, config.partitions);
     let mut engine = Shard::new(config, now);
@@ -80,7 +84,7 @@ pub fn recover(
         followers.add(*partition, reader);
     }
     engine.finish_recovery(now);
-    let mut writers = LogWriters::new(writers, checkpoint_every_bytes);
+    let mut writers = LogWriters::new(writers, checkpoint_every_bytes, may_wait);
     for (partition, of_partition) in replayed {
         let (bytes, checkpoint_bytes) = (of_partition.bytes, of_partition.checkpoint_bytes);
         writers.note_replayed(now, partition, bytes, checkpoint_bytes);

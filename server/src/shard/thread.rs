@@ -281,7 +281,7 @@ impl ShardLoop {
             }
         }
         // The pass itself looks at the marks; the flag only woke us.
-        self.inbox.take_durable_moved();
+        self.inbox.take_log_moved();
     }
 
     fn take_peers(&mut self, now: Timestamp) {

@@ -457,6 +457,7 @@ fn start_shards(
             readers: readers.clone(),
             checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
             checkpoint_age_ms: Some(CHECKPOINT_AGE_MS),
+            may_wait: false,
         };
         let (core, _) = recover(parts, control.state(), Timestamp(now_ms))
             .map_err(|error| format!("replay: {error}"))?;
