@@ -347,3 +347,46 @@ fn two_rewrites_at_once_leave_what_both_leave() {
         .collect();
     assert_eq!(read(&log), left);
 }
+
+/// What was written while a clock was ahead, and until it has come there again, has one time.
+#[test]
+fn what_a_clock_that_was_ahead_has_left_is_not_thinned_before_the_clock_is_there() {
+    const AHEAD_MS: u64 = 1_000_000_000;
+    let (mut log, _) = Log::open(MemoryStorage::new(), options(1), 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    let mut model = fill(&mut writer, 1, 100);
+    writer.close_segment();
+    let before = writer.next_offset();
+    append_many(&mut writer, 1, 10);
+    writer
+        .append(AHEAD_MS, &[Record::default()])
+        .expect("append");
+    model.extend(fill(&mut writer, 2, 100)); // The clock is right again, and goes on.
+    writer.close_segment();
+    writer.sync_now(0).expect("sync");
+
+    let thinning = Thinning {
+        age_ms: 1_000,
+        interval_ms: 10,
+        kinds: vec![1],
+        from: 0,
+    };
+    let thin = |now_ms| log.rewriter().thin(P, &thinning, now_ms).expect("thinned");
+    let report = thin(AHEAD_MS);
+    assert!(report.records_removed > 0, "{report:?}");
+    let left = read(&log);
+    let from = |all: &BTreeMap<u64, (u32, Vec<u8>)>| {
+        all.range(before + 2..)
+            .map(|(o, r)| (*o, r.clone()))
+            .collect::<Vec<_>>()
+    };
+    assert!(left.range(..before).count() < model.range(..before).count());
+    assert_eq!(
+        from(&left),
+        from(&model),
+        "all that came with the wrong time"
+    );
+    // Then nobody knows any more how far apart they were.
+    let report = thin(AHEAD_MS + 1_001);
+    assert!(report.records_removed > 0, "{report:?}");
+}
