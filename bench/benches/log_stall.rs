@@ -5,8 +5,8 @@
 //! Between two passes the same thread looks at the clock without a pause; the longest time between
 //! two looks is what the machine took away meanwhile, and stands beside the worst pass.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use skein_bench::pin;
 use skein_bench::quantile::quantile;
 use skein_bench::run::Run;
 use skein_bench::server::now_ms;
-use skein_log::{Janitor, Log, Options, PartitionId, Record, Writer};
+use skein_log::{Janitor, JanitorThread, Log, Options, PartitionId, Record, WorkReport, Writer};
 
 /// Records per second.
 const RECORDS_PER_S: u64 = 200_000;
@@ -34,9 +34,6 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Passes that start so soon after a sync are the ones that it may hold up.
 const AFTER_SYNC: Duration = Duration::from_millis(20);
-
-/// Pause between two looks of the janitor.
-const JANITOR_PAUSE: Duration = Duration::from_millis(1);
 
 /// Longest interval that the log takes: the janitor syncs nothing by itself.
 const NO_SYNC_MS: u64 = 3_600_000;
@@ -170,16 +167,11 @@ fn passes(way: &Way, duration: Duration) -> (Vec<Pass>, Vec<Instant>) {
     writer
         .append(now_ms(), &[Record::default()])
         .expect("appended");
-    let stop = Arc::new(AtomicBool::new(false));
-    let (stopped, log) = (Arc::clone(&stop), &log);
+    let janitor = JanitorOfBench::start(janitor);
     let sync_every = way.writer_syncs.then_some(SYNC_INTERVAL);
-    thread::scope(|scope| {
-        let janitor = scope.spawn(move || look_after(janitor, log, &stopped));
-        let (passes, mut syncs) = write(&mut writer, duration, sync_every);
-        stop.store(true, Ordering::Release);
-        syncs.extend(janitor.join().expect("the janitor does not panic"));
-        (passes, syncs)
-    })
+    let (passes, mut syncs) = write(&mut writer, duration, sync_every);
+    syncs.extend(janitor.stop());
+    (passes, syncs)
 }
 
 /// Writes at the rate; gives the passes, and when those began that synced.
@@ -218,18 +210,46 @@ fn write(
     (passes, syncs)
 }
 
-/// The janitor's work on the first core; gives when syncs began.
-fn look_after(mut janitor: Janitor, log: &Log, stopped: &AtomicBool) -> Vec<Instant> {
-    pin::to(pin::cores().first().copied().unwrap_or(0));
-    let mut syncs = Vec::new();
-    while !stopped.load(Ordering::Acquire) {
-        let before = log.stats().syncs;
-        let began = Instant::now();
-        janitor.work(now_ms());
-        if log.stats().syncs > before {
-            syncs.push(began);
+thread_local! {
+    /// When the janitor's thread began its step: it asks for the time then.
+    static STEP_BEGAN: Cell<Instant> = Cell::new(Instant::now());
+}
+
+/// The janitor as a server runs it, on the first core.
+struct JanitorOfBench {
+    threads: JanitorThread,
+    syncs: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl JanitorOfBench {
+    fn start(janitor: Janitor) -> Self {
+        let syncs = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&syncs);
+        let clock = || {
+            STEP_BEGAN.set(Instant::now());
+            now_ms()
+        };
+        let observe = move |report: &WorkReport| {
+            if report.synced > 0 {
+                let mut seen = seen.lock().expect("no panic inside");
+                seen.push(STEP_BEGAN.get());
+            }
+        };
+        // Threads run where the one that makes them does.
+        let spawn = move || {
+            pin::to(pin::cores().first().copied().unwrap_or(0));
+            JanitorThread::spawn(janitor, clock, observe)
+        };
+        let threads = thread::spawn(spawn).join().expect("no panic inside");
+        Self {
+            threads: threads.expect("threads"),
+            syncs,
         }
-        thread::sleep(JANITOR_PAUSE);
     }
-    syncs
+
+    /// When syncs began.
+    fn stop(self) -> Vec<Instant> {
+        drop(self.threads.stop());
+        std::mem::take(&mut *self.syncs.lock().expect("no panic inside"))
+    }
 }
