@@ -40,7 +40,7 @@ pub const PART: Part<Run> = Part {
         "engine_changed_since_1k",
         "engine_changed_since_100k",
     ],
-    seconds: [5, 24],
+    seconds: [5, 46],
     measure,
 };
 

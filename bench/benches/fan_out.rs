@@ -367,7 +367,7 @@ pub const PARTS: [Part<Run>; 9] = [
     Part {
         name: "publish_ws_1",
         figures: &["first_viewer_p50", "first_viewer_p99", "first_viewer_p999"],
-        seconds: [8, 18],
+        seconds: [8, 14],
         measure: |run| measure(run, &WS_ONE),
     },
     Part {
@@ -378,7 +378,7 @@ pub const PARTS: [Part<Run>; 9] = [
             "last_of_100_p99",
             "last_of_100_p999",
         ],
-        seconds: [9, 20],
+        seconds: [9, 14],
         measure: |run| measure(run, &WS_100),
     },
     Part {
@@ -390,13 +390,13 @@ pub const PARTS: [Part<Run>; 9] = [
             "last_of_1000_p999",
             "fanout_ws_1k",
         ],
-        seconds: [10, 26],
+        seconds: [10, 19],
         measure: |run| measure(run, &WS_1K),
     },
     Part {
         name: "fanout_ws_1k_backlog",
         figures: &["fanout_ws_1k_backlog32", "fanout_ws_1k_backlog256"],
-        seconds: [12, 30],
+        seconds: [12, 21],
         measure: |run| measure(run, &WS_1K_BACKLOG),
     },
     Part {
@@ -406,19 +406,19 @@ pub const PARTS: [Part<Run>; 9] = [
             "fanout_ws_10k_backlog32",
             "memory_ws_viewer_bytes",
         ],
-        seconds: [25, 70],
+        seconds: [25, 36],
         measure: |run| measure(run, &WS_10K),
     },
     Part {
         name: "fanout_wss_10k",
         figures: &["fanout_wss_10k", "memory_wss_viewer_bytes"],
-        seconds: [22, 60],
+        seconds: [22, 58],
         measure: |run| measure(run, &WSS_10K),
     },
     Part {
         name: "publish_quic_1",
         figures: &["first_viewer_quic_p50", "first_viewer_quic_p99"],
-        seconds: [9, 20],
+        seconds: [9, 19],
         measure: |run| measure(run, &QUIC_ONE),
     },
     Part {
@@ -429,7 +429,7 @@ pub const PARTS: [Part<Run>; 9] = [
             "fanout_quic_1k_backlog32_vs_quinn",
             "fanout_quic_1k_backlog256_vs_quinn",
         ],
-        seconds: [27, 75],
+        seconds: [27, 58],
         measure: |run| measure(run, &QUIC_1K),
     },
     Part {
@@ -439,7 +439,7 @@ pub const PARTS: [Part<Run>; 9] = [
             "fanout_quic_5k_vs_quinn",
             "memory_quic_viewer_bytes",
         ],
-        seconds: [36, 110],
+        seconds: [36, 57],
         measure: |run| measure(run, &QUIC_5K),
     },
 ];

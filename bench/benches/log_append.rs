@@ -160,7 +160,7 @@ pub const PART: Part<Run> = Part {
         "log_append_64B_batches_of_1024_pwrite",
         "log_append_64B_vs_crc_floor",
     ],
-    seconds: [24, 90],
+    seconds: [24, 63],
     measure,
 };
 

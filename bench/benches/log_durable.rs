@@ -92,7 +92,7 @@ pub const PART: Part<Run> = Part {
         "log_durable_1MiB_p99",
         "log_durable_1MiB_throughput",
     ],
-    seconds: [10, 40],
+    seconds: [10, 29],
     measure,
 };
 

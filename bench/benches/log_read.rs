@@ -89,7 +89,7 @@ impl Written {
 pub const PART: Part<Run> = Part {
     name: "log_read",
     figures: &["log_read_verified"],
-    seconds: [2, 10],
+    seconds: [2, 15],
     measure,
 };
 

@@ -26,7 +26,7 @@ pub const PART: Part<Run> = Part {
         "positions_part_delivered",
         "positions_age_ms",
     ],
-    seconds: [11, 28],
+    seconds: [11, 26],
     measure,
 };
 

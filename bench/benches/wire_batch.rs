@@ -130,7 +130,7 @@ pub const PART: Part<Run> = Part {
         "bytes_per_row",
         "bytes_per_row_full",
     ],
-    seconds: [3, 16],
+    seconds: [3, 27],
     measure,
 };
 
