@@ -10,7 +10,7 @@ use criterion::Throughput;
 use skein_bench::chat_table::{CHAT, ChatTable, START_MS};
 use skein_bench::floors::walk_cursors::{self, PlainViewer, WALKS, Walk};
 use skein_bench::mode::Effort;
-use skein_bench::part::Part;
+use skein_bench::part::{Laps, Part};
 use skein_bench::ratio::{Sides, Spec};
 use skein_bench::run::Run;
 use skein_bench::thread_time;
@@ -156,6 +156,7 @@ pub const PART: Part<Run> = Part {
     name: "engine_fan_out",
     figures: &["engine_100k_cursors"],
     seconds: [2, 10],
+    laps: Laps::Each,
     measure,
 };
 
@@ -164,7 +165,9 @@ fn measure(run: &mut Run) {
         Effort::Check => VIEWERS / 100,
         _ => VIEWERS,
     };
-    distributions(run, viewers);
+    if run.is_first_lap() {
+        distributions(run, viewers);
+    }
     let spec = Spec {
         name: "engine_100k_cursors",
         unit: "ns/viewer",

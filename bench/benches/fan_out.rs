@@ -11,10 +11,10 @@ use skein_bench::crowd::{Kind, Published};
 use skein_bench::floors::expected::Expected;
 use skein_bench::floors::{epoll_server, quinn_server, sealed_datagrams, tls_server};
 use skein_bench::mode::Effort;
-use skein_bench::part::Part;
+use skein_bench::part::{Laps, Part};
 use skein_bench::peers::Peers;
-use skein_bench::quantile::{median, quantile};
-use skein_bench::ratio::{Spec, summarise, summarise_floor};
+use skein_bench::quantile::quantile;
+use skein_bench::ratio::{Pair, Spec, summarise_floor};
 use skein_bench::run::Run;
 
 /// Viewers, and sessions, in a check.
@@ -23,8 +23,12 @@ const CROWD_IN_CHECK: usize = 10;
 /// Bytes of a floor's message when there is no batch of ours beside it.
 const MESSAGE_BYTES: usize = 48;
 
-/// Windows that a high percentile is the median of: each has too few values for less.
-const WINDOWS: usize = 5;
+/// Windows of a lap that a high percentile is the median of: one window has too few values.
+const WINDOWS: usize = 3;
+
+/// How many times the usual number of blocks measures times of arrival: high percentiles need many
+/// publications.
+const BLOCKS_FOR_TIMES: usize = 3;
 
 /// One crowd of ours and the floors beside it.
 struct Crowd {
@@ -368,6 +372,7 @@ pub const PARTS: [Part<Run>; 9] = [
         name: "publish_ws_1",
         figures: &["first_viewer_p50", "first_viewer_p99", "first_viewer_p999"],
         seconds: [8, 14],
+        laps: Laps::Each,
         measure: |run| measure(run, &WS_ONE),
     },
     Part {
@@ -379,6 +384,7 @@ pub const PARTS: [Part<Run>; 9] = [
             "last_of_100_p999",
         ],
         seconds: [9, 14],
+        laps: Laps::Each,
         measure: |run| measure(run, &WS_100),
     },
     Part {
@@ -391,12 +397,14 @@ pub const PARTS: [Part<Run>; 9] = [
             "fanout_ws_1k",
         ],
         seconds: [10, 19],
+        laps: Laps::Each,
         measure: |run| measure(run, &WS_1K),
     },
     Part {
         name: "fanout_ws_1k_backlog",
         figures: &["fanout_ws_1k_backlog32", "fanout_ws_1k_backlog256"],
         seconds: [12, 21],
+        laps: Laps::Each,
         measure: |run| measure(run, &WS_1K_BACKLOG),
     },
     Part {
@@ -407,18 +415,21 @@ pub const PARTS: [Part<Run>; 9] = [
             "memory_ws_viewer_bytes",
         ],
         seconds: [25, 36],
+        laps: Laps::Each,
         measure: |run| measure(run, &WS_10K),
     },
     Part {
         name: "fanout_wss_10k",
         figures: &["fanout_wss_10k", "memory_wss_viewer_bytes"],
         seconds: [22, 58],
+        laps: Laps::Each,
         measure: |run| measure(run, &WSS_10K),
     },
     Part {
         name: "publish_quic_1",
         figures: &["first_viewer_quic_p50", "first_viewer_quic_p99"],
         seconds: [9, 19],
+        laps: Laps::Each,
         measure: |run| measure(run, &QUIC_ONE),
     },
     Part {
@@ -430,6 +441,7 @@ pub const PARTS: [Part<Run>; 9] = [
             "fanout_quic_1k_backlog256_vs_quinn",
         ],
         seconds: [27, 58],
+        laps: Laps::Each,
         measure: |run| measure(run, &QUIC_1K),
     },
     Part {
@@ -440,6 +452,7 @@ pub const PARTS: [Part<Run>; 9] = [
             "memory_quic_viewer_bytes",
         ],
         seconds: [36, 57],
+        laps: Laps::Each,
         measure: |run| measure(run, &QUIC_5K),
     },
 ];
@@ -472,10 +485,10 @@ fn measure(run: &mut Run, crowd: &Crowd) {
             keep(run, figure, blocks);
         }
     }
-    if let Some(name) = crowd.memory
-        && !memory.is_empty()
-    {
-        run.value(name, "B", median(&mut memory));
+    if let Some(name) = crowd.memory {
+        memory
+            .into_iter()
+            .for_each(|bytes| run.value(name, "B", bytes));
     }
 }
 
@@ -509,7 +522,7 @@ fn set_up(
         }
         if let Some((_, floor)) = &mut floor {
             let updates = size(round.updates);
-            let count = run.effort().blocks().div_ceil(set_ups);
+            let count = round.blocks(run.effort()).div_ceil(set_ups);
             run.say(round.figures[0].name);
             blocks.measure(round, ours.as_mut(), floor, updates, count);
         }
@@ -525,6 +538,15 @@ impl Crowd {
 }
 
 impl Round {
+    /// Blocks of each side in a lap.
+    fn blocks(&self, effort: Effort) -> usize {
+        let is_time = |figure: &Figure| !matches!(figure.what, What::FanOut);
+        match effort != Effort::Check && self.figures.iter().any(is_time) {
+            true => BLOCKS_FOR_TIMES * effort.blocks(),
+            false => effort.blocks(),
+        }
+    }
+
     fn names(&self) -> Vec<&'static str> {
         self.figures.iter().map(|figure| figure.name).collect()
     }
@@ -575,12 +597,10 @@ fn keep(run: &mut Run, figure: &Figure, blocks: &Blocks) {
     }
     let pairs = values(figure.what, &blocks.ours).into_iter().zip(floors);
     // A block of which loopback has lost everything says nothing about time.
-    let pairs: Vec<(f64, f64)> = pairs
+    let pairs: Vec<Pair> = pairs
         .filter(|(ours, floor)| *ours > 0.0 && *floor > 0.0)
         .collect();
-    if !pairs.is_empty() {
-        run.keep(summarise(&spec, &pairs));
-    }
+    run.pairs(&spec, pairs);
 }
 
 /// One value for each block, or for each window of blocks.

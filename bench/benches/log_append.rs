@@ -13,7 +13,7 @@ use skein_bench::floors::mapped_file::{MappedFile, Touch};
 use skein_bench::floors::{memcpy_crc, memcpy_mapped};
 use skein_bench::folders;
 use skein_bench::mode::Effort;
-use skein_bench::part::Part;
+use skein_bench::part::{Laps, Part};
 use skein_bench::ratio::Spec;
 use skein_bench::run::Run;
 use skein_bench::thread_time;
@@ -161,11 +161,14 @@ pub const PART: Part<Run> = Part {
         "log_append_64B_vs_crc_floor",
     ],
     seconds: [24, 63],
+    laps: Laps::Each,
     measure,
 };
 
 fn measure(run: &mut Run) {
-    distributions(run);
+    if run.is_first_lap() {
+        distributions(run);
+    }
     for (name, payload_bytes, records, writer) in CASES {
         let batch = Batch::new(*payload_bytes, *records);
         against_bulk(run, name, &batch, *writer);

@@ -9,9 +9,9 @@ use skein_bench::floors::fdatasync;
 use skein_bench::floors::mapped_file::{MappedFile, Touch};
 use skein_bench::folders;
 use skein_bench::mode::Effort;
-use skein_bench::part::Part;
+use skein_bench::part::{Laps, Part};
 use skein_bench::quantile::quantile;
-use skein_bench::ratio::{Spec, summarise, summarise_floor};
+use skein_bench::ratio::{Pair, Spec, summarise_floor};
 use skein_bench::run::Run;
 use skein_bench::server::now_ms;
 use skein_log::{JanitorThread, Log, Options, PartitionId, Record, Writer};
@@ -41,7 +41,7 @@ struct Size {
     p50_expected: Expected,
     p99_expected: Expected,
     throughput_expected: Expected,
-    /// Windows of rounds in a full run, and rounds of one.
+    /// Windows of rounds in a lap of a full run, and rounds of one.
     full: (usize, usize),
 }
 
@@ -54,7 +54,7 @@ const SIZES: &[Size] = &[
         p50_expected: fdatasync::P50_4K_EXPECTED,
         p99_expected: fdatasync::P99_4K_EXPECTED,
         throughput_expected: fdatasync::THROUGHPUT_4K_EXPECTED,
-        full: (20, 500),
+        full: (7, 500),
     },
     Size {
         bytes: 64 << 10,
@@ -64,7 +64,7 @@ const SIZES: &[Size] = &[
         p50_expected: fdatasync::P50_64K_EXPECTED,
         p99_expected: fdatasync::P99_64K_EXPECTED,
         throughput_expected: fdatasync::THROUGHPUT_64K_EXPECTED,
-        full: (20, 500),
+        full: (7, 500),
     },
     Size {
         bytes: 1 << 20,
@@ -74,7 +74,7 @@ const SIZES: &[Size] = &[
         p50_expected: fdatasync::P50_1M_EXPECTED,
         p99_expected: fdatasync::P99_1M_EXPECTED,
         throughput_expected: fdatasync::THROUGHPUT_1M_EXPECTED,
-        full: (20, 100),
+        full: (7, 100),
     },
 ];
 
@@ -93,6 +93,7 @@ pub const PART: Part<Run> = Part {
         "log_durable_1MiB_throughput",
     ],
     seconds: [10, 29],
+    laps: Laps::Each,
     measure,
 };
 
@@ -212,7 +213,9 @@ fn wall(rounds: u64, mut round: impl FnMut()) -> Duration {
 }
 
 fn measure(run: &mut Run) {
-    distributions(run);
+    if run.is_first_lap() {
+        distributions(run);
+    }
     for size in SIZES {
         if run.wants_any(&[size.p50, size.p99, size.throughput]) {
             ratios(run, size);
@@ -272,8 +275,8 @@ fn keep(run: &mut Run, spec: &Spec, measured: &[Window], of: impl Fn(&[f64]) -> 
         println!("{}", summarise_floor(spec, floors));
         return;
     }
-    let pairs: Vec<(f64, f64)> = measured.iter().map(|(o, f)| (of(o), of(f))).collect();
-    run.keep(summarise(spec, &pairs));
+    let pairs: Vec<Pair> = measured.iter().map(|(o, f)| (of(o), of(f))).collect();
+    run.pairs(spec, pairs);
 }
 
 fn distributions(run: &mut Run) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use skein_bench::floors::open_files;
 use skein_bench::folders;
 use skein_bench::mode::Effort;
-use skein_bench::part::Part;
+use skein_bench::part::{Laps, Part};
 use skein_bench::ratio::Spec;
 use skein_bench::run::Run;
 use skein_bench::server::now_ms;
@@ -31,6 +31,7 @@ pub const PART: Part<Run> = Part {
     name: "log_open",
     figures: &["log_open_1GiB_clean", "log_open_1GiB_unclean"],
     seconds: [9, 18],
+    laps: Laps::Each,
     measure,
 };
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use skein_bench::floors::clock_gaps;
 use skein_bench::folders;
 use skein_bench::mode::Effort;
-use skein_bench::part::Part;
+use skein_bench::part::{Laps, Part};
 use skein_bench::pin;
 use skein_bench::quantile::quantile;
 use skein_bench::run::Run;
@@ -51,6 +51,7 @@ pub const PART: Part<Run> = Part {
         OWN_SYNC.worst,
     ],
     seconds: [15, 121],
+    laps: Laps::Last,
     measure,
 };
 

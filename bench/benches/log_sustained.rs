@@ -11,9 +11,9 @@ use skein_bench::floors::flush;
 use skein_bench::floors::mapped_file::{MappedFile, Touch};
 use skein_bench::folders;
 use skein_bench::mode::Effort;
-use skein_bench::part::Part;
+use skein_bench::part::{Laps, Part};
 use skein_bench::pin;
-use skein_bench::ratio::{Spec, measure, measure_floor};
+use skein_bench::ratio::{Sides, Spec, measure_floor, pairs};
 use skein_bench::run::Run;
 use skein_bench::server::now_ms;
 use skein_log::{
@@ -52,6 +52,7 @@ pub const PART: Part<Run> = Part {
     name: "log_sustained",
     figures: &["log_sustained", "log_sustained_stall_worst_us"],
     seconds: [7, 27],
+    laps: Laps::Each,
     measure: measure_all,
 };
 
@@ -72,7 +73,6 @@ impl Ours {
             segment_bytes_min: STRETCH_BYTES as u64,
             segment_bytes_max: STRETCH_BYTES as u64,
             disk_reserve_bytes: 0,
-            pretouch_window_bytes: STRETCH_BYTES / 4,
             retention_bytes: Some(KEPT_BYTES),
             retention_needs_checkpoint: false,
             ..Options::default()
@@ -133,7 +133,7 @@ impl Drop for Ours {
 
 fn measure_all(run: &mut Run) {
     let (blocks, bytes) = match run.effort() {
-        Effort::Full => (160, STRETCH_BYTES),
+        Effort::Full => (54, STRETCH_BYTES),
         Effort::Quick => (20, STRETCH_BYTES),
         Effort::Check => (1, STRETCH_BYTES / 16),
     };
@@ -159,8 +159,8 @@ fn measure_all(run: &mut Run) {
         return;
     }
     let mut ours = Ours::new();
-    let outcome = measure(&spec, blocks, || ours.stretch(bytes), floor);
-    run.keep(outcome);
+    let blocks = pairs(blocks, Sides::new(|| ours.stretch(bytes), floor));
+    run.pairs(&spec, blocks);
     let worst = ours.worst.as_secs_f64() * 1e6;
-    run.value("log_sustained_stall_worst_us", "us", worst);
+    run.worst("log_sustained_stall_worst_us", "us", worst);
 }

@@ -5,7 +5,7 @@
 
 use skein_bench::crowd::Kind;
 use skein_bench::mode::Effort;
-use skein_bench::part::Part;
+use skein_bench::part::{Laps, Part};
 use skein_bench::peers::Peers;
 use skein_bench::run::Run;
 
@@ -27,6 +27,7 @@ pub const PART: Part<Run> = Part {
         "positions_age_ms",
     ],
     seconds: [11, 26],
+    laps: Laps::Last,
     measure,
 };
 

@@ -1,7 +1,7 @@
 //! Floor of reading with verification: one CRC-32 over each batch's bytes, in order, from a mapped
 //! file that lies in the page cache.
 //!
-//! Expected: 14 to 28 GB/s on a virtual machine with two cores of an AMD EPYC (Zen 4), Linux 6.18.
+//! Expected: 14 to 28 GB/s on a virtual machine with two cores of an AMD EPYC (Zen 4 or 5), Linux 6.18.
 //!
 //! On one of an Intel Xeon the same.
 

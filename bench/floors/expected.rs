@@ -15,7 +15,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// On a virtual machine with two cores of an AMD EPYC (Zen 4), and on one with two cores of an
+    /// On a virtual machine with two cores of an AMD EPYC (Zen 4 or 5), and on one with two cores of an
     /// Intel Xeon (Sapphire Rapids or later), both with Linux 6.18.
     pub const fn new(epyc: Range<f64>, xeon: Range<f64>) -> Self {
         Self { epyc, xeon }

@@ -2,7 +2,7 @@
 //! `fdatasync` after each: what the disk takes when nothing else is done. The file is not touched
 //! before: its pages would be written twice, as zeros by the first sync and then as they are.
 //!
-//! Expected: 0.8 to 1.6 GB/s on a virtual machine with two cores of an AMD EPYC (Zen 4), Linux
+//! Expected: 0.8 to 1.6 GB/s on a virtual machine with two cores of an AMD EPYC (Zen 4 or 5), Linux
 //! 6.18, ext4.
 //!
 //! On one of an Intel Xeon: 0.6 to 1.2 GB/s.

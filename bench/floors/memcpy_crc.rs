@@ -1,7 +1,7 @@
 //! Floor of appending with a checksum: each batch's payload copied into a pre-touched mapped file
 //! and one CRC-32 taken of it, stored behind it.
 //!
-//! Expected: 10 to 20 GB/s of payload on a virtual machine with two cores of an AMD EPYC (Zen 4), Linux 6.18.
+//! Expected: 10 to 20 GB/s of payload on a virtual machine with two cores of an AMD EPYC (Zen 4 or 5), Linux 6.18.
 //!
 //! On one of an Intel Xeon: 6 to 12 GB/s.
 

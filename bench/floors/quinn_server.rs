@@ -4,11 +4,11 @@
 //! It is the least that a server built on quinn does, with the same certificates, encryption and
 //! acknowledgements as ours.
 //!
-//! Expected, on a virtual machine with two cores of an AMD EPYC (Zen 4), Linux 6.18, loopback: the
+//! Expected, on a virtual machine with two cores of an AMD EPYC (Zen 4 or 5), Linux 6.18, loopback: the
 //! first viewer after 180 to 360 us (median); 45,000 to 90,000 deliveries per second of processor
 //! time.
 //!
-//! On one of an Intel Xeon the same; its rare long times are three times as long.
+//! On one of an Intel Xeon the same. High percentiles are what neighbours take of a shared machine: 0.35 to 2 ms at the 99th.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,7 +24,7 @@ use crate::floors::expected::Expected;
 /// Where the first viewer's time lies on the machine above, microseconds: the median.
 pub const FIRST_P50: Expected = Expected::anywhere(180.0..360.0);
 /// Its 99th percentile.
-pub const FIRST_P99: Expected = Expected::new(350.0..700.0, 1_000.0..2_000.0);
+pub const FIRST_P99: Expected = Expected::anywhere(350.0..2_000.0);
 /// Where the deliveries per second of processor time lie.
 pub const FANOUT: Expected = Expected::anywhere(45e3..90e3);
 

@@ -1,7 +1,7 @@
 //! Floor of a walk over viewers: an array of 64-byte viewers, each called for by number through a
 //! function that the compiler cannot see into, its cursor moved to the head.
 //!
-//! Expected: 1.2 to 2.4 ns a viewer with 100,000 of them on an AMD EPYC (Zen 4): five to seven
+//! Expected: 1.2 to 2.4 ns a viewer with 100,000 of them on an AMD EPYC (Zen 4 or 5): five to seven
 //! cycles, after the place of the loop in the executable, hence [`WALKS`].
 //!
 //! On an Intel Xeon: 2 to 4 ns.

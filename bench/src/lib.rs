@@ -15,6 +15,7 @@ pub mod quantile;
 pub mod utc;
 
 pub mod folders;
+pub mod gathered;
 pub mod pin;
 
 pub mod mode;

@@ -43,19 +43,27 @@ pub enum Effort {
 }
 
 impl Effort {
-    /// Blocks of each side.
+    /// How often a run goes through its parts: see [`crate::ratio`].
+    pub fn laps(self) -> usize {
+        match self {
+            Self::Full => 3,
+            Self::Quick | Self::Check => 1,
+        }
+    }
+
+    /// Blocks of each side in a lap.
     pub fn blocks(self) -> usize {
         match self {
-            Self::Full => 40,
+            Self::Full => 14,
             Self::Quick => 20,
             Self::Check => 1,
         }
     }
 
-    /// How often both sides are set up anew: see [`crate::ratio`].
+    /// How often both sides are set up anew in a lap: see [`crate::ratio`].
     pub fn set_ups(self) -> usize {
         match self {
-            Self::Full => 8,
+            Self::Full => 3,
             Self::Quick => 4,
             Self::Check => 1,
         }
@@ -65,10 +73,8 @@ impl Effort {
     /// is large.
     pub fn crowds(self, viewers: usize) -> usize {
         match (self, viewers) {
-            (Self::Full, 0..=1_000) => 5,
-            (Self::Full, _) => 3,
-            (Self::Quick, 0..=100) => 2,
-            (Self::Quick | Self::Check, _) => 1,
+            (Self::Full, 0..=1_000) | (Self::Quick, 0..=100) => 2,
+            _ => 1,
         }
     }
 
@@ -201,7 +207,7 @@ impl Mode {
 #[cfg(test)]
 mod tests {
     use super::{Effort, Mode};
-    use crate::part::Part;
+    use crate::part::{Laps, Part};
 
     fn mode(line: &str, quick: bool) -> Mode {
         Mode::parse(line.split_whitespace().map(str::to_owned), quick)
@@ -235,6 +241,7 @@ mod tests {
             name: "fanout_ws",
             figures: &["last_of_1000_p50", "memory_ws_viewer_bytes"],
             seconds: [1, 10],
+            laps: Laps::Each,
             measure: |_| {},
         };
         for (filter, wanted) in [

@@ -7,7 +7,9 @@
 //! A spread is a promise: another run of the same build finds its median within it. Some of what
 //! differs between runs is settled when sides are set up (where memory, sockets and processes come
 //! to lie), and neighbouring blocks would never show it. So a run has several *set-ups*, each made
-//! anew, and its blocks are theirs together.
+//! anew, and its blocks are theirs together. And some of it lasts for minutes, as the share of the
+//! memory's bandwidth that neighbours leave: so a run goes through its parts in several *laps*, and
+//! the blocks of all laps are summarised together.
 
 use std::fmt;
 use std::ops::Range;
@@ -76,6 +78,18 @@ impl<'a> Sides<'a> {
     }
 }
 
+impl Outcome {
+    /// A figure that has no floor.
+    pub fn bare(name: &str, unit: &'static str, ours: f64) -> Self {
+        Self {
+            name: name.to_owned(),
+            unit,
+            ours,
+            beside: None,
+        }
+    }
+}
+
 impl Beside {
     /// Whether the floor is so far off its documented range that the ratio says nothing.
     ///
@@ -85,31 +99,22 @@ impl Beside {
     }
 }
 
-/// Measures blocks of both sides in turn; each call of a side measures one block, as in [`Sides`].
-pub fn measure(
-    spec: &Spec,
-    blocks: usize,
-    ours: impl FnMut() -> f64,
-    floor: impl FnMut() -> f64,
-) -> Outcome {
-    summarise(spec, &pairs(blocks, Sides::new(ours, floor)))
-}
+/// A block of ours and the floor's beside it.
+pub type Pair = (f64, f64);
 
 /// Measures blocks of several set-ups, as many of each.
-pub fn measure_set_ups<'a>(
-    spec: &Spec,
+pub fn pairs_of_set_ups<'a>(
     set_ups: usize,
     blocks: usize,
     mut set_up: impl FnMut() -> Sides<'a>,
-) -> Outcome {
+) -> Vec<Pair> {
     let each = blocks.div_ceil(set_ups);
     let all = (0..set_ups).flat_map(|_| pairs(each, set_up()));
-    let all: Vec<(f64, f64)> = all.collect();
-    summarise(spec, &all)
+    all.collect()
 }
 
-/// So many blocks of both sides in turn.
-fn pairs(blocks: usize, mut sides: Sides<'_>) -> Vec<(f64, f64)> {
+/// Measures so many blocks of both sides in turn.
+pub fn pairs(blocks: usize, mut sides: Sides<'_>) -> Vec<Pair> {
     let Sides { ours, floor } = &mut sides;
     // One of each to warm up.
     ours();
@@ -190,8 +195,8 @@ fn is_strange(floor: f64, [low, high]: [f64; 2]) -> bool {
     floor < low / FLOOR_OFF_MAX || floor > high * FLOOR_OFF_MAX
 }
 
-/// The outcome of pairs of blocks, each (ours, floor).
-pub fn summarise(spec: &Spec, pairs: &[(f64, f64)]) -> Outcome {
+/// The outcome of pairs of blocks.
+pub fn summarise(spec: &Spec, pairs: &[Pair]) -> Outcome {
     let mut ours: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
     let mut floors: Vec<f64> = pairs.iter().map(|pair| pair.1).collect();
     let mut ratios: Vec<f64> = pairs.iter().map(|pair| pair.0 / pair.1).collect();
@@ -255,7 +260,7 @@ impl fmt::Display for Figure {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sides, Spec, measure, measure_set_ups, summarise};
+    use super::{Sides, Spec, pairs, pairs_of_set_ups, summarise};
 
     fn spec() -> Spec {
         Spec {
@@ -289,7 +294,7 @@ mod tests {
             share += 0.1;
             Sides::new(move || share * 1e10, || 1e10)
         };
-        let outcome = measure_set_ups(&spec(), 5, 40, set_up);
+        let outcome = summarise(&spec(), &pairs_of_set_ups(5, 40, set_up));
         let beside = outcome.beside.expect("a floor");
         assert_eq!(beside.blocks, 40);
         let [low, high] = beside.spread;
@@ -301,7 +306,7 @@ mod tests {
     #[test]
     fn a_floor_out_of_its_range_is_flagged() {
         for (floor, strange) in [(10e9, false), (6.1e9, false), (5.9e9, true), (17e9, true)] {
-            let outcome = measure(&spec(), 4, || 1e9, || floor);
+            let outcome = summarise(&spec(), &pairs(4, Sides::new(|| 1e9, || floor)));
             let beside = outcome.beside.as_ref().expect("a floor");
             assert_eq!(beside.is_strange(), strange, "{outcome}");
             assert_eq!(outcome.to_string().contains("FLAGGED"), strange);

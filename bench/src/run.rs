@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use criterion::Criterion;
 
+use crate::gathered::Gathered;
 use crate::mode::{Effort, Mode};
 use crate::names::{NAMES, missing};
-use crate::part::Part;
+use crate::part::{Laps, Part};
 use crate::pin;
-use crate::ratio::{self, Outcome, Sides, Spec};
+use crate::ratio::{self, Outcome, Pair, Sides, Spec};
 use crate::ratios_file;
 use crate::thread_time::ThreadTime;
 
@@ -21,9 +22,10 @@ const SAMPLES: usize = 10;
 pub struct Run {
     mode: Mode,
     part: &'static str,
+    lap: usize,
+    gathered: Gathered,
+    /// Of parts that are done, printed and written down.
     outcomes: Vec<Outcome>,
-    /// How many of the outcomes are printed and written down.
-    told: usize,
     criterion: Criterion<ThreadTime>,
     began: Instant,
 }
@@ -44,20 +46,12 @@ impl Run {
         let mut run = Self::new(mode);
         run.announce(wanted.len(), seconds);
         let mut before = 0;
-        for (index, part) in wanted.iter().enumerate() {
-            let elapsed = run.began.elapsed().as_secs();
-            eprintln!(
-                "[{}, {} of {}] {}",
-                clock(elapsed),
-                index + 1,
-                wanted.len(),
-                part.name
-            );
-            run.part = part.name;
-            (part.measure)(&mut run);
-            run.end_part();
-            before += run.mode.effort.seconds(part);
-            run.progress(before, seconds);
+        for lap in 0..run.laps() {
+            run.lap = lap;
+            for part in &wanted {
+                before += run.measure_part(part);
+                run.progress(before, seconds);
+            }
         }
         let missing = run.missing(&wanted);
         run.finish();
@@ -66,6 +60,42 @@ impl Run {
         }
         eprintln!("not measured: {}", missing.join(", "));
         ExitCode::FAILURE
+    }
+
+    /// Measures a part, if this lap does; the seconds that were announced for it.
+    fn measure_part(&mut self, part: &Part<Self>) -> u64 {
+        if part.laps == Laps::Last && !self.is_last_lap() {
+            return 0;
+        }
+        let (lap, laps) = (self.lap + 1, self.laps());
+        self.say(&format!("lap {lap} of {laps}: {}", part.name));
+        self.part = part.name;
+        (part.measure)(self);
+        if self.is_last_lap() {
+            self.end_part();
+        }
+        let seconds = self.mode.effort.seconds(part);
+        match part.laps {
+            Laps::Each => seconds / laps as u64,
+            Laps::Last => seconds,
+        }
+    }
+
+    /// How often the parts are measured. Floors alone have nothing to be compared with.
+    fn laps(&self) -> usize {
+        match self.floors_only() {
+            true => 1,
+            false => self.effort().laps(),
+        }
+    }
+
+    fn is_last_lap(&self) -> bool {
+        self.lap + 1 == self.laps()
+    }
+
+    /// Whether what has no ratio is to be measured: once is enough.
+    pub fn is_first_lap(&self) -> bool {
+        self.lap == 0
     }
 
     /// Figures that are wanted and not there.
@@ -94,8 +124,9 @@ impl Run {
         Self {
             mode,
             part: "",
+            lap: 0,
+            gathered: Gathered::default(),
             outcomes: Vec::new(),
-            told: 0,
             criterion,
             began: Instant::now(),
         }
@@ -161,7 +192,7 @@ impl Run {
         if self.floors_only() {
             println!("{}", ratio::measure_floor(spec, blocks, floor));
         } else {
-            self.keep(ratio::measure(spec, blocks, ours, floor));
+            self.pairs(spec, ratio::pairs(blocks, Sides::new(ours, floor)));
         }
     }
 
@@ -178,7 +209,7 @@ impl Run {
             let outcome = ratio::measure_floor_set_ups(spec, set_ups, blocks, set_up);
             println!("{outcome}");
         } else {
-            self.keep(ratio::measure_set_ups(spec, set_ups, blocks, set_up));
+            self.pairs(spec, ratio::pairs_of_set_ups(set_ups, blocks, set_up));
         }
     }
 
@@ -187,36 +218,44 @@ impl Run {
         eprintln!("[{}] {what}", clock(self.began.elapsed().as_secs()));
     }
 
-    /// Takes a ratio that was measured elsewhere, if it is wanted.
-    pub fn keep(&mut self, outcome: Outcome) {
-        // What has no floor is no part of a run of the floors.
-        if self.wants(&outcome.name) && !self.floors_only() {
-            self.outcomes.push(outcome);
+    /// Takes blocks of a ratio that were measured elsewhere, if it is wanted.
+    pub fn pairs(&mut self, spec: &Spec, pairs: Vec<Pair>) {
+        if self.takes(spec.name) {
+            self.gathered.add_pairs(self.part, spec, pairs);
         }
     }
 
-    /// Takes a figure that has no floor, if it is wanted.
-    pub fn value(&mut self, name: &str, unit: &'static str, ours: f64) {
-        self.keep(Outcome {
-            name: name.to_owned(),
-            unit,
-            ours,
-            beside: None,
-        });
+    /// Takes a figure that has no floor, if it is wanted: of several the median.
+    pub fn value(&mut self, name: &'static str, unit: &'static str, ours: f64) {
+        if self.takes(name) {
+            self.gathered.add_value(self.part, name, unit, ours);
+        }
+    }
+
+    /// Takes a figure that has no floor, if it is wanted: of several the largest.
+    pub fn worst(&mut self, name: &'static str, unit: &'static str, ours: f64) {
+        if self.takes(name) {
+            self.gathered.add_worst(self.part, name, unit, ours);
+        }
+    }
+
+    /// Whether a figure of ours is wanted: in a run of the floors none is.
+    fn takes(&self, name: &str) -> bool {
+        self.wants(name) && !self.floors_only()
     }
 
     /// Prints the figures of the part and writes them down, so that a run that is broken off is
     /// not lost.
     fn end_part(&mut self) {
-        let new = &self.outcomes[self.told..];
+        let new = self.gathered.outcomes(self.part);
         new.iter().for_each(|outcome| println!("{outcome}"));
         if self.mode.effort != Effort::Check
             && !new.is_empty()
-            && let Err(error) = ratios_file::merge(new, self.mode.effort)
+            && let Err(error) = ratios_file::merge(&new, self.mode.effort)
         {
             eprintln!("the ratios are not written down: {error}");
         }
-        self.told = self.outcomes.len();
+        self.outcomes.extend(new);
     }
 
     /// Prints all figures together, last of all.
