@@ -104,9 +104,9 @@ pub const WRITE_BACK_BYTES: usize = 1 << 20;
 /// written is at most twice what was appended.
 pub const LARGE_PIECES_FLUSH_BYTES: u64 = 4 << 20;
 
-/// Window (bytes) made writable ahead from which on that may be done in large pieces. The window of a log of
-/// many quiet partitions is shorter: there a store must not wait for the sync of a large piece.
-pub const LARGE_PIECES_WINDOW_BYTES: usize = 2 << 20;
+/// Window (bytes) made writable ahead of a partition whose files are held in large pieces, if it was not
+/// asked for a longer one: what such a partition appends while the janitor is busy elsewhere.
+pub const LARGE_PIECES_WINDOW_BYTES: usize = 16 << 20;
 
 /// Largest size (bytes) of a small file (identity, partition state, clean mark) that is read.
 pub const SMALL_FILE_BYTES_MAX: usize = 1 << 20;

@@ -62,8 +62,9 @@ pub struct Options {
     /// log goes on in memory.
     pub disk_reserve_bytes: u64,
     /// Bytes in front of each tail that the janitor makes writable without a page fault. 0: off.
-    /// They count as changed, so the next sync writes them, too. Below 2 MiB they are held in
-    /// single pages; above, in large pieces while the partition's syncs flush megabytes each.
+    /// They count as changed, so the next sync writes them, too. While a partition's syncs flush
+    /// megabytes each, it has 16 MiB (at most a quarter of its segment) where this is less, and
+    /// they are held in large pieces.
     pub pretouch_window_bytes: usize,
     /// How batches get into files.
     pub writer: WriterBackend,

@@ -1,6 +1,5 @@
 //! What the janitor does in front of the tails: in what pieces it has files held in memory (single
-//! pages where syncs are small, large ones where each sync flushes megabytes and the window ahead is
-//! long), and that it does so also while a sync takes its time.
+//! pages where syncs are small, large ones and a longer window where each sync flushes megabytes), and that it does so also while a sync takes its time.
 
 mod common;
 
@@ -170,9 +169,16 @@ impl FileHandle for NotingFile {
 /// What is asked for while a log appends `rounds` times so many records of 32 KiB, each time synced.
 fn asked(window: usize, rounds: u64, records: u64) -> Vec<(usize, CachePieces)> {
     let asked = Asked::default();
+    append_and_sync(window, rounds, records, &asked);
+    let asked = asked.lock().expect("notes");
+    assert!(asked.len() > 3, "{asked:?}");
+    asked.clone()
+}
+
+fn append_and_sync(window: usize, rounds: u64, records: u64, asked: &Asked) {
     let storage = Arc::new(Noting {
         inner: MemoryStorage::new(),
-        asked: Arc::clone(&asked),
+        asked: Arc::clone(asked),
         gate: Arc::default(),
     });
     let options = Options {
@@ -189,9 +195,6 @@ fn asked(window: usize, rounds: u64, records: u64) -> Vec<(usize, CachePieces)> 
         writer.sync_now(0).expect("sync");
         janitor.work(0);
     }
-    let asked = asked.lock().expect("notes");
-    assert!(asked.len() > 3, "{asked:?}");
-    asked.clone()
 }
 
 #[test]
@@ -206,10 +209,27 @@ fn small_syncs_have_single_pages() {
 }
 
 #[test]
-fn a_short_window_has_single_pages_however_much_is_synced() {
+fn a_short_window_grows_where_syncs_flush_megabytes() {
     let asked = asked(1 << 20, 7, 250);
-    let large = asked.iter().filter(|(_, it)| *it == CachePieces::Large);
-    assert_eq!(large.count(), 0, "{asked:?}");
+    let (first, last) = (asked[0], *asked.last().expect("a long list"));
+    let page = 4_096;
+    assert!(first.0 <= (1 << 20) + page, "{asked:?}");
+    assert_eq!(first.1, CachePieces::Pages, "nobody knows yet");
+    assert_eq!(last.1, CachePieces::Large, "{asked:?}");
+    // A quarter of the segment, and no more than that.
+    let longest = asked.iter().map(|(bytes, _)| *bytes).max();
+    assert!(
+        (4 << 20..=(8 << 20) + page).contains(&longest.expect("a long list")),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn without_a_window_nothing_is_touched_however_much_is_synced() {
+    let asked = Asked::default();
+    append_and_sync(0, 7, 250, &asked);
+    let bytes: usize = asked.lock().expect("notes").iter().map(|it| it.0).sum();
+    assert_eq!(bytes, 0);
 }
 
 #[test]

@@ -65,7 +65,8 @@ impl Preparer {
     }
 
     fn touch_ahead(&self, partition: &Partition, segment: &Segment) {
-        let window = window_bytes(&self.shared);
+        let pieces = partition.cache_pieces();
+        let window = window_bytes(&self.shared, pieces, segment.mapping.reserved_from());
         let published = segment.mapping.published();
         let touched = segment.pretouched.load(Ordering::Relaxed).max(published);
         let wanted = (published + window).min(segment.mapping.reserved_from());
@@ -74,7 +75,6 @@ impl Preparer {
             return;
         }
         if let Some(file) = &segment.file {
-            let pieces = pieces(window, partition.cache_pieces());
             file.handle.populate(page_floor(touched)..wanted, pieces);
         }
         segment.pretouched.store(wanted, Ordering::Relaxed);
@@ -148,34 +148,31 @@ impl Preparer {
     }
 }
 
-/// Bytes of mapping to make writable ahead; none where nobody stores into it.
-fn window_bytes(shared: &Shared) -> usize {
-    match shared.options.writer {
-        WriterBackend::Mapped => shared.options.pretouch_window_bytes,
-        WriterBackend::Pwrite => 0,
+/// Bytes of mapping, of `bytes` in all, to make writable ahead; none where nobody stores into it.
+///
+/// A writer must not overtake it: where syncs flush megabytes it is longer than asked for.
+fn window_bytes(shared: &Shared, pieces: CachePieces, bytes: usize) -> usize {
+    let asked = shared.options.pretouch_window_bytes;
+    match (shared.options.writer, pieces) {
+        (WriterBackend::Pwrite, _) => 0,
+        (WriterBackend::Mapped, CachePieces::Large) if asked > 0 => {
+            asked.max(LARGE_PIECES_WINDOW_BYTES.min(bytes / 4))
+        }
+        (WriterBackend::Mapped, _) => asked,
     }
 }
 
 /// Makes the start of a prepared file writable and keeps it ready.
 pub(super) fn put_spare(shared: &Shared, spare: Spare) {
-    let window = window_bytes(shared);
     let takes = |partition: &&Arc<Partition>| {
         partition.next_segment_bytes.load(Ordering::Relaxed) == spare.bytes as u64
     };
     let takers = shared.partitions.iter().filter(takes);
     // Nobody knows who will; the one that syncs little at a time suffers most of a wrong choice.
     let wanted = takers.map(|partition| partition.cache_pieces()).min();
-    let pieces = pieces(window, wanted.unwrap_or(CachePieces::Pages));
+    let pieces = wanted.unwrap_or(CachePieces::Pages);
+    let window = window_bytes(shared, pieces, spare.bytes);
     let range = 0..window.min(spare.bytes);
     spare.stored.handle.populate(range, pieces);
     shared.put_spare(spare);
-}
-
-/// In what pieces a window is made writable if its partition would best have `wanted`.
-fn pieces(window: usize, wanted: CachePieces) -> CachePieces {
-    if window < LARGE_PIECES_WINDOW_BYTES {
-        CachePieces::Pages
-    } else {
-        wanted
-    }
 }
