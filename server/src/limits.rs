@@ -73,6 +73,10 @@ limits! {
 
     QUIC_IDLE_TIMEOUT_MS: u32 = 90_000, "milliseconds",
         "of silence before a QUIC connection is given up; a client stopped for a minute survives";
+    QUIC_TIMEOUTS_MIN: u32 = 5, "timers",
+        "of a silent QUIC connection that are obeyed whatever time they take: lost packets are made up for by them";
+    QUIC_TIMEOUTS_MS: u64 = 4_000, "milliseconds",
+        "for which a silent QUIC connection is asked; after it, and the timers above, only the idle timeout ends it";
     QUIC_BIDI_STREAMS_MAX: u32 = 1, "streams",
         "the control stream, and nothing else";
     QUIC_UNI_STREAMS_MAX: u32 = 3, "streams",

@@ -53,6 +53,7 @@ pub mod quic_packet;
 
 pub mod quic_outbox;
 pub mod quic_sendmmsg;
+pub mod quic_silence;
 
 pub mod quic_socket;
 

@@ -23,7 +23,7 @@ use crate::edge::error::EdgeError;
 use crate::edge::event::Event;
 use crate::edge::quic_arrivals::{self, Answer, QuicArrivals};
 use crate::edge::quic_config::QuicConfig;
-use crate::edge::quic_connection::{QuicConnection, Standing, Turn};
+use crate::edge::quic_connection::{QuicConnection, Standing, Timer, Turn};
 use crate::edge::quic_socket::{Answers, Origin, QuicSocket};
 use crate::edge::quic_timers::QuicTimers;
 use crate::edge::slot_set::SlotSet;
@@ -266,9 +266,15 @@ impl Quic {
             };
             match connection.timer_at {
                 Some(at) if at <= self.now => {
-                    connection.link.handle_timeout(self.now);
-                    self.heard.insert(place);
-                    self.touched.insert(place);
+                    match connection.handle_timer(self.now, self.now_ms) {
+                        Timer::Obeyed => {
+                            self.heard.insert(place);
+                            self.touched.insert(place);
+                        }
+                        Timer::Rests { until_ms } => {
+                            self.timers.arm(place, self.clock.instant(until_ms));
+                        }
+                    }
                 }
                 Some(at) => self.timers.arm(place, at),
                 None => {}
@@ -572,6 +578,7 @@ impl Inside<'_> {
         let id = self.by_handle[handle.0];
         if let Some(connection) = self.connections.get_mut(id) {
             connection.link.handle_event(event);
+            connection.silence.end();
             self.heard.insert(place_of(id));
             self.touched.insert(place_of(id));
         }

@@ -25,6 +25,7 @@ use crate::edge::greeting;
 use crate::edge::quic_batches::QuicBatches;
 use crate::edge::quic_control::QuicControl;
 use crate::edge::quic_input::{End, FrameSink, Lane, QuicInput};
+use crate::edge::quic_silence::QuicSilence;
 use crate::edge::stats::TransportStats;
 use crate::limits::{
     CLOSE_LINGER_MS, EVENTS_PER_POLL_MAX, FRAME_DEADLINE_MS, HELLO_DEADLINE_MS, IDLE_VIEWER_MS,
@@ -84,6 +85,18 @@ enum State {
     Over,
 }
 
+/// What became of a timer that came up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// QUIC was called.
+    Obeyed,
+    /// Nothing is asked of a client so silent, until then or until it is heard.
+    Rests {
+        /// When to look again.
+        until_ms: u64,
+    },
+}
+
 /// What an offer lacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
@@ -101,6 +114,8 @@ pub struct QuicConnection {
     pub armed: Armed,
     /// When QUIC wants to be called, whatever happens.
     pub timer_at: Option<Instant>,
+    /// Whether that still makes sense.
+    pub silence: QuicSilence,
     /// The endpoint has forgotten it.
     pub drained: bool,
     lost: bool,
@@ -128,6 +143,7 @@ impl QuicConnection {
             },
             armed: Armed::default(),
             timer_at: None,
+            silence: QuicSilence::default(),
             drained: false,
             lost: false,
             waiting: None,
@@ -194,6 +210,18 @@ impl QuicConnection {
             State::Closing { .. } => self.cut(Code::Deadline, turn),
             State::Over => {}
         }
+    }
+
+    /// QUIC's timer has come up.
+    pub fn handle_timer(&mut self, now: Instant, now_ms: u64) -> Timer {
+        // Handshakes, and the last packets of who goes, end by themselves within seconds.
+        if self.standing() == Standing::Here
+            && let Some(until_ms) = self.silence.rest_until_ms(now_ms)
+        {
+            return Timer::Rests { until_ms };
+        }
+        self.link.handle_timeout(now);
+        Timer::Obeyed
     }
 
     /// Takes what QUIC has to tell and what the client has sent, up to the share of the pass.
