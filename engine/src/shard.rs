@@ -135,6 +135,8 @@ pub struct Shard {
     request_rate: RateLimit,
     random: Random,
     partitions: Vec<Partition>,
+    /// Those of which a checkpoint is being written.
+    checkpointing: Vec<PartitionId>,
     chats: Chats,
     connections: Connections,
     /// Connections of a user, so that a lost right finds them.
@@ -205,6 +207,7 @@ impl Shard {
             partitions: (0..config.partitions)
                 .map(|_| Partition::default())
                 .collect(),
+            checkpointing: Vec::new(),
             chats: Chats::default(),
             connections: Connections::default(),
             users: HashMap::default(),

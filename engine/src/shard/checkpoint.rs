@@ -37,6 +37,7 @@ impl Shard {
             && is_serving
         {
             state.checkpoint = Some(CheckpointWriter::new(number, chats));
+            self.checkpointing.push(partition);
             return true;
         }
         false
@@ -44,27 +45,29 @@ impl Shard {
 
     /// Whether a slice of a checkpoint can be written.
     pub(super) fn has_checkpoint_slice(&self) -> bool {
-        let mut writers = self
-            .partitions
-            .iter()
-            .filter_map(|it| it.checkpoint.as_ref());
+        let partitions = self.checkpointing.iter();
+        let mut writers =
+            partitions.filter_map(|it| self.partitions[usize::from(it.0)].checkpoint.as_ref());
         writers.any(|writer| self.has_next(writer))
     }
 
     pub(super) fn write_checkpoints(&mut self) {
-        for index in 0..self.partitions.len() {
-            let partition = PartitionId(index as u16);
-            let state = &mut self.partitions[index];
+        for index in 0..self.checkpointing.len() {
+            let partition = self.checkpointing[index];
+            let state = &mut self.partitions[usize::from(partition.0)];
             if state.outstanding > 0 {
                 continue;
             }
             if let Some(mut writer) = state.checkpoint.take() {
                 self.write_slice(partition, &mut writer);
                 if !matches!(writer.stage, Stage::Done) {
-                    self.partitions[index].checkpoint = Some(writer);
+                    self.partitions[usize::from(partition.0)].checkpoint = Some(writer);
                 }
             }
         }
+        let partitions = &self.partitions;
+        self.checkpointing
+            .retain(|partition| partitions[usize::from(partition.0)].checkpoint.is_some());
     }
 
     fn write_slice(&mut self, partition: PartitionId, writer: &mut CheckpointWriter) {

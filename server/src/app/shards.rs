@@ -287,15 +287,16 @@ fn take_writers(
         .collect()
 }
 
-/// Wakes the owner of a partition when its durable mark has moved, and when what it wanted to append
-/// need not wait for the disk any longer.
+/// Wakes the owner of a partition when its durable mark has moved, when something of it is lost, and when
+/// what it wanted to append need not wait for the disk any longer.
 fn wake_on_log(log: &Log, gateway: &Gateway, shards: u16) {
     let inboxes = gateway.inboxes().to_vec();
     let wake = move |partition: skein_log::PartitionId| {
         let owner = owner_of(PartitionId(partition.0), shards);
         inboxes[usize::from(owner.0)].log_moved();
     };
-    let wake_durable = wake.clone();
+    let (wake_durable, wake_lost) = (wake.clone(), wake.clone());
     log.on_durable(Box::new(move |partition, _| wake_durable(partition)));
+    log.on_lost(Box::new(move |partition, _, _| wake_lost(partition)));
     log.on_ready(Box::new(wake));
 }

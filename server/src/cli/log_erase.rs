@@ -161,6 +161,7 @@ impl OneShard {
     fn rest(&mut self) {
         for _ in 0..PASSES_MAX {
             let now = Timestamp(self.clock.now_ms());
+            self.core.note_log_moved();
             let report = self.core.pass(now, &mut SilentPorts);
             if !report.more && !self.core.is_due(now) {
                 return;

@@ -20,7 +20,7 @@ use crate::edge::arrivals::Arrivals;
 use crate::edge::error::EdgeError;
 use crate::edge::event::Event;
 use crate::edge::http_listener::HttpCounters;
-use crate::edge::poller::Poller;
+use crate::edge::poller::{Poller, Ready};
 use crate::edge::quic::Quic;
 use crate::edge::quic_config::QuicConfig;
 use crate::edge::quic_keys::QuicKeys;
@@ -140,11 +140,12 @@ impl Edge {
         let now_ms = self.clock.now_ms();
         self.more = self.poller.is_full();
         self.turn = !self.turn;
+        let packets = self.poller.ready().any(|ready| ready == Ready::Quic);
         if self.turn {
             self.websockets.poll(now_ms, &self.poller, events);
         }
         if let Some(quic) = &mut self.quic {
-            quic.poll(now_ms, events);
+            quic.poll(now_ms, packets, events);
         }
         if !self.turn {
             self.websockets.poll(now_ms, &self.poller, events);

@@ -122,8 +122,10 @@ impl Quic {
         })
     }
 
-    /// Takes what has happened, up to one share. Never waits.
-    pub fn poll(&mut self, now_ms: u64, events: &mut Vec<Event>) {
+    /// Takes what has happened, up to one share. Never waits. `packets`: the socket is said to have
+    /// some; nobody asks it in vain, which would take a sleeping shard longer than all the rest.
+    pub fn poll(&mut self, now_ms: u64, packets: bool, events: &mut Vec<Event>) {
+        self.more_packets |= packets;
         self.now_ms = now_ms;
         self.now = Instant::now();
         events.append(&mut self.outbox);
@@ -303,7 +305,6 @@ impl Quic {
 
     fn poll_packets(&mut self, events: &mut Vec<Event>) {
         let mut datagrams = 0;
-        self.more_packets = true;
         while self.more_packets && datagrams < QUIC_DATAGRAMS_PER_POLL_MAX {
             let (shard, shards) = (self.shard, self.shards);
             let Self {

@@ -38,8 +38,17 @@ pub struct Core {
     readers: Vec<Reader>,
     rereads: Rereads,
     appends: Appends,
-    peers: Vec<ShardId>,
+    /// The other shards, and what of their appends was seen.
+    peers: Vec<(ShardId, u64)>,
     wakes: Vec<ShardId>,
+    /// Partitions that something was appended to since the writers were looked at.
+    appended: Vec<PartitionId>,
+    /// The others have not been told of it.
+    is_untold: bool,
+    /// A durable mark has moved, something is lost, or something that an append waited for is there.
+    log_moved: bool,
+    /// Nothing becomes durable in some partition.
+    is_losing: bool,
     upkeep_at: Timestamp,
     /// So long a change may wait for a checkpoint; `None` = for ever.
     checkpoint_age_ms: Option<u64>,
@@ -74,8 +83,12 @@ impl Core {
             readers,
             rereads: Rereads::default(),
             appends,
-            peers,
+            peers: peers.into_iter().map(|peer| (peer, 0)).collect(),
             wakes: Vec::new(),
+            appended: Vec::new(),
+            is_untold: false,
+            log_moved: true,
+            is_losing: false,
             upkeep_at: Timestamp(0),
             checkpoint_age_ms: None,
         }
@@ -123,6 +136,18 @@ impl Core {
         self.behind() || due || self.writers.has_waiting()
     }
 
+    /// A durable mark has moved, something is lost, or what an append waited for is there, as the
+    /// log's listeners say: the next pass looks at all writers.
+    pub fn note_log_moved(&mut self) {
+        self.log_moved = true;
+    }
+
+    /// Whether another shard has appended something since the last pass.
+    pub fn has_appends(&self, ports: &impl Ports) -> bool {
+        let mut peers = self.peers.iter();
+        peers.any(|(peer, seen)| ports.appended_by(*peer) != *seen)
+    }
+
     /// Closes the segment of a partition that it writes and asks for its sync.
     pub fn close_segment(&mut self, partition: PartitionId) {
         self.writers.close_segment(partition);
@@ -133,10 +158,14 @@ impl Core {
         let mut report = PassReport::default();
         self.engine.handle_timeout(now);
         self.upkeep(now);
-        report.appended += self.offer_waiting(now);
+        let log_moved = std::mem::take(&mut self.log_moved);
+        if log_moved {
+            report.appended += self.offer_waiting(now);
+        }
         report.appended += self.settle(now, ports);
+        self.look_at_peers(ports);
         let mut more = self.follow_logs(now);
-        self.report_durable();
+        self.report_durable(log_moved);
         // Following may have asked for more: acknowledgements, replies, a record of its own.
         report.appended += self.settle(now, ports);
         report.fan_out = self.engine.fan_out(now, ports);
@@ -149,7 +178,7 @@ impl Core {
 
     /// Whether a partition has more to read.
     pub fn behind(&self) -> bool {
-        self.followers.any_behind() || !self.rereads.is_empty()
+        self.followers.any_marked() || !self.rereads.is_empty()
     }
 
     /// When a pass is due without an input.
@@ -163,10 +192,26 @@ impl Core {
         if now < self.upkeep_at {
             return;
         }
-        let engine = &mut self.engine;
-        self.writers.upkeep(now, |partition, taken| {
+        let Self {
+            engine,
+            writers,
+            followers,
+            appended,
+            ..
+        } = self;
+        let mut is_late = false;
+        writers.upkeep(now, |partition, taken| {
             tell_dropped(engine, partition, taken);
+            if taken.appended > 0 {
+                is_late = true;
+                appended.push(partition);
+                followers.mark(partition);
+            }
         });
+        if is_late {
+            self.tell_late_appends();
+        }
+        let engine = &mut self.engine;
         if let Some(age_ms) = self.checkpoint_age_ms {
             let begin = |partition| {
                 let begun = engine.begin_checkpoint(partition);
@@ -183,23 +228,66 @@ impl Core {
 
     /// Appends what had to wait for the log to prepare something.
     fn offer_waiting(&mut self, now: Timestamp) -> u64 {
-        let (engine, mut appended) = (&mut self.engine, 0);
-        self.writers.offer_waiting(now, |partition, taken| {
+        let Self {
+            engine,
+            writers,
+            followers,
+            appended,
+            ..
+        } = self;
+        let mut count = 0;
+        writers.offer_waiting(now, |partition, taken| {
             tell_dropped(engine, partition, taken);
-            appended += taken.appended;
+            if taken.appended > 0 {
+                count += taken.appended;
+                appended.push(partition);
+                followers.mark(partition);
+            }
         });
-        appended
+        if count > 0 {
+            self.tell_late_appends();
+        }
+        count
+    }
+
+    /// What the engine wanted to be followed was not in the log when it said so.
+    fn tell_late_appends(&mut self) {
+        self.is_untold = true;
+        self.wakes.extend(self.peers.iter().map(|(peer, _)| *peer));
     }
 
     /// Tells the engine how far its partitions are durable, and what never will be.
-    fn report_durable(&mut self) {
-        for (partition, writer) in self.writers.durable_moved() {
-            let is_lost = |offset| writer.durability(offset) == Durability::Lost;
-            self.engine
-                .handle_durable(partition, writer.durable(), is_lost);
+    fn report_durable(&mut self, log_moved: bool) {
+        let engine = &mut self.engine;
+        if log_moved || self.is_losing {
+            self.appended.clear();
+            for (partition, writer) in self.writers.durable_moved() {
+                let is_lost = |offset| writer.durability(offset) == Durability::Lost;
+                engine.handle_durable(partition, writer.durable(), is_lost);
+            }
+            self.is_losing = false;
+            for (partition, from) in self.writers.lost_from() {
+                self.is_losing = true;
+                engine.handle_lost_from(partition, from);
+            }
         }
-        for (partition, from) in self.writers.lost_from() {
-            self.engine.handle_lost_from(partition, from);
+        // Whoever appends finds out, too, that the disk takes nothing any more.
+        for partition in self.appended.drain(..) {
+            if let Some(from) = self.writers.lost_from_in(partition) {
+                self.is_losing = true;
+                engine.handle_lost_from(partition, from);
+            }
+        }
+    }
+
+    /// Marks what others have appended to.
+    fn look_at_peers(&mut self, ports: &impl Ports) {
+        let shards = self.engine.config().shards;
+        for (peer, seen) in &mut self.peers {
+            let appends = ports.appended_by(*peer);
+            if std::mem::replace(seen, appends) != appends {
+                self.followers.mark_those_of(*peer, shards);
+            }
         }
     }
 
@@ -212,6 +300,9 @@ impl Core {
                 break;
             }
             appended += self.append(now);
+        }
+        if std::mem::take(&mut self.is_untold) {
+            ports.note_appended();
         }
         for shard in self.wakes.drain(..) {
             ports.wake(shard);
@@ -266,27 +357,32 @@ impl Core {
         let mut appended = 0;
         for appends in self.appends.grouped() {
             let (partition, records) = (appends.partition, appends.records());
+            let engine = &mut self.engine;
             let taken = self.writers.append(now, partition, records);
-            tell_dropped(&mut self.engine, partition, taken);
+            tell_dropped(engine, partition, taken);
             if taken.kept > 0 {
                 self.upkeep_at = self.upkeep_at.min(Timestamp(now.0 + RETRY_INTERVAL_MS));
             }
-            appended += taken.appended;
+            if taken.appended > 0 {
+                appended += taken.appended;
+                self.is_untold = true;
+                self.followers.mark(partition);
+            }
+            self.appended.push(partition);
+            self.writers
+                .begin_checkpoint_due(partition, |partition| engine.begin_checkpoint(partition));
         }
         self.appends.clear();
-        let engine = &mut self.engine;
-        self.writers
-            .begin_checkpoints_due(|partition| engine.begin_checkpoint(partition));
         appended
     }
 
     /// Follows every partition up to its watermark, within the bound of a pass.
     /// Returns whether any has more.
     fn follow_logs(&mut self, now: Timestamp) -> bool {
-        let mut more = false;
-        for follower in self.followers.round() {
-            more |= follow_partition(&mut self.engine, now, follower);
-        }
+        let engine = &mut self.engine;
+        self.followers
+            .follow_marked(|follower| follow_partition(engine, now, follower));
+        let more = self.followers.any_marked();
         more | self.rereads.go_on(&mut self.engine, now)
     }
 
@@ -297,7 +393,7 @@ impl Core {
     }
 
     fn send_to_peers(&mut self, ports: &mut impl Ports) {
-        for &peer in &self.peers {
+        for &(peer, _) in &self.peers {
             let mut sent = false;
             while ports.peer_has_room(peer) {
                 let Some(message) = self.engine.poll_peer(peer) else {
@@ -325,6 +421,7 @@ fn follow_partition(engine: &mut Shard, now: Timestamp, follower: &mut Follower)
         partition,
         epoch,
         ref mut reader,
+        ..
     } = *follower;
     for _ in 0..FOLLOW_BATCHES_PER_PASS {
         match reader.next_batch() {

@@ -1,5 +1,5 @@
 //! What other threads hand to a shard: requests of the HTTP and control APIs, commits of the
-//! control log, the word that the durable mark moved, the order to stop.
+//! control log, the word that the log has moved on, the order to stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,8 +100,8 @@ impl InboxSender {
         }
     }
 
-    /// Says that a durable mark moved, or that the log has prepared what an append waited for; never
-    /// waits itself.
+    /// Says that a durable mark moved, that something is lost, or that the log has prepared what an
+    /// append waited for; never waits itself.
     pub fn log_moved(&self) {
         self.log_moved.store(true, Ordering::Release);
         self.waker.wake();

@@ -43,6 +43,9 @@ const RECORDS_KEPT_MAX: usize = 65_536;
 /// Bytes that the log puts before the records of a batch.
 const LOG_BATCH_HEADER_BYTES: usize = 40;
 
+/// No place.
+const NOBODY: u16 = u16::MAX;
+
 /// What became of records that were to be appended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -249,6 +252,8 @@ fn record(owned: &OwnedRecord) -> Record<'_> {
 #[derive(Debug)]
 pub struct LogWriters {
     owned: Vec<Owned>,
+    /// Places in `owned`, by partition: to look for one among dozens costs more than what is done with it.
+    places: Vec<u16>,
 }
 
 impl LogWriters {
@@ -269,9 +274,14 @@ impl LogWriters {
             checkpoint: CheckpointPace::new(checkpoint_every_bytes),
             lost: 0,
         });
-        Self {
-            owned: owned.collect(),
+        let owned: Vec<Owned> = owned.collect();
+        let mut places = Vec::new();
+        for (place, one) in owned.iter().enumerate() {
+            let partition = usize::from(one.partition.0);
+            places.resize(places.len().max(partition + 1), NOBODY);
+            places[partition] = place as u16;
         }
+        Self { owned, places }
     }
 
     /// Appends records that are grouped by key.
@@ -322,8 +332,8 @@ impl LogWriters {
 
     /// Asks for a sync of one partition soon.
     pub fn request_sync(&self, partition: PartitionId) {
-        if let Some(owned) = self.owned.iter().find(|owned| owned.partition == partition) {
-            owned.writer.request_sync();
+        if let Some(place) = self.place(partition) {
+            self.owned[place].writer.request_sync();
         }
     }
 
@@ -344,13 +354,28 @@ impl LogWriters {
 
     /// Begins the checkpoints of partitions of which a restart would have to replay more than
     /// `bytes` beside their last one. `begin` says whether it did.
-    pub fn begin_checkpoints_beyond(&mut self, bytes: u64, begin: impl FnMut(PartitionId) -> bool) {
-        self.begin_checkpoints(|pace| pace.since > bytes, begin);
+    pub fn begin_checkpoints_beyond(
+        &mut self,
+        bytes: u64,
+        mut begin: impl FnMut(PartitionId) -> bool,
+    ) {
+        for owned in &mut self.owned {
+            if owned.checkpoint.since > bytes && begin(owned.partition) {
+                owned.checkpoint.since = 0;
+            }
+        }
     }
 
-    /// Begins the checkpoints that are due. `begin` says whether it did.
-    pub fn begin_checkpoints_due(&mut self, begin: impl FnMut(PartitionId) -> bool) {
-        self.begin_checkpoints(CheckpointPace::is_due, begin);
+    /// Begins the checkpoint of a partition if it is due. `begin` says whether it did.
+    pub fn begin_checkpoint_due(
+        &mut self,
+        partition: PartitionId,
+        begin: impl FnOnce(PartitionId) -> bool,
+    ) {
+        let pace = &mut self.get_mut(partition).checkpoint;
+        if pace.is_due() && begin(partition) {
+            pace.since = 0;
+        }
     }
 
     /// Begins checkpoints of partitions in which something has waited so long for one, each behind a
@@ -371,18 +396,6 @@ impl LogWriters {
                 owned.writer.request_sync();
                 owned.checkpoint.since = 0;
                 owned.checkpoint.oldest_at = again.then_some(now);
-            }
-        }
-    }
-
-    fn begin_checkpoints(
-        &mut self,
-        is_wanted: impl Fn(&CheckpointPace) -> bool,
-        mut begin: impl FnMut(PartitionId) -> bool,
-    ) {
-        for owned in &mut self.owned {
-            if is_wanted(&owned.checkpoint) && begin(owned.partition) {
-                owned.checkpoint.since = 0;
             }
         }
     }
@@ -420,6 +433,11 @@ impl LogWriters {
         all.filter_map(|owned| Some((owned.partition, owned.writer.lost_from()?)))
     }
 
+    /// The same of one partition.
+    pub fn lost_from_in(&self, partition: PartitionId) -> Option<u64> {
+        self.owned[self.place(partition)?].writer.lost_from()
+    }
+
     /// Records that no partition would take, since the start.
     pub fn lost(&self) -> u64 {
         self.owned.iter().map(|owned| owned.lost).sum()
@@ -431,10 +449,17 @@ impl LogWriters {
     }
 
     fn get_mut(&mut self, partition: PartitionId) -> &mut Owned {
-        self.owned
-            .iter_mut()
-            .find(|owned| owned.partition == partition)
-            .unwrap_or_else(|| panic!("partition {partition} belongs to another shard"))
+        let place = self.place(partition);
+        let place =
+            place.unwrap_or_else(|| panic!("partition {partition} belongs to another shard"));
+        &mut self.owned[place]
+    }
+
+    fn place(&self, partition: PartitionId) -> Option<usize> {
+        let place = self.places.get(usize::from(partition.0));
+        place
+            .filter(|place| **place != NOBODY)
+            .map(|place| usize::from(*place))
     }
 }
 

@@ -1,7 +1,13 @@
 //! The rings between shards: one bounded single-producer single-consumer ring per ordered pair.
 //!
+//! Beside them each shard has a number that grows when it has appended something, which the others look at
+//! instead of looking at each of its partitions.
+//!
 //! A full ring makes nobody wait: the message stays in the engine's outbox, which conflates
 //! points by session, and is offered again in the next pass.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use skein_engine::ids::ShardId;
@@ -23,18 +29,26 @@ pub struct Peers {
     outgoing: Vec<Option<Producer<PeerMessage>>>,
     incoming: Vec<Option<Consumer<PeerMessage>>>,
     wakers: Vec<ShardWaker>,
+    appends: Arc<[Appends]>,
 }
+
+/// How often a shard has said that it appended something; written by that shard alone.
+#[derive(Debug, Default)]
+#[repr(align(128))] // Two cache lines, which processors fetch together: nobody else's writes disturb it.
+struct Appends(AtomicU64);
 
 impl Peers {
     /// Makes the full mesh for as many shards as there are wakers.
     pub fn mesh(wakers: &[ShardWaker]) -> Vec<Peers> {
         let shards = wakers.len();
+        let appends: Arc<[Appends]> = (0..shards).map(|_| Appends::default()).collect();
         let mut peers: Vec<Peers> = (0..shards)
             .map(|shard| Peers {
                 shard: ShardId(shard as u16),
                 outgoing: (0..shards).map(|_| None).collect(),
                 incoming: (0..shards).map(|_| None).collect(),
                 wakers: wakers.to_vec(),
+                appends: Arc::clone(&appends),
             })
             .collect();
         for from in 0..shards {
@@ -84,6 +98,19 @@ impl Peers {
     /// Whether any message waits.
     pub fn has_input(&self) -> bool {
         self.incoming.iter().flatten().any(|ring| !ring.is_empty())
+    }
+
+    /// Says that this shard has appended something.
+    pub fn note_appended(&self) {
+        let Appends(count) = &self.appends[usize::from(self.shard.0)];
+        // Nobody else writes it. Whoever sees the new number sees what was appended before.
+        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    /// How often another shard has said so.
+    pub fn appended_by(&self, shard: ShardId) -> u64 {
+        let Appends(count) = &self.appends[usize::from(shard.0)];
+        count.load(Ordering::Acquire)
     }
 
     /// Wakes another shard.

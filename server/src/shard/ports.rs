@@ -42,6 +42,12 @@ pub trait Ports: Sink {
     /// Something for the record of views.
     fn view(&mut self, view: View);
 
+    /// Says that this shard has appended something: whoever follows it looks at its next pass.
+    fn note_appended(&mut self);
+
+    /// How often another shard has said so.
+    fn appended_by(&self, shard: ShardId) -> u64;
+
     /// Wakes another shard if it sleeps.
     fn wake(&mut self, shard: ShardId);
 }

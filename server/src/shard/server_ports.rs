@@ -120,6 +120,14 @@ impl Ports for ServerPorts {
         self.peers.push(to, message);
     }
 
+    fn note_appended(&mut self) {
+        self.peers.note_appended();
+    }
+
+    fn appended_by(&self, shard: ShardId) -> u64 {
+        self.peers.appended_by(shard)
+    }
+
     fn wake(&mut self, shard: ShardId) {
         self.peers.wake(shard);
     }

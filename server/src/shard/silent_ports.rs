@@ -50,5 +50,11 @@ impl Ports for SilentPorts {
 
     fn view(&mut self, _: View) {}
 
+    fn note_appended(&mut self) {}
+
+    fn appended_by(&self, _: ShardId) -> u64 {
+        0
+    }
+
     fn wake(&mut self, _: ShardId) {}
 }

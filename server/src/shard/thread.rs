@@ -140,6 +140,7 @@ impl ShardLoop {
     /// Lets goodbyes reach their clients, and takes what these had sent before they read them.
     fn finish(mut self) -> Core {
         self.ports.edge.drain(STOP_LINGER);
+        self.ports.edge.wait(Some(Duration::ZERO));
         let now = self.now();
         self.take_inputs(now);
         self.core.pass(now, &mut self.ports);
@@ -280,8 +281,9 @@ impl ShardLoop {
                 }
             }
         }
-        // The pass itself looks at the marks; the flag only woke us.
-        self.inbox.take_log_moved();
+        if self.inbox.take_log_moved() {
+            self.core.note_log_moved();
+        }
     }
 
     fn take_peers(&mut self, now: Timestamp) {
@@ -347,7 +349,10 @@ impl ShardLoop {
 
     /// Whether something waits that comes from no socket.
     fn has_input(&self) -> bool {
-        self.inbox.has_input() || self.ports.peers.has_input() || self.core.behind()
+        self.inbox.has_input()
+            || self.ports.peers.has_input()
+            || self.core.has_appends(&self.ports)
+            || self.core.behind()
     }
 
     /// Milliseconds until the next timer, if any.

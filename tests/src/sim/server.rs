@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use skein_engine::chat_event::ChatEvent;
@@ -122,6 +123,8 @@ struct Outside {
     ring_messages_max: usize,
     proposals: VecDeque<Proposal>,
     answers: Vec<Answer>,
+    /// How often each shard has said that it appended something.
+    appends: Vec<u64>,
 }
 
 /// One life of the server.
@@ -135,6 +138,8 @@ pub struct SimServer {
     connection_last: u64,
     request_last: u64,
     requests: HashMap<u64, ShardId>,
+    /// What the log's listeners have told each shard.
+    log_moved: Arc<[AtomicBool]>,
 }
 
 impl SimServer {
@@ -195,7 +200,9 @@ impl SimServer {
             ring_messages_max,
             proposals: VecDeque::new(),
             answers: Vec::new(),
+            appends: vec![0; count],
         };
+        let log_moved = listen(&log, count as u16);
         let (connection_last, request_last) = (0, 0);
         let requests = HashMap::new();
         Ok(Self {
@@ -207,6 +214,7 @@ impl SimServer {
             connection_last,
             request_last,
             requests,
+            log_moved,
         })
     }
 
@@ -344,6 +352,9 @@ impl SimServer {
     /// One shard takes its messages and runs passes until it rests.
     pub fn run_shard(&mut self, now_ms: u64, network: &mut Network, shard: usize) {
         self.take_peers(now_ms, shard);
+        if self.log_moved[shard].swap(false, Ordering::Relaxed) {
+            self.shards[shard].note_log_moved();
+        }
         for _ in 0..100 {
             let mut ports = SimPorts {
                 shard,
@@ -421,6 +432,21 @@ fn options() -> Options {
         sync_interval_ms: 500,
         ..Options::default()
     }
+}
+
+/// Notes for each shard that something has happened to a partition that it owns, as the server does.
+fn listen(log: &Log, shards: u16) -> Arc<[AtomicBool]> {
+    let moved: Arc<[AtomicBool]> = (0..shards).map(|_| AtomicBool::new(false)).collect();
+    let noted = Arc::clone(&moved);
+    let note = move |partition: skein_log::PartitionId| {
+        let owner = owner_of(PartitionId(partition.0), shards);
+        noted[usize::from(owner.0)].store(true, Ordering::Relaxed);
+    };
+    let (durable, lost) = (note.clone(), note.clone());
+    log.on_durable(Box::new(move |partition, _| durable(partition)));
+    log.on_lost(Box::new(move |partition, _, _| lost(partition)));
+    log.on_ready(Box::new(note));
+    moved
 }
 
 fn start_shards(
@@ -557,6 +583,14 @@ impl Ports for SimPorts<'_> {
 
     fn peer_send(&mut self, to: ShardId, message: PeerMessage) {
         self.outside.rings[self.shard][usize::from(to.0)].push_back(message);
+    }
+
+    fn note_appended(&mut self) {
+        self.outside.appends[self.shard] += 1;
+    }
+
+    fn appended_by(&self, shard: ShardId) -> u64 {
+        self.outside.appends[usize::from(shard.0)]
     }
 
     fn wake(&mut self, _shard: ShardId) {}
