@@ -19,6 +19,7 @@ on_one_and_two_shards!(
     events_are_pushed_in_order_and_signed,
     a_receiver_that_was_away_gets_everything_across_kills,
     what_was_given_up_is_listed_retried_and_dropped,
+    a_full_list_of_dead_letters_gives_nothing_up,
 );
 
 /// The secret and the place of its file.
@@ -244,6 +245,93 @@ fn what_was_given_up_is_listed_retried_and_dropped(cores: Cores) {
     letter(&server, "DELETE", &dead, "").expect_success("dropped");
     assert_eq!(letter(&server, "DELETE", &dead, "").status, 404);
     assert!(in_list(&server, &unwanted).is_none());
+}
+
+/// The last page's last one.
+fn newest_letter(server: &Server) -> Value {
+    let (mut after, mut newest) = (json!(0), Value::Null);
+    loop {
+        let path = format!("/v1/webhooks/dead?after={after}");
+        let answer = Request::new("GET", &path).send(server.ready.control);
+        let mut page = answer.expect_success("a page").json();
+        let letters = page["dead_letters"].as_array_mut().expect("a list");
+        let Some(last) = letters.pop() else {
+            return newest;
+        };
+        (after, newest) = (last["id"].clone(), last);
+    }
+}
+
+/// How long the list may become, as `docs/OPERATIONS.md` says.
+const DEAD_LETTERS_MAX: u64 = 1_000;
+
+/// Fills the list with copies of a letter that is in it, while no server runs.
+fn fill_list(server: &Server) {
+    let path = server.data_dir().join("webhook").join("webhook.db");
+    let database = rusqlite::Connection::open(path).expect("the list");
+    let columns = "url, message, first, last, events, failed_ms, tries, error, retry, body";
+    let copy = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {DEAD_LETTERS_MAX})
+         INSERT INTO dead ({columns}) SELECT {columns} FROM (SELECT * FROM dead LIMIT 1), n
+         WHERE i > (SELECT COUNT(*) FROM dead)"
+    );
+    database.execute(&copy, []).expect("copies");
+}
+
+fn a_full_list_of_dead_letters_gives_nothing_up(cores: Cores) {
+    let secret = Secret::new();
+    let receiver = Receiver::start();
+    let mut server = secret.server(cores, &[&receiver], "tries_max = 1");
+    server.add_member("news", "ana");
+    await_member(&receiver);
+    receiver.answer(503);
+    share_once(&server);
+    wait::until("a dead letter", PATIENCE, || {
+        !dead_letters(&server).is_empty()
+    });
+    assert!(server.stop().status.success());
+    fill_list(&server);
+    server.restart();
+    let gauge = |server: &Server| server.metrics().sum("skein_webhook_dead_letters") as u64;
+    wait::until("it is full", PATIENCE, || {
+        gauge(&server) == DEAD_LETTERS_MAX
+    });
+    // One try is allowed, and it is tried on.
+    let kept = share_once(&server);
+    let standing = |server: &Server| {
+        let answer = Request::new("GET", "/v1/webhooks").send(server.ready.control);
+        answer.expect_success("the list").json()["webhooks"][0].clone()
+    };
+    wait::until("it is tried on", PATIENCE, || {
+        standing(&server)["failures"]
+            .as_u64()
+            .is_some_and(|it| it >= 3)
+    });
+    assert_eq!(gauge(&server), DEAD_LETTERS_MAX);
+    // Room for one: what fails is given up again, and is in the list.
+    let before = newest_letter(&server);
+    let one = dead_letters(&server).swap_remove(0);
+    letter(&server, "DELETE", &one, "").expect_success("dropped");
+    wait::until("it is given up", PATIENCE, || {
+        newest_letter(&server)["id"] != before["id"]
+    });
+    wait::until("it is full", PATIENCE, || {
+        gauge(&server) == DEAD_LETTERS_MAX
+    });
+    // And what was tried on arrives, or is in the list: nothing is lost.
+    receiver.answer(200);
+    let last = share_once(&server);
+    await_end(&receiver, &last);
+    let newest = newest_letter(&server);
+    let whole = letter(&server, "GET", &newest, "")
+        .expect_success("one")
+        .json();
+    let given_up = whole["body"]["events"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let arrived = receiver.events();
+    assert_eq!(ends_of(&given_up, &kept) + ends_of(&arrived, &kept), 1);
 }
 
 fn await_member(receiver: &Receiver) {
