@@ -14,6 +14,7 @@ use skein_wire::ids::{Cell, ChatHandle, ChatName, Cursor, SessionId};
 use skein_wire::request::CursorReport;
 use skein_wire::update::SessionState;
 
+use crate::batch_tap::BatchTap;
 use crate::change::{Change, Event, Subject};
 use crate::pages::Pages;
 use crate::recent_ends::RecentEnds;
@@ -44,6 +45,8 @@ pub struct ChatView {
     pages: Pages,
     /// What is wanted of sessions that are new here.
     trail: TrailWish,
+    /// Batches are handed on as they are, and no rows are kept.
+    tap: Option<BatchTap>,
 }
 
 impl ChatView {
@@ -69,7 +72,23 @@ impl ChatView {
             ends: RecentEnds::default(),
             pages: Pages::default(),
             trail,
+            tap: None,
         }
+    }
+
+    /// From now on batches are handed on as they are, by [`Self::next_tapped`], and no rows are kept.
+    pub(crate) fn tap(&mut self) {
+        self.tap = Some(BatchTap::default());
+    }
+
+    /// Forgets that it has what came after `offset`.
+    pub(crate) fn rewind(&mut self, offset: u64) {
+        self.offset = self.offset.min(offset);
+    }
+
+    /// The next batch that was applied, of a view that is tapped.
+    pub(crate) fn next_tapped(&mut self) -> Option<Batch> {
+        self.tap.as_mut()?.next()
     }
 
     /// Everything up to here has been applied.
@@ -151,12 +170,16 @@ impl ChatView {
         let Some(batch) = self.pages.take(batch)? else {
             return Ok(());
         };
-        if batch.header.from == 0 {
-            if self.full_applies(&batch.header) {
-                self.apply_full(batch, changes);
-            }
-        } else if self.change_applies(&batch.header) {
-            self.apply_change(batch, changes);
+        let is_full = batch.header.from == 0;
+        let applies = match is_full {
+            true => self.full_applies(&batch.header),
+            false => self.change_applies(&batch.header),
+        };
+        match (applies, is_full) {
+            (false, _) => {}
+            (true, _) if self.tap.is_some() => self.apply_tapped(batch),
+            (true, true) => self.apply_full(batch, changes),
+            (true, false) => self.apply_change(batch, changes),
         }
         Ok(())
     }
@@ -179,6 +202,14 @@ impl ChatView {
             return false;
         }
         header.to > self.offset
+    }
+
+    fn apply_tapped(&mut self, batch: Batch) {
+        self.full_wanted &= batch.header.from > 0;
+        self.advance(&batch.header);
+        if let Some(tap) = &mut self.tap {
+            tap.take(batch);
+        }
     }
 
     fn apply_full(&mut self, batch: Batch, changes: &mut impl Extend<Change>) {

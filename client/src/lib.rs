@@ -19,6 +19,7 @@ mod recent_ends;
 pub mod row;
 mod seen_counters;
 
+mod batch_tap;
 pub mod chat_view;
 
 pub mod seal;

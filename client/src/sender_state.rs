@@ -250,7 +250,9 @@ impl SenderState {
             | Update::Watching(_)
             | Update::Batch(_)
             | Update::Head(_)
-            | Update::WatchEnded(_) => {}
+            | Update::WatchEnded(_)
+            | Update::Members(_)
+            | Update::Upstream(_) => {}
         }
     }
 

@@ -32,6 +32,14 @@ pub enum ViewerEvent {
         /// When it tries again, milliseconds from now.
         retry_ms: u64,
     },
+    /// The relay that this viewer is connected to hears nothing from its server: what it shows is as of
+    /// then. It says nothing about any sender.
+    UpstreamLost {
+        /// Since when, server time in milliseconds since 1970.
+        since_ms: u64,
+    },
+    /// The relay hears its server again.
+    UpstreamBack,
     /// A change of a chat.
     Change(Change),
 }
@@ -56,6 +64,8 @@ pub enum ViewerEvent {
 ///         ViewerEvent::Change(change) => println!("{:?}: {:?}", change.subject, change.event),
 ///         ViewerEvent::Offline { .. } => println!("you are offline"),
 ///         ViewerEvent::Online => println!("you are online"),
+///         ViewerEvent::UpstreamLost { .. } => println!("the relay is cut off"),
+///         ViewerEvent::UpstreamBack => println!("the relay is up to date again"),
 ///     }
 /// }
 /// # Ok(())
@@ -138,6 +148,12 @@ impl Viewer {
         self.state.is_connected()
     }
 
+    /// Since when the relay that this viewer is connected to hears nothing from its server, server time in
+    /// milliseconds since 1970; `None` while it does, and where there is no relay.
+    pub fn upstream_lost_since_ms(&self) -> Option<u64> {
+        self.state.upstream_lost_since_ms()
+    }
+
     /// Whether the server keeps a record of who watched whom, which those who share can read: tell
     /// the user. False while offline.
     pub fn views_recorded(&self) -> bool {
@@ -189,9 +205,11 @@ impl Viewer {
         let now_ms = self.clock.now_ms();
         match received {
             Some(Ok(update)) => {
+                let lost_before = self.state.upstream_lost_since_ms();
                 if let Err(error) = self.state.handle(now_ms, &update) {
                     return self.interrupted(ClientError::Protocol(error));
                 }
+                self.tell_upstream(lost_before);
                 // Only a connection that has carried an answer has worked.
                 if matches!(update, Update::Pong(_)) {
                     self.backoff.reset();
@@ -209,6 +227,17 @@ impl Viewer {
             return self.interrupted(silent.into());
         }
         Ok(())
+    }
+
+    fn tell_upstream(&mut self, lost_before: Option<u64>) {
+        let lost = self.state.upstream_lost_since_ms();
+        match lost {
+            _ if lost == lost_before => {}
+            Some(since_ms) => self
+                .events
+                .push_back(ViewerEvent::UpstreamLost { since_ms }),
+            None => self.events.push_back(ViewerEvent::UpstreamBack),
+        }
     }
 
     /// The connection is over: tries again later, unless that cannot help.

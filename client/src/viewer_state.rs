@@ -29,7 +29,7 @@ use skein_wire::batch::Batch;
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{Cell, ChatHandle, ChatName, Cursor, RequestNumber, SessionId};
 use skein_wire::request::{Delivery, Request, Unwatch, Watch};
-use skein_wire::update::{Goodbye, Head, Refused, Update, WatchEnded, Watching, Welcome};
+use skein_wire::update::{Goodbye, Head, Refused, Update, Upstream, WatchEnded, Watching, Welcome};
 
 use crate::change::{Change, Event};
 use crate::chat_view::ChatView;
@@ -83,6 +83,15 @@ impl WatchOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatchId(u32);
 
+/// What a tapped watch gives, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tapped {
+    /// The server has accepted the watch, on this connection.
+    Watching(WatchId, Watching),
+    /// A batch was applied. Its counters are exact.
+    Batch(WatchId, Batch),
+}
+
 /// All watches of one viewer, over one connection after the other.
 #[derive(Debug, Default)]
 pub struct ViewerState {
@@ -95,6 +104,8 @@ pub struct ViewerState {
     early: VecDeque<(Batch, usize)>,
     requests: VecDeque<Request>,
     changes: VecDeque<Change>,
+    tapped: VecDeque<Tapped>,
+    upstream: Upstream,
 }
 
 #[derive(Debug)]
@@ -110,6 +121,7 @@ struct WatchState {
     views: BTreeMap<Cell, ChatView>,
     phase: Phase,
     complaint: Complaint,
+    is_tapped: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +161,47 @@ impl ViewerState {
         id
     }
 
+    /// Watches a chat and hands its batches on instead of changes, see [`Self::poll_tapped`]. For relays.
+    pub fn tap(&mut self, options: WatchOptions) -> WatchId {
+        let id = self.watch(options);
+        if let Some(watch) = self.watches.get_mut(&id) {
+            watch.is_tapped = true;
+            watch.views.values_mut().for_each(ChatView::tap);
+        }
+        id
+    }
+
+    /// What tapped watches have given, in order.
+    pub fn poll_tapped(&mut self) -> Option<Tapped> {
+        self.tapped.pop_front()
+    }
+
+    /// Goes back: asks for everything since `offset` again. For a relay, which learns so of ends that lie
+    /// before its first batch.
+    pub fn rewind(&mut self, id: WatchId, offset: u64) {
+        let Some(watch) = self.watches.get_mut(&id) else {
+            return;
+        };
+        if matches!(watch.phase, Phase::Watching(_)) {
+            let views = watch.views.values_mut();
+            views.for_each(|view| view.rewind(offset));
+            self.ask(id);
+        }
+    }
+
+    /// From now on a watch wants batches no more often than this, milliseconds; 0 = as they come. It is
+    /// asked for again, with its cursor.
+    pub fn set_interval(&mut self, id: WatchId, interval_ms: u32) {
+        let Some(watch) = self.watches.get_mut(&id) else {
+            return;
+        };
+        let is_changed = watch.options.interval_ms != interval_ms;
+        watch.options.interval_ms = interval_ms;
+        if is_changed && matches!(watch.phase, Phase::Watching(_)) {
+            self.ask(id);
+        }
+    }
+
     /// Stops watching; nothing of it follows.
     pub fn unwatch(&mut self, id: WatchId) {
         let Some(watch) = self.watches.remove(&id) else {
@@ -185,12 +238,14 @@ impl ViewerState {
             Update::Refused(refused) => self.handle_refused(now_ms, refused),
             Update::WatchEnded(ended) => self.handle_watch_ended(ended),
             Update::Goodbye(goodbye) => self.goodbye = Some(goodbye.clone()),
-            // Answers to `Unwatch` and the sender's half.
+            Update::Upstream(upstream) => self.upstream = upstream.clone(),
+            // Answers to `Unwatch`, the sender's half and that of relays.
             Update::Done(_)
             | Update::Shared(_)
             | Update::Accepted(_)
             | Update::Demand(_)
-            | Update::ShareEnded(_) => {}
+            | Update::ShareEnded(_)
+            | Update::Members(_) => {}
         }
         Ok(())
     }
@@ -250,6 +305,14 @@ impl ViewerState {
         self.connection.is_some()
     }
 
+    /// Since when the relay that this viewer is connected to hears nothing from the server that it relays,
+    /// server time in milliseconds since 1970; `None` while it hears, or where there is no relay. What is
+    /// shown is as of then, and says nothing about the senders.
+    pub fn upstream_lost_since_ms(&self) -> Option<u64> {
+        let since = self.upstream.lost_since_ms;
+        (self.is_connected() && since > 0).then_some(since)
+    }
+
     /// Whether the server keeps a record of who watched whom: tell the user. False while offline.
     pub fn views_recorded(&self) -> bool {
         let connection = self.connection.as_ref();
@@ -292,6 +355,7 @@ impl ViewerState {
 
     fn handle_welcome(&mut self, now_ms: u64, welcome: &Welcome) {
         self.handle_disconnected();
+        self.upstream = Upstream::default();
         self.goodbye = None;
         self.clock.observe(now_ms, welcome.server_time_ms);
         let mut keep_alive = KeepAlive::new(now_ms);
@@ -313,10 +377,15 @@ impl ViewerState {
             return Ok(());
         };
         let asked = Phase::Asked(watching.request);
-        let Some(watch) = self.watches.values_mut().find(|watch| watch.phase == asked) else {
+        let asks = |watch: &WatchState| watch.phase == asked;
+        let Some((id, watch)) = self.watches.iter_mut().find(|(_, watch)| asks(watch)) else {
             return Ok(());
         };
         watch.phase = Phase::Watching(watching.chat);
+        if watch.is_tapped {
+            let id = *id;
+            self.tapped.push_back(Tapped::Watching(id, *watching));
+        }
         for view in watch.views.values_mut() {
             view.bind(log, watching.epoch, watching.from);
         }
@@ -371,6 +440,9 @@ impl ViewerState {
             };
             let missed_known = view.misses_known_offset();
             view.apply(batch.clone(), &mut self.changes)?;
+            let tapped = std::iter::from_fn(|| view.next_tapped());
+            self.tapped
+                .extend(tapped.map(|batch| Tapped::Batch(id, batch)));
             if !missed_known && view.misses_known_offset() {
                 // A new gap, not the one that was complained about.
                 watch.complaint.heal(round_trip_ms);
@@ -516,6 +588,7 @@ impl WatchState {
             views,
             phase: Phase::Idle,
             complaint: Complaint::default(),
+            is_tapped: false,
         }
     }
 

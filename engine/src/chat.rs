@@ -40,6 +40,8 @@ pub(crate) struct Mirror {
     pub progress: Progress,
     /// Since when it has had no viewer.
     pub idle_since: Timestamp,
+    /// Fed by a relay's hub and not by the log: the chat's writers, as far as they are known.
+    pub fed: Option<Vec<(u32, u64)>>,
 }
 
 /// How a mirror comes to what the log says.
@@ -91,6 +93,14 @@ impl Chat {
     /// Whether a shard that does not own it follows it.
     pub fn is_mirror(&self) -> bool {
         matches!(self.role, Role::Mirror(_))
+    }
+
+    /// The writers that a relay knows of, where it is a relay's.
+    pub fn fed_epochs(&self) -> Option<&[(u32, u64)]> {
+        match &self.role {
+            Role::Mirror(mirror) => mirror.fed.as_deref(),
+            Role::Owner(_) => None,
+        }
     }
 
     /// Whether it is a mirror that waits for a new image.

@@ -57,6 +57,9 @@ pub enum Grant {
     Chats(ChatClaims),
     /// A guest's link.
     Guest(GuestGrant),
+    /// It is a relay: it may watch every chat that it has not been removed from, and learns who the
+    /// members are, because it judges its own viewers.
+    Relay,
 }
 
 /// A verified user, and what the token gives.
@@ -73,6 +76,7 @@ impl Person {
     pub fn claim(&self, chat: &ChatName) -> Rights {
         match self.grant.as_deref() {
             Some(Grant::Chats(claims)) => claims.of(chat),
+            Some(Grant::Relay) => Rights::WATCH,
             Some(Grant::Guest(_)) | None => Rights::NONE,
         }
     }
@@ -81,15 +85,22 @@ impl Person {
     pub fn guest(&self) -> Option<&GuestGrant> {
         match self.grant.as_deref() {
             Some(Grant::Guest(grant)) => Some(grant),
-            Some(Grant::Chats(_)) | None => None,
+            Some(Grant::Chats(_) | Grant::Relay) | None => None,
         }
+    }
+
+    /// Whether it is a relay.
+    pub fn is_relay(&self) -> bool {
+        matches!(self.grant.as_deref(), Some(Grant::Relay))
     }
 
     /// Whether this token gives all that an `older` one of the same user gave.
     pub fn gives_no_less_than(&self, older: &Self) -> bool {
         match (self.grant.as_deref(), older.grant.as_deref()) {
             (Some(Grant::Guest(new)), Some(Grant::Guest(old))) => new == old,
-            (Some(Grant::Guest(_)), _) | (_, Some(Grant::Guest(_))) => false,
+            (Some(Grant::Relay), Some(Grant::Relay)) => true,
+            (Some(Grant::Guest(_) | Grant::Relay), _)
+            | (_, Some(Grant::Guest(_) | Grant::Relay)) => false,
             (_, None) => true,
             (Some(Grant::Chats(new)), Some(Grant::Chats(old))) => new.covers(old),
             (None, Some(Grant::Chats(old))) => ChatClaims::default().covers(old),

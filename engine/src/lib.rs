@@ -64,8 +64,10 @@ pub mod peer_message;
 mod random;
 mod rate;
 mod recovering;
+pub mod relay;
 mod session;
 mod timer;
+mod unseen_change;
 mod user_connections;
 mod wheel;
 

@@ -180,3 +180,21 @@ const _: () = assert!(
 const _: () = assert!(PROPOSAL_RETRY_MS_MIN <= PROPOSAL_RETRY_MS_MAX);
 const _: () = assert!(OUTBOX_MESSAGES_SOFT < OUTBOX_MESSAGES_MAX);
 const _: () = assert!(VERDICTS_HELD_MAX <= skein_wire::limits::VERDICTS_MAX);
+
+/// Chats that a relay watches at its upstream, each with a table of its own.
+pub const RELAY_CHATS_MAX: usize = 65_536;
+
+/// Milliseconds that a relay goes on watching a chat which nobody watches there any more.
+pub const RELAY_LINGER_MS: u64 = 30_000;
+
+/// Milliseconds without its upstream before a relay says so to its viewers: a connection that moves
+/// or is made anew is nothing to worry about.
+pub const UPSTREAM_LOST_MS: u64 = 2_000;
+
+/// Batches of a chat that wait at a relay until it knows the members again. Beyond, it asks for
+/// everything anew.
+pub const RELAY_BATCHES_HELD_MAX: usize = 1_024;
+
+/// Milliseconds that the first viewers of a chat wait at a relay, once its members are known, for what the
+/// upstream has: a chat in which nothing has happened yet has nothing to send.
+pub const RELAY_OPENING_MS: u64 = 500;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, ChatName, Counter, SessionId, UserName};
 use skein_wire::point::Point;
-use skein_wire::update::{SessionState, Verdict};
+use skein_wire::update::{SessionState, Upstream, Verdict};
 
 use crate::caller::Caller;
 use crate::ids::{ConnectionId, GuestId, PartitionId};
 use crate::image_walk::ImageSlice;
+use crate::relay::feed::{Feed, FeedImage};
 use crate::rights::Rights;
 
 /// A message from one shard to another.
@@ -82,6 +83,14 @@ pub(crate) enum Answer {
     },
 }
 
+/// How the way from a relay to its server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UpstreamState {
+    /// Identity of the server's log.
+    pub log: u64,
+    pub way: Upstream,
+}
+
 #[derive(Debug)]
 pub(crate) enum Message {
     // To the owner of a chat.
@@ -124,6 +133,8 @@ pub(crate) enum Message {
         claim: Rights,
         /// The sender mirrors the chat, and knows of no right.
         is_mirrored: bool,
+        /// The chat may be given a number if it has none: the user's own token names it.
+        may_name: bool,
     },
     /// "One of mine wants to watch this session, and my mirror does not have it."
     RowAsk {
@@ -200,6 +211,25 @@ pub(crate) enum Message {
         guest: GuestId,
         judged: Result<(), Code>,
     },
+    // From the hub of a relay to its shards.
+    /// A chat to be mirrored, or all of it anew.
+    FeedImage(Arc<FeedImage>),
+    /// What has changed in a mirrored chat.
+    Feed(Arc<Feed>),
+    FeedMember {
+        chat: ChatHandle,
+        user: UserName,
+        rights: Rights,
+        /// The change's at the upstream.
+        offset: u64,
+    },
+    /// The upstream lets the relay watch it no more.
+    FeedEnded {
+        chat: ChatHandle,
+        code: Code,
+    },
+    Upstream(Arc<UpstreamState>),
+
     /// "Tell me when you have followed this chat past this offset."
     Fence {
         fence: u64,

@@ -303,6 +303,15 @@ impl Row {
         }
     }
 
+    /// There were so many points up to `offset`. Those that are not here count as lost there.
+    pub(crate) fn note_points(&mut self, offset: u64, points_total: u64) {
+        if points_total > self.points_total {
+            self.trail.note_lost(offset);
+        }
+        let held = self.trail.len() as u64 + u64::from(self.newest.is_some());
+        self.points_total = points_total.max(held);
+    }
+
     /// Gives the trail's memory back.
     pub fn clear_trail(&mut self) {
         self.trail.clear();

@@ -25,6 +25,7 @@ mod connections;
 mod demand;
 mod durable;
 mod ending;
+mod feeding;
 mod fences;
 mod following;
 pub mod forgetting;
@@ -39,6 +40,7 @@ mod peers;
 mod points;
 mod promises;
 mod recovery;
+mod relays;
 mod renewal;
 mod rows;
 mod sealing;
@@ -49,6 +51,7 @@ mod viewing;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -70,7 +73,7 @@ use crate::obligation::Obligation;
 use crate::outbox::Outbox;
 use crate::output::Output;
 use crate::partition::Partition;
-use crate::peer_message::Message;
+use crate::peer_message::{Message, UpstreamState};
 use crate::placement::{owner_of, partition_of};
 use crate::random::Random;
 use crate::rate::RateLimit;
@@ -80,6 +83,7 @@ use crate::stats::Stats;
 use crate::table::TableLimits;
 use crate::time::Timestamp;
 use crate::timer::Timer;
+use crate::unseen_change::UnseenChange;
 use crate::user_connections::UserConnections;
 use crate::wheel::Wheel;
 
@@ -98,6 +102,15 @@ pub struct ShardConfig {
     pub limits: Limits,
     /// Where random numbers come from; another one at every start.
     pub seed: u64,
+    /// It is a shard of a relay.
+    pub relay: Option<RelayConfig>,
+}
+
+/// What a shard of a relay is told in addition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelayConfig {
+    /// Where who shares is sent to, in the text of a refusal.
+    pub senders_to: Option<String>,
 }
 
 /// One shard. See the module's text.
@@ -114,7 +127,7 @@ pub struct ShardConfig {
 ///
 /// let now = Timestamp(1_700_000_000_000);
 /// let mut shard = Shard::new(
-///     ShardConfig { shard: ShardId(0), shards: 1, partitions: 1, log_id: 7, limits: Limits::default(), seed: 1 },
+///     ShardConfig { shard: ShardId(0), shards: 1, partitions: 1, log_id: 7, limits: Limits::default(), seed: 1, relay: None },
 ///     now,
 /// );
 /// shard.open_partition(PartitionId(0), &[(1, 1)], 1);
@@ -168,6 +181,10 @@ pub struct Shard {
     assembling: BTreeMap<ChatHandle, Assembly>,
     /// What the control log says of each chat, until the log has been replayed.
     recovering: BTreeMap<ChatHandle, Recovering>,
+    /// Relays among the connections, and what each has not answered yet.
+    relays: BTreeMap<ConnectionId, Vec<UnseenChange>>,
+    /// Where this is a relay: how the way to the server is, once it is known.
+    upstream: Option<Arc<UpstreamState>>,
     wheel: Wheel<Timer>,
     fan_out: FanOut,
     stats: Stats,
@@ -220,7 +237,9 @@ impl Shard {
             proposals: HashMap::default(),
             order_last: 0,
             proposal_last: 0,
-            outboxes: (0..config.shards).map(|_| Outbox::default()).collect(),
+            outboxes: (0..config.shards + u16::from(config.relay.is_some()))
+                .map(|_| Outbox::default())
+                .collect(),
             local: VecDeque::new(),
             outputs: VecDeque::new(),
             wakes: BTreeSet::new(),
@@ -228,6 +247,8 @@ impl Shard {
             imaging: VecDeque::new(),
             assembling: BTreeMap::new(),
             recovering: BTreeMap::new(),
+            relays: BTreeMap::new(),
+            upstream: None,
             wheel: Wheel::new(now),
             fan_out: FanOut::new(pacing, config.seed as u32),
             stats: Stats::default(),
@@ -276,6 +297,10 @@ impl Shard {
 
     /// The shard that owns a chat of this name.
     fn owner_of_name(&self, name: &ChatName) -> ShardId {
+        if self.config.relay.is_some() {
+            // The hub, which counts as the shard behind the last.
+            return ShardId(self.config.shards);
+        }
         owner_of(self.partition_of(name), self.config.shards)
     }
 

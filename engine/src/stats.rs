@@ -39,6 +39,8 @@ pub struct Stats {
     pub proposals_rejected: u64,
     /// Revocations that a shard had not applied in time.
     pub fences_late: u64,
+    /// Relays that were cut because they had not applied a change of members in time.
+    pub relays_late: u64,
     /// Images sent to other shards, each to the end.
     pub images_sent: u64,
     /// Rows and members copied for images.
@@ -85,6 +87,7 @@ impl Default for Stats {
             proposals: 0,
             proposals_rejected: 0,
             fences_late: 0,
+            relays_late: 0,
             images_sent: 0,
             image_rows_copied: 0,
             checkpoints: 0,

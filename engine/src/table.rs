@@ -158,9 +158,15 @@ impl Table {
     /// that a stretch may be read twice. Entries that are not about a session only move `as_of`;
     /// checkpoint rows count only between [`Self::begin_restore`] and [`Self::finish_restore`].
     pub fn apply(&mut self, offset: u64, time_ms: u64, entry: &Entry) -> Applied {
-        if offset <= self.as_of {
-            return Applied::Nothing;
+        match offset <= self.as_of {
+            true => Applied::Nothing,
+            false => self.apply_part(offset, time_ms, entry),
         }
+    }
+
+    /// Follows one of several changes that are told as of one offset, not before [`Self::as_of`].
+    pub(crate) fn apply_part(&mut self, offset: u64, time_ms: u64, entry: &Entry) -> Applied {
+        debug_assert!(offset >= self.as_of, "{offset} before {}", self.as_of);
         self.as_of = offset;
         match entry {
             Entry::Started { session, started } => self.start(offset, *session, started),
@@ -425,6 +431,20 @@ impl Table {
             && oldest.changed(Delivery::Every) <= self.horizon
         {
             self.forget_oldest();
+        }
+    }
+
+    /// Ends since this offset are known by now.
+    pub(crate) fn lower_horizon(&mut self, offset: u64) {
+        self.horizon = self.horizon.min(offset.max(1));
+    }
+
+    /// A session has had so many points, which may be more than were told one by one.
+    pub(crate) fn note_points(&mut self, session: SessionId, offset: u64, points_total: u64) {
+        let slot = self.slots.get(&session).copied();
+        let row = slot.and_then(|slot| self.rows[slot as usize].as_mut());
+        if let Some(row) = row {
+            row.note_points(offset, points_total);
         }
     }
 

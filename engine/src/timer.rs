@@ -34,6 +34,8 @@ pub(crate) enum Timer {
     Retry(u64),
     /// Ended rows may be old enough to be forgotten.
     Tombstones(ChatHandle),
+    /// A relay may be late with the answer to a change of members.
+    RelayLate(ConnectionId),
     /// Idempotency keys may be over.
     Keys(ChatHandle),
 }

@@ -93,6 +93,11 @@ impl Trail {
         known.map(|point| point.point.counter)
     }
 
+    /// Points that were never here, up to this offset, count as lost.
+    pub(crate) fn note_lost(&mut self, offset: u64) {
+        self.lost_offset_max = self.lost_offset_max.max(offset);
+    }
+
     /// Whether everything since `from` that was ever here still is.
     pub fn is_complete_since(&self, from: u64) -> bool {
         self.lost_offset_max <= from

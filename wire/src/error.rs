@@ -97,6 +97,9 @@ codes! {
     /// Something has changed since the caller looked.
     Conflict = 57, "conflict", 412, "it has changed since you looked; read it again, then decide";
 
+    /// A relay was asked for what only its upstream does.
+    Relayed = 58, "relayed", 421, "this is a relay and serves viewers only; ask the server that it relays";
+
     // 64..: a point that is refused.
     /// A coordinate that is not a number or out of range, or a time out of range.
     BadPoint = 64, "bad_point", 422, "the coordinates or the time are not a number or out of range";

@@ -1,8 +1,8 @@
 //! The kind byte of every frame: one list for both directions.
 //!
-//! `0x01..=0x3f` come from clients, `0x41..=0x7f` from the server. A kind that is not listed is
-//! skipped when its high bit is set and an error otherwise, so that later versions can add both
-//! hints (skippable) and commands (not skippable).
+//! `0x01..=0x3f` and `0x81..=0xbf` come from clients, `0x41..=0x7f` and `0xc1..=0xff` from the server.
+//! A kind that is not listed is skipped when its high bit is set and an error otherwise, so that later
+//! versions can add both hints (skippable) and commands (not skippable).
 
 use crate::error::{Code, WireError};
 
@@ -57,6 +57,10 @@ kinds! {
     Cursor = 0x0c;
     /// Keep-alive.
     Ping = 0x0d;
+    /// A relay asks who the members of a chat are.
+    MembersAsk = 0x81;
+    /// A relay has applied a change of members.
+    MembersSeen = 0x82;
 
     /// Answer to `Hello`.
     Welcome = 0x41;
@@ -84,18 +88,22 @@ kinds! {
     WatchEnded = 0x4c;
     /// A bound session ended.
     ShareEnded = 0x4d;
+    /// Members of a chat, for a relay.
+    Members = 0xc1;
+    /// A relay's way to its upstream.
+    Upstream = 0xc2;
 }
 
 /// Kinds with this bit are skipped by whoever does not know them.
 pub const SKIPPABLE: u8 = 0x80;
 
-/// Kinds from here up come from the server.
-const SERVER_FIRST: u8 = 0x41;
+/// Kinds with this bit come from the server.
+const FROM_SERVER: u8 = 0x40;
 
 impl Kind {
     /// Whether it goes from the server to a client.
     pub fn is_from_server(self) -> bool {
-        self as u8 >= SERVER_FIRST
+        self as u8 & FROM_SERVER != 0
     }
 
     /// The kind of a received byte; `None` = skip the frame.

@@ -55,6 +55,12 @@ pub const EARLIER_POINTS_MAX: usize = 255;
 /// frame stays small.
 pub const VERDICTS_MAX: usize = 256;
 
+/// Members in one `Members`. With the longest names they fill little more than half of a server frame.
+pub const MEMBERS_PER_FRAME_MAX: usize = 256;
+
+/// Relays between a viewer and the server: each adds a link's delay, and more are a mistake.
+pub const RELAYS_MAX: usize = 8;
+
 /// Cells in one `Watch`.
 pub const CELLS_PER_WATCH_MAX: usize = 64;
 
@@ -83,3 +89,5 @@ const _: () = assert!(TOKEN_BYTES_MAX + CLIENT_NAME_BYTES_MAX + 32 <= CLIENT_FRA
 const _: () = assert!(CLIENT_FRAME_BYTES_MAX <= SERVER_FRAME_BYTES_MAX);
 const _: () =
     assert!(EARLIER_POINTS_MAX * (SEALED_BYTES_MAX + 24) + 1024 <= SERVER_FRAME_BYTES_MAX);
+const _: () =
+    assert!(MEMBERS_PER_FRAME_MAX * (USER_NAME_BYTES_MAX + 5) + 64 <= SERVER_FRAME_BYTES_MAX);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::ids::{
-    Cell, ChatHandle, ChatName, Counter, Cursor, RequestNumber, SessionId, ShareNumber,
+    Cell, ChatHandle, ChatName, Counter, Cursor, RequestNumber, SessionId, ShareNumber, UserName,
 };
 use crate::point::Point;
 
@@ -152,6 +152,29 @@ pub struct CursorReport {
     pub offset: u64,
 }
 
+/// "Who are the members of this chat?" For relays, which judge their viewers themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembersAsk {
+    /// Ties the answer to the request.
+    pub request: RequestNumber,
+    /// Which chat; the relay watches it.
+    pub chat: ChatHandle,
+    /// Go on behind this name.
+    pub after: Option<UserName>,
+}
+
+/// "I have applied the changes of members of this chat up to here": the answer to each [`Members`]
+/// that was not asked for.
+///
+/// [`Members`]: crate::update::Members
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MembersSeen {
+    /// Which chat.
+    pub chat: ChatHandle,
+    /// The change's offset.
+    pub offset: u64,
+}
+
 /// "Still here, not moving."
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
@@ -190,4 +213,8 @@ pub enum Request {
     Cursor(CursorReport),
     /// Keep-alive with a number that comes back.
     Ping(u64),
+    /// A relay asks for members.
+    MembersAsk(MembersAsk),
+    /// A relay has applied a change of members.
+    MembersSeen(MembersSeen),
 }

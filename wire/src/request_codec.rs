@@ -10,18 +10,18 @@ use crate::bytes_in::{self, malformed};
 use crate::bytes_out;
 use crate::error::{Code, WireError};
 use crate::ids::{
-    Cell, ChatHandle, ChatName, Counter, Cursor, RequestNumber, SessionId, ShareNumber,
+    Cell, ChatHandle, ChatName, Counter, Cursor, RequestNumber, SessionId, ShareNumber, UserName,
 };
 use crate::kind::Kind;
 use crate::limits::{
     CELLS_PER_WATCH_MAX, CHAT_NAME_BYTES_MAX, CLIENT_NAME_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX,
-    POINTS_PER_UPLOAD_MAX, TOKEN_BYTES_MAX, TRAIL_POINTS_MAX, VERSION,
+    POINTS_PER_UPLOAD_MAX, TOKEN_BYTES_MAX, TRAIL_POINTS_MAX, USER_NAME_BYTES_MAX, VERSION,
 };
 use crate::payload;
 use crate::point::{Payload, Point};
 use crate::request::{
-    CursorReport, Delivery, Heartbeat, Hello, Request, ShareExtend, SharePoint, SharePoints,
-    ShareResume, ShareStart, ShareStop, Token, Unwatch, Watch,
+    CursorReport, Delivery, Heartbeat, Hello, MembersAsk, MembersSeen, Request, ShareExtend,
+    SharePoint, SharePoints, ShareResume, ShareStart, ShareStop, Token, Unwatch, Watch,
 };
 use crate::varint;
 
@@ -52,6 +52,8 @@ pub(crate) fn kind(request: &Request) -> Kind {
         Request::Unwatch(_) => Kind::Unwatch,
         Request::Cursor(_) => Kind::Cursor,
         Request::Ping(_) => Kind::Ping,
+        Request::MembersAsk(_) => Kind::MembersAsk,
+        Request::MembersSeen(_) => Kind::MembersSeen,
     }
 }
 
@@ -76,6 +78,11 @@ pub(crate) fn put(out: &mut Vec<u8>, request: &Request) {
         Request::Unwatch(unwatch) => put_numbers(out, [unwatch.request.0, unwatch.chat.0]),
         Request::Cursor(report) => put_cursor_report(out, report),
         Request::Ping(number) => out.put_u64_le(*number),
+        Request::MembersAsk(ask) => put_members_ask(out, ask),
+        Request::MembersSeen(seen) => {
+            put_numbers(out, [seen.chat.0]);
+            varint::put(out, seen.offset);
+        }
     }
 }
 
@@ -98,6 +105,11 @@ pub(crate) fn read(kind: Kind, input: &mut &[u8]) -> Result<Request, WireError> 
         Kind::Unwatch => Request::Unwatch(read_unwatch(input)?),
         Kind::Cursor => Request::Cursor(read_cursor_report(input)?),
         Kind::Ping => Request::Ping(bytes_in::u64_le(input)?),
+        Kind::MembersAsk => Request::MembersAsk(read_members_ask(input)?),
+        Kind::MembersSeen => Request::MembersSeen(MembersSeen {
+            chat: bytes_in::varint_u32(input).map(ChatHandle)?,
+            offset: varint::get(input)?,
+        }),
         _ => {
             return Err(WireError::new(
                 Code::OutOfOrder,
@@ -111,6 +123,25 @@ fn put_numbers<const N: usize>(out: &mut Vec<u8>, numbers: [u32; N]) {
     for number in numbers {
         varint::put(out, u64::from(number));
     }
+}
+
+fn put_members_ask(out: &mut Vec<u8>, ask: &MembersAsk) {
+    put_numbers(out, [ask.request.0, ask.chat.0]);
+    bytes_out::text(out, ask.after.as_ref().map_or("", UserName::as_str));
+}
+
+fn read_members_ask(input: &mut &[u8]) -> Result<MembersAsk, WireError> {
+    let request = bytes_in::varint_u32(input).map(RequestNumber)?;
+    let chat = bytes_in::varint_u32(input).map(ChatHandle)?;
+    let after = match bytes_in::text(input, USER_NAME_BYTES_MAX, Code::BadName)? {
+        "" => None,
+        name => Some(UserName::new(name)?),
+    };
+    Ok(MembersAsk {
+        request,
+        chat,
+        after,
+    })
 }
 
 fn put_hello(out: &mut Vec<u8>, hello: &Hello) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::Code;
-use crate::ids::{Cell, ChatHandle, Counter, RequestNumber, SessionId, ShareNumber};
+use crate::ids::{Cell, ChatHandle, Counter, RequestNumber, SessionId, ShareNumber, UserName};
 
 /// What a client must know before it goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +159,32 @@ pub struct Goodbye {
     pub text: String,
 }
 
+/// Members of a chat and their rights, for a relay: the answer to `MembersAsk`, or a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Members {
+    /// Which request; 0 = a change that nobody asked for, to be answered by `MembersSeen`.
+    pub request: RequestNumber,
+    /// Which chat.
+    pub chat: ChatHandle,
+    /// Offset of the change; of an answer, the newest that is in it.
+    pub offset: u64,
+    /// There are more behind the last one.
+    pub more: bool,
+    /// Who, with which rights: bit 0 share, bit 1 watch, bit 2 "revoked, whatever a token says". In a
+    /// change 0 ends a membership. In the order of the names.
+    pub members: Vec<(UserName, u8)>,
+}
+
+/// A relay's way to the server that it relays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upstream {
+    /// Server time since when the relay has heard nothing from there, milliseconds since 1970; 0 = it
+    /// hears. While it does not, what it shows is as of then and says nothing about the senders.
+    pub lost_since_ms: u64,
+    /// The relays on the way, that next to the server first.
+    pub relays: Vec<u64>,
+}
+
 /// State of a session as a viewer sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -243,4 +269,8 @@ pub enum Update {
     WatchEnded(WatchEnded),
     /// A bound session ended.
     ShareEnded(ShareEnded),
+    /// Members of a chat, for a relay.
+    Members(Members),
+    /// A relay's way to its upstream.
+    Upstream(Upstream),
 }

@@ -5,12 +5,14 @@ use bytes::{BufMut, Bytes};
 use crate::bytes_in::{self, malformed};
 use crate::bytes_out;
 use crate::error::{Code, WireError};
-use crate::ids::{Cell, ChatHandle, Counter, RequestNumber, SessionId, ShareNumber};
+use crate::ids::{Cell, ChatHandle, Counter, RequestNumber, SessionId, ShareNumber, UserName};
 use crate::kind::Kind;
-use crate::limits::{REASON_BYTES_MAX, VERDICTS_MAX};
+use crate::limits::{
+    MEMBERS_PER_FRAME_MAX, REASON_BYTES_MAX, RELAYS_MAX, USER_NAME_BYTES_MAX, VERDICTS_MAX,
+};
 use crate::update::{
-    Accepted, Demand, Done, Goodbye, Head, Pong, Refused, SessionState, ShareEnded, Shared, Update,
-    Verdict, WatchEnded, Watching, Welcome,
+    Accepted, Demand, Done, Goodbye, Head, Members, Pong, Refused, SessionState, ShareEnded,
+    Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
 };
 use crate::varint;
 
@@ -30,6 +32,8 @@ pub(crate) fn kind(update: &Update) -> Kind {
         Update::Done(_) => Kind::Done,
         Update::WatchEnded(_) => Kind::WatchEnded,
         Update::ShareEnded(_) => Kind::ShareEnded,
+        Update::Members(_) => Kind::Members,
+        Update::Upstream(_) => Kind::Upstream,
     }
 }
 
@@ -64,6 +68,8 @@ pub(crate) fn put(out: &mut Vec<u8>, update: &Update) {
             varint::put(out, u64::from(ended.share.0));
             out.put_u8(ended.state as u8);
         }
+        Update::Members(members) => put_members(out, members),
+        Update::Upstream(upstream) => put_upstream(out, upstream),
     }
 }
 
@@ -104,6 +110,8 @@ pub(crate) fn read(kind: Kind, body: &Bytes, input: &mut &[u8]) -> Result<Update
             share: read_share(input)?,
             state: read_ended_state(input)?,
         }),
+        Kind::Members => Update::Members(read_members(input)?),
+        Kind::Upstream => Update::Upstream(read_upstream(input)?),
         _ => {
             return Err(WireError::new(
                 Code::OutOfOrder,
@@ -287,5 +295,68 @@ fn read_goodbye(input: &mut &[u8]) -> Result<Goodbye, WireError> {
         code: read_code(input)?,
         retry_after_ms: bytes_in::varint_u32(input)?,
         text: read_reason(input)?,
+    })
+}
+
+fn put_members(out: &mut Vec<u8>, members: &Members) {
+    let count = members.members.len();
+    assert!(count <= MEMBERS_PER_FRAME_MAX, "{count} members in a frame");
+    varint::put(out, u64::from(members.request.0));
+    varint::put(out, u64::from(members.chat.0));
+    varint::put(out, members.offset);
+    out.put_u8(u8::from(members.more));
+    varint::put(out, count as u64);
+    for (user, rights) in &members.members {
+        bytes_out::text(out, user.as_str());
+        out.put_u8(*rights);
+    }
+}
+
+fn read_members(input: &mut &[u8]) -> Result<Members, WireError> {
+    let request = read_request_number(input)?;
+    let chat = read_chat(input)?;
+    let offset = varint::get(input)?;
+    let more = bytes_in::bool(input)?;
+    let count = varint::get(input)?;
+    if count > MEMBERS_PER_FRAME_MAX as u64 || count > input.len() as u64 {
+        return Err(malformed("a list of members is cut off or too long"));
+    }
+    let mut members = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let user = bytes_in::text(input, USER_NAME_BYTES_MAX, Code::Malformed)?;
+        let user = UserName::new(user).map_err(|_| malformed("a user name is not well-formed"))?;
+        members.push((user, bytes_in::u8(input)?));
+    }
+    Ok(Members {
+        request,
+        chat,
+        offset,
+        more,
+        members,
+    })
+}
+
+fn put_upstream(out: &mut Vec<u8>, upstream: &Upstream) {
+    let count = upstream.relays.len();
+    assert!(count <= RELAYS_MAX, "{count} relays in a row");
+    varint::put(out, upstream.lost_since_ms);
+    varint::put(out, count as u64);
+    for relay in &upstream.relays {
+        out.put_u64_le(*relay);
+    }
+}
+
+fn read_upstream(input: &mut &[u8]) -> Result<Upstream, WireError> {
+    let lost_since_ms = varint::get(input)?;
+    let count = varint::get(input)?;
+    if count > RELAYS_MAX as u64 {
+        return Err(malformed("more relays in a row than allowed"));
+    }
+    let relays = (0..count)
+        .map(|_| bytes_in::u64_le(input))
+        .collect::<Result<_, _>>()?;
+    Ok(Upstream {
+        lost_since_ms,
+        relays,
     })
 }

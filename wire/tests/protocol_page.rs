@@ -116,6 +116,12 @@ fn limits_table() -> String {
             "points",
         ),
         (
+            "members in one `Members`",
+            limits::MEMBERS_PER_FRAME_MAX as u64,
+            "members",
+        ),
+        ("relays in a row", limits::RELAYS_MAX as u64, "relays"),
+        (
             "cells in `Watch`",
             limits::CELLS_PER_WATCH_MAX as u64,
             "cells",

@@ -385,6 +385,7 @@ fn core(log: &mut Log, control: &ControlCore, shard: ShardId) -> Core {
             log_id: 1,
             limits: Limits::default(),
             seed: 3,
+            relay: None,
         },
         writers: owned.map(&mut take).collect(),
         readers,

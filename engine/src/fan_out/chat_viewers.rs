@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use skein_wire::frame::encode_update;
 use skein_wire::ids::{Cell, ChatHandle, SessionId};
+use skein_wire::limits::TRAIL_POINTS_MAX;
 use skein_wire::request::Delivery;
 use skein_wire::update::{Head, Update};
 use slab::Slab;
@@ -264,6 +265,11 @@ impl ChatViewers {
             if viewer.chat == self.chat.0 {
                 viewer.cursor = 0;
                 viewer.pending_to = 0;
+                // It may have missed points of the old writer that the trails still hold.
+                let scope = self.scopes[viewer.scope as usize].scope;
+                if scope.delivery == Delivery::Every && scope.grid.is_none() {
+                    viewer.trail = viewer.trail.max(cohorts::trail(TRAIL_POINTS_MAX as u8));
+                }
             }
         }
     }

@@ -34,6 +34,7 @@ impl Shard {
         }
         let expires_at = Timestamp(identity.expires_at_ms);
         let user = identity.person.user.clone();
+        let is_relay = identity.person.is_relay();
         let known = self.users.entry(user);
         known
             .or_insert(UserConnections::One(connection))
@@ -42,6 +43,9 @@ impl Shard {
             .insert(connection, Connection::new(identity.person, expires_at));
         self.stats.connections = self.connections.len() as u64;
         self.arm_token(now, connection);
+        if is_relay {
+            self.relays.insert(connection, Vec::new());
+        }
         let limits = &self.config.limits;
         let welcome = Welcome {
             version: VERSION,
@@ -54,6 +58,7 @@ impl Shard {
             views_recorded: limits.views_recorded,
         };
         self.frame(connection, Update::Welcome(welcome));
+        self.tell_upstream(connection);
         self.settle(now);
     }
 
@@ -101,6 +106,13 @@ impl Shard {
         if !self.connections.contains_key(&connection) {
             return;
         }
+        if self.config.relay.is_some()
+            && let Some(request) = sender_request(&request)
+        {
+            self.refuse_sender(connection, request);
+            self.settle(now);
+            return;
+        }
         match request {
             Request::Hello(_) | Request::Auth(_) => {
                 self.close(now, connection, WireError::of(Code::OutOfOrder));
@@ -117,6 +129,8 @@ impl Shard {
                 self.frame(connection, Update::Pong(pong));
             }
             Request::Unwatch(unwatch) => self.unwatch(now, connection, unwatch),
+            Request::MembersAsk(ask) => self.members_asked(connection, &ask),
+            Request::MembersSeen(seen) => self.members_seen(connection, seen),
             Request::ShareStart(start) => {
                 if self.may_ask(now, connection, start.request) {
                     self.share_start(connection, start);
@@ -158,6 +172,9 @@ impl Shard {
         };
         let error = if !self.is_serving {
             WireError::of(Code::Recovering)
+        } else if known.person.is_relay() {
+            // It asks on behalf of all its viewers.
+            return true;
         } else if !known.rate.take(now, self.request_rate) {
             WireError::new(Code::RateLimited, "too many requests; send fewer")
         } else if (known.waiting + known.asking) as usize >= REQUESTS_WAITING_PER_CONNECTION_MAX {
@@ -210,6 +227,7 @@ impl Shard {
             self.post(share.owner, unbind);
         }
         self.stop_asking(connection);
+        self.forget_relay(connection);
         self.stats.connections = self.connections.len() as u64;
     }
 
@@ -248,5 +266,16 @@ impl Shard {
         self.connections
             .get(&connection)
             .is_some_and(|known| known.was_given(share))
+    }
+}
+
+/// The number of a request that only senders make.
+fn sender_request(request: &Request) -> Option<RequestNumber> {
+    match request {
+        Request::ShareStart(start) => Some(start.request),
+        Request::ShareResume(resume) => Some(resume.request),
+        Request::ShareExtend(extend) => Some(extend.request),
+        Request::ShareStop(stop) => Some(stop.request),
+        _ => None,
     }
 }

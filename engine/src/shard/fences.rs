@@ -24,11 +24,15 @@ impl Shard {
         };
         let partition = known.partition;
         let mirrors = known.owner().map(|owner| owner.mirrors.as_slice());
-        let shards: Vec<ShardId> = mirrors
+        let mut shards: Vec<ShardId> = mirrors
             .unwrap_or_default()
             .iter()
             .map(|mirror| mirror.shard)
             .collect();
+        if self.has_relay_of(chat) {
+            // It waits for them like any other shard.
+            shards.push(self.config.shard);
+        }
         let followed = self.partition(partition).map_or(0, |it| it.followed);
         let until = now.plus_ms(FENCE_MS_MAX);
         if let Some(change) = self.change_mut(order) {
@@ -84,14 +88,15 @@ impl Shard {
     }
 
     /// Answers the fences that are passed.
-    fn check_fences(&mut self, partition: PartitionId) {
+    pub(super) fn check_fences(&mut self, partition: PartitionId) {
         let Some(state) = self.partition(partition) else {
             return;
         };
         let followed = state.followed;
         let fences = std::mem::take(&mut state.fences);
         for wait in fences {
-            if self.has_applied(wait.chat, wait.offset, followed) {
+            let is_applied = self.has_applied(wait.chat, wait.offset, followed);
+            if is_applied && self.relays_have_seen(wait.chat, wait.offset) {
                 let fence = wait.fence;
                 self.post(wait.owner, Message::FenceDone { fence });
             } else if let Some(state) = self.partition(partition) {
@@ -102,6 +107,8 @@ impl Shard {
 
     pub(super) fn has_applied(&self, chat: ChatHandle, offset: u64, followed: u64) -> bool {
         match self.chats.get(chat) {
+            // What a hub asks comes behind what it has fed.
+            Some(chat) if chat.fed_epochs().is_some() => true,
             Some(chat) => followed >= offset && chat.is_following(),
             // Nobody is served before the last slice, and a slice that comes after the question is
             // as of a later offset.

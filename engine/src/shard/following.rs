@@ -147,7 +147,7 @@ impl Shard {
         }
     }
 
-    fn member_followed(
+    pub(super) fn member_followed(
         &mut self,
         now: Timestamp,
         chat: ChatHandle,
@@ -159,6 +159,7 @@ impl Shard {
         if let Some(known) = self.chats.get_mut(chat) {
             known.members.put(user, rights);
         }
+        self.tell_relays(now, chat, user, rights, offset);
         if !rights.has(Rights::WATCH) {
             self.revoke_watches(now, chat, user);
         }

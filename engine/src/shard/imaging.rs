@@ -22,12 +22,12 @@ impl Shard {
         from: ShardId,
         name: ChatName,
         (user, claim): (UserName, Rights),
-        is_mirrored: bool,
+        (is_mirrored, may_name): (bool, bool),
     ) {
         let chat = self.chats.named(&name);
         let judged = self.check_right(chat.unwrap_or_default(), (&user, claim), Rights::WATCH);
         let judged = match (chat, judged) {
-            (None, _) if claim.has(Rights::WATCH) => {
+            (None, _) if may_name && claim.has(Rights::WATCH) => {
                 let wait = NamingWait::Image {
                     from,
                     chat: name.clone(),

@@ -25,6 +25,7 @@ impl Shard {
         known.asking += 1;
         let chat = watch.chat.clone();
         let (user, claim) = (known.person.user.clone(), known.person.claim(&chat));
+        let may_name = !known.person.is_relay();
         if let Some(asking) = self.asking.get_mut(&chat) {
             asking.push((connection, watch));
             return;
@@ -37,6 +38,7 @@ impl Shard {
             user,
             claim,
             is_mirrored,
+            may_name,
         };
         self.post(owner, ask);
     }
@@ -96,6 +98,7 @@ impl Shard {
                 owner: assembly.owner,
                 progress: Progress::Following,
                 idle_since: now,
+                fed: None,
             }),
         });
         self.stats.chats_mirrored += 1;

@@ -63,7 +63,7 @@ impl Shard {
                     chat,
                     user,
                     claim,
-                } => self.image_asked(from, chat, (user, claim), false),
+                } => self.image_asked(from, chat, (user, claim), (false, true)),
             }
         }
     }

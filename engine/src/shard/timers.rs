@@ -44,6 +44,7 @@ impl Shard {
             Timer::FenceOver(order) => self.fence_over(now, order),
             Timer::Retry(order) => self.retry(now, order),
             Timer::Tombstones(chat) => self.forget_ended(now, chat),
+            Timer::RelayLate(connection) => self.relay_late(now, connection),
             Timer::Keys(chat) => self.sweep_keys(now, chat),
         }
     }

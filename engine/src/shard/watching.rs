@@ -4,7 +4,8 @@ use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, RequestNumber, SessionId, UserName};
 use skein_wire::limits::TRAIL_POINTS_MAX;
 use skein_wire::request::{CursorReport, Delivery, Unwatch, Watch};
-use skein_wire::update::{Done, Update, WatchEnded, Watching};
+use skein_wire::update::{Done, Update, Watching};
+use skein_wire::varint;
 
 use crate::audience::step_of;
 use crate::batch_builder::Scope;
@@ -12,8 +13,8 @@ use crate::connection::WatchState;
 use crate::cursor::{CursorContext, resume_offset};
 use crate::fan_out::{FanOutReport, WatchSpec};
 use crate::ids::{ConnectionId, ViewId, ViewerId};
+use crate::limits::RELAY_CHATS_MAX;
 use crate::naming_wait::NamingWait;
-use crate::output::Output;
 use crate::rights::Rights;
 use crate::shard::Shard;
 use crate::sink::Sink;
@@ -71,7 +72,12 @@ impl Shard {
         let chat = self.chats.named(&watch.chat);
         let again = chat.is_some_and(|chat| known.watches.contains_key(&chat));
         let watches = known.watches.len() + known.asking as usize;
-        if !again && watches >= self.config.limits.watches_per_connection_max {
+        let is_relay = known.person.is_relay();
+        let watches_max = match is_relay {
+            true => RELAY_CHATS_MAX,
+            false => self.config.limits.watches_per_connection_max,
+        };
+        if !again && watches >= watches_max {
             return Err(WireError::of(Code::LimitReached));
         }
         // Judged in any case, so that a chat that is not there takes as long as one without a right.
@@ -85,7 +91,7 @@ impl Shard {
                 }
                 self.register(now, connection, chat, &watch)
             }
-            (None, _) if is_owner && claim.has(Rights::WATCH) => {
+            (None, _) if is_owner && !is_relay && claim.has(Rights::WATCH) => {
                 let name = watch.chat.clone();
                 let wait = NamingWait::Watch { connection, watch };
                 self.await_name(&name, claim, Rights::WATCH, wait)
@@ -124,9 +130,13 @@ impl Shard {
         let state = &self.partitions[usize::from(known.partition.0)];
         let context = CursorContext {
             log: self.config.log_id,
-            epochs: &state.epochs,
-            // A mirror that has just begun may be ahead of what the shard follows.
-            offset_max: state.followed.max(known.table.as_of()),
+            epochs: known.fed_epochs().unwrap_or(&state.epochs),
+            offset_max: match known.fed_epochs() {
+                // A viewer that comes from the upstream may be ahead of a relay, which will catch up.
+                Some(_) => varint::MAX,
+                // A mirror that has just begun may be ahead of what the shard follows.
+                None => state.followed.max(known.table.as_of()),
+            },
             horizon: known.table.horizon(),
         };
         let spec = WatchSpec {
@@ -252,19 +262,7 @@ impl Shard {
             if self.may_watch(connection, chat) {
                 continue;
             }
-            let known = self.connections.get_mut(&connection);
-            let Some(watch) = known.and_then(|known| known.watches.remove(&chat)) else {
-                continue;
-            };
-            self.end_viewer(now, chat, watch);
-            self.give_place_back(connection, chat);
-            let viewer = watch.viewer;
-            self.emit(Output::Purge { connection, viewer });
-            let ended = WatchEnded {
-                chat,
-                code: Code::MembershipRevoked,
-            };
-            self.frame(connection, Update::WatchEnded(ended));
+            self.end_watch(now, connection, chat, Code::MembershipRevoked);
         }
     }
 

@@ -10,6 +10,7 @@ mod members;
 mod membership;
 mod negative;
 mod peer;
+mod relays;
 mod restart;
 mod rig;
 mod sealing;

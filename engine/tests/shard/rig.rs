@@ -1,11 +1,12 @@
 //! Shards, log, control log and transports in one place, driven step by step.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
-use skein_engine::identity::Identity;
+use skein_engine::identity::{Grant, Identity, Person};
 use skein_engine::ids::{ConnectionId, PartitionId, ProposalId, RequestId, ShardId, ViewerId};
 use skein_engine::limits::Limits;
 use skein_engine::output::Output;
@@ -203,6 +204,7 @@ impl Rig {
             log_id: LOG,
             limits: self.limits.clone(),
             seed: self.starts * 1_000 + u64::from(shard),
+            relay: None,
         };
         let mut recovered = Shard::new(config, self.now);
         let owned: Vec<u16> = (0..self.partitions)
@@ -559,10 +561,18 @@ impl Rig {
 
     /// A new connection.
     pub fn connect(&mut self, shard: u16, name: &str) -> Peer {
+        self.connect_as(shard, name, None)
+    }
+
+    /// A new connection with what its token gives.
+    pub fn connect_as(&mut self, shard: u16, name: &str, grant: Option<Grant>) -> Peer {
         self.connections += 1;
         let number = self.connections;
         let identity = Identity {
-            person: user(name).into(),
+            person: Person {
+                user: user(name),
+                grant: grant.map(Arc::new),
+            },
             expires_at_ms: self.now.0 + 24 * 3_600_000,
         };
         self.shards[usize::from(shard)].handle_connected(self.now, ConnectionId(number), identity);

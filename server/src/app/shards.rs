@@ -138,6 +138,7 @@ impl Shards {
                         log_id: start.log.id().0,
                         limits: start.config.engine_limits(),
                         seed: getrandom::u64().context("the system gives no random numbers")?,
+                        relay: None,
                     },
                     writers: take_writers(start.log, shard, shards),
                     readers: readers.clone(),

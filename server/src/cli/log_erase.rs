@@ -140,6 +140,7 @@ fn core(
             log_id: log.id().0,
             limits: Limits::default(),
             seed: getrandom::u64().context("the system gives no random numbers")?,
+            relay: None,
         },
         writers,
         readers,

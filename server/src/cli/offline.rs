@@ -2,10 +2,18 @@
 
 use std::fmt;
 
+use crate::cli::time_text::clock_text;
+
 /// `offline: timed out; trying again in 1.5 s`.
 pub fn text(why: impl fmt::Display, retry_ms: u64) -> String {
     let seconds = retry_ms as f64 / 1_000.0;
     format!("offline: {why}; trying again in {seconds:.1} s")
+}
+
+/// `the relay hears nothing from its server since 06:15:50 UTC: what is shown is as of then`.
+pub fn upstream_text(since_ms: u64) -> String {
+    let time = clock_text(since_ms);
+    format!("the relay hears nothing from its server since {time} UTC: what is shown is as of then")
 }
 
 #[cfg(test)]

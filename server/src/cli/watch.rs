@@ -66,7 +66,8 @@ a session that are not told, whether an earlier watch has shown them or not.
 
 geojson: one Feature per line and change, with the same fields as `properties`.
 
-Being offline is said on stderr; it says nothing about those who share.")]
+Being offline is said on stderr, and so is a relay that is cut off from its server; neither says anything
+about those who share.")]
 pub struct WatchArgs {
     /// The chat.
     #[arg(long)]
@@ -178,6 +179,10 @@ async fn show(
                 eprintln!("{}", offline::text(why.reason(), retry_ms));
             }
             Some(ViewerEvent::Online) => eprintln!("online again"),
+            Some(ViewerEvent::UpstreamLost { since_ms }) => {
+                eprintln!("{}", offline::upstream_text(since_ms));
+            }
+            Some(ViewerEvent::UpstreamBack) => eprintln!("the relay hears its server again"),
             None => break,
         }
     }

@@ -31,6 +31,9 @@ pub fn draw(
     rows.retain(|row| !row.state().state.is_ended());
     rows.sort_by(|a, b| a.subject().user.cmp(&b.subject().user));
     let online = match viewer.is_online() {
+        true if viewer.upstream_lost_since_ms().is_some() => {
+            "  (the relay is CUT OFF from its server: this is old)"
+        }
         true => "",
         false => "  (you are OFFLINE: this is old)",
     };

@@ -59,6 +59,10 @@ pub static SHARD_METRICS: &[Metric] = &[
         "fences_late",
         "Revocations that a shard had not applied in time",
     ),
+    Metric::counter(
+        "relays_late",
+        "Relays that were cut because they had not applied a change of members in time",
+    ),
     Metric::counter("images_sent", "Tables sent to mirroring shards"),
     Metric::counter(
         "image_rows_copied",
@@ -153,6 +157,7 @@ pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopS
         engine.proposals,
         engine.proposals_rejected,
         engine.fences_late,
+        engine.relays_late,
         engine.images_sent,
         engine.image_rows_copied,
         engine.checkpoints,

@@ -478,6 +478,7 @@ fn start_shards(
                 log_id: log.id().0,
                 limits: limits(),
                 seed: random.bits(),
+                relay: None,
             },
             writers,
             readers: readers.clone(),

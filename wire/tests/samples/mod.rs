@@ -17,12 +17,12 @@ use skein_wire::ids::{
 };
 use skein_wire::point::{Accuracy, Fix, Heading, Payload, Point, Position, Speed};
 use skein_wire::request::{
-    CursorReport, Delivery, Heartbeat, Hello, Request, ShareExtend, SharePoint, SharePoints,
-    ShareResume, ShareStart, ShareStop, Token, Unwatch, Watch,
+    CursorReport, Delivery, Heartbeat, Hello, MembersAsk, MembersSeen, Request, ShareExtend,
+    SharePoint, SharePoints, ShareResume, ShareStart, ShareStop, Token, Unwatch, Watch,
 };
 use skein_wire::update::{
-    Accepted, Demand, Done, Goodbye, Head, Pong, Refused, SessionState, ShareEnded, Shared, Update,
-    Verdict, WatchEnded, Watching, Welcome,
+    Accepted, Demand, Done, Goodbye, Head, Members, Pong, Refused, SessionState, ShareEnded,
+    Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
 };
 
 /// Server time of all samples, milliseconds since 1970.
@@ -63,6 +63,10 @@ pub fn sealed(counter: u64, age_ms: i64, blob: &'static [u8]) -> Point {
         captured_at_ms: NOW_MS as i64 - age_ms,
         payload: Payload::Sealed(Bytes::from_static(blob)),
     }
+}
+
+fn user(name: &str) -> UserName {
+    UserName::new(name).expect("a good name")
 }
 
 fn chat() -> ChatName {
@@ -207,6 +211,21 @@ fn watch_requests() -> Vec<(&'static str, Request)> {
             }),
         ),
         ("Ping", Request::Ping(0x1122_3344_5566_7788)),
+        (
+            "MembersAsk",
+            Request::MembersAsk(MembersAsk {
+                request: RequestNumber(12),
+                chat: ChatHandle(9),
+                after: Some(user("ana")),
+            }),
+        ),
+        (
+            "MembersSeen",
+            Request::MembersSeen(MembersSeen {
+                chat: ChatHandle(9),
+                offset: 1_000_001,
+            }),
+        ),
     ]
 }
 
@@ -293,6 +312,23 @@ fn session_updates() -> Vec<(&'static str, Update)> {
                         code: Code::BadPoint,
                     },
                 ],
+            }),
+        ),
+        (
+            "Members",
+            Update::Members(Members {
+                request: RequestNumber(12),
+                chat: ChatHandle(9),
+                offset: 1_000_000,
+                more: true,
+                members: vec![(user("bob"), 2), (user("cem"), 4)],
+            }),
+        ),
+        (
+            "Upstream",
+            Update::Upstream(Upstream {
+                lost_since_ms: NOW_MS,
+                relays: vec![0x0abc, 0x0def],
             }),
         ),
         (

@@ -14,12 +14,12 @@ use skein_wire::limits::{
 };
 use skein_wire::point::{Accuracy, Fix, Heading, Payload, Point, Position, Speed};
 use skein_wire::request::{
-    CursorReport, Delivery, Heartbeat, Hello, Request, ShareExtend, SharePoint, SharePoints,
-    ShareResume, ShareStart, ShareStop, Token, Unwatch, Watch,
+    CursorReport, Delivery, Heartbeat, Hello, MembersAsk, MembersSeen, Request, ShareExtend,
+    SharePoint, SharePoints, ShareResume, ShareStart, ShareStop, Token, Unwatch, Watch,
 };
 use skein_wire::update::{
-    Accepted, Demand, Done, Goodbye, Head, Pong, Refused, SessionState, ShareEnded, Shared, Update,
-    Verdict, WatchEnded, Watching, Welcome,
+    Accepted, Demand, Done, Goodbye, Head, Members, Pong, Refused, SessionState, ShareEnded,
+    Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
 };
 use skein_wire::varint;
 
@@ -44,6 +44,10 @@ fn code() -> impl Strategy<Value = Code> {
 
 fn state() -> impl Strategy<Value = SessionState> {
     (0..=6u8).prop_map(|byte| SessionState::from_u8(byte).expect("a state"))
+}
+
+fn user_name() -> impl Strategy<Value = UserName> {
+    "[a-zä ]{1,60}".prop_map(|name| UserName::new(&name).expect("a name"))
 }
 
 fn chat_name() -> impl Strategy<Value = ChatName> {
@@ -223,6 +227,15 @@ fn watch_request() -> impl Strategy<Value = Request> {
             })
         }),
         any::<u64>().prop_map(Request::Ping),
+        (request(), chat(), option::of(user_name())).prop_map(|(request, chat, after)| {
+            Request::MembersAsk(MembersAsk {
+                request,
+                chat,
+                after,
+            })
+        }),
+        (chat(), number())
+            .prop_map(|(chat, offset)| Request::MembersSeen(MembersSeen { chat, offset })),
     ]
 }
 
@@ -313,9 +326,33 @@ fn share_update() -> impl Strategy<Value = Update> {
     ]
 }
 
+fn relay_update() -> impl Strategy<Value = Update> {
+    let members = vec((user_name(), any::<u8>()), 0..=5);
+    prop_oneof![
+        (number32(), number32(), number(), any::<bool>(), members).prop_map(
+            |(request, chat, offset, more, members)| {
+                Update::Members(Members {
+                    request: RequestNumber(request),
+                    chat: ChatHandle(chat),
+                    offset,
+                    more,
+                    members,
+                })
+            }
+        ),
+        (number(), vec(any::<u64>(), 0..=8)).prop_map(|(lost_since_ms, relays)| Update::Upstream(
+            Upstream {
+                lost_since_ms,
+                relays,
+            }
+        )),
+    ]
+}
+
 fn watch_update() -> impl Strategy<Value = Update> {
     let chat = || number32().prop_map(ChatHandle);
     prop_oneof![
+        relay_update(),
         (number32(), chat(), any::<u32>(), number(), number()).prop_map(
             |(request, chat, epoch, horizon, from)| {
                 Update::Watching(Watching {
