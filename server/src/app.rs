@@ -3,6 +3,7 @@
 pub mod bad_inputs;
 pub mod data_dir;
 pub mod entrance;
+mod http_services;
 pub mod ready;
 mod traces;
 
@@ -13,11 +14,15 @@ pub mod history;
 pub mod opened;
 pub mod shards;
 
+pub mod relay;
+pub mod running;
 pub mod server;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::app::relay::Relay;
+use crate::app::running::Running;
 use crate::app::server::Server;
 use crate::cli::out;
 use crate::config::settings::Config;
@@ -30,7 +35,23 @@ use crate::interrupt::Interrupt;
 pub fn serve(config: Config) -> anyhow::Result<()> {
     // Before there is anything that must not be left behind.
     traces::leave_none(config.dev);
-    let server = Server::start(&config)?;
+    run(Server::start(&config)?)?;
+    tracing::info!("stopped; everything is on disk");
+    Ok(())
+}
+
+/// Runs a relay until SIGINT or SIGTERM. SIGHUP reads keys and certificate again.
+///
+/// # Errors
+/// What stopped it.
+pub fn relay(config: Config) -> anyhow::Result<()> {
+    traces::leave_none(config.dev);
+    run(Relay::start(&config)?)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn run(server: impl Running) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -46,12 +67,10 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         anyhow::Ok(())
     })?;
     tracing::info!("stopping: saying goodbye to all clients");
-    server.stop()?;
-    tracing::info!("stopped; everything is on disk");
-    Ok(())
+    server.stop()
 }
 
-async fn reload_until(server: &Server, mut interrupt: Interrupt, mut hangup: Signal) {
+async fn reload_until(server: &impl Running, mut interrupt: Interrupt, mut hangup: Signal) {
     loop {
         tokio::select! {
             () = interrupt.wait() => return,

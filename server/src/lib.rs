@@ -28,6 +28,8 @@ pub mod log_json;
 
 pub mod shard;
 
+pub mod relay;
+
 pub mod history;
 pub mod key_refresher;
 pub mod log_thinner;

@@ -173,6 +173,7 @@ fn token_with(server: &Server, user: &str, chats: &[(&str, &[ClaimedRight])]) ->
         audience: "skein",
         issuer: None,
         chats: Some(chats.collect()),
+        is_relay: false,
     };
     signer.sign(&spec, now_ms()).expect("a token")
 }

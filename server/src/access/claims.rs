@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use skein_engine::identity::ChatClaims;
 use skein_engine::rights::Rights;
 use skein_wire::ids::ChatName;
@@ -23,7 +24,14 @@ pub struct Claims {
     /// Rights in chats, by the chats' names. Counts where the server takes rights from tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chats: Option<BTreeMap<String, Vec<ClaimedRight>>>,
+    /// What the bearer may be beside a user: words with spaces between them. Of any other form, it says
+    /// nothing here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Value>,
 }
+
+/// The word in `scope` that makes the bearer a relay.
+pub const RELAY_SCOPE: &str = "skein:relay";
 
 /// A right in a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +44,12 @@ pub enum ClaimedRight {
 }
 
 impl Claims {
+    /// Whether the bearer is a relay.
+    pub fn is_relay(&self) -> bool {
+        let words = self.scope.as_ref().and_then(Value::as_str);
+        words.is_some_and(|words| words.split(' ').any(|word| word == RELAY_SCOPE))
+    }
+
     /// The rights in chats; `None` if a chat has no proper name.
     pub fn chat_claims(&self) -> Option<ChatClaims> {
         let chats = self.chats.iter().flatten();

@@ -9,7 +9,7 @@ use rcgen::{KeyPair, PKCS_ED25519};
 use serde::Serialize;
 use skein_wire::ids::UserName;
 
-use crate::access::claims::{ClaimedRight, Claims, TOKEN_AUDIENCE};
+use crate::access::claims::{ClaimedRight, Claims, RELAY_SCOPE, TOKEN_AUDIENCE};
 use crate::access::error::AccessError;
 use crate::access::secret_file;
 
@@ -29,6 +29,8 @@ pub struct TokenSpec<'a> {
     pub issuer: Option<&'a str>,
     /// Rights in chats, for servers that take them from tokens.
     pub chats: Option<BTreeMap<String, Vec<ClaimedRight>>>,
+    /// The bearer is a relay.
+    pub is_relay: bool,
 }
 
 #[derive(Serialize)]
@@ -111,6 +113,7 @@ impl TokenSigner {
             audience: TOKEN_AUDIENCE,
             issuer: None,
             chats: None,
+            is_relay: false,
         };
         self.sign(&spec, now_ms)
     }
@@ -127,6 +130,7 @@ impl TokenSigner {
                 exp: now_s.saturating_add(spec.ttl_s),
                 nbf: None,
                 chats: spec.chats.clone(),
+                scope: spec.is_relay.then(|| RELAY_SCOPE.into()),
             },
             aud: spec.audience,
             iss: spec.issuer,

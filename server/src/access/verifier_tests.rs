@@ -325,6 +325,7 @@ fn audience_and_issuer_are_those_of_the_configuration() {
             audience,
             issuer,
             chats: None,
+            is_relay: false,
         };
         f.signer.sign(&spec, NOW_MS).unwrap()
     };

@@ -25,6 +25,30 @@ pub const BAD_STARTS: &[BadInput] = &[
         "is in use; stop the program that has it, or choose another port with --control",
     ),
     BadInput::new(
+        "a relay without an upstream",
+        "relay --dev --data-dir DIR",
+        "1",
+        "name it with --upstream quic://HOST:PORT",
+    ),
+    BadInput::new(
+        "a relay of itself",
+        "relay --dev --data-dir DIR --quic 127.0.0.1:4433 --upstream quic://localhost:4433 --upstream-token NOISE --upstream-insecure",
+        "1",
+        "is this relay itself",
+    ),
+    BadInput::new(
+        "a relay whose token is not there",
+        "relay --dev --data-dir DIR --upstream quic://127.0.0.1:1 --upstream-token DIR/none --upstream-insecure",
+        "1",
+        "names a file with the output of `skein token --relay`",
+    ),
+    BadInput::new(
+        "a server that has an upstream",
+        "SKEIN_RELAY__UPSTREAM=quic://127.0.0.1:1 SKEIN_RELAY__TOKEN=NOISE SKEIN_RELAY__INSECURE=true serve --dev --data-dir DIR",
+        "1",
+        "run `skein relay`, or remove it",
+    ),
+    BadInput::new(
         "a core that is not there",
         "serve --dev --data-dir DIR --cores 1023",
         "1",

@@ -68,28 +68,12 @@ impl Opened {
         let cores = config.shards.cores.resolve(&allowed_cores())?;
         let dir = DataDir::open(&config.data_dir)?;
         let keys = config.keys_dir();
-        let jwks = config
-            .access
-            .jwks_source()
-            .map_err(|problem| anyhow!("access.jwks: {problem}"))?
-            .map(KeySource::new);
-        let access = Arc::new(Access::with_rules(
-            &keys,
-            config.dev,
-            config.access.token_rules(),
-            jwks.as_ref().map(KeySource::signal),
-        )?);
-        let jwks = jwks.map(|source| source.open(&access)).transpose()?;
+        let (access, jwks) = open_access(config)?;
         let callers = control_callers(config)?;
         let certificates = open_certificates(config)?;
         let tls = Tls::new(&certificates)?;
         let quic_keys = QuicKeys::open_or_create(&keys)?;
-        let addresses = Addresses {
-            http: Some(config.listen.http),
-            https: config.listen.https,
-            quic: Some(config.listen.quic),
-        };
-        let bound = bind(&addresses, cores.len() as u16)?;
+        let bound = bind_shards(config, cores.len() as u16)?;
         let control_listener = bind_control(config.listen.control)?;
         let clock = Clock::start();
         let (control, seen_ms) = open_control(&dir, clock)?;
@@ -115,7 +99,34 @@ impl Opened {
     }
 }
 
-fn control_callers(config: &Config) -> anyhow::Result<Callers> {
+/// Opens the keys that are trusted, and where further ones come from.
+pub(crate) fn open_access(config: &Config) -> anyhow::Result<(Arc<Access>, Option<KeySource>)> {
+    let jwks = config
+        .access
+        .jwks_source()
+        .map_err(|problem| anyhow!("access.jwks: {problem}"))?
+        .map(KeySource::new);
+    let access = Arc::new(Access::with_rules(
+        &config.keys_dir(),
+        config.dev,
+        config.access.token_rules(),
+        jwks.as_ref().map(KeySource::signal),
+    )?);
+    let jwks = jwks.map(|source| source.open(&access)).transpose()?;
+    Ok((access, jwks))
+}
+
+/// Binds every shard's sockets.
+pub(crate) fn bind_shards(config: &Config, shards: u16) -> anyhow::Result<Bound> {
+    let addresses = Addresses {
+        http: Some(config.listen.http),
+        https: config.listen.https,
+        quic: Some(config.listen.quic),
+    };
+    Ok(bind(&addresses, shards)?)
+}
+
+pub(crate) fn control_callers(config: &Config) -> anyhow::Result<Callers> {
     match &config.access.control_token {
         Some(path) => Ok(Callers::Operators(Arc::new(ControlToken::read(path)?))),
         None if config.dev => Ok(Callers::ThisMachine),
@@ -125,7 +136,7 @@ fn control_callers(config: &Config) -> anyhow::Result<Callers> {
     }
 }
 
-fn open_certificates(config: &Config) -> anyhow::Result<Arc<CertificateStore>> {
+pub(crate) fn open_certificates(config: &Config) -> anyhow::Result<Arc<CertificateStore>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let certificates = match (&config.tls.cert, &config.tls.key) {
         (Some(certificate), Some(key)) => CertificateStore::open(certificate, key, provider)?,
@@ -139,7 +150,7 @@ fn open_certificates(config: &Config) -> anyhow::Result<Arc<CertificateStore>> {
     Ok(certificates)
 }
 
-fn bind_control(address: SocketAddr) -> Result<TcpListener, EdgeError> {
+pub(crate) fn bind_control(address: SocketAddr) -> Result<TcpListener, EdgeError> {
     let bound = TcpListener::bind(address);
     let listener = bound.map_err(|error| EdgeError::bind(address, "control", error))?;
     listener.set_nonblocking(true)?;

@@ -22,6 +22,9 @@ pub struct Ready {
     pub log: String,
     /// Number of shards.
     pub shards: usize,
+    /// Where a relay has its chats from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
     /// Process id, for those who stop it with a signal.
     pub pid: u32,
     /// Version of the server.

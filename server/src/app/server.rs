@@ -3,7 +3,6 @@
 //! Up: cores, directory, keys, sockets, logs, threads; only when every shard serves is the server said to
 //! be ready. Down: goodbye to clients, shards, janitor, event log, control log.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -13,11 +12,13 @@ use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::app::data_dir::DataDir;
-use crate::app::entrance::{Entrance, Lobby};
+use crate::app::entrance::Lobby;
+use crate::app::http_services::HttpServices;
 use crate::app::opened::Opened;
 use crate::app::outcomes::Outcomes;
 use crate::app::ready::Ready;
-use crate::app::shards::{ShardEntries, Shards, ShardsStart};
+use crate::app::running::Running;
+use crate::app::shards::{ShardEntries, ShardSource, Shards, ShardsStart};
 use crate::app::{erasers, history};
 use crate::chat_names::ChatNames;
 use crate::clock::Clock;
@@ -38,7 +39,7 @@ use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
 use crate::http::viewers::ViewersState;
 use crate::http::webhooks::{self, WebhooksState};
-use crate::http::{control as control_api, listener, public};
+use crate::http::{control as control_api, public};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
 use crate::log_erase::{Means, Others};
 use crate::log_thinner::{LogThinner, THINNER_METRICS};
@@ -50,9 +51,6 @@ use crate::views::handle::ViewsThread;
 use crate::views::stats::VIEWS_METRICS;
 use crate::webhook::handle::WebhookThread;
 use crate::webhook::stats::{WEBHOOK_METRICS, WebhookStats};
-
-/// Threads of the runtime for everything that is not hot.
-const CONTROL_RUNTIME_THREADS: usize = 2;
 
 /// Clients of a stopping server come back around this time, milliseconds.
 const RETRY_AFTER_STOP_MS: u32 = 2_000;
@@ -159,9 +157,11 @@ impl Server {
         let start = ShardsStart {
             config,
             cores: &cores,
-            log: &mut log,
-            state,
-            control: control.sender(),
+            source: ShardSource::Log {
+                log: &mut log,
+                state,
+                control: control.sender(),
+            },
             views: views.as_ref().map(ViewsThread::sink),
             edge,
             metrics,
@@ -249,6 +249,7 @@ impl Server {
             control: control_address,
             log: log.id().to_string(),
             shards: shards.count(),
+            upstream: None,
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION"),
         };
@@ -274,11 +275,6 @@ impl Server {
         })
     }
 
-    /// Where it listens.
-    pub fn ready(&self) -> &Ready {
-        &self.ready
-    }
-
     /// The way to its shards, for callers in this process.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
@@ -293,13 +289,19 @@ impl Server {
     pub fn access(&self) -> &Arc<Access> {
         &self.access
     }
+}
+
+impl Running for Server {
+    fn ready(&self) -> &Ready {
+        &self.ready
+    }
 
     /// Reads the trusted keys and the certificate again, for new connections. What cannot be read
     /// stays as it was.
     ///
     /// # Errors
     /// What could not be read.
-    pub fn reload(&self) -> anyhow::Result<()> {
+    fn reload(&self) -> anyhow::Result<()> {
         let keys = self.access.reload().context("the keys stay as they were");
         let certificate = self.certificates.reload();
         keys.and(certificate.context("the certificate stays as it was"))
@@ -310,7 +312,7 @@ impl Server {
     /// # Errors
     /// When something could not be closed: the next start recovers as after a crash, and nothing
     /// durable is lost.
-    pub fn stop(self) -> anyhow::Result<()> {
+    fn stop(self) -> anyhow::Result<()> {
         self.health.set_phase(Phase::Stopping);
         let _ = self.close_entrances.send(true);
         for inbox in self.gateway.inboxes() {
@@ -344,34 +346,6 @@ impl Server {
         self.runtime
             .shutdown_timeout(std::time::Duration::from_secs(1));
         closed.and(control)
-    }
-}
-
-/// What answers HTTP beside the shards.
-struct HttpServices {
-    entrances: Vec<Entrance>,
-    lobby: Lobby,
-    control_listener: TcpListener,
-    control: axum::Router,
-}
-
-impl HttpServices {
-    /// Runs them on a runtime of their own until `stopped`.
-    fn start(self, stopped: &watch::Receiver<bool>) -> anyhow::Result<Runtime> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(CONTROL_RUNTIME_THREADS)
-            .thread_name("http")
-            .enable_all()
-            .build()?;
-        let inside = runtime.enter();
-        let control_listener = tokio::net::TcpListener::from_std(self.control_listener)?;
-        for entrance in self.entrances {
-            entrance.open(&self.lobby)?;
-        }
-        drop(inside);
-        let control = listener::serve(control_listener, self.control, stopped.clone());
-        runtime.spawn(control);
-        Ok(runtime)
     }
 }
 

@@ -8,9 +8,9 @@ use anyhow::{Context, anyhow};
 use skein_engine::control_state::ControlState;
 use skein_engine::ids::{PartitionId, ShardId};
 use skein_engine::placement::owner_of;
-use skein_engine::shard::ShardConfig;
+use skein_engine::shard::{RelayConfig, Shard, ShardConfig};
 use skein_engine::time::Timestamp;
-use skein_log::{Log, Reader};
+use skein_log::Log;
 use tokio::sync::oneshot;
 
 use crate::app::entrance::Entrance;
@@ -24,9 +24,11 @@ use crate::edge::http_listener::HttpCounters;
 use crate::edge::waker::ShardWaker;
 use crate::health::Health;
 use crate::http::metrics::MetricRow;
+use crate::shard::core::Core;
+use crate::shard::followers::Followers;
 use crate::shard::gateway::Gateway;
 use crate::shard::inbox::Inbox;
-use crate::shard::log_writer::{CHECKPOINT_EVERY_BYTES, checkpoint_age_ms};
+use crate::shard::log_writer::{CHECKPOINT_EVERY_BYTES, LogWriters, checkpoint_age_ms};
 use crate::shard::peers::Peers;
 use crate::shard::recovery::{ShardParts, recover};
 use crate::shard::server_ports::ServerPorts;
@@ -73,12 +75,8 @@ pub struct ShardsStart<'a> {
     pub config: &'a Config,
     /// Which core each is pinned to.
     pub cores: &'a [u16],
-    /// Whose partitions they write and follow.
-    pub log: &'a mut Log,
-    /// The control log's state at its newest command.
-    pub state: Arc<ControlState>,
-    /// The way to the control log.
-    pub control: ControlSender,
+    /// Where their chats come from.
+    pub source: ShardSource<'a>,
     /// The way to the record of views, if one is kept.
     pub views: Option<ViewSink>,
     /// Sockets, keys, certificates.
@@ -89,6 +87,107 @@ pub struct ShardsStart<'a> {
     pub health: Arc<Health>,
     /// Engine time.
     pub clock: Clock,
+}
+
+/// Where the chats of shards come from.
+pub enum ShardSource<'a> {
+    /// From the log.
+    Log {
+        /// Whose partitions they write and follow.
+        log: &'a mut Log,
+        /// The control log's state at its newest command.
+        state: Arc<ControlState>,
+        /// The way to the control log.
+        control: ControlSender,
+    },
+    /// From a relay's hub.
+    Hub {
+        /// Identity of the upstream's log.
+        log_id: u64,
+        /// Wakes the hub.
+        waker: ShardWaker,
+    },
+}
+
+impl ShardSource<'_> {
+    fn control(&self) -> Option<ControlSender> {
+        match self {
+            Self::Log { control, .. } => Some(control.clone()),
+            Self::Hub { .. } => None,
+        }
+    }
+
+    /// One for each shard, and the hub's behind them.
+    fn wakers(&self, of_shards: &[ShardWaker]) -> Vec<ShardWaker> {
+        let mut wakers = of_shards.to_vec();
+        if let Self::Hub { waker, .. } = self {
+            wakers.push(waker.clone());
+        }
+        wakers
+    }
+
+    fn core(&mut self, shard: ShardId, config: &Config, shards: u16) -> anyhow::Result<CoreStart> {
+        let seed = getrandom::u64().context("the system gives no random numbers")?;
+        let config_of = |partitions, log_id, relay| ShardConfig {
+            shard,
+            shards,
+            partitions,
+            log_id,
+            limits: config.engine_limits(),
+            seed,
+            relay,
+        };
+        Ok(match self {
+            Self::Log { log, state, .. } => CoreStart::Log {
+                parts: ShardParts {
+                    config: config_of(log.partitions(), log.id().0, None),
+                    writers: take_writers(log, shard, shards),
+                    readers: (0..log.partitions())
+                        .map(|partition| log.reader(skein_log::PartitionId(partition)))
+                        .collect(),
+                    checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
+                    checkpoint_age_ms: checkpoint_age_ms(config.log.retention_age_ms),
+                    may_wait: false,
+                },
+                state: state.clone(),
+            },
+            Self::Hub { log_id, .. } => {
+                let relay = RelayConfig {
+                    senders_to: config.relay.senders_to.clone(),
+                };
+                CoreStart::Relay(config_of(1, *log_id, Some(relay)))
+            }
+        })
+    }
+}
+
+/// What a shard's core is made from, on its own thread.
+enum CoreStart {
+    Log {
+        parts: ShardParts,
+        state: Arc<ControlState>,
+    },
+    Relay(ShardConfig),
+}
+
+impl CoreStart {
+    fn make(self, now: Timestamp) -> anyhow::Result<Core> {
+        match self {
+            Self::Log { parts, state } => {
+                let shard = parts.config.shard;
+                let (core, report) = recover(parts, &state, now)
+                    .with_context(|| format!("shard {shard} cannot read its partitions"))?;
+                tracing::info!(
+                    shard = shard.0,
+                    records = report.records,
+                    chats = report.chats,
+                    "recovered"
+                );
+                Ok(core)
+            }
+            Self::Relay(config) => Ok(relay_core(config, now)),
+        }
+    }
 }
 
 /// Running shards.
@@ -107,13 +206,13 @@ impl Shards {
         entries: ShardEntries,
         sockets: Vec<ShardSockets>,
     ) -> anyhow::Result<Starting> {
+        let mut start = start;
         let shards = start.cores.len() as u16;
-        wake_on_log(start.log, &entries.gateway, shards);
-        let partitions = start.log.partitions();
-        let readers: Vec<Reader> = (0..partitions)
-            .map(|partition| start.log.reader(skein_log::PartitionId(partition)))
-            .collect();
-        let peers = Peers::mesh(&entries.wakers);
+        if let ShardSource::Log { log, .. } = &start.source {
+            wake_on_log(log, &entries.gateway, shards);
+        }
+        let mut peers = Peers::mesh(&start.source.wakers(&entries.wakers));
+        let hub = peers.drain(usize::from(shards)..).next();
         let entries = entries.inboxes.into_iter().zip(entries.wakers);
         let of_each = entries.zip(start.metrics).zip(peers).zip(sockets);
         let (mut handles, mut waiting, mut entrances) = (Vec::new(), Vec::new(), Vec::new());
@@ -130,23 +229,7 @@ impl Shards {
                 counters: http.clone(),
             });
             let of_shard = ShardStart {
-                parts: ShardParts {
-                    config: ShardConfig {
-                        shard,
-                        shards,
-                        partitions,
-                        log_id: start.log.id().0,
-                        limits: start.config.engine_limits(),
-                        seed: getrandom::u64().context("the system gives no random numbers")?,
-                        relay: None,
-                    },
-                    writers: take_writers(start.log, shard, shards),
-                    readers: readers.clone(),
-                    checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
-                    checkpoint_age_ms: checkpoint_age_ms(start.config.log.retention_age_ms),
-                    may_wait: false,
-                },
-                state: start.state.clone(),
+                core: start.source.core(shard, start.config, shards)?,
                 edge: start.edge.clone(),
                 sources: Sources {
                     quic: sockets.quic,
@@ -154,7 +237,7 @@ impl Shards {
                     http,
                 },
                 peers,
-                control: start.control.clone(),
+                control: start.source.control(),
                 views: start.views.clone(),
                 entry: ShardEntry {
                     inbox,
@@ -175,6 +258,7 @@ impl Shards {
             shards: Self { handles },
             waiting,
             entrances,
+            hub,
         })
     }
 
@@ -200,9 +284,15 @@ pub struct Starting {
     shards: Shards,
     waiting: Vec<oneshot::Receiver<()>>,
     entrances: Vec<Entrance>,
+    hub: Option<Peers>,
 }
 
 impl Starting {
+    /// The hub's ends of the rings, of a relay.
+    pub fn take_hub(&mut self) -> Option<Peers> {
+        self.hub.take()
+    }
+
     /// Waits until every shard serves. Gives them and the way in for their WebSockets.
     ///
     /// # Errors
@@ -230,12 +320,11 @@ fn join(shard: ShardHandle) -> anyhow::Result<()> {
 
 /// Everything that one shard's thread starts from.
 struct ShardStart {
-    parts: ShardParts,
-    state: Arc<ControlState>,
+    core: CoreStart,
     edge: EdgeConfig,
     sources: Sources,
     peers: Peers,
-    control: ControlSender,
+    control: Option<ControlSender>,
     views: Option<ViewSink>,
     entry: ShardEntry,
     clock: Clock,
@@ -244,8 +333,7 @@ struct ShardStart {
 
 fn run_shard(shard: ShardId, start: ShardStart) -> anyhow::Result<()> {
     let ShardStart {
-        parts,
-        state,
+        core,
         edge,
         sources,
         peers,
@@ -256,21 +344,28 @@ fn run_shard(shard: ShardId, start: ShardStart) -> anyhow::Result<()> {
         serves,
     } = start;
     let now = Timestamp(clock.now_ms());
-    let (core, report) = recover(parts, &state, now)
-        .with_context(|| format!("shard {shard} cannot read its partitions"))?;
-    drop(state);
-    tracing::info!(
-        shard = shard.0,
-        records = report.records,
-        chats = report.chats,
-        "recovered"
-    );
+    let core = core.make(now)?;
     let edge = Edge::new(&edge, shard.0, sources, &entry.waker)?;
     let ports = ServerPorts::new(shard, edge, peers, control, views);
     let _ = serves.send(());
     let core = ShardLoop::new(core, ports, entry, clock).run();
     drop(core);
     Ok(())
+}
+
+/// A shard of a relay: it has no log, and is fed by the hub alone.
+fn relay_core(config: ShardConfig, now: Timestamp) -> Core {
+    let (shard, shards) = (config.shard, config.shards);
+    let mut engine = Shard::new(config, now);
+    engine.finish_recovery(now);
+    let peers = (0..=shards).map(ShardId).filter(|&other| other != shard);
+    Core::new(
+        engine,
+        LogWriters::new(Vec::new(), CHECKPOINT_EVERY_BYTES, false),
+        Followers::default(),
+        Vec::new(),
+        peers.collect(),
+    )
 }
 
 fn take_writers(

@@ -19,6 +19,7 @@ pub mod log_export;
 pub mod log_scrub;
 
 pub mod key_file;
+pub mod listen_args;
 pub mod max_rate;
 pub mod newest;
 pub mod offline;
@@ -36,6 +37,7 @@ pub mod guest;
 pub mod history;
 pub mod log;
 pub mod member;
+pub mod relay;
 pub mod seal;
 pub mod serve;
 pub mod session;
@@ -71,6 +73,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Run the server.
     Serve(serve::ServeArgs),
+    /// Serve viewers from another server's chats, nearer to them.
+    Relay(relay::RelayArgs),
     /// Share a recorded track as one live session.
     Share(share::ShareArgs),
     /// Watch a chat.
@@ -122,6 +126,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Relay(args) => relay::run(args),
         Command::Share(args) => share::run(args),
         Command::Watch(args) => watch::run(args),
         Command::Token(args) => token::run(args),

@@ -1,15 +1,11 @@
 //! `skein serve`: flags become the topmost layer of the configuration.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
+use anyhow::ensure;
 use clap::Args;
 
 use crate::app;
+use crate::cli::listen_args::ListenArgs;
 use crate::cli::{out, trace};
-use crate::config::address;
-use crate::config::cores::CoreList;
-use crate::config::load::Layers;
 use crate::config::print_limits;
 use crate::config::settings::Config;
 
@@ -23,33 +19,9 @@ use crate::config::settings::Config;
 When ready, one line of JSON on stdout says where it really listens; everything else goes to stderr.
 Flags win over SKEIN_… variables, these over the file. docs/OPERATIONS.md lists every key.")]
 pub struct ServeArgs {
-    /// Configuration file (TOML).
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Directory of the log, the control log and the keys, `skein-data` unless configured.
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Make certificate and token key in the data directory; loopback addresses only.
-    #[arg(long)]
-    pub dev: bool,
-    /// Address of QUIC (UDP), 127.0.0.1:4433 unless configured.
-    #[arg(long, value_name = "ADDR", value_parser = address::parse)]
-    pub quic: Option<SocketAddr>,
-    /// Address of HTTP and WebSocket without TLS, 127.0.0.1:8080 unless configured.
-    #[arg(long, value_name = "ADDR", value_parser = address::parse)]
-    pub http: Option<SocketAddr>,
-    /// Address of HTTP and WebSocket over TLS; not offered unless configured.
-    #[arg(long, value_name = "ADDR", value_parser = address::parse)]
-    pub https: Option<SocketAddr>,
-    /// Address of the control API, 127.0.0.1:9090 unless configured.
-    #[arg(long, value_name = "ADDR", value_parser = address::parse)]
-    pub control: Option<SocketAddr>,
-    /// File with the control API's bearer token.
-    #[arg(long, value_name = "FILE")]
-    pub control_token: Option<PathBuf>,
-    /// Cores that run a shard each: `auto` (unless configured), `0`, `0-1`, `0,2-3`.
-    #[arg(long, value_name = "LIST")]
-    pub cores: Option<CoreList>,
+    /// Where it listens, with which keys.
+    #[command(flatten)]
+    pub listen: ListenArgs,
     /// Keep a history: sampled points in a database of the data directory.
     #[arg(long)]
     pub history: bool,
@@ -64,37 +36,8 @@ impl ServeArgs {
     /// # Errors
     /// An unreadable file, an unknown key or a value that does not fit, each with a hint.
     pub fn to_config(&self) -> anyhow::Result<Config> {
-        let layers = Layers {
-            file: self.config.clone(),
-            environment: std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect(),
-            flags: self.flags(),
-        };
-        Ok(layers.load()?)
-    }
-
-    fn flags(&self) -> Vec<(&'static str, String)> {
-        let path = |path: &Option<PathBuf>| Some(path.as_ref()?.to_string_lossy().into_owned());
-        let address = |address: Option<SocketAddr>| address.map(|address| address.to_string());
-        let cores = self.cores.as_ref().map(CoreList::to_string);
-        let flags = [
-            ("data_dir", path(&self.data_dir)),
-            ("dev", self.dev.then(|| "true".to_owned())),
-            ("listen.quic", address(self.quic)),
-            ("listen.http", address(self.http)),
-            ("listen.https", address(self.https)),
-            ("listen.control", address(self.control)),
-            ("access.control_token", path(&self.control_token)),
-            ("shards.cores", cores),
-            ("history.enabled", self.history.then(|| "true".to_owned())),
-        ];
-        flags
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value?)))
-            .collect()
+        let history = self.history.then(|| ("history.enabled", "true".to_owned()));
+        self.listen.to_config(history)
     }
 }
 
@@ -108,6 +51,10 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         return Ok(out::print(print_limits::text(&config))?);
     }
     config.check()?;
+    ensure!(
+        config.relay.upstream.is_none(),
+        "relay.upstream is set, and this is no relay; run `skein relay`, or remove it"
+    );
     trace::init("info");
     app::serve(config)
 }

@@ -19,6 +19,7 @@ use crate::clock::Clock;
   skein token --user ana --data-dir skein-data
   skein token --user ana --ttl 15m --key /etc/skein/token.pem
   skein token --user ana --data-dir skein-data --chat hike=share,watch
+  skein token --user relay-eu --relay --ttl 30d --data-dir skein-data
 
 The token goes to stdout and works while `skein serve` runs on the data directory.")]
 pub struct TokenArgs {
@@ -43,6 +44,9 @@ pub struct TokenArgs {
     /// Rights in a chat, for a server that takes them from tokens: CHAT=share,watch. May be repeated.
     #[arg(long = "chat", value_name = "CHAT=RIGHTS", value_parser = claim)]
     pub chats: Vec<(String, Vec<ClaimedRight>)>,
+    /// The bearer is a relay: it may watch every chat, and learns who the members are.
+    #[arg(long, conflicts_with = "chats")]
+    pub relay: bool,
 }
 
 fn claim(text: &str) -> Result<(String, Vec<ClaimedRight>), String> {
@@ -76,6 +80,7 @@ pub fn run(args: TokenArgs) -> anyhow::Result<()> {
         ttl_s: args.ttl.as_secs(),
         audience: &args.audience,
         issuer: args.issuer.as_deref(),
+        is_relay: args.relay,
         chats: (!args.chats.is_empty()).then(|| args.chats.into_iter().collect()),
     };
     Ok(out::say(signer.sign(&spec, now_ms)?)?)

@@ -156,6 +156,24 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "name this server",
     ),
     BadInput::new(
+        "an upstream that is no address of a server",
+        "dev = true\n[relay]\nupstream = \"eu.example:4433\"",
+        "relay.upstream",
+        "it has no scheme",
+    ),
+    BadInput::new(
+        "a relay without a token",
+        "dev = true\n[relay]\nupstream = \"quic://eu.example\"",
+        "relay.token",
+        "name a file with the output of `skein token --relay`",
+    ),
+    BadInput::new(
+        "a relay that trusts nobody",
+        "dev = true\n[relay]\nupstream = \"quic://eu.example\"\ntoken = \"relay.jwt\"",
+        "relay.ca",
+        "which certificate of the upstream to trust",
+    ),
+    BadInput::new(
         "thinning without an interval",
         "dev = true\n[log]\nthin_after_ms = 86400000\nthin_every_ms = 0",
         "log.thin_every_ms",

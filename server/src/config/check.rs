@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use skein_client::server_url::{Scheme, ServerUrl};
 use skein_engine::limits::DURATION_S_CEILING;
 use skein_wire::limits::TRAIL_POINTS_MAX;
 
@@ -54,6 +55,7 @@ impl Config {
         self.check_webhook()?;
         self.check_limits()?;
         self.check_tokens()?;
+        self.check_relay()?;
         self.check_access()
     }
 
@@ -302,6 +304,33 @@ impl Config {
             if !(min..=max).contains(&value) {
                 return invalid(key, format!("{value} is not within {min} to {max}"));
             }
+        }
+        Ok(())
+    }
+
+    fn check_relay(&self) -> Result<(), ConfigError> {
+        let relay = &self.relay;
+        let Some(upstream) = &relay.upstream else {
+            return Ok(());
+        };
+        let server: ServerUrl = match upstream.parse() {
+            Ok(server) => server,
+            Err(error) => return invalid("relay.upstream", format!("{error}")),
+        };
+        if relay.token.is_none() {
+            return invalid(
+                "relay.token",
+                "the upstream wants to know who relays; name a file with the output of `skein token --relay`"
+                    .to_owned(),
+            );
+        }
+        let is_open = server.scheme == Scheme::Ws;
+        if !is_open && relay.ca.is_none() && !relay.insecure {
+            return invalid(
+                "relay.ca",
+                "nothing says which certificate of the upstream to trust; name its PEM file, or set relay.insecure"
+                    .to_owned(),
+            );
         }
         Ok(())
     }

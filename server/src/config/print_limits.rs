@@ -194,6 +194,36 @@ fn engine_limits() -> Vec<LimitLine> {
             "within which every shard must have applied a revocation",
         ),
         line(
+            "relay_chats_max",
+            engine::RELAY_CHATS_MAX as u64,
+            "chats",
+            "that a relay watches at its upstream",
+        ),
+        line(
+            "relay_linger_ms",
+            engine::RELAY_LINGER_MS,
+            "milliseconds",
+            "that a relay goes on watching a chat after its last viewer",
+        ),
+        line(
+            "relay_opening_ms",
+            engine::RELAY_OPENING_MS,
+            "milliseconds",
+            "that the first viewers of a chat wait at a relay for what there is",
+        ),
+        line(
+            "relay_batches_held_max",
+            engine::RELAY_BATCHES_HELD_MAX as u64,
+            "batches",
+            "of a chat that wait at a relay until its members are known",
+        ),
+        line(
+            "upstream_lost_ms",
+            engine::UPSTREAM_LOST_MS,
+            "milliseconds",
+            "without its upstream before a relay tells its viewers",
+        ),
+        line(
             "history_window",
             engine::HISTORY_WINDOW,
             "counters",

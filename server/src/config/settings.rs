@@ -50,6 +50,8 @@ pub struct Config {
     pub access: AccessSettings,
     /// Certificate.
     pub tls: TlsSettings,
+    /// Of `skein relay`: what it relays.
+    pub relay: RelaySettings,
 }
 
 impl Default for Config {
@@ -66,6 +68,7 @@ impl Default for Config {
             limits: LimitSettings::default(),
             access: AccessSettings::default(),
             tls: TlsSettings::default(),
+            relay: RelaySettings::default(),
         }
     }
 }
@@ -444,4 +447,21 @@ pub struct TlsSettings {
     pub cert: Option<PathBuf>,
     /// Its private key, PEM, readable by the owner only.
     pub key: Option<PathBuf>,
+}
+
+/// What a relay relays. Only `skein relay` has an upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelaySettings {
+    /// The server, or another relay: `quic://HOST:PORT`, `wss://HOST:PORT` or `ws://HOST:PORT`.
+    pub upstream: Option<String>,
+    /// File with the token that this relay shows there, see `skein token --relay`. Read again when it
+    /// changes.
+    pub token: Option<PathBuf>,
+    /// Certificates to trust there, PEM.
+    pub ca: Option<PathBuf>,
+    /// Trust any certificate there.
+    pub insecure: bool,
+    /// Where who shares is sent to; absent = the refusal names no address.
+    pub senders_to: Option<String>,
 }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access::signer::TokenSigner;
+use crate::app::running::Running;
 use crate::app::server::Server;
 use crate::cli::out;
 use crate::config::settings::Config;

@@ -34,6 +34,7 @@ pub mod settings;
 pub mod viewers;
 
 pub mod public;
+pub mod relayed;
 
 pub mod listener;
 

@@ -30,8 +30,8 @@ pub struct ServerPorts {
     pub edge: Edge,
     /// Its rings.
     pub peers: Peers,
-    /// The way to the control log.
-    pub control: ControlSender,
+    /// The way to the control log; a relay has none.
+    pub control: Option<ControlSender>,
     /// The way to the record of views, if one is kept.
     pub views: Option<ViewSink>,
     waiting: HashMap<RequestId, ReplySender>,
@@ -45,7 +45,7 @@ impl ServerPorts {
         shard: ShardId,
         edge: Edge,
         peers: Peers,
-        control: ControlSender,
+        control: Option<ControlSender>,
         views: Option<ViewSink>,
     ) -> Self {
         Self {
@@ -102,7 +102,9 @@ impl Ports for ServerPorts {
     }
 
     fn propose(&mut self, proposal: ProposalId, command: Command) {
-        self.control.propose(self.shard, proposal, command);
+        if let Some(control) = &self.control {
+            control.propose(self.shard, proposal, command);
+        }
     }
 
     fn reply(&mut self, request: RequestId, reply: ChatResult) {
