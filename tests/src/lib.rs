@@ -28,10 +28,12 @@ pub mod reuse_port;
 pub mod cores;
 pub mod operator;
 pub mod port;
+pub mod relay;
 pub mod server;
 pub mod strace;
 
 pub mod tls;
+pub mod udp_link;
 pub mod websocket;
 pub mod websocket_echo;
 

@@ -208,7 +208,7 @@ fn launch(folder: &Path, options: &Options, places: &Ready) -> Process {
 /// Longest time from start to ready. Recovery of what a test writes takes far less.
 const READY: Duration = Duration::from_secs(30);
 
-fn await_ready(process: &mut Process) -> Ready {
+pub(crate) fn await_ready(process: &mut Process) -> Ready {
     let first = process.stdout.wait(READY, |lines| lines.first().cloned());
     let Some(line) = first else {
         panic!(

@@ -67,6 +67,7 @@ fn a_thousand_crashing_runs_keep_every_promise() {
     assert!(checked.ends > SEEDS / 4, "{checked:?}");
     assert!(checked.points_seen > SEEDS * 10, "{checked:?}");
     assert!(checked.rows_compared > SEEDS, "{checked:?}");
+    assert!(checked.near_rows_compared > SEEDS / 2, "{checked:?}");
     assert!(checked.mirrors_compared > SEEDS / 2, "{checked:?}");
 }
 

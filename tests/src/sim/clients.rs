@@ -41,7 +41,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    fn new(user: UserName, kind: LinkKind) -> Self {
+    pub(super) fn new(user: UserName, kind: LinkKind) -> Self {
         Self {
             user,
             kind,
@@ -55,12 +55,12 @@ impl Wire {
         self.key.is_none() && now_ms >= self.connect_at_ms
     }
 
-    fn disconnected(&mut self, now_ms: u64, random: &mut Random) {
+    pub(super) fn disconnected(&mut self, now_ms: u64, random: &mut Random) {
         self.key = None;
         self.connect_at_ms = now_ms + random.range(RECONNECT_MS.0, RECONNECT_MS.1);
     }
 
-    fn send(&self, now_ms: u64, network: &mut Network, request: Request) {
+    pub(super) fn send(&self, now_ms: u64, network: &mut Network, request: Request) {
         if let Some(key) = self.key {
             network.send_request(now_ms, key, request);
         }

@@ -4,6 +4,7 @@
 //! `cargo run --release -p skein-tests --bin simulate -- 123` runs seed 123 alone.
 
 pub mod random;
+pub mod relay;
 
 pub mod network;
 

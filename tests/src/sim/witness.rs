@@ -58,6 +58,8 @@ pub struct Checked {
     pub points_seen: u64,
     /// Rows of viewers compared with the server's at the end.
     pub rows_compared: u64,
+    /// Rows of a relay's viewers compared with the server's at the end.
+    pub near_rows_compared: u64,
     /// Mirrors compared with their owners at the end.
     pub mirrors_compared: u64,
     /// Restarts after a power failure.
@@ -74,6 +76,7 @@ impl Checked {
         self.ends += other.ends;
         self.points_seen += other.points_seen;
         self.rows_compared += other.rows_compared;
+        self.near_rows_compared += other.near_rows_compared;
         self.mirrors_compared += other.mirrors_compared;
         self.power_cuts += other.power_cuts;
         self.checkpoints += other.checkpoints;

@@ -11,6 +11,7 @@ use skein_wire::request::Delivery;
 use crate::sim::clients::{SimSender, SimViewer};
 use crate::sim::network::{Arrival, LinkKey, LinkKind, Network};
 use crate::sim::random::Random;
+use crate::sim::relay::{NearViewer, SimRelay};
 use crate::sim::server::{Disk, PARTITIONS, Sabotage, SimServer};
 use crate::sim::witness::{Checked, Violation, Witness};
 
@@ -53,6 +54,7 @@ struct World {
     network: Network,
     senders: Vec<SimSender>,
     viewers: Vec<SimViewer>,
+    relay: SimRelay,
     witness: Witness,
     crash_at_ms: u64,
     control_at_ms: u64,
@@ -84,6 +86,7 @@ impl World {
             network,
             senders: Vec::new(),
             viewers: Vec::new(),
+            relay: SimRelay::new(Vec::new()),
             witness: Witness::default(),
             crash_at_ms: BEGIN_MS + random.range(2_000, 12_000),
             control_at_ms: BEGIN_MS,
@@ -114,6 +117,16 @@ impl World {
             };
             self.viewers
                 .push(SimViewer::new(user, chat, kind, delivery));
+        }
+        for n in 0..self.random.range(1, 5) {
+            let (chat, user, _) = self.member(&chats, "near", n);
+            let delivery = match self.random.one_in(2) {
+                true => Delivery::Every,
+                false => Delivery::Latest,
+            };
+            self.relay
+                .viewers
+                .push(NearViewer::new(user, chat, delivery));
         }
     }
 
@@ -220,6 +233,8 @@ impl World {
                     self.viewers.iter_mut().find(|v| v.wire.key == Some(key))
                 {
                     viewer.frames(now_ms, frames);
+                } else if self.relay.wire.key == Some(key) {
+                    self.relay.frames(now_ms, frames);
                 }
             }
             Arrival::ClosedAtClient(key) => self.closed_at_client(key),
@@ -233,6 +248,9 @@ impl World {
         }
         for viewer in self.viewers.iter_mut().filter(|v| v.wire.key == Some(key)) {
             viewer.disconnected(self.now_ms, &mut self.random);
+        }
+        if self.relay.wire.key == Some(key) {
+            self.relay.disconnected(self.now_ms, &mut self.random);
         }
     }
 
@@ -258,6 +276,13 @@ impl World {
                 viewer.connected(key);
             }
         }
+        if self.relay.wire.wants_connection(now_ms) {
+            let shard = self.random.range(0, shards) as usize;
+            let key = self.server.connect(now_ms, shard, self.relay.identity());
+            let client = self.senders.len() + self.viewers.len();
+            self.network.open(key, client, self.relay.wire.kind);
+            self.relay.connected(key);
+        }
     }
 
     fn live(&mut self, calm: bool) -> Result<(), Violation> {
@@ -278,6 +303,26 @@ impl World {
                 && let Some(key) = sender.wire.key
             {
                 self.network.cut(now_ms, key);
+            }
+        }
+        self.relay.live(now_ms, &mut self.network, &mut self.random);
+        if !calm
+            && self.random.one_in(400)
+            && let Some(key) = self.relay.wire.key
+        {
+            self.network.cut(now_ms, key);
+        }
+        let near = self.viewers.len();
+        for (number, viewer) in self.relay.viewers.iter_mut().enumerate() {
+            while let Some(change) = viewer.state.poll_change() {
+                let told = self.witness.viewer_news(near + number, &change);
+                told.map_err(|text| {
+                    let at_ms = now_ms - self.begun_ms;
+                    format!(
+                        "at the relay: {text} (seed {}, at {at_ms} ms)",
+                        self.scenario.seed
+                    )
+                })?;
             }
         }
         for (number, viewer) in self.viewers.iter_mut().enumerate() {
@@ -318,6 +363,9 @@ impl World {
         for viewer in self.viewers.iter_mut().filter(|v| v.wire.key.is_some()) {
             viewer.disconnected(self.now_ms, &mut self.random);
         }
+        if self.relay.wire.key.is_some() {
+            self.relay.disconnected(self.now_ms, &mut self.random);
+        }
         self.now_ms += self.random.range(5, 3_000);
         let (now_ms, shards) = (self.now_ms, self.scenario.shards);
         self.server = SimServer::start(&self.disk, sabotage, shards, now_ms, &mut self.random)
@@ -329,7 +377,9 @@ impl World {
 
     /// Every viewer's rows are the server's rows.
     fn compare(&mut self) -> Result<(), Violation> {
+        let near = self.relay.viewers.iter().map(|v| v.chat.clone());
         let mut chats: Vec<ChatName> = self.viewers.iter().map(|v| v.chat.clone()).collect();
+        chats.extend(near);
         chats.sort();
         chats.dedup();
         for chat in chats {
@@ -357,6 +407,20 @@ impl World {
                 })
                 .collect();
             truth.sort_unstable();
+            for (number, viewer) in self.relay.viewers.iter().enumerate() {
+                let rows = viewer.rows();
+                if viewer.chat == chat {
+                    self.witness.checked.near_rows_compared += rows.len() as u64;
+                }
+                if viewer.chat == chat && !self.agree(&rows, &truth) {
+                    let text = format!(
+                        "viewer {number} of the relay (connected {}, the relay {}) has {rows:?}, the server {truth:?}",
+                        viewer.state.is_connected(),
+                        self.relay.wire.key.is_some()
+                    );
+                    return Err(self.violation(&text));
+                }
+            }
             for (number, viewer) in self.viewers.iter().enumerate() {
                 if viewer.chat == chat {
                     let rows = viewer.rows();

@@ -197,7 +197,7 @@ fn usage_errors_have_their_own_exit_code() {
         assert_eq!(ended.code(), Some(2), "{arguments:?}: {}", ended.stderr);
     }
     for command in [
-        "demo", "serve", "token", "member", "session", "share", "watch", "log",
+        "demo", "serve", "relay", "token", "member", "session", "share", "watch", "log",
     ] {
         let ended = process::run([command, "--help"]).expect_success(command);
         assert!(

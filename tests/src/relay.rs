@@ -1,0 +1,146 @@
+//! A real relay: the binary as a child process beside a [`Server`] whose tokens it knows.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::cores::Cores;
+use crate::http::Request;
+use crate::metrics::Metrics;
+use crate::port::Port;
+use crate::process::{self, Ended, Process};
+use crate::server::{Ready, Server, await_ready};
+use crate::wait;
+
+/// A running relay. Dies with its value.
+pub struct Relay {
+    /// The process.
+    pub process: Process,
+    /// Where it listens.
+    pub ready: Ready,
+    start: RelayStart,
+}
+
+/// A relay that may or may not come up.
+pub struct RelayStart {
+    _folder: TempDir,
+    ports: [Port; 4],
+    arguments: Vec<String>,
+}
+
+impl RelayStart {
+    /// Of `server`'s chats, by way of `upstream`.
+    ///
+    /// # Panics
+    /// If the server's key cannot be shared with it.
+    pub fn new(server: &Server, upstream: &str, cores: Cores) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("skein-relay-")
+            .tempdir()
+            .expect("a temporary directory");
+        let keys = folder.path().join("data/keys");
+        fs::create_dir_all(&keys).expect("a directory");
+        // The same issuer's tokens are good here and there.
+        let key = server.data_dir().join("keys/token.pem");
+        fs::copy(key, keys.join("token.pem")).expect("the key of the server");
+        let token = folder.path().join("relay.jwt");
+        fs::write(&token, relay_token(server)).expect("a file");
+        let ports: [Port; 4] = std::array::from_fn(|_| Port::claim());
+        let [quic, http, https, control] = ports.each_ref().map(Port::address);
+        let configuration = folder.path().join("relay.toml");
+        fs::write(&configuration, format!("[listen]\nhttps = \"{https}\"\n")).expect("a file");
+        let text = |path: PathBuf| path.display().to_string();
+        let mut arguments: Vec<String> = vec!["relay".into(), "--dev".into()];
+        let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        flag("--config", text(configuration));
+        flag("--data-dir", text(folder.path().join("data")));
+        flag("--upstream", upstream.to_owned());
+        flag("--upstream-token", text(token));
+        flag("--quic", quic.to_string());
+        flag("--http", http.to_string());
+        flag("--control", control.to_string());
+        flag("--cores", cores.flag().to_owned());
+        flag("--senders-to", server.quic_url());
+        arguments.push("--upstream-insecure".into());
+        Self {
+            _folder: folder,
+            ports,
+            arguments,
+        }
+    }
+
+    /// Starts it and waits until it is ready.
+    pub fn start(self) -> Relay {
+        let mut process = Process::skein("skein relay", &self.arguments);
+        let ready = await_ready(&mut process);
+        Relay {
+            process,
+            ready,
+            start: self,
+        }
+    }
+
+    /// Starts it where it must not come up.
+    pub fn refused(self) -> Ended {
+        let mut process = Process::skein("skein relay", &self.arguments);
+        process.wait(wait::PATIENCE)
+    }
+
+    /// The place that it will have.
+    pub fn quic(&self) -> SocketAddr {
+        self.ports[0].address()
+    }
+
+    /// It gets what it has from there.
+    pub fn set_upstream(&mut self, upstream: &str) {
+        let at = self.arguments.iter().position(|it| it == "--upstream");
+        let at = at.expect("it has an upstream");
+        upstream.clone_into(&mut self.arguments[at + 1]);
+    }
+}
+
+fn relay_token(server: &Server) -> String {
+    let place = server.data_dir().display().to_string();
+    let ended = process::run(["token", "--user", "relay", "--relay", "--data-dir", &place]);
+    ended.expect_success("skein token --relay").stdout
+}
+
+impl Relay {
+    /// Of `server`'s chats, directly.
+    pub fn start(server: &Server, cores: Cores) -> Self {
+        RelayStart::new(server, &server.quic_url(), cores).start()
+    }
+
+    /// SIGTERM and the end in good order. It may be started again, in the same place.
+    pub fn stop(mut self) -> RelayStart {
+        let ended = self.process.terminate(wait::PATIENCE);
+        ended.expect_success("skein relay");
+        self.start
+    }
+
+    /// Its metrics.
+    pub fn metrics(&self) -> Metrics {
+        let response = Request::new("GET", "/metrics").send(self.ready.control);
+        Metrics::parse(&response.expect_success("metrics").body)
+    }
+
+    /// `quic://…`.
+    pub fn quic_url(&self) -> String {
+        format!("quic://{}", self.ready.quic)
+    }
+
+    /// `ws://…`.
+    pub fn ws_url(&self) -> String {
+        format!("ws://{}", self.ready.http)
+    }
+
+    /// `wss://…`.
+    ///
+    /// # Panics
+    /// If it does not listen there.
+    pub fn wss_url(&self) -> String {
+        format!("wss://{}", self.ready.https.expect("it listens there"))
+    }
+}
