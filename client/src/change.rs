@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use skein_wire::error::Code;
-use skein_wire::ids::{ChatName, Counter, Cursor, SessionId, UserName};
+use skein_wire::ids::{ChatName, Counter, Cursor, GeofenceName, SessionId, UserName};
 use skein_wire::point::Payload;
-use skein_wire::update::SessionState;
+use skein_wire::update::{CrossingKind, SessionState};
 
 /// Whose change it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +86,20 @@ pub enum Event {
     Skipped {
         /// How many.
         count: u64,
+    },
+    /// The session came into a geofence or left it, or came near another one or parted from it. Told once to
+    /// those who watch at that moment.
+    Crossed {
+        /// What happened.
+        kind: CrossingKind,
+        /// The geofence or the alert.
+        name: GeofenceName,
+        /// It is an alert of this viewer's user.
+        is_alert: bool,
+        /// The other session, of two.
+        other: Option<Subject>,
+        /// Server time, milliseconds since 1970.
+        at_ms: u64,
     },
     /// The whole chat follows anew, because the cursor could not be served.
     Resync,

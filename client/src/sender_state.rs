@@ -253,6 +253,7 @@ impl SenderState {
             | Update::WatchEnded(_)
             | Update::Members(_)
             | Update::Upstream(_) => {}
+            | Update::Crossing(_) => {}
         }
     }
 

@@ -23,15 +23,17 @@
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use skein_wire::batch::Batch;
 use skein_wire::error::{Code, WireError};
-use skein_wire::ids::{Cell, ChatHandle, ChatName, Cursor, RequestNumber, SessionId};
+use skein_wire::ids::{Cell, ChatHandle, ChatName, Cursor, RequestNumber, SessionId, UserName};
 use skein_wire::request::{Delivery, Request, Unwatch, Watch};
 use skein_wire::update::{Goodbye, Head, Refused, Update, Upstream, WatchEnded, Watching, Welcome};
+use skein_wire::update::{Crossing, Goodbye, Head, Refused, Update, WatchEnded, Watching, Welcome};
 
-use crate::change::{Change, Event};
+use crate::change::{Change, Event, Subject};
 use crate::chat_view::ChatView;
 use crate::error::is_transient;
 use crate::keep_alive::KeepAlive;
@@ -237,6 +239,7 @@ impl ViewerState {
             }
             Update::Refused(refused) => self.handle_refused(now_ms, refused),
             Update::WatchEnded(ended) => self.handle_watch_ended(ended),
+            Update::Crossing(crossing) => self.handle_crossing(crossing),
             Update::Goodbye(goodbye) => self.goodbye = Some(goodbye.clone()),
             Update::Upstream(upstream) => self.upstream = upstream.clone(),
             // Answers to `Unwatch`, the sender's half and that of relays.
@@ -482,6 +485,35 @@ impl ViewerState {
     fn handle_watch_ended(&mut self, ended: &WatchEnded) {
         for id in self.watching_all(ended.chat) {
             self.end(id, ended.code, ended.code.text().to_owned());
+        }
+    }
+
+    /// Watches of one session hear of that session alone.
+    fn handle_crossing(&mut self, crossing: &Crossing) {
+        let subject = |(session, user): &(SessionId, UserName)| Subject {
+            session: *session,
+            user: user.clone(),
+        };
+        for id in self.watching_all(crossing.chat) {
+            let Some(watch) = self.watches.get(&id) else {
+                continue;
+            };
+            let session = watch.options.session;
+            if session.is_some_and(|session| session != crossing.subject.0) {
+                continue;
+            }
+            self.changes.push_back(Change {
+                chat: watch.options.chat.clone(),
+                subject: Some(Arc::new(subject(&crossing.subject))),
+                cursor: watch.cursor().unwrap_or_default(),
+                event: Event::Crossed {
+                    kind: crossing.kind,
+                    name: crossing.name.clone(),
+                    is_alert: crossing.is_alert,
+                    other: crossing.other.as_ref().map(subject),
+                    at_ms: crossing.at_ms,
+                },
+            });
         }
     }
 

@@ -102,6 +102,7 @@ fn short(change: &Change) -> String {
         Event::Stale { .. } => "stale".to_owned(),
         Event::Ended { why, .. } => format!("ended {}", why.map_or("?", SessionState::name)),
         Event::Skipped { count } => format!("skipped {count}"),
+        Event::Crossed { kind, name, .. } => format!("{} {name}", kind.name()),
         Event::Resync => "resync".to_owned(),
         Event::WatchEnded { code, .. } => format!("over {code}"),
     };

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::error::{Code, WireError};
-use crate::limits::{CHAT_NAME_BYTES_MAX, USER_NAME_BYTES_MAX};
+use crate::limits::{CHAT_NAME_BYTES_MAX, GEOFENCE_NAME_BYTES_MAX, USER_NAME_BYTES_MAX};
 use crate::varint;
 
 macro_rules! number {
@@ -124,6 +124,12 @@ name!(
     UserName,
     USER_NAME_BYTES_MAX,
     "user name"
+);
+name!(
+    /// A geofence's name, unique in its chat; an alert's, unique among those of its member there.
+    GeofenceName,
+    GEOFENCE_NAME_BYTES_MAX,
+    "name of a geofence or an alert"
 );
 
 /// The offset up to which a viewer has everything, with the log and the epoch it belongs to.

@@ -25,6 +25,9 @@ pub const CHAT_NAME_BYTES_MAX: usize = 128;
 /// Bytes of a user's name (UTF-8, no control characters).
 pub const USER_NAME_BYTES_MAX: usize = 128;
 
+/// Bytes of a geofence's or an alert's name (UTF-8, no control characters).
+pub const GEOFENCE_NAME_BYTES_MAX: usize = 128;
+
 /// Bytes of a token. Checked before anything of it is parsed.
 pub const TOKEN_BYTES_MAX: usize = 2048;
 

@@ -4,6 +4,9 @@ use bytes::Bytes;
 
 use crate::error::Code;
 use crate::ids::{Cell, ChatHandle, Counter, RequestNumber, SessionId, ShareNumber, UserName};
+use crate::ids::{
+    Cell, ChatHandle, Counter, GeofenceName, RequestNumber, SessionId, ShareNumber, UserName,
+};
 
 /// What a client must know before it goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +186,72 @@ pub struct Upstream {
     pub lost_since_ms: u64,
     /// The relays on the way, that next to the server first.
     pub relays: Vec<u64>,
+/// A session came into a geofence or left it, or two came near each other or parted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    /// In which chat.
+    pub chat: ChatHandle,
+    /// Its place among the changes of the chat: no two crossings of a chat have the same.
+    pub offset: u64,
+    /// What happened.
+    pub kind: CrossingKind,
+    /// It is an alert of this viewer, told to nobody else.
+    pub is_alert: bool,
+    /// Server time, milliseconds since 1970.
+    pub at_ms: u64,
+    /// The geofence or the alert.
+    pub name: GeofenceName,
+    /// Whose session.
+    pub subject: (SessionId, UserName),
+    /// The other one, of two that came near or parted.
+    pub other: Option<(SessionId, UserName)>,
+}
+
+/// What happened at a geofence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CrossingKind {
+    /// The session is inside now.
+    Enter = 1,
+    /// It is outside again.
+    Exit = 2,
+    /// The two are within the distance of each other.
+    Near = 3,
+    /// They are not any more.
+    Far = 4,
+}
+
+impl CrossingKind {
+    /// From the byte on the wire.
+    pub fn from_u8(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Enter,
+            2 => Self::Exit,
+            3 => Self::Near,
+            4 => Self::Far,
+            _ => return None,
+        })
+    }
+
+    /// Whether it begins something that [`CrossingKind::Exit`] or [`CrossingKind::Far`] ends.
+    pub fn is_begin(self) -> bool {
+        matches!(self, Self::Enter | Self::Near)
+    }
+
+    /// Whether it is about two sessions.
+    pub fn is_of_two(self) -> bool {
+        matches!(self, Self::Near | Self::Far)
+    }
+
+    /// The name used in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enter => "enter",
+            Self::Exit => "exit",
+            Self::Near => "near",
+            Self::Far => "far",
+        }
+    }
 }
 
 /// State of a session as a viewer sees it.
@@ -273,4 +342,6 @@ pub enum Update {
     Members(Members),
     /// A relay's way to its upstream.
     Upstream(Upstream),
+    /// A geofence was crossed.
+    Crossing(Crossing),
 }

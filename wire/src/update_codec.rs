@@ -13,6 +13,14 @@ use crate::limits::{
 use crate::update::{
     Accepted, Demand, Done, Goodbye, Head, Members, Pong, Refused, SessionState, ShareEnded,
     Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
+use crate::ids::{
+    Cell, ChatHandle, Counter, GeofenceName, RequestNumber, SessionId, ShareNumber, UserName,
+};
+use crate::kind::Kind;
+use crate::limits::{GEOFENCE_NAME_BYTES_MAX, REASON_BYTES_MAX, USER_NAME_BYTES_MAX, VERDICTS_MAX};
+use crate::update::{
+    Accepted, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Pong, Refused, SessionState,
+    ShareEnded, Shared, Update, Verdict, WatchEnded, Watching, Welcome,
 };
 use crate::varint;
 
@@ -34,6 +42,7 @@ pub(crate) fn kind(update: &Update) -> Kind {
         Update::ShareEnded(_) => Kind::ShareEnded,
         Update::Members(_) => Kind::Members,
         Update::Upstream(_) => Kind::Upstream,
+        Update::Crossing(_) => Kind::Crossing,
     }
 }
 
@@ -70,6 +79,7 @@ pub(crate) fn put(out: &mut Vec<u8>, update: &Update) {
         }
         Update::Members(members) => put_members(out, members),
         Update::Upstream(upstream) => put_upstream(out, upstream),
+        Update::Crossing(crossing) => put_crossing(out, crossing),
     }
 }
 
@@ -112,6 +122,7 @@ pub(crate) fn read(kind: Kind, body: &Bytes, input: &mut &[u8]) -> Result<Update
         }),
         Kind::Members => Update::Members(read_members(input)?),
         Kind::Upstream => Update::Upstream(read_upstream(input)?),
+        Kind::Crossing => Update::Crossing(read_crossing(input)?),
         _ => {
             return Err(WireError::new(
                 Code::OutOfOrder,
@@ -359,4 +370,53 @@ fn read_upstream(input: &mut &[u8]) -> Result<Upstream, WireError> {
         lost_since_ms,
         relays,
     })
+/// Options of a crossing: an alert of the viewer; two sessions.
+const CROSSING_ALERT: u8 = 1;
+const CROSSING_OTHER: u8 = 2;
+
+fn put_crossing(out: &mut Vec<u8>, crossing: &Crossing) {
+    varint::put(out, u64::from(crossing.chat.0));
+    varint::put(out, crossing.offset);
+    out.put_u8(crossing.kind as u8);
+    let alert = if crossing.is_alert { CROSSING_ALERT } else { 0 };
+    let other = crossing.other.as_ref().map_or(0, |_| CROSSING_OTHER);
+    out.put_u8(alert | other);
+    varint::put(out, crossing.at_ms);
+    bytes_out::text(out, crossing.name.as_str());
+    for (session, user) in std::iter::once(&crossing.subject).chain(&crossing.other) {
+        out.put_u64_le(session.0);
+        bytes_out::text(out, user.as_str());
+    }
+}
+
+fn read_crossing(input: &mut &[u8]) -> Result<Crossing, WireError> {
+    let chat = read_chat(input)?;
+    let offset = varint::get(input)?;
+    let kind =
+        CrossingKind::from_u8(bytes_in::u8(input)?).ok_or(malformed("a crossing is not known"))?;
+    let options = bytes_in::u8(input)?;
+    if options & !(CROSSING_ALERT | CROSSING_OTHER) != 0 {
+        return Err(malformed("an options byte has unknown bits"));
+    }
+    let at_ms = varint::get(input)?;
+    let name = bytes_in::text(input, GEOFENCE_NAME_BYTES_MAX, Code::BadName)?;
+    let name = GeofenceName::new(name)?;
+    let subject = read_subject(input)?;
+    let has_other = options & CROSSING_OTHER != 0;
+    Ok(Crossing {
+        chat,
+        offset,
+        kind,
+        is_alert: options & CROSSING_ALERT != 0,
+        at_ms,
+        name,
+        subject,
+        other: has_other.then(|| read_subject(input)).transpose()?,
+    })
+}
+
+fn read_subject(input: &mut &[u8]) -> Result<(SessionId, UserName), WireError> {
+    let session = SessionId(bytes_in::u64_le(input)?);
+    let user = bytes_in::text(input, USER_NAME_BYTES_MAX, Code::BadName)?;
+    Ok((session, UserName::new(user)?))
 }

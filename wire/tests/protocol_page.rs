@@ -33,11 +33,19 @@ fn kinds() -> String {
         let kinds = Kind::ALL.iter();
         kinds.filter(move |kind| kind.is_from_server() == from_server)
     };
-    for (client, server) in of(false).zip(of(true)) {
-        let cell = |kind: &Kind| format!("| 0x{:02x} | `{}` ", *kind as u8, kind.name());
-        writeln!(table, "{}{}|", cell(client), cell(server)).expect("memory");
+    let cell = |kind: Option<&Kind>| {
+        kind.map_or("| | ".to_owned(), |kind| {
+            format!("| 0x{:02x} | `{}` ", *kind as u8, kind.name())
+        })
+    };
+    let (mut clients, mut servers) = (of(false), of(true));
+    loop {
+        let row = (clients.next(), servers.next());
+        if row == (None, None) {
+            break;
+        }
+        writeln!(table, "{}{}|", cell(row.0), cell(row.1)).expect("memory");
     }
-    assert_eq!(of(false).count(), of(true).count(), "a row for every kind");
     table
 }
 
@@ -88,6 +96,11 @@ fn limits_table() -> String {
         ),
         ("chat name", limits::CHAT_NAME_BYTES_MAX as u64, "bytes"),
         ("user name", limits::USER_NAME_BYTES_MAX as u64, "bytes"),
+        (
+            "name of a geofence or an alert",
+            limits::GEOFENCE_NAME_BYTES_MAX as u64,
+            "bytes",
+        ),
         ("token", limits::TOKEN_BYTES_MAX as u64, "bytes"),
         (
             "client name in `Hello`",

@@ -9,7 +9,8 @@ use skein_wire::point::{Fix, Payload};
 /// One change. Fields that do not apply are left out.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct JsonLine {
-    /// `started`, `point`, `heartbeat`, `stale`, `ended`, `skipped` or `resync`.
+    /// `started`, `point`, `heartbeat`, `stale`, `ended`, `skipped`, `enter`, `exit`, `near`, `far` or
+    /// `resync`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The chat.
@@ -74,6 +75,18 @@ pub struct JsonLine {
     /// How many points were skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// The geofence that was crossed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub geofence: Option<String>,
+    /// The own alert that it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert: Option<String>,
+    /// The other session, of two that came near each other or parted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_session: Option<String>,
+    /// Its member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_user: Option<String>,
 }
 
 impl JsonLine {
@@ -131,6 +144,29 @@ impl JsonLine {
                 count: Some(*count),
                 ..line
             },
+            Event::Crossed {
+                kind,
+                name,
+                is_alert,
+                other,
+                at_ms,
+            } => {
+                let name = Some(name.to_string());
+                let (geofence, alert) = if *is_alert {
+                    (None, name)
+                } else {
+                    (name, None)
+                };
+                Self {
+                    kind: kind.name(),
+                    at: Some(*at_ms),
+                    geofence,
+                    alert,
+                    other_session: other.as_ref().map(|other| other.session.to_string()),
+                    other_user: other.as_ref().map(|other| other.user.to_string()),
+                    ..line
+                }
+            }
             Event::Resync => Self {
                 kind: "resync",
                 ..line
@@ -187,9 +223,9 @@ mod tests {
     use std::sync::Arc;
 
     use skein_client::change::{Change, Event, ShownPoint, Subject};
-    use skein_wire::ids::{ChatName, Counter, Cursor, SessionId, UserName};
+    use skein_wire::ids::{ChatName, Counter, Cursor, GeofenceName, SessionId, UserName};
     use skein_wire::point::{Accuracy, Fix, Heading, Payload, Position, Speed};
-    use skein_wire::update::SessionState;
+    use skein_wire::update::{CrossingKind, SessionState};
 
     use crate::cli::json_line::JsonLine;
 
@@ -298,6 +334,29 @@ mod tests {
             (
                 Event::Skipped { count: 7 },
                 r#"{"type":"skipped",WHO,"count":7}"#,
+            ),
+            (
+                Event::Crossed {
+                    kind: CrossingKind::Enter,
+                    name: GeofenceName::new("school").expect("a name"),
+                    is_alert: false,
+                    other: None,
+                    at_ms: 8,
+                },
+                r#"{"type":"enter",WHO,"at":8,"geofence":"school"}"#,
+            ),
+            (
+                Event::Crossed {
+                    kind: CrossingKind::Far,
+                    name: GeofenceName::new("ana is here").expect("a name"),
+                    is_alert: true,
+                    other: Some(Subject {
+                        session: SessionId(0xb2),
+                        user: UserName::new("ben").expect("a name"),
+                    }),
+                    at_ms: 9,
+                },
+                r#"{"type":"far",WHO,"at":9,"alert":"ana is here","other_session":"00000000000000b2","other_user":"ben"}"#,
             ),
         ];
         for (event, expect) in cases {

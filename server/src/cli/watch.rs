@@ -52,12 +52,14 @@ pub enum DeliveryArg {
   skein watch --chat hike --token \"$TOKEN\" --server quic://127.0.0.1:4433 --insecure
   skein watch --chat hike --token \"$TOKEN\" --server ws://127.0.0.1:8080 --format jsonl --for 60
 
-jsonl: one object per change with `type` (started, point, heartbeat, stale, ended, skipped, resync),
-`chat`, `session`, `user` and `cursor`. Points have `lat`, `lon`, `captured_at` (ms), `counter` and,
+jsonl: one object per change with `type` (started, point, heartbeat, stale, ended, skipped, enter,
+exit, near, far, resync), `chat`, `session`, `user` and `cursor`. Points have `lat`, `lon`, `captured_at` (ms), `counter` and,
 where the sender knows them, `accuracy` (m), `heading` (degrees) and `speed` (m/s); `ended` has
 `why`, `skipped` has `count`; a `started` with `extended` says a new end. A point that is end-to-end
 encrypted has `sealed` (hexadecimal) in place of `lat` and `lon`, and with --seal `unopened`, the
-reason (unknown_key, not_authentic, replayed, …), unless it could be opened.
+reason (unknown_key, not_authentic, replayed, …), unless it could be opened. `enter`, `exit`, `near`
+and `far` name the `geofence` or your `alert`, the last two also `other_session` and `other_user`;
+they are told as they happen, and not again with --cursor.
 
 Start again with --cursor and the cursor of the last line, and nothing is missed: what changed since
 is told, as one batch. A batch is shared with other viewers and may begin before the cursor, so some

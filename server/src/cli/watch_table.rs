@@ -8,7 +8,7 @@ use skein_client::seal::error::OpenError;
 use skein_client::viewer::Viewer;
 use skein_client::viewer_state::WatchId;
 use skein_wire::point::Payload;
-use skein_wire::update::SessionState;
+use skein_wire::update::{CrossingKind, SessionState};
 
 use crate::cli::time_text::clock_text;
 use crate::cli::unsealing::Unsealing;
@@ -114,6 +114,19 @@ pub fn describe(change: &Change, unopened: Option<OpenError>) -> Option<String> 
             format!("{who} has ended: {why}")
         }
         Event::Skipped { count } => format!("{who}: {count} points skipped"),
+        Event::Crossed {
+            kind, name, other, ..
+        } => {
+            let name = printable(name.as_str());
+            let other = other.as_ref().map(|other| printable(other.user.as_str()));
+            let other = other.unwrap_or_default();
+            match kind {
+                CrossingKind::Enter => format!("{who} has come to {name}"),
+                CrossingKind::Exit => format!("{who} has left {name}"),
+                CrossingKind::Near => format!("{who} is near {other} ({name})"),
+                CrossingKind::Far => format!("{who} is no longer near {other} ({name})"),
+            }
+        }
         Event::Resync => "everything anew".to_owned(),
         Event::WatchEnded { .. } => return None,
     })

@@ -23,6 +23,8 @@ use skein_wire::request::{
 use skein_wire::update::{
     Accepted, Demand, Done, Goodbye, Head, Members, Pong, Refused, SessionState, ShareEnded,
     Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
+    Accepted, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Pong, Refused, SessionState,
+    ShareEnded, Shared, Update, Verdict, WatchEnded, Watching, Welcome,
 };
 
 /// Server time of all samples, milliseconds since 1970.
@@ -336,6 +338,32 @@ fn session_updates() -> Vec<(&'static str, Update)> {
             Update::ShareEnded(ShareEnded {
                 share: ShareNumber(1),
                 state: SessionState::Expired,
+            }),
+        ),
+        (
+            "Crossing into a geofence",
+            Update::Crossing(Crossing {
+                chat: ChatHandle(9),
+                offset: 1_000_002,
+                kind: CrossingKind::Enter,
+                is_alert: false,
+                at_ms: NOW_MS,
+                name: "school".parse().expect("a name"),
+                subject: (SessionId(7), "ana".parse().expect("a name")),
+                other: None,
+            }),
+        ),
+        (
+            "Crossing of two, an alert",
+            Update::Crossing(Crossing {
+                chat: ChatHandle(9),
+                offset: 1_000_003,
+                kind: CrossingKind::Far,
+                is_alert: true,
+                at_ms: NOW_MS,
+                name: "ben is here".parse().expect("a name"),
+                subject: (SessionId(8), "ben".parse().expect("a name")),
+                other: Some((SessionId(7), "ana".parse().expect("a name"))),
             }),
         ),
         (

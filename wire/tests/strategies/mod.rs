@@ -20,6 +20,8 @@ use skein_wire::request::{
 use skein_wire::update::{
     Accepted, Demand, Done, Goodbye, Head, Members, Pong, Refused, SessionState, ShareEnded,
     Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
+    Accepted, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Pong, Refused, SessionState,
+    ShareEnded, Shared, Update, Verdict, WatchEnded, Watching, Welcome,
 };
 use skein_wire::varint;
 
@@ -373,7 +375,29 @@ fn watch_update() -> impl Strategy<Value = Update> {
             })
         }),
         (chat(), code()).prop_map(|(chat, code)| Update::WatchEnded(WatchEnded { chat, code })),
+        (
+            (chat(), number(), 1..=4u8, any::<bool>(), number()),
+            subject(),
+            option::of(subject())
+        )
+            .prop_map(|((chat, offset, kind, is_alert, at_ms), subject, other)| {
+                Update::Crossing(Crossing {
+                    chat,
+                    offset,
+                    kind: CrossingKind::from_u8(kind).expect("a kind"),
+                    is_alert,
+                    at_ms,
+                    name: "gate".parse().expect("a name"),
+                    subject,
+                    other,
+                })
+            }),
     ]
+}
+
+fn subject() -> impl Strategy<Value = (SessionId, UserName)> {
+    (any::<u64>(), "[a-z]{1,9}")
+        .prop_map(|(session, user)| (SessionId(session), user.parse().expect("a name")))
 }
 
 /// Times of the generated batches are around this one, or anywhere.
