@@ -4,7 +4,7 @@
 //! go on after the last one it has.
 
 use skein_wire::ids::{ChatName, SessionId, UserName};
-use skein_wire::update::SessionState;
+use skein_wire::update::{CrossingKind, SessionState};
 
 use crate::rights::Rights;
 
@@ -50,4 +50,13 @@ pub enum What {
     },
     /// A membership is over.
     MemberRemoved,
+    /// Something happened at a geofence.
+    Crossed {
+        /// What.
+        kind: CrossingKind,
+        /// Whose session.
+        session: SessionId,
+        /// The other session, of two.
+        other: Option<SessionId>,
+    },
 }

@@ -6,16 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::geofence::ledger::CrossingRecord;
+use crate::geofence::record::GeofenceRecord;
 use crate::guest::GuestRecord;
 
-/// Right to start sessions.
-pub const RIGHT_SHARE: u8 = 0b01;
-
-/// Right to watch.
-pub const RIGHT_WATCH: u8 = 0b10;
-
-/// No right, and those that a token brings do not count either.
-pub const RIGHTS_REVOKED: u8 = 0b100;
+pub use crate::rights::{RIGHT_SHARE, RIGHT_WATCH, RIGHTS_REVOKED};
 
 /// One change of the control state.
 ///
@@ -120,12 +115,39 @@ pub enum Command {
         /// Sealed ones only; its plain sessions are over.
         sealed: bool,
     },
+    /// A geofence or an alert is there from here on, in place of one of the same name.
+    PutGeofence {
+        /// Where.
+        chat: String,
+        /// Its id.
+        geofence: u64,
+        /// What it is.
+        record: GeofenceRecord,
+    },
+    /// A geofence or an alert is no more.
+    RemoveGeofence {
+        /// Where.
+        chat: String,
+        /// Its id.
+        geofence: u64,
+        /// Its name.
+        name: String,
+        /// The member whose alert it was; empty = of the chat.
+        owner: String,
+    },
+    /// A session came into a geofence or left it, or two came near each other or parted.
+    Cross {
+        /// Where.
+        chat: String,
+        /// What happened.
+        crossing: CrossingRecord,
+    },
 }
 
 impl Command {
     /// Bytes that it takes in a record, at most.
     pub fn bytes_max(&self) -> usize {
-        /// Of a command with three names of 128 bytes, a label and some numbers.
+        /// Of a command with five names of 128 bytes, or four and 32 corners, and some numbers.
         const BYTES: usize = 1_024;
         /// Of a member beside the name: its length and the rights.
         const MEMBER_BYTES: usize = 9;
@@ -150,7 +172,10 @@ impl Command {
             | Self::PutMembers { chat, .. }
             | Self::PutGuest { chat, .. }
             | Self::RemoveGuest { chat, .. }
-            | Self::SealChat { chat, .. } => chat,
+            | Self::SealChat { chat, .. }
+            | Self::PutGeofence { chat, .. }
+            | Self::RemoveGeofence { chat, .. }
+            | Self::Cross { chat, .. } => chat,
         }
     }
 }

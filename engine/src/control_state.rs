@@ -7,6 +7,7 @@
 
 pub mod v1;
 pub mod v3;
+pub mod v4;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use skein_wire::ids::ChatHandle;
 
 use crate::command::{Command, RIGHT_SHARE, RIGHT_WATCH};
+use crate::geofence::ledger::{CrossingRecord, GeofenceLedger};
 use crate::guest::{GuestRecord, guest_user};
 use crate::ids::GuestId;
 
@@ -67,6 +69,8 @@ pub struct ControlChat {
     pub guests: BTreeMap<u64, GuestRecord>,
     /// It takes sealed sessions only.
     pub sealed: bool,
+    /// Geofences and alerts, and who is inside.
+    pub geofences: GeofenceLedger,
 }
 
 /// An active session.
@@ -164,6 +168,7 @@ impl ControlChat {
             members_version: 0,
             guests: BTreeMap::new(),
             sealed: false,
+            geofences: GeofenceLedger::default(),
         }
     }
 
@@ -199,6 +204,7 @@ impl ControlChat {
             Command::RemoveMember { user, .. } => {
                 self.members_version = index;
                 let was_member = self.members.remove(user).is_some();
+                self.geofences.end_alerts(user, 0);
                 self.end_sessions_of(user) || was_member
             }
             Command::StartSession {
@@ -231,10 +237,26 @@ impl ControlChat {
                 expires_at_ms,
                 ..
             } => self.extend_session(*session, *expires_at_ms),
-            Command::EndSession { session, .. } => self.sessions.remove(session).is_some(),
+            Command::EndSession { session, .. } => {
+                self.geofences.end_session(*session);
+                self.sessions.remove(session).is_some()
+            }
             Command::NameChat { .. } => false,
             Command::SealChat { sealed, .. } => self.seal(*sealed),
+            Command::PutGeofence {
+                geofence, record, ..
+            } => !self.sealed && self.geofences.put(*geofence, record),
+            Command::RemoveGeofence { geofence, .. } => self.geofences.remove(*geofence),
+            Command::Cross { crossing, .. } => self.cross(crossing),
         }
+    }
+
+    /// What is told of sessions that are over by then changes nothing.
+    fn cross(&mut self, crossing: &CrossingRecord) -> bool {
+        let is_there = |session: u64| self.sessions.contains_key(&session);
+        let is_live =
+            is_there(crossing.session) && (crossing.other == 0 || is_there(crossing.other));
+        is_live && self.geofences.cross(crossing)
     }
 
     fn put_guest(&mut self, guest: u64, record: &GuestRecord) -> bool {
@@ -261,24 +283,30 @@ impl ControlChat {
     /// Without the right to share no session goes on: a revocation always wins.
     fn put_member(&mut self, user: &str, rights: u8) -> bool {
         let before = self.members.insert(user.to_owned(), rights);
+        self.geofences.end_alerts(user, rights);
         let ended = rights & RIGHT_SHARE == 0 && self.end_sessions_of(user);
         ended || before != Some(rights)
     }
 
-    /// In a sealed chat no plain session goes on.
+    /// In a sealed chat no plain session goes on, and nothing is left that a geofence could judge.
     fn seal(&mut self, sealed: bool) -> bool {
         let before = self.sessions.len();
         if sealed {
             self.sessions.retain(|_, session| session.sealed);
+            self.geofences.clear();
         }
         let ended = self.sessions.len() != before;
         std::mem::replace(&mut self.sealed, sealed) != sealed || ended
     }
 
     fn end_sessions_of(&mut self, user: &str) -> bool {
-        let before = self.sessions.len();
-        self.sessions.retain(|_, session| session.user != user);
-        self.sessions.len() != before
+        let of_user = self.sessions.iter().filter(|(_, it)| it.user == user);
+        let ended: Vec<u64> = of_user.map(|(session, _)| *session).collect();
+        for session in &ended {
+            self.sessions.remove(session);
+            self.geofences.end_session(*session);
+        }
+        !ended.is_empty()
     }
 
     fn extend_session(&mut self, session: u64, expires_at_ms: u64) -> bool {

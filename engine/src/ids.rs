@@ -39,6 +39,10 @@ number!(
     GuestId(u64)
 );
 number!(
+    /// A geofence or an alert; random, another one each time it is put.
+    GeofenceId(u64)
+);
+number!(
     /// A watch in a record of views, unique since the start; 0 = none.
     ViewId(u64)
 );

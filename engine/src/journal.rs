@@ -6,10 +6,10 @@
 //! session, so that a reader that follows few chats skips the rest with one look.
 
 use bytes::Bytes;
-use skein_wire::ids::{ChatHandle, Counter, SessionId, Slot, UserName};
+use skein_wire::ids::{ChatHandle, Counter, GeofenceName, SessionId, Slot, UserName};
 use skein_wire::limits::SEALED_BYTES_MAX;
 use skein_wire::point::{Accuracy, Fix, Heading, Payload, Point, Position, Speed};
-use skein_wire::update::SessionState;
+use skein_wire::update::{CrossingKind, SessionState};
 
 use crate::record::{OwnedRecord, RawRecord, RecordPayload};
 
@@ -33,6 +33,8 @@ pub mod kind {
     pub const MEMBER_PUT: u8 = 8;
     /// [`super::Entry::MemberRemoved`]
     pub const MEMBER_REMOVED: u8 = 9;
+    /// [`super::Entry::Crossed`]
+    pub const CROSSED: u8 = 10;
     /// [`super::Entry::CheckpointBegin`]
     pub const CHECKPOINT_BEGIN: u8 = 16;
     /// [`super::Entry::CheckpointChat`]
@@ -126,6 +128,23 @@ pub struct RowRecord {
     pub admission: Vec<u8>,
 }
 
+/// What happened at a geofence, as viewers are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crossed {
+    /// What happened.
+    pub kind: CrossingKind,
+    /// Server time, milliseconds since 1970.
+    pub at_ms: u64,
+    /// The geofence or the alert.
+    pub name: GeofenceName,
+    /// Its member.
+    pub user: UserName,
+    /// The other session, of two, and its member.
+    pub other: Option<(SessionId, UserName)>,
+    /// The member whose alert it is; `None` = told to all who see the session.
+    pub owner: Option<UserName>,
+}
+
 /// One record of a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -191,6 +210,13 @@ pub enum Entry {
     MemberRemoved {
         /// Who.
         user: UserName,
+    },
+    /// A session came into a geofence or left it, or two came near each other or parted.
+    Crossed {
+        /// Whose session.
+        session: SessionId,
+        /// What happened.
+        crossed: Box<Crossed>,
     },
     /// Records of a checkpoint follow, mixed with live ones.
     CheckpointBegin {
@@ -276,6 +302,10 @@ impl Entry {
             } => out.state(kind::ENDED, *session, *state, *at_ms),
             Self::MemberPut { user, rights } => out.member(kind::MEMBER_PUT, user, Some(*rights)),
             Self::MemberRemoved { user } => out.member(kind::MEMBER_REMOVED, user, None),
+            Self::Crossed { session, crossed } => {
+                out.head(kind::CROSSED, session.0);
+                out.crossed(crossed);
+            }
             Self::CheckpointBegin { number } => out.head(kind::CHECKPOINT_BEGIN, *number),
             Self::CheckpointChat { horizon, as_of } => {
                 out.head(kind::CHECKPOINT_CHAT, 0);
@@ -366,8 +396,13 @@ impl Out {
     }
 
     fn name(&mut self, user: &UserName) {
-        let text = user.as_str().as_bytes();
-        self.u8(u8::try_from(text.len()).expect("a user name has at most 128 bytes"));
+        self.text(Some(user.as_str()));
+    }
+
+    /// A name behind its length; none is a length of 0.
+    fn text(&mut self, name: Option<&str>) {
+        let text = name.unwrap_or_default().as_bytes();
+        self.u8(u8::try_from(text.len()).expect("a name has at most 128 bytes"));
         self.record.payload.push(text);
     }
 
@@ -428,6 +463,16 @@ impl Out {
         self.u64(started.started_at_ms);
         self.u64(started.expires_at_ms);
         self.name(&started.user);
+    }
+
+    fn crossed(&mut self, crossed: &Crossed) {
+        self.u8(crossed.kind as u8);
+        self.u64(crossed.at_ms);
+        self.text(Some(crossed.name.as_str()));
+        self.name(&crossed.user);
+        self.u64(crossed.other.as_ref().map_or(0, |(session, _)| session.0));
+        self.text(crossed.other.as_ref().map(|(_, user)| user.as_str()));
+        self.text(crossed.owner.as_ref().map(UserName::as_str));
     }
 
     fn member(&mut self, kind: u8, user: &UserName, rights: Option<u8>) {
@@ -531,6 +576,10 @@ impl<'a> Fields<'a> {
                 user: self.name()?,
             },
             kind::MEMBER_REMOVED => Entry::MemberRemoved { user: self.name()? },
+            kind::CROSSED => Entry::Crossed {
+                session,
+                crossed: Box::new(self.crossed()?),
+            },
             kind::CHECKPOINT_BEGIN => Entry::CheckpointBegin { number },
             kind::CHECKPOINT_CHAT => Entry::CheckpointChat {
                 horizon: self.u64()?,
@@ -585,10 +634,40 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn name(&mut self) -> Result<UserName, BadRecord> {
+    fn text(&mut self) -> Result<&'a str, BadRecord> {
         let len = usize::from(self.u8()?);
-        let text = str::from_utf8(self.take(len)?).map_err(|_| self.bad())?;
+        str::from_utf8(self.take(len)?).map_err(|_| self.bad())
+    }
+
+    fn name(&mut self) -> Result<UserName, BadRecord> {
+        let text = self.text()?;
         UserName::new(text).map_err(|_| self.bad())
+    }
+
+    fn name_or_none(&mut self) -> Result<Option<UserName>, BadRecord> {
+        let text = self.text()?;
+        let name = (!text.is_empty()).then(|| UserName::new(text));
+        name.transpose().map_err(|_| self.bad())
+    }
+
+    fn crossed(&mut self) -> Result<Crossed, BadRecord> {
+        let kind = CrossingKind::from_u8(self.u8()?).ok_or(self.bad())?;
+        let at_ms = self.u64()?;
+        let name = GeofenceName::new(self.text()?).map_err(|_| self.bad())?;
+        let user = self.name()?;
+        let other = SessionId(self.u64()?);
+        let other = self.name_or_none()?.map(|user| (other, user));
+        if kind.is_of_two() != other.is_some() {
+            return Err(self.bad());
+        }
+        Ok(Crossed {
+            kind,
+            at_ms,
+            name,
+            user,
+            other,
+            owner: self.name_or_none()?,
+        })
     }
 
     fn state(&mut self, allowed: impl Fn(SessionState) -> bool) -> Result<SessionState, BadRecord> {
@@ -709,6 +788,7 @@ pub fn kind_name(kind: u8) -> &'static str {
         kind::ENDED => "ended",
         kind::MEMBER_PUT => "member_put",
         kind::MEMBER_REMOVED => "member_removed",
+        kind::CROSSED => "crossed",
         kind::CHECKPOINT_BEGIN => "checkpoint_begin",
         kind::CHECKPOINT_CHAT => "checkpoint_chat",
         kind::CHECKPOINT_ROW => "checkpoint_row",

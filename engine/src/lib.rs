@@ -28,9 +28,12 @@ pub mod cursor;
 pub mod fan_out;
 pub mod sink;
 
+pub mod rights;
+
+pub mod geofence;
+
 pub mod command;
 pub mod control_state;
-pub mod rights;
 pub mod view;
 
 pub mod identity;
@@ -66,6 +69,7 @@ mod rate;
 mod recovering;
 pub mod relay;
 mod session;
+mod telling;
 mod timer;
 mod unseen_change;
 mod user_connections;

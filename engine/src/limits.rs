@@ -97,6 +97,56 @@ pub const GUESTS_PER_CHAT_MAX: usize = 1_000;
 /// Longest life of a link, seconds: a month. Who needs it longer is a member.
 pub const GUEST_DURATION_S_MAX: u32 = 31 * 24 * 60 * 60;
 
+/// Geofences of one chat: each of its points is judged by all of them.
+pub const GEOFENCES_PER_CHAT_MAX: usize = 64;
+
+/// Alerts of one member in one chat: what somebody can still keep an eye on.
+pub const ALERTS_PER_USER_MAX: usize = 16;
+
+/// Alerts of all members of one chat: those about everybody judge each of its points.
+pub const ALERTS_PER_CHAT_MAX: usize = 1_024;
+
+/// Longest life of an alert, seconds: a day, as that of what it is about. Then its place is forgotten.
+pub const ALERT_DURATION_S_MAX: u32 = 24 * 60 * 60;
+
+/// Longest stated life of a chat's geofence, seconds: a year.
+pub const GEOFENCE_DURATION_S_MAX: u32 = 366 * 24 * 60 * 60;
+
+/// Longest stay that a geofence may ask for, seconds: an hour.
+pub const DWELL_S_MAX: u32 = 60 * 60;
+
+/// Crossings of one session per second, sustained, and at once: each is a promise, synced, and a sender
+/// that jumps about must not fill the control log. What is beyond is judged again a second later.
+pub const CROSSINGS_PER_SESSION: (u32, u32) = (2, 32);
+
+/// Crossings of one chat per second, sustained, and at once: a stadium fills within minutes.
+pub const CROSSINGS_PER_CHAT: (u32, u32) = (100, 1_000);
+
+/// Milliseconds until a session is judged again whose crossing was refused or beyond its bound.
+pub const CROSSING_RETRY_MS: u64 = 1_000;
+
+/// Milliseconds between two points of a session beyond which the way between them is not known.
+pub const WAY_MS_MAX: u64 = 5 * 60 * 1_000;
+
+/// Metres per second beyond which two points are a jump of the receiver and no way: an airliner.
+pub const WAY_SPEED_MAX: f64 = 350.0;
+
+/// Sessions around a point that are looked at for who is near: in a denser crowd some pairs are found
+/// at a later point of either.
+pub const NEIGHBOURS_MAX: usize = 256;
+
+/// Sessions that one can be told to be near at a time, over all geofences. Beyond it no new ones are.
+pub const PARTNERS_PER_SESSION_MAX: usize = 64;
+
+/// Crossings that wait to be told to the viewers of a shard. More are in the events only.
+pub const CROSSINGS_WAITING_MAX: usize = 64;
+
+/// Viewers told of a crossing in one pass: some tens of microseconds.
+pub const CROSSINGS_TOLD_PER_PASS: usize = 256;
+
+/// Sessions inside of a geofence that one answer names; all are counted.
+pub const INSIDE_LISTED_MAX: usize = 1_000;
+
 /// Members of one batch of an import: it is one record, and acts as a whole.
 pub const IMPORT_MEMBERS_MAX: usize = 1_000;
 

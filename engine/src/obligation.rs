@@ -48,6 +48,12 @@ pub(crate) enum Purpose {
     },
     /// A chat's number.
     Name,
+    /// A geofence or an alert.
+    PutGeofence,
+    /// The end of one.
+    RemoveGeofence,
+    /// Something that happened at one.
+    Cross,
 }
 
 /// Progress of a change of rights.
@@ -91,7 +97,12 @@ impl Obligation {
             Purpose::End { .. } => true,
             Purpose::Member(change) => change.restricts,
             Purpose::Seal { sealed } => *sealed,
-            Purpose::Start { .. } | Purpose::Extend { .. } | Purpose::Name => false,
+            Purpose::RemoveGeofence => true,
+            Purpose::Start { .. }
+            | Purpose::Extend { .. }
+            | Purpose::Name
+            | Purpose::PutGeofence
+            | Purpose::Cross => false,
         }
     }
 

@@ -9,6 +9,7 @@ use skein_wire::ids::{SessionId, UserName};
 
 use crate::caller::Caller;
 use crate::control_state::KEYS_PER_USER_MAX;
+use crate::geofence::book::GeofenceBook;
 use crate::guest::GuestRecord;
 use crate::ids::{GuestId, ShardId};
 use crate::image_walk::Images;
@@ -43,6 +44,8 @@ pub(crate) struct Owner {
     pub guests: BTreeMap<GuestId, GuestRecord>,
     /// How many watch through each link now.
     pub guest_viewers: HashMap<GuestId, u32, RandomState>,
+    /// Geofences and alerts, and where sessions stand towards them.
+    pub geofences: GeofenceBook,
     /// Rights as the newest record says them, while it is on its way through the log, and how many
     /// records of the user are.
     rights_ahead: HashMap<UserName, (Rights, u32), RandomState>,
@@ -247,6 +250,7 @@ impl Owner {
     pub fn bytes(&self) -> usize {
         self.sessions_count() * SESSION_BYTES_ESTIMATE
             + self.keys.len() * (size_of::<Key>() + size_of::<UserName>())
+            + self.geofences.bytes()
     }
 }
 

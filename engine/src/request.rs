@@ -3,10 +3,11 @@
 //! They are values: the server carries them to the owner shard and the replies back.
 
 use skein_wire::error::WireError;
-use skein_wire::ids::{ChatName, Counter, Cursor, SessionId, UserName};
+use skein_wire::ids::{ChatName, Counter, Cursor, GeofenceName, SessionId, UserName};
 use skein_wire::point::Point;
 use skein_wire::update::{SessionState, Verdict};
 
+use crate::geofence::record::{GeofenceRecord, GeofenceWish};
 use crate::guest::{GuestGrant, GuestRecord};
 use crate::identity::Person;
 use crate::ids::GuestId;
@@ -197,6 +198,40 @@ pub enum ChatRequest {
         /// Where.
         chat: ChatName,
     },
+    /// Put a geofence of the chat (control only), or an alert of the member who asks or whom the operator
+    /// names. Reply: `Done`.
+    PutGeofence {
+        /// Who asks.
+        actor: Actor,
+        /// What is wanted.
+        wish: GeofenceWish,
+    },
+    /// Remove a geofence of the chat (control only), or an alert. Reply: `Done`.
+    RemoveGeofence {
+        /// Where.
+        chat: ChatName,
+        /// Who asks.
+        actor: Actor,
+        /// Which.
+        name: GeofenceName,
+        /// Whose alert it is; `None` = a geofence of the chat.
+        owner: Option<UserName>,
+    },
+    /// The geofences of a chat, for whoever may watch it. Reply: `Geofences`.
+    Geofences {
+        /// Where.
+        chat: ChatName,
+        /// Who asks.
+        actor: Actor,
+    },
+    /// The alerts of a member, and who has one about the member; for operators all of the chat.
+    /// Reply: `Alerts`.
+    Alerts {
+        /// Where.
+        chat: ChatName,
+        /// Who asks.
+        actor: Actor,
+    },
 }
 
 impl ChatRequest {
@@ -205,6 +240,7 @@ impl ChatRequest {
         match self {
             Self::Start(request) => &request.chat,
             Self::Points(request) => &request.chat,
+            Self::PutGeofence { wish, .. } => &wish.chat,
             Self::Extend { chat, .. }
             | Self::Stop { chat, .. }
             | Self::OwnSession { chat, .. }
@@ -219,7 +255,10 @@ impl ChatRequest {
             | Self::RemoveGuest { chat, .. }
             | Self::SealChat { chat, .. }
             | Self::Settings { chat }
-            | Self::Guests { chat } => chat,
+            | Self::Guests { chat }
+            | Self::RemoveGeofence { chat, .. }
+            | Self::Geofences { chat, .. }
+            | Self::Alerts { chat, .. } => chat,
         }
     }
 }
@@ -294,6 +333,35 @@ pub struct GuestInfo {
     pub viewers: u32,
 }
 
+/// A geofence or an alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GeofenceInfo {
+    /// What it is.
+    pub record: GeofenceRecord,
+    /// Who is inside; at most [`crate::limits::INSIDE_LISTED_MAX`].
+    pub inside: Vec<InsideInfo>,
+    /// How many are inside.
+    pub inside_total: usize,
+}
+
+/// A session inside of a geofence, or two that are near each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InsideInfo {
+    /// Which, and whose.
+    pub subject: (SessionId, UserName),
+    /// The other one, of two.
+    pub other: Option<(SessionId, UserName)>,
+}
+
+/// Somebody has an alert about somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertAbout {
+    /// Who is told.
+    pub owner: UserName,
+    /// Server time of its end, milliseconds since 1970.
+    pub expires_at_ms: u64,
+}
+
 /// A reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChatReply {
@@ -327,6 +395,10 @@ pub enum ChatReply {
     Guests(Vec<GuestInfo>),
     /// What is set for a chat.
     Settings(ChatSettings),
+    /// The geofences of a chat.
+    Geofences(Vec<GeofenceInfo>),
+    /// The alerts that were asked for, and those of others about the one who asks.
+    Alerts(Vec<GeofenceInfo>, Vec<AlertAbout>),
     /// Met.
     Done {
         /// False: applied, not yet durable (the server goes on trying).

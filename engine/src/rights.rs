@@ -2,7 +2,14 @@
 
 use std::fmt;
 
-use crate::command::{RIGHT_SHARE, RIGHT_WATCH, RIGHTS_REVOKED};
+/// Right to start sessions.
+pub const RIGHT_SHARE: u8 = 0b01;
+
+/// Right to watch.
+pub const RIGHT_WATCH: u8 = 0b10;
+
+/// No right, and those that a token brings do not count either.
+pub const RIGHTS_REVOKED: u8 = 0b100;
 
 /// A set of rights; bit 0 share, bit 1 watch, bit 2 "revoked, whatever a token says". No rights at
 /// all is the same as not being a member.

@@ -160,6 +160,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether it goes on and its sender has not fallen silent: its newest place is good.
+    pub fn is_heard(&self) -> bool {
+        self.ended.is_none() && self.state != SessionState::Stale
+    }
+
     /// Whether a durable acknowledgement is still to come.
     pub fn owes_durable(&self) -> bool {
         !self.durable_marks.is_empty() || self.durable_waits > 0

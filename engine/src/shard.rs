@@ -22,6 +22,7 @@ mod api;
 mod assembling;
 mod checkpoint;
 mod connections;
+mod crossings;
 mod demand;
 mod durable;
 mod ending;
@@ -29,6 +30,7 @@ mod feeding;
 mod fences;
 mod following;
 pub mod forgetting;
+mod geofences;
 mod guests;
 mod imaging;
 mod importing;
@@ -81,6 +83,7 @@ use crate::recovering::Recovering;
 use crate::session::AdmissionLimits;
 use crate::stats::Stats;
 use crate::table::TableLimits;
+use crate::telling::Telling;
 use crate::time::Timestamp;
 use crate::timer::Timer;
 use crate::unseen_change::UnseenChange;
@@ -185,6 +188,8 @@ pub struct Shard {
     relays: BTreeMap<ConnectionId, Vec<UnseenChange>>,
     /// Where this is a relay: how the way to the server is, once it is known.
     upstream: Option<Arc<UpstreamState>>,
+    /// Crossings that viewers here are to be told of.
+    telling: VecDeque<Telling>,
     wheel: Wheel<Timer>,
     fan_out: FanOut,
     stats: Stats,
@@ -249,6 +254,7 @@ impl Shard {
             recovering: BTreeMap::new(),
             relays: BTreeMap::new(),
             upstream: None,
+            telling: VecDeque::new(),
             wheel: Wheel::new(now),
             fan_out: FanOut::new(pacing, config.seed as u32),
             stats: Stats::default(),

@@ -41,6 +41,10 @@ pub struct Stats {
     pub fences_late: u64,
     /// Relays that were cut because they had not applied a change of members in time.
     pub relays_late: u64,
+    /// Crossings of geofences that became promises.
+    pub crossings: u64,
+    /// Crossings that the viewers of a shard were not told of: too many waited.
+    pub crossings_untold: u64,
     /// Images sent to other shards, each to the end.
     pub images_sent: u64,
     /// Rows and members copied for images.
@@ -88,6 +92,8 @@ impl Default for Stats {
             proposals_rejected: 0,
             fences_late: 0,
             relays_late: 0,
+            crossings: 0,
+            crossings_untold: 0,
             images_sent: 0,
             image_rows_copied: 0,
             checkpoints: 0,

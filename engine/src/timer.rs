@@ -2,7 +2,7 @@
 
 use skein_wire::ids::{ChatHandle, SessionId};
 
-use crate::ids::ConnectionId;
+use crate::ids::{ConnectionId, GeofenceId};
 
 /// One timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,16 @@ pub(crate) enum Timer {
     RelayLate(ConnectionId),
     /// Idempotency keys may be over.
     Keys(ChatHandle),
+    /// A session may have stayed in a geofence for long enough. Counts only if it is the newest one set.
+    Stay {
+        chat: ChatHandle,
+        session: SessionId,
+    },
+    /// The time of a geofence may be over.
+    GeofenceOver {
+        chat: ChatHandle,
+        geofence: GeofenceId,
+    },
 }
 
 /// Bytes of a timer: each connection and each session has one or two.

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use skein_engine::journal::{BadRecord, Entry, RowRecord, Started, TrailPoint, kind, kind_name};
+use skein_engine::journal::{
+    BadRecord, Crossed, Entry, RowRecord, Started, TrailPoint, kind, kind_name,
+};
 use skein_engine::record::RawRecord;
 use skein_wire::ids::{ChatHandle, Counter, SessionId, Slot, UserName};
 use skein_wire::limits::SEALED_BYTES_MAX;
 use skein_wire::point::{Accuracy, Fix, Heading, Payload, Point, Position, Speed};
-use skein_wire::update::SessionState;
+use skein_wire::update::{CrossingKind, SessionState};
 
 const SESSION: SessionId = SessionId(0x1122_3344_5566_7788);
 
@@ -47,6 +49,21 @@ fn started() -> Started {
         started_at_ms: 1_000,
         expires_at_ms: 901_000,
         sealed: false,
+    }
+}
+
+fn crossed(
+    kind: CrossingKind,
+    other: Option<(SessionId, UserName)>,
+    owner: Option<UserName>,
+) -> Crossed {
+    Crossed {
+        kind,
+        at_ms: 77,
+        name: "gate".parse().unwrap(),
+        user: user("ana"),
+        other,
+        owner,
     }
 }
 
@@ -119,6 +136,26 @@ fn golden() -> Vec<(Entry, &'static str)> {
         (
             Entry::MemberRemoved { user: user("bo") },
             "09 00 09000000 0000000000000000 02 626f",
+        ),
+        (
+            Entry::Crossed {
+                session: SESSION,
+                crossed: Box::new(crossed(CrossingKind::Enter, None, None)),
+            },
+            "0a 00 09000000 8877665544332211 01 4d00000000000000 04 67617465 03 616e61 \
+             0000000000000000 00 00",
+        ),
+        (
+            Entry::Crossed {
+                session: SESSION,
+                crossed: Box::new(crossed(
+                    CrossingKind::Far,
+                    Some((SessionId(9), user("bo"))),
+                    Some(user("cy")),
+                )),
+            },
+            "0a 00 09000000 8877665544332211 04 4d00000000000000 04 67617465 03 616e61 \
+             0900000000000000 02 626f 02 6379",
         ),
         (
             Entry::CheckpointBegin { number: 6 },

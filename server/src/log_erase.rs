@@ -3,7 +3,8 @@
 //!
 //! The owner shard first forgets the points of ended sessions and writes a new checkpoint, behind which
 //! a restart begins; what lies before it is then no more than history. Out of that history go the points
-//! and the rows of older checkpoints, which hold points too. What happened (who shared when) stays.
+//! and the rows of older checkpoints, which hold points too, and who crossed which geofence. What happened
+//! else (who shared when) stays. Alerts are ended.
 //!
 //! What remains, and is reported: the newest points of sessions that are still live, and what
 //! cannot be rewritten. Freed blocks are not overwritten.
@@ -56,6 +57,8 @@ pub struct Erased {
     pub records_left: u64,
     /// Sessions that are still live: the server holds their newest points, and its checkpoints do.
     pub sessions_live: u64,
+    /// Alerts that are ended.
+    pub alerts: u64,
     /// Damaged files that were put aside and are not looked into.
     pub quarantined: Vec<String>,
     /// Chats whose points were looked for.
@@ -80,6 +83,7 @@ impl Erased {
         self.segments_rewritten += other.segments_rewritten;
         self.records_left += other.records_left;
         self.sessions_live += other.sessions_live;
+        self.alerts += other.alerts;
         self.chats += other.chats;
         for name in other.quarantined {
             if !self.quarantined.contains(&name) {
@@ -192,13 +196,15 @@ fn erase_points(
     let goes = |offset: u64, record: &RecordRef<'_>| {
         let holds_points = matches!(
             record.kind,
-            kind::POINT | kind::HISTORICAL_POINT | kind::CHECKPOINT_ROW
+            kind::POINT | kind::HISTORICAL_POINT | kind::CHECKPOINT_ROW | kind::CROSSED
         );
         let concerned = |session| sessions.as_ref().is_none_or(|all| all.contains(&session));
-        offset < needed_from && holds_points && record.key == chat && concerned(record.extension)
+        let is_there = || concerned(record.extension) || other_of(record).is_some_and(concerned);
+        offset < needed_from && holds_points && record.key == chat && is_there()
     };
     let mut erased = Erased {
         sessions_live: forgotten.sessions_live,
+        alerts: forgotten.alerts,
         chats: 1,
         ..Erased::default()
     };
@@ -217,6 +223,15 @@ fn erase_points(
         thread::sleep(LOOK_INTERVAL);
     }
     Ok(Some(erased))
+}
+
+/// The other session of two that came near each other, or parted.
+fn other_of(record: &RecordRef<'_>) -> Option<u64> {
+    let is_crossing = record.kind == kind::CROSSED;
+    match is_crossing.then(|| Entry::decode(&raw(record)))?.ok()? {
+        Entry::Crossed { crossed, .. } => crossed.other.map(|(other, _)| other.0),
+        _ => None,
+    }
 }
 
 /// Has a checkpoint written that begins behind all that is there now; where it begins.

@@ -154,6 +154,22 @@ fn entry_json(entry: &Entry, show_positions: bool) -> (&'static str, Value) {
             json!({ "user": user.as_str(), "rights": rights }),
         ),
         Entry::MemberRemoved { user } => ("member_removed", json!({ "user": user.as_str() })),
+        Entry::Crossed { session, crossed } => {
+            let other = crossed.other.as_ref();
+            (
+                "crossed",
+                json!({
+                    "session": session.to_string(),
+                    "user": crossed.user.as_str(),
+                    "what": crossed.kind.name(),
+                    "name": crossed.name.as_str(),
+                    "owner": crossed.owner.as_ref().map(|owner| owner.as_str()),
+                    "other_session": other.map(|(session, _)| session.to_string()),
+                    "other_user": other.map(|(_, user)| user.as_str()),
+                    "at": crossed.at_ms,
+                }),
+            )
+        }
         Entry::CheckpointBegin { number } => ("checkpoint_begin", json!({ "number": number })),
         Entry::CheckpointChat { horizon, as_of } => (
             "checkpoint_chat",

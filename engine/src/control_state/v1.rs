@@ -1,5 +1,5 @@
-//! The state as checkpoints of schema 1 hold it: without versions of memberships, without guests
-//! and without sealing.
+//! The state as checkpoints of schema 1 hold it: without versions of memberships, without guests,
+//! without sealing and without geofences.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use serde::Deserialize;
 use skein_wire::ids::ChatHandle;
 
 use crate::control_state::{ControlChat, ControlKey, ControlSession, ControlState};
+use crate::geofence::ledger::GeofenceLedger;
 
 /// What a checkpoint of schema 1 says.
 #[derive(Debug, Deserialize)]
@@ -48,6 +49,7 @@ impl From<ControlChatV1> for ControlChat {
             members_version: 0,
             guests: BTreeMap::new(),
             sealed: false,
+            geofences: GeofenceLedger::default(),
         }
     }
 }

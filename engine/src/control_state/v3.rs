@@ -6,6 +6,7 @@ use serde::Deserialize;
 use skein_wire::ids::ChatHandle;
 
 use crate::control_state::{ControlChat, ControlKey, ControlSession, ControlState};
+use crate::geofence::ledger::GeofenceLedger;
 use crate::guest::GuestRecord;
 
 /// What a checkpoint of these schemas says.
@@ -49,6 +50,7 @@ impl From<ControlChatV3> for ControlChat {
             members_version: old.members_version,
             guests: old.guests,
             sealed: false,
+            geofences: GeofenceLedger::default(),
         }
     }
 }

@@ -145,6 +145,11 @@ impl FanOut {
         .map(|viewer| viewer.connection)
     }
 
+    /// Whether a viewer has not taken what was offered last.
+    pub fn is_full(&self, id: ViewerId) -> bool {
+        self.viewer(id).is_none_or(|it| it.place == Place::Full)
+    }
+
     /// The viewer's connection can take more.
     pub fn writable(&mut self, id: ViewerId) {
         if self.viewer(id).is_some_and(|v| v.place == Place::Full) {

@@ -120,6 +120,23 @@ impl Shard {
                 let reply = self.settings(&chat);
                 self.reply(request, reply);
             }
+            ChatRequest::PutGeofence { actor, wish } => {
+                self.put_geofence(now, caller, &actor, wish);
+            }
+            ChatRequest::RemoveGeofence {
+                chat,
+                actor,
+                name,
+                owner,
+            } => self.remove_geofence(caller, &chat, &actor, (&name, owner.as_ref())),
+            ChatRequest::Geofences { chat, actor } => {
+                let reply = self.geofences(&chat, &actor);
+                self.reply(request, reply);
+            }
+            ChatRequest::Alerts { chat, actor } => {
+                let reply = self.alerts(&chat, &actor);
+                self.reply(request, reply);
+            }
             ChatRequest::Guests { chat } => {
                 let reply = self.guests(now, &chat);
                 self.reply(request, reply);
@@ -254,7 +271,12 @@ impl Shard {
     }
 
     /// The chat, if the actor is a member of it with this right.
-    fn visible(&self, name: &ChatName, actor: &Actor, right: Rights) -> Result<&Chat, WireError> {
+    pub(super) fn visible(
+        &self,
+        name: &ChatName,
+        actor: &Actor,
+        right: Rights,
+    ) -> Result<&Chat, WireError> {
         let handle: ChatHandle = self.chats.named(name).unwrap_or_default();
         let chat = self.chats.get(handle);
         let may = match actor {

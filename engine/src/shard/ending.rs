@@ -90,6 +90,7 @@ impl Shard {
             state: why,
             at_ms: now.0,
         };
+        self.forget_at_geofences(chat, id);
         self.append(chat, &ended);
     }
 

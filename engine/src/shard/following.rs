@@ -142,6 +142,9 @@ impl Shard {
             Entry::MemberRemoved { user } => {
                 self.member_followed(now, chat, user, Rights::NONE, offset, is_owned);
             }
+            Entry::Crossed { session, crossed } => {
+                self.crossing_followed(chat, offset, *session, crossed);
+            }
             _ if is_owned => self.own_followed(now, chat, offset, entry),
             _ => {}
         }

@@ -15,11 +15,13 @@ pub struct Forgotten {
     pub chat: ChatHandle,
     /// Sessions concerned that are not over: their newest points stay until they are.
     pub sessions_live: u64,
+    /// Alerts that are ended: of whom, and about whom the points are.
+    pub alerts: u64,
 }
 
 impl Shard {
     /// Forgets the points of ended sessions of a chat that this shard owns, all or those of one
-    /// member. `None`: nobody has named the chat yet, or another shard owns it.
+    /// member, and ends alerts. `None`: nobody has named the chat yet, or another shard owns it.
     ///
     /// What was written before is still in the log; [`Shard::begin_checkpoint`] makes what lies
     /// before it unnecessary.
@@ -32,11 +34,13 @@ impl Shard {
         let live = chat.table.rows_live();
         let sessions_live = live.filter(|row| of_user(&row.descriptor().user)).count() as u64;
         let partition = chat.partition;
+        let alerts = self.forget_alerts(handle, user);
         self.sum();
         Some(Forgotten {
             partition,
             chat: handle,
             sessions_live,
+            alerts,
         })
     }
 

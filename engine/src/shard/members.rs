@@ -183,6 +183,7 @@ impl Shard {
             }
         }
         for (user, rights) in &users {
+            self.end_alerts(chat, user, *rights);
             if grants {
                 self.grant(order, chat, user, *rights);
             }

@@ -2,7 +2,7 @@
 
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, Counter, SessionId};
-use skein_wire::point::Point;
+use skein_wire::point::{Payload, Point};
 use skein_wire::update::Verdict;
 
 use crate::ids::{ConnectionId, RequestId, ShardId};
@@ -101,6 +101,9 @@ impl Shard {
             .then(|| session.revive(now, target.session))
             .flatten();
         self.count_point(manner, verdict)?;
+        if let (false, Payload::Fix(fix)) = (manner.historical, &point.payload) {
+            self.judge_point(now, target, fix);
+        }
         let session = target.session;
         let entry = if manner.historical {
             Entry::HistoricalPoint { session, point }

@@ -8,7 +8,7 @@ use crate::caller::Caller;
 use crate::chat_event::{ChatEvent, What};
 use crate::command::Command;
 use crate::guest::guest_user;
-use crate::ids::{GuestId, ProposalId};
+use crate::ids::{GeofenceId, GuestId, ProposalId};
 use crate::obligation::{MemberChange, Obligation, Purpose};
 use crate::output::Output;
 use crate::owner::Starting;
@@ -165,7 +165,7 @@ impl Shard {
                     self.answer_end(chat, session, caller, false);
                 }
             }
-            Purpose::Seal { .. } => {
+            Purpose::Seal { .. } | Purpose::RemoveGeofence => {
                 for caller in std::mem::take(&mut obligation.callers) {
                     self.answer(caller, Ok(Answer::Done { durable: false }));
                 }
@@ -185,6 +185,7 @@ impl Shard {
             (Purpose::Start { session }, Some(chat)) => self.start_failed(chat, *session, &error),
             (Purpose::Name, _) => self.name_failed(&obligation.command, code),
             (Purpose::Seal { .. }, chat) => self.seal_rejected(order, chat),
+            (Purpose::Cross, Some(chat)) => self.crossing_rejected(chat, &obligation.command),
             _ => {}
         }
         if let Some(owner) = obligation.chat.and_then(|chat| self.chats.owner_mut(chat)) {
@@ -248,12 +249,38 @@ impl Shard {
                 if let Some(owner) = self.chats.owner_mut(chat) {
                     owner.ending.remove(&session);
                 }
+                self.forget_at_geofences(chat, session);
                 self.end(now, chat, session, why);
                 for caller in obligation.callers {
                     self.answer_end(chat, session, caller, true);
                 }
             }
+            (
+                Purpose::PutGeofence,
+                Command::PutGeofence {
+                    geofence, record, ..
+                },
+            ) => {
+                self.geofence_committed(now, chat, GeofenceId(*geofence), record);
+                self.answer_done(obligation.callers);
+            }
+            (Purpose::RemoveGeofence, Command::RemoveGeofence { geofence, .. }) => {
+                if let Some(owner) = self.chats.owner_mut(chat) {
+                    owner.geofences.remove(GeofenceId(*geofence));
+                }
+                self.answer_done(obligation.callers);
+            }
+            (Purpose::Cross, Command::Cross { crossing, .. }) => {
+                self.crossing_committed(now, index, chat, crossing);
+            }
             _ => {}
+        }
+    }
+
+    /// Those who waited for a promise are told that it is made.
+    fn answer_done(&mut self, callers: Vec<Caller>) {
+        for caller in callers {
+            self.answer(caller, Ok(Answer::Done { durable: true }));
         }
     }
 
@@ -331,6 +358,9 @@ impl Shard {
                 Purpose::Member(MemberChange::granting(user, Rights::NONE))
             }
             Command::SealChat { sealed, .. } => Purpose::Seal { sealed: *sealed },
+            Command::PutGeofence { .. } => Purpose::PutGeofence,
+            Command::RemoveGeofence { .. } => Purpose::RemoveGeofence,
+            Command::Cross { .. } => Purpose::Cross,
         };
         self.order_last += 1;
         let obligation = Obligation {

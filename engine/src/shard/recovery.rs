@@ -65,6 +65,7 @@ impl Shard {
         if let Some(owner) = self.chats.owner_mut(handle) {
             owner.members_version = control.members_version;
             owner.sealed_only = control.sealed;
+            owner.geofences.restore(&control.geofences);
             let guests = control.guests.iter();
             owner.guests = guests
                 .map(|(guest, record)| (GuestId(*guest), record.clone()))
@@ -192,6 +193,7 @@ impl Shard {
                     self.close_to_plain(now, chat);
                 }
             }
+            self.take_up_geofences(chat);
             self.forget_later(chat);
         }
         self.sum();

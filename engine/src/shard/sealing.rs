@@ -101,6 +101,7 @@ impl Shard {
             return;
         };
         owner.sealed_only = true;
+        owner.geofences.clear();
         for (session, user) in owner.plain_sessions() {
             self.stop_plain(now, chat, session, user);
         }

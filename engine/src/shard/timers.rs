@@ -11,7 +11,8 @@ impl Shard {
     /// When [`Self::handle_timeout`] or [`Self::fan_out`] has something to do, if nothing else
     /// comes; a moment in the past means at once.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let has_slices = self.has_checkpoint_slice() || !self.imaging.is_empty();
+        let has_slices =
+            self.has_checkpoint_slice() || !self.imaging.is_empty() || !self.telling.is_empty();
         let slice = has_slices.then_some(self.now);
         [self.wheel.next_due(), self.fan_out.poll_timeout(), slice]
             .into_iter()
@@ -46,6 +47,8 @@ impl Shard {
             Timer::Tombstones(chat) => self.forget_ended(now, chat),
             Timer::RelayLate(connection) => self.relay_late(now, connection),
             Timer::Keys(chat) => self.sweep_keys(now, chat),
+            Timer::Stay { chat, session } => self.stay_due(now, chat, session, at),
+            Timer::GeofenceOver { chat, geofence } => self.geofence_over(now, chat, geofence),
         }
     }
 

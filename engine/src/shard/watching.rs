@@ -41,11 +41,13 @@ impl Shard {
     }
 
     /// Serves a bounded number of viewers. Outputs are drained before, so that each has been told
-    /// of its watch; and after, for the slices of checkpoints and images that may have been written:
+    /// of its watch; and after, for the slices of checkpoints and images that may have been written, and the
+    /// crossings that some were told:
     /// this is the moment in a pass when what was appended has come back from the log.
     pub fn fan_out<S: Sink + ?Sized>(&mut self, now: Timestamp, sink: &mut S) -> FanOutReport {
         self.write_checkpoints();
         self.write_images();
+        self.tell_crossings();
         let report = self.fan_out.pass(now, &self.chats, sink);
         self.stats.count_fan_out(&report);
         report

@@ -3,16 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skein_engine::geofence::ledger::GeofenceLedger;
+use skein_engine::geofence::record::{GeofenceWish, Shape};
 use skein_engine::limits::{Limits, PROPOSAL_RETRY_MS_MAX};
 use skein_engine::request::{Actor, ChatReply, ChatRequest};
 use skein_wire::ids::{SessionId, ShareNumber};
+use skein_wire::point::Payload;
 use skein_wire::request::{Delivery, Request, ShareStop};
 use skein_wire::update::Update;
 
 use crate::dice::Dice;
+use crate::geofences::assert_alternating;
 use crate::members::members_of;
 use crate::peer::Peer;
-use crate::rig::{Control, Rig, chat};
+use crate::rig::{Control, Rig, chat, user};
 use crate::viewer::Saw;
 
 /// Seeds of one run; a failing one is printed.
@@ -59,7 +63,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.dice.roll(26) {
+        match self.dice.roll(28) {
             0..=8 => self.point(),
             9 => self.history(),
             10 | 11 => self.start(),
@@ -74,6 +78,8 @@ impl World {
             22 => self.crash(),
             23 => self.go_deaf(),
             24 => self.overtake(),
+            25 => self.put_geofence(),
+            26 => self.jump(),
             _ => self.rig.settle(),
         }
         self.look();
@@ -91,6 +97,55 @@ impl World {
         if self.dice.roll(2) == 0 {
             self.rig.one_pass_each();
         }
+    }
+
+    /// A geofence of the chat, or an alert, of one name each; now and then another one.
+    fn put_geofence(&mut self) {
+        let owner = (self.dice.roll(2) == 0).then(|| user(USERS[self.dice.roll(4) as usize]));
+        let radius_m = 100 + 10 * self.dice.roll(2) as u32;
+        let (lat_e6, lon_e6) = (45_000_000, 13_000_000);
+        let shape = match self.dice.roll(2) {
+            0 => Shape::Circle {
+                lat_e6,
+                lon_e6,
+                radius_m,
+            },
+            _ => Shape::Around {
+                session: 0,
+                near_m: radius_m,
+            },
+        };
+        let wish = GeofenceWish {
+            chat: chat(),
+            name: "gate".parse().unwrap(),
+            duration_s: owner.as_ref().map(|_| 600),
+            owner,
+            shape,
+            user: None,
+            session: None,
+            dwell_s: 0,
+            once: self.dice.roll(4) == 0,
+        };
+        let actor = Actor::Control;
+        self.rig.ask(ChatRequest::PutGeofence { actor, wish });
+    }
+
+    /// A point far away, and often back.
+    fn jump(&mut self) {
+        if self.shares.is_empty() {
+            return;
+        }
+        let index = self.dice.roll(self.shares.len() as u64) as usize;
+        let (peer, share, session) = self.shares[index];
+        let counter = self.counters.entry(session).or_default();
+        *counter += 1;
+        let Request::Point(mut sent) = Rig::point_frame(share, *counter) else {
+            unreachable!("it is a point");
+        };
+        if let Payload::Fix(fix) = &mut sent.point.payload {
+            fix.position.lat_e6 += 10_000;
+        }
+        self.rig.send_only(peer, Request::Point(sent));
     }
 
     fn history(&mut self) {
@@ -285,7 +340,50 @@ impl World {
             .map(|(user, rights)| (user.as_str().to_owned(), rights))
             .collect();
         assert_eq!(members, promised.members, "and about members");
+        assert_alternating(&self.rig);
+        self.check_geofences(&promised.geofences);
         self.check_viewers(&live);
+    }
+
+    /// What the owner holds of geofences is what was promised.
+    fn check_geofences(&mut self, promised: &GeofenceLedger) {
+        let (chat, actor) = (chat(), Actor::Control);
+        let asked = ChatRequest::Geofences {
+            chat: chat.clone(),
+            actor: actor.clone(),
+        };
+        let Some(Ok(ChatReply::Geofences(mut held))) = self.rig.ask(asked).1 else {
+            panic!("no geofences");
+        };
+        let Some(Ok(ChatReply::Alerts(alerts, _))) =
+            self.rig.ask(ChatRequest::Alerts { chat, actor }).1
+        else {
+            panic!("no alerts");
+        };
+        held.extend(alerts);
+        let mut held: Vec<_> = held
+            .iter()
+            .map(|it| {
+                (
+                    it.record.name.clone(),
+                    it.record.owner.clone(),
+                    it.inside_total,
+                )
+            })
+            .collect();
+        let promised = promised.iter().map(|(_, entry)| entry);
+        let mut promised: Vec<_> = promised
+            .map(|it| {
+                (
+                    it.record.name.clone(),
+                    it.record.owner.clone(),
+                    it.inside.len(),
+                )
+            })
+            .collect();
+        held.sort();
+        promised.sort();
+        assert_eq!(held, promised, "geofences and who is inside");
     }
 
     fn check_viewers(&mut self, live: &BTreeSet<SessionId>) {

@@ -5,6 +5,7 @@
 mod bounds;
 mod chaos;
 mod dice;
+mod geofences;
 mod images;
 mod members;
 mod membership;

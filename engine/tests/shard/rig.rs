@@ -7,6 +7,8 @@ use bytes::Bytes;
 use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
 use skein_engine::identity::{Grant, Identity, Person};
+use skein_engine::geofence::ledger::CrossingRecord;
+use skein_engine::identity::Identity;
 use skein_engine::ids::{ConnectionId, PartitionId, ProposalId, RequestId, ShardId, ViewerId};
 use skein_engine::limits::Limits;
 use skein_engine::output::Output;
@@ -66,6 +68,8 @@ pub struct Rig {
     pub closed: BTreeMap<Peer, Code>,
     pub events: Vec<String>,
     pub views: Vec<View>,
+    /// Crossings of geofences that were promised.
+    pub crossings: Vec<CrossingRecord>,
     /// Begin and end of the newest checkpoint.
     pub checkpoints: BTreeMap<PartitionId, (u64, u64)>,
     pub replies: BTreeMap<RequestId, ChatResult>,
@@ -136,6 +140,7 @@ impl Rig {
             closed: BTreeMap::new(),
             events: Vec::new(),
             views: Vec::new(),
+            crossings: Vec::new(),
             checkpoints: BTreeMap::new(),
             replies: BTreeMap::new(),
             purged: Vec::new(),
@@ -417,6 +422,9 @@ impl Rig {
             }
             let index = self.control_state.applied_index() + 1;
             let applied = self.control_state.apply(index, &command);
+            if let Command::Cross { crossing, .. } = &command {
+                self.crossings.push(crossing.clone());
+            }
             shard.handle_committed(now, index, Some(proposal), &command, applied.handle);
         }
     }

@@ -260,6 +260,48 @@ fn engine_limits() -> Vec<LimitLine> {
             "of a session that one shard names in an answer; all are counted",
         ),
         line(
+            "geofences_per_chat_max",
+            engine::GEOFENCES_PER_CHAT_MAX as u64,
+            "geofences",
+            "of one chat; each point of it is judged by all",
+        ),
+        line(
+            "alerts_per_user_max",
+            engine::ALERTS_PER_USER_MAX as u64,
+            "alerts",
+            "of one member in one chat",
+        ),
+        line(
+            "alerts_per_chat_max",
+            engine::ALERTS_PER_CHAT_MAX as u64,
+            "alerts",
+            "of all members of one chat",
+        ),
+        line(
+            "crossings_per_session_max",
+            engine::CROSSINGS_PER_SESSION.0.into(),
+            "crossings",
+            "of one session per second, sustained; each is synced",
+        ),
+        line(
+            "crossings_per_chat_max",
+            engine::CROSSINGS_PER_CHAT.0.into(),
+            "crossings",
+            "of one chat per second, sustained",
+        ),
+        line(
+            "neighbours_max",
+            engine::NEIGHBOURS_MAX as u64,
+            "sessions",
+            "around a point that are looked at for who is near",
+        ),
+        line(
+            "partners_per_session_max",
+            engine::PARTNERS_PER_SESSION_MAX as u64,
+            "pairs",
+            "of one session that are near each other at a time",
+        ),
+        line(
             "checkpoint_slice_bytes",
             engine::CHECKPOINT_SLICE_BYTES as u64,
             "bytes",

@@ -3,7 +3,7 @@
 //! ```text
 //!  0          1          2
 //!  +----------+----------+--------------------------------------------+
-//!  | format 1 | schema 4 | bincode 1: fixed-size integers, little end |
+//!  | format 1 | schema 5 | bincode 1: fixed-size integers, little end |
 //!  +----------+----------+--------------------------------------------+
 //! ```
 //!
@@ -18,6 +18,7 @@ use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
 use skein_engine::control_state::v1::ControlStateV1;
 use skein_engine::control_state::v3::ControlStateV3;
+use skein_engine::control_state::v4::ControlStateV4;
 
 use crate::control::limits::{COMMAND_BYTES_MAX, STATE_BYTES_MAX};
 
@@ -25,15 +26,18 @@ use crate::control::limits::{COMMAND_BYTES_MAX, STATE_BYTES_MAX};
 pub const FORMAT: u8 = 1;
 
 /// Which fields they have. Grows when [`Command`] or [`ControlState`] changes. Commands of schema 1
-/// are the first ones of today's; states up to schema 3 have fewer fields. Up to schema 2 the commands
+/// are the first ones of today's; states up to schema 4 have fewer fields. Up to schema 2 the commands
 /// about a session's end did not say whose it was.
-pub const SCHEMA: u8 = 4;
+pub const SCHEMA: u8 = 5;
 
 /// The oldest schema that is read.
 const SCHEMA_FIRST: u8 = 1;
 
 /// The last schema whose states have no sealed chats.
 const SCHEMA_UNSEALED: u8 = 3;
+
+/// The one schema whose states have sealed chats and no geofences.
+const SCHEMA_UNFENCED: u8 = 4;
 
 /// The last schema whose `ExtendSession` and `EndSession` end before the name of the user.
 const SCHEMA_NAMELESS: u8 = 2;
@@ -113,6 +117,7 @@ pub fn decode_state(bytes: &[u8]) -> Result<ControlState, CodecError> {
     match schema {
         SCHEMA_FIRST => decode::<ControlStateV1>(body, STATE_BYTES_MAX).map(Into::into),
         ..=SCHEMA_UNSEALED => decode::<ControlStateV3>(body, STATE_BYTES_MAX).map(Into::into),
+        SCHEMA_UNFENCED => decode::<ControlStateV4>(body, STATE_BYTES_MAX).map(Into::into),
         _ => decode(body, STATE_BYTES_MAX),
     }
 }
@@ -159,6 +164,8 @@ mod tests {
     use proptest::prelude::*;
     use skein_engine::command::Command;
     use skein_engine::control_state::ControlState;
+    use skein_engine::geofence::ledger::CrossingRecord;
+    use skein_engine::geofence::record::{GeofenceRecord, Shape};
     use skein_engine::guest::GuestRecord;
 
     use crate::control::codec::{
@@ -177,14 +184,14 @@ mod tests {
                     user: user(),
                     rights: 3,
                 },
-                "0104 00000000 0100000000000000 63 0100000000000000 75 03",
+                "0105 00000000 0100000000000000 63 0100000000000000 75 03",
             ),
             (
                 Command::RemoveMember {
                     chat: chat(),
                     user: user(),
                 },
-                "0104 01000000 0100000000000000 63 0100000000000000 75",
+                "0105 01000000 0100000000000000 63 0100000000000000 75",
             ),
             (
                 Command::StartSession {
@@ -197,7 +204,7 @@ mod tests {
                     idempotency_key: "k".to_owned(),
                     sealed: true,
                 },
-                "0104 02000000 0100000000000000 63 0700000000000000 0100000000000000 75 \
+                "0105 02000000 0100000000000000 63 0700000000000000 0100000000000000 75 \
                  0100000000000000 0200000000000000 03000000 0100000000000000 6b 01",
             ),
             (
@@ -207,7 +214,7 @@ mod tests {
                     expires_at_ms: 9,
                     user: user(),
                 },
-                "0104 03000000 0100000000000000 63 0700000000000000 0900000000000000 \
+                "0105 03000000 0100000000000000 63 0700000000000000 0900000000000000 \
                  0100000000000000 75",
             ),
             (
@@ -218,19 +225,19 @@ mod tests {
                     at_ms: 9,
                     user: user(),
                 },
-                "0104 04000000 0100000000000000 63 0700000000000000 04 0900000000000000 \
+                "0105 04000000 0100000000000000 63 0700000000000000 04 0900000000000000 \
                  0100000000000000 75",
             ),
             (
                 Command::NameChat { chat: chat() },
-                "0104 05000000 0100000000000000 63",
+                "0105 05000000 0100000000000000 63",
             ),
             (
                 Command::PutMembers {
                     chat: chat(),
                     members: vec![(user(), 1), ("v".to_owned(), 2)],
                 },
-                "0104 06000000 0100000000000000 63 0200000000000000 \
+                "0105 06000000 0100000000000000 63 0200000000000000 \
                  0100000000000000 75 01 0100000000000000 76 02",
             ),
             (
@@ -247,7 +254,7 @@ mod tests {
                         label: "l".to_owned(),
                     },
                 },
-                "0104 07000000 0100000000000000 63 0900000000000000 0700000000000000 01 f4010000 \
+                "0105 07000000 0100000000000000 63 0900000000000000 0700000000000000 01 f4010000 \
                  03000000 0100000000000000 0200000000000000 0100000000000000 6c",
             ),
             (
@@ -255,16 +262,98 @@ mod tests {
                     chat: chat(),
                     guest: 9,
                 },
-                "0104 08000000 0100000000000000 63 0900000000000000",
+                "0105 08000000 0100000000000000 63 0900000000000000",
             ),
             (
                 Command::SealChat {
                     chat: chat(),
                     sealed: true,
                 },
-                "0104 09000000 0100000000000000 63 01",
+                "0105 09000000 0100000000000000 63 01",
+            ),
+            (
+                Command::PutGeofence {
+                    chat: chat(),
+                    geofence: 9,
+                    record: geofence(Shape::Circle {
+                        lat_e6: 1,
+                        lon_e6: -1,
+                        radius_m: 100,
+                    }),
+                },
+                "0105 0a000000 0100000000000000 63 0900000000000000 0100000000000000 67 \
+                 0100000000000000 6f 02 00000000 01000000 ffffffff 64000000 0100000000000000 75 \
+                 0700000000000000 3c000000 01 0100000000000000 0200000000000000",
+            ),
+            (
+                Command::PutGeofence {
+                    chat: chat(),
+                    geofence: 9,
+                    record: geofence(Shape::Polygon(vec![(1, 2), (3, 4), (-1, 0)])),
+                },
+                "0105 0a000000 0100000000000000 63 0900000000000000 0100000000000000 67 \
+                 0100000000000000 6f 02 01000000 0300000000000000 01000000 02000000 03000000 \
+                 04000000 ffffffff 00000000 0100000000000000 75 \
+                 0700000000000000 3c000000 01 0100000000000000 0200000000000000",
+            ),
+            (
+                Command::PutGeofence {
+                    chat: chat(),
+                    geofence: 9,
+                    record: geofence(Shape::Around {
+                        session: 5,
+                        near_m: 200,
+                    }),
+                },
+                "0105 0a000000 0100000000000000 63 0900000000000000 0100000000000000 67 \
+                 0100000000000000 6f 02 02000000 0500000000000000 c8000000 0100000000000000 75 \
+                 0700000000000000 3c000000 01 0100000000000000 0200000000000000",
+            ),
+            (
+                Command::RemoveGeofence {
+                    chat: chat(),
+                    geofence: 9,
+                    name: "g".to_owned(),
+                    owner: "o".to_owned(),
+                },
+                "0105 0b000000 0100000000000000 63 0900000000000000 0100000000000000 67 \
+                 0100000000000000 6f",
+            ),
+            (
+                Command::Cross {
+                    chat: chat(),
+                    crossing: CrossingRecord {
+                        geofence: 9,
+                        name: "g".to_owned(),
+                        owner: "o".to_owned(),
+                        kind: 3,
+                        session: 7,
+                        user: user(),
+                        other: 8,
+                        other_user: "v".to_owned(),
+                        at_ms: 5,
+                    },
+                },
+                "0105 0c000000 0100000000000000 63 0900000000000000 0100000000000000 67 \
+                 0100000000000000 6f 03 0700000000000000 0100000000000000 75 0800000000000000 \
+                 0100000000000000 76 0500000000000000",
             ),
         ]
+    }
+
+    fn geofence(shape: Shape) -> GeofenceRecord {
+        GeofenceRecord {
+            name: "g".to_owned(),
+            owner: "o".to_owned(),
+            claim: 2,
+            shape,
+            user: "u".to_owned(),
+            session: 7,
+            dwell_s: 60,
+            once: true,
+            created_at_ms: 1,
+            expires_at_ms: 2,
+        }
     }
 
     fn unhex(text: &str) -> Vec<u8> {
@@ -291,10 +380,10 @@ mod tests {
             }
             _ => false,
         };
-        for (schema, known) in [("0101", 5), ("0102", 9), ("0103", 9)] {
+        for (schema, known) in [("0101", 5), ("0102", 9), ("0103", 9), ("0104", 10)] {
             for (mut command, hex) in golden().into_iter().take(known) {
-                let mut old = hex.replacen("0104", schema, 1);
-                if schema != "0103" && nameless(&mut command) {
+                let mut old = hex.replacen("0105", schema, 1);
+                if schema < "0103" && nameless(&mut command) {
                     old = old.replace("0100000000000000 75", "");
                 }
                 assert_eq!(decode_command(&unhex(&old)), Ok(command), "{old}");
@@ -340,6 +429,21 @@ mod tests {
         }
     }
 
+    /// The same chat, sealed, as schema 4 wrote it.
+    #[test]
+    fn a_state_without_geofences_is_read() {
+        let old = unhex(
+            "0104 0200000000000000 01000000 0100000000000000 0100000000000000 63 01000000 \
+             0100000000000000 0100000000000000 75 03 \
+             0000000000000000 0000000000000000 0000000000000000 0500000000000000 \
+             0000000000000000 01",
+        );
+        let state = decode_state(&old).expect("a state");
+        let chat = state.chat("c").expect("the chat");
+        assert!(chat.sealed);
+        assert_eq!((chat.members["u"], chat.geofences.iter().len()), (3, 0));
+    }
+
     #[test]
     fn a_state_survives_its_bytes() {
         let mut state = ControlState::default();
@@ -347,6 +451,12 @@ mod tests {
             state.apply(index as u64 + 1, &command);
         }
         assert!(state.chat("c").is_some_and(|chat| chat.sealed));
+        let (fenced, _) = golden().swap_remove(11);
+        state.apply(100, &fenced);
+        assert_eq!(
+            state.chat("c").map(|chat| chat.geofences.iter().len()),
+            Some(1)
+        );
         let bytes = encode_state(&state).unwrap();
         assert_eq!(decode_state(&bytes).as_ref(), Ok(&state));
         for cut in 0..bytes.len() {
@@ -372,7 +482,7 @@ mod tests {
                 changed(0, 2),
                 CodecError::Unknown {
                     format: 2,
-                    schema: 4,
+                    schema: 5,
                 },
             ),
             (

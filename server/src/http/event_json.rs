@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use skein_engine::command::{Command, RIGHTS_REVOKED};
 use skein_wire::ids::SessionId;
-use skein_wire::update::SessionState;
+use skein_wire::update::{CrossingKind, SessionState};
 
 use crate::control::event_place::EventPlace;
 use crate::control::feed::{EventFeed, FeedItem};
@@ -47,7 +47,8 @@ impl EventJson {
     }
 
     /// `started`, `extended`, `stopped`, `expired`, `revoked`, `member_put`, `members_put`, `member_removed`,
-    /// `guest_put`, `guest_removed`, `chat_put` or `resync`.
+    /// `guest_put`, `guest_removed`, `chat_put`, `geofence_put`, `geofence_removed`, `alert_put`,
+    /// `alert_removed`, `enter`, `exit`, `near`, `far` or `resync`.
     pub fn kind(&self) -> &'static str {
         self.kind
     }
@@ -147,14 +148,62 @@ fn describe(command: &Command) -> Option<(&'static str, Value)> {
         ),
         Command::SealChat { sealed, .. } => ("chat_put", json!({ "sealed": sealed })),
         Command::RemoveGuest { guest, .. } => ("guest_removed", json!({ "guest": id(guest) })),
+        Command::PutGeofence { record, .. } => {
+            let kind = match record.is_alert() {
+                true => "alert_put",
+                false => "geofence_put",
+            };
+            let expires_at = (record.expires_at_ms != 0).then_some(record.expires_at_ms);
+            (
+                kind,
+                named(
+                    &record.name,
+                    &record.owner,
+                    json!({ "expires_at": expires_at }),
+                ),
+            )
+        }
+        Command::RemoveGeofence { name, owner, .. } => {
+            let kind = match owner.is_empty() {
+                true => "geofence_removed",
+                false => "alert_removed",
+            };
+            (kind, named(name, owner, json!({})))
+        }
+        Command::Cross { crossing, .. } => {
+            let other = (crossing.other != 0).then(|| id(&crossing.other));
+            let details = json!({
+                "session": id(&crossing.session),
+                "user": crossing.user,
+                "other_session": other,
+                "other_user": name(&crossing.other_user),
+                "at": crossing.at_ms,
+            });
+            let kind = crossing.kind().map_or("crossed", CrossingKind::name);
+            (kind, named(&crossing.name, &crossing.owner, details))
+        }
     })
+}
+
+/// With the name of a geofence, or of an alert and whose it is.
+fn named(name: &str, owner: &str, mut details: Value) -> Value {
+    if owner.is_empty() {
+        details["geofence"] = json!(name);
+    } else {
+        details["alert"] = json!(name);
+        details["owner"] = json!(owner);
+    }
+    details
 }
 
 #[cfg(test)]
 mod tests {
     use crate::http::event_json::EventJson;
     use skein_engine::command::Command;
+    use skein_engine::geofence::ledger::CrossingRecord;
+    use skein_engine::geofence::record::{GeofenceRecord, Shape};
     use skein_log::LogId;
+    use skein_wire::update::CrossingKind;
 
     use crate::control::event_place::EventPlace;
 
@@ -177,5 +226,62 @@ mod tests {
         assert_eq!(event.to_string(), expect);
         let old = EventJson::of_command(place, 6, &end("")).expect("an event");
         assert!(old.value().get("user").is_none(), "{old}");
+    }
+
+    #[test]
+    fn a_crossing_says_who_and_whose_alert_and_no_place() {
+        let place = EventPlace {
+            log: Some(LogId(11)),
+            index: 7,
+        };
+        let crossing = |kind, owner: &str, other| Command::Cross {
+            chat: "c".into(),
+            crossing: CrossingRecord {
+                geofence: 1,
+                name: "gate".into(),
+                owner: owner.into(),
+                kind: kind as u8,
+                session: 10,
+                user: "u".into(),
+                other,
+                other_user: if other == 0 { "" } else { "v" }.into(),
+                at_ms: 5,
+            },
+        };
+        let text = |command: &Command| {
+            EventJson::of_command(place, 6, command)
+                .expect("an event")
+                .to_string()
+        };
+        assert_eq!(
+            text(&crossing(CrossingKind::Enter, "", 0)),
+            r#"{"at":5,"chat":"c","geofence":"gate","id":"000000000000000b-7","index":7,"session":"000000000000000a","type":"enter","user":"u"}"#
+        );
+        assert_eq!(
+            text(&crossing(CrossingKind::Far, "w", 11)),
+            r#"{"alert":"gate","at":5,"chat":"c","id":"000000000000000b-7","index":7,"other_session":"000000000000000b","other_user":"v","owner":"w","session":"000000000000000a","type":"far","user":"u"}"#
+        );
+        let record = GeofenceRecord {
+            name: "gate".into(),
+            owner: "w".into(),
+            claim: 0,
+            shape: Shape::Circle {
+                lat_e6: 45_123_456,
+                lon_e6: 1,
+                radius_m: 10,
+            },
+            user: String::new(),
+            session: 0,
+            dwell_s: 0,
+            once: true,
+            created_at_ms: 1,
+            expires_at_ms: 9,
+        };
+        let put = text(&Command::PutGeofence {
+            chat: "c".into(),
+            geofence: 1,
+            record,
+        });
+        assert!(put.contains("alert_put") && !put.contains("45"), "{put}");
     }
 }

@@ -62,6 +62,10 @@ pub static SHARD_METRICS: &[Metric] = &[
     Metric::counter(
         "relays_late",
         "Relays that were cut because they had not applied a change of members in time",
+    Metric::counter("crossings", "Crossings of geofences that were told"),
+    Metric::counter(
+        "crossings_untold",
+        "Crossings that viewers were not told of because too many waited",
     ),
     Metric::counter("images_sent", "Tables sent to mirroring shards"),
     Metric::counter(
@@ -158,6 +162,8 @@ pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopS
         engine.proposals_rejected,
         engine.fences_late,
         engine.relays_late,
+        engine.crossings,
+        engine.crossings_untold,
         engine.images_sent,
         engine.image_rows_copied,
         engine.checkpoints,

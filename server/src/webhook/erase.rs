@@ -58,7 +58,8 @@ fn take_out(events: &mut Vec<Value>, scope: &EraseScope) -> u64 {
             taken += (before - members.len()) as u64;
             return !members.is_empty();
         }
-        let is_theirs = event["user"] == user;
+        let names = ["user", "other_user", "owner"];
+        let is_theirs = names.iter().any(|name| event[name] == user);
         taken += u64::from(is_theirs);
         !is_theirs
     });

@@ -1,0 +1,858 @@
+//! Geofences and alerts: what is crossed is promised and told, once, to those who may know.
+
+use std::collections::BTreeMap;
+
+use skein_engine::geofence::record::{GeofenceWish, Shape};
+use skein_engine::guest::GuestGrant;
+use skein_engine::identity::{Grant, Identity, Person};
+use skein_engine::ids::{ConnectionId, GuestId};
+use skein_engine::limits::{
+    ALERTS_PER_USER_MAX, CROSSINGS_PER_SESSION, GEOFENCES_PER_CHAT_MAX, Limits,
+};
+use skein_engine::request::{Actor, ChatReply, ChatRequest, ChatResult, GeofenceInfo};
+use skein_engine::view::View;
+use skein_wire::error::Code;
+use skein_wire::ids::{Counter, RequestNumber};
+use skein_wire::point::{Accuracy, Fix, Payload, Point, Position};
+use skein_wire::request::{Heartbeat, Request, SharePoint, SharePoints, ShareStop};
+use skein_wire::update::{Shared, Update};
+
+use crate::peer::Peer;
+use crate::rig::{Control, Rig, chat, user};
+
+/// The middle of the geofences, and metres of a millionth of a degree there, about.
+const LAT_E6: i32 = 45_000_000;
+const LON_E6: i32 = 13_000_000;
+
+/// A place so many metres north of the middle.
+fn north(metres: i32) -> Position {
+    Position {
+        lat_e6: LAT_E6 + metres * 9,
+        lon_e6: LON_E6,
+    }
+}
+
+fn circle(radius_m: u32) -> Shape {
+    Shape::Circle {
+        lat_e6: LAT_E6,
+        lon_e6: LON_E6,
+        radius_m,
+    }
+}
+
+const fn near(near_m: u32) -> Shape {
+    Shape::Around { session: 0, near_m }
+}
+
+fn wish(name: &str, owner: Option<&str>, shape: Shape) -> GeofenceWish {
+    GeofenceWish {
+        chat: chat(),
+        name: name.parse().unwrap(),
+        owner: owner.map(user),
+        shape,
+        user: None,
+        session: None,
+        dwell_s: 0,
+        once: false,
+        duration_s: owner.map(|_| 3_600),
+    }
+}
+
+fn person(name: &str) -> Actor {
+    Actor::User(user(name).into())
+}
+
+/// Asks for it as its owner does, or as the operator; the code of a refusal.
+fn put(rig: &mut Rig, wish: GeofenceWish) -> Result<(), Code> {
+    let actor = match &wish.owner {
+        Some(owner) => Actor::User(owner.clone().into()),
+        None => Actor::Control,
+    };
+    answer(rig.ask(ChatRequest::PutGeofence { actor, wish }).1)
+}
+
+fn answer(reply: Option<ChatResult>) -> Result<(), Code> {
+    match reply.expect("an answer") {
+        Ok(ChatReply::Done { .. }) => Ok(()),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.code),
+    }
+}
+
+fn remove(rig: &mut Rig, actor: Actor, name: &str, owner: Option<&str>) -> Result<(), Code> {
+    let request = ChatRequest::RemoveGeofence {
+        chat: chat(),
+        actor,
+        name: name.parse().unwrap(),
+        owner: owner.map(user),
+    };
+    answer(rig.ask(request).1)
+}
+
+fn geofences(rig: &mut Rig, actor: Actor) -> Result<Vec<GeofenceInfo>, Code> {
+    let asked = ChatRequest::Geofences {
+        chat: chat(),
+        actor,
+    };
+    match rig.ask(asked).1.expect("an answer") {
+        Ok(ChatReply::Geofences(all)) => Ok(all),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.code),
+    }
+}
+
+/// Names of a member's alerts, and who has one about the member.
+fn alerts(rig: &mut Rig, actor: Actor) -> Result<(Vec<String>, Vec<String>), Code> {
+    let asked = ChatRequest::Alerts {
+        chat: chat(),
+        actor,
+    };
+    match rig.ask(asked).1.expect("an answer") {
+        Ok(ChatReply::Alerts(own, about)) => {
+            let own = own.into_iter().map(|it| it.record.name).collect();
+            let about = about.iter().map(|it| it.owner.to_string()).collect();
+            Ok((own, about))
+        }
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.code),
+    }
+}
+
+/// A member who walks, and counts.
+struct Walker {
+    peer: Peer,
+    shared: Shared,
+    counter: u64,
+}
+
+impl Walker {
+    fn start(rig: &mut Rig, shard: u16, name: &str) -> Self {
+        let peer = rig.connect(shard, name);
+        let shared = rig.share(peer, "");
+        Self {
+            peer,
+            shared,
+            counter: 0,
+        }
+    }
+
+    fn point(&mut self, position: Position, accuracy_m: f64) -> Point {
+        self.counter += 1;
+        Point {
+            counter: Counter(self.counter),
+            captured_at_ms: 0,
+            payload: Payload::Fix(Fix {
+                position,
+                accuracy: Accuracy::from_metres(accuracy_m),
+                ..Fix::default()
+            }),
+        }
+    }
+
+    /// Some seconds later at a place.
+    fn go(&mut self, rig: &mut Rig, position: Position, accuracy_m: f64) {
+        rig.advance(5_000);
+        self.hop(rig, position, accuracy_m);
+    }
+
+    /// At once at a place.
+    fn hop(&mut self, rig: &mut Rig, position: Position, accuracy_m: f64) {
+        let sent = SharePoint {
+            share: self.shared.share,
+            durable: false,
+            point: self.point(position, accuracy_m),
+        };
+        rig.send(self.peer, Request::Point(sent));
+    }
+
+    fn walk(&mut self, rig: &mut Rig, metres: &[i32]) {
+        for metres in metres {
+            self.go(rig, north(*metres), 5.0);
+        }
+    }
+
+    fn stop(&self, rig: &mut Rig) {
+        let stop = ShareStop {
+            request: RequestNumber(9),
+            share: self.shared.share,
+        };
+        rig.send(self.peer, Request::ShareStop(stop));
+    }
+}
+
+/// What a connection was told of geofences.
+fn told(rig: &mut Rig, peer: Peer) -> Vec<String> {
+    let frames = rig.take_frames(peer);
+    let crossings = frames.iter().filter_map(|update| match update {
+        Update::Crossing(crossing) => Some(crossing),
+        _ => None,
+    });
+    crossings
+        .map(|it| {
+            let other = it
+                .other
+                .as_ref()
+                .map_or(String::new(), |(_, user)| format!(" {user}"));
+            let alert = if it.is_alert { "!" } else { "" };
+            format!(
+                "{alert}{} {} {}{other}",
+                it.name,
+                it.kind.name(),
+                it.subject.1
+            )
+        })
+        .collect()
+}
+
+fn watcher(rig: &mut Rig, shard: u16, name: &str) -> Peer {
+    let peer = rig.connect(shard, name);
+    rig.watch(peer);
+    peer
+}
+
+/// Crossings of one session at one geofence alternate, beginning with one that begins.
+pub fn assert_alternating(rig: &Rig) {
+    let mut inside: BTreeMap<(u64, u64, u64), bool> = BTreeMap::new();
+    for crossing in &rig.crossings {
+        let key = (crossing.geofence, crossing.session, crossing.other);
+        let is_begin = crossing.kind().expect("a kind").is_begin();
+        let before = inside.insert(key, is_begin).unwrap_or(false);
+        assert_ne!(before, is_begin, "{:?}", rig.crossings);
+    }
+}
+
+#[test]
+fn who_comes_and_goes_is_told_to_all_who_watch_on_every_shard() {
+    for shards in [1, 2] {
+        let mut rig = Rig::new(shards).with_members();
+        let (owner, other) = rig.owner_and_other();
+        let viewers = [
+            watcher(&mut rig, owner, "bob"),
+            watcher(&mut rig, other, "ana"),
+        ];
+        assert_eq!(put(&mut rig, wish("gate", None, circle(100))), Ok(()));
+        let mut ana = Walker::start(&mut rig, other, "ana");
+        // In, about at the border, out, in again: 10 m of margin, and each fix is good to 5 m.
+        ana.walk(&mut rig, &[300, 150, 99, 104, 98, 108]);
+        for viewer in viewers {
+            assert_eq!(told(&mut rig, viewer), ["gate enter ana"]);
+        }
+        let inside = geofences(&mut rig, person("bob")).unwrap();
+        assert_eq!(
+            inside[0].inside[0].subject,
+            (ana.shared.session, user("ana"))
+        );
+        ana.walk(&mut rig, &[112, 104, 130]);
+        for viewer in viewers {
+            assert_eq!(told(&mut rig, viewer), ["gate exit ana"]);
+        }
+        assert_eq!(
+            geofences(&mut rig, person("bob")).unwrap()[0].inside_total,
+            0
+        );
+        assert_eq!(rig.crossings.len(), 2);
+        assert_alternating(&rig);
+    }
+}
+
+#[test]
+fn a_vague_fix_and_a_late_one_say_nothing() {
+    let mut rig = Rig::new(1).with_members();
+    let viewer = watcher(&mut rig, 0, "bob");
+    put(&mut rig, wish("gate", None, circle(100))).unwrap();
+    let mut ana = Walker::start(&mut rig, 0, "ana");
+    ana.go(&mut rig, north(0), 110.0);
+    assert_eq!(told(&mut rig, viewer), [""; 0], "the phone knows nothing");
+    ana.go(&mut rig, north(0), 90.0);
+    assert_eq!(told(&mut rig, viewer), ["gate enter ana"]);
+    for (metres, accuracy_m) in [(2_000, 2_000.0), (900, 110.0), (150, 60.0)] {
+        ana.go(&mut rig, north(metres), accuracy_m);
+        assert_eq!(told(&mut rig, viewer), [""; 0], "{metres} {accuracy_m}");
+    }
+    // Where she was an hour ago is no news.
+    let missed = ana.point(north(900), 5.0);
+    ana.go(&mut rig, north(0), 5.0);
+    let late = SharePoints {
+        share: ana.shared.share,
+        historical: true,
+        durable: false,
+        points: vec![missed],
+    };
+    rig.send(ana.peer, Request::Points(late));
+    assert_eq!(told(&mut rig, viewer), [""; 0]);
+    ana.go(&mut rig, north(900), 60.0);
+    assert_eq!(told(&mut rig, viewer), ["gate exit ana"]);
+}
+
+#[test]
+fn a_line_that_is_crossed_between_two_fixes_is_crossed() {
+    let mut rig = Rig::new(1).with_members();
+    let viewer = watcher(&mut rig, 0, "bob");
+    put(&mut rig, wish("gate", None, circle(30))).unwrap();
+    let mut ana = Walker::start(&mut rig, 0, "ana");
+    ana.walk(&mut rig, &[-200, 200]);
+    assert_eq!(told(&mut rig, viewer), ["gate enter ana", "gate exit ana"]);
+    ana.walk(&mut rig, &[210, 35, 300]);
+    assert_eq!(told(&mut rig, viewer), [""; 0], "only to the border");
+    // From beyond to near the border on the other side: in, and out when it is clear.
+    ana.walk(&mut rig, &[-35]);
+    assert_eq!(told(&mut rig, viewer), ["gate enter ana"]);
+    ana.walk(&mut rig, &[-200]);
+    assert_eq!(told(&mut rig, viewer), ["gate exit ana"]);
+    // After a long silence nobody knows the way; nor where a receiver jumps.
+    rig.advance(6 * 60_000);
+    ana.walk(&mut rig, &[200]);
+    ana.go(&mut rig, north(-50_000), 5.0);
+    ana.go(&mut rig, north(50_000), 5.0);
+    assert_eq!(told(&mut rig, viewer), [""; 0]);
+    assert_alternating(&rig);
+}
+
+#[test]
+fn a_stay_is_told_when_it_has_lasted_though_no_point_comes() {
+    let mut rig = Rig::new(2).with_members();
+    let (_, other) = rig.owner_and_other();
+    let viewer = watcher(&mut rig, other, "bob");
+    let stay = GeofenceWish {
+        dwell_s: 60,
+        ..wish("bench", None, circle(100))
+    };
+    put(&mut rig, stay).unwrap();
+    let mut ana = Walker::start(&mut rig, other, "ana");
+    // Through it in less.
+    ana.walk(&mut rig, &[500, 50, -50, -500, 0]);
+    let beat = Request::Heartbeat(Heartbeat {
+        share: ana.shared.share,
+        counter: Counter(ana.counter),
+    });
+    for _ in 0..5 {
+        rig.advance(11_000);
+        rig.send(ana.peer, beat.clone());
+    }
+    assert_eq!(told(&mut rig, viewer), [""; 0]);
+    rig.advance(6_000);
+    assert_eq!(told(&mut rig, viewer), ["bench enter ana"]);
+    // Of a phone that has fallen silent nobody knows whether it stayed.
+    ana.walk(&mut rig, &[500, 0]);
+    rig.advance(120_000);
+    assert_eq!(told(&mut rig, viewer), ["bench exit ana"]);
+    ana.walk(&mut rig, &[10]);
+    assert_eq!(told(&mut rig, viewer), ["bench enter ana"], "it did");
+}
+
+#[test]
+fn an_alert_is_told_to_its_owner_alone_and_once() {
+    for shards in [1, 2] {
+        let mut rig = Rig::new(shards).with_members();
+        rig.put_member("eve", 3);
+        let (owner, other) = rig.owner_and_other();
+        let (bob, bobs) = (
+            watcher(&mut rig, other, "bob"),
+            watcher(&mut rig, owner, "bob"),
+        );
+        let eve = watcher(&mut rig, other, "eve");
+        let mut ana = Walker::start(&mut rig, owner, "ana");
+        let mut theirs = Walker::start(&mut rig, other, "bob");
+        theirs.walk(&mut rig, &[0]);
+        let alert = GeofenceWish {
+            once: true,
+            user: Some(user("ana")),
+            ..wish("ana is here", Some("bob"), near(100))
+        };
+        put(&mut rig, alert).unwrap();
+        let again = GeofenceWish {
+            user: Some(user("ana")),
+            ..wish("and gone", Some("bob"), near(100))
+        };
+        put(&mut rig, again).unwrap();
+        assert_eq!(
+            alerts(&mut rig, person("ana")),
+            Ok((vec![], vec!["bob".to_owned(); 2]))
+        );
+        ana.walk(&mut rig, &[500, 90]);
+        let mut first = told(&mut rig, bob);
+        first.sort();
+        assert_eq!(
+            first,
+            ["!ana is here near ana bob", "!and gone near ana bob"]
+        );
+        assert_eq!(told(&mut rig, bobs).len(), 2, "on each of his connections");
+        let left = alerts(&mut rig, person("bob"));
+        assert_eq!(
+            left,
+            Ok((vec!["and gone".to_owned()], vec![])),
+            "once is over"
+        );
+        // He moves away, and she comes after him.
+        theirs.walk(&mut rig, &[-100]);
+        assert_eq!(told(&mut rig, bob), ["!and gone far ana bob"]);
+        ana.walk(&mut rig, &[-50]);
+        assert_eq!(told(&mut rig, bob), ["!and gone near ana bob"]);
+        assert_eq!(told(&mut rig, eve), [""; 0], "it is his alone");
+        assert_alternating(&rig);
+    }
+}
+
+#[test]
+fn who_may_not_watch_is_told_nothing_and_sets_nothing() {
+    let mut rig = Rig::new(2).with_members();
+    rig.put_member("eve", 1);
+    let (owner, _) = rig.owner_and_other();
+    let mut ana = Walker::start(&mut rig, owner, "ana");
+    // Neither a stranger nor who may only share, nor on behalf of another one; the chat's are the operator's.
+    for (actor, name, expect) in [
+        (person("dan"), Some("dan"), Err(Code::NotFound)),
+        (person("eve"), Some("eve"), Err(Code::NotFound)),
+        (person("ana"), Some("bob"), Err(Code::NotFound)),
+        (person("ana"), None, Err(Code::NotFound)),
+        (Actor::Control, Some("eve"), Err(Code::NotFound)),
+        (Actor::Control, Some("bob"), Ok(())),
+    ] {
+        let wish = wish("gate", name, circle(100));
+        let asked = ChatRequest::PutGeofence {
+            actor: actor.clone(),
+            wish,
+        };
+        assert_eq!(answer(rig.ask(asked).1), expect, "{actor:?} {name:?}");
+    }
+    for actor in [person("dan"), person("eve"), guest()] {
+        assert_eq!(geofences(&mut rig, actor.clone()), Err(Code::NotFound));
+        assert_eq!(alerts(&mut rig, actor), Err(Code::NotFound));
+    }
+    assert_eq!(
+        remove(&mut rig, person("ana"), "gate", Some("bob")),
+        Err(Code::NotFound)
+    );
+    let asked = ChatRequest::PutGeofence {
+        actor: guest(),
+        wish: wish("peek", Some("guest:0000000000000007"), circle(100)),
+    };
+    assert_eq!(answer(rig.ask(asked).1), Err(Code::NotFound));
+    // Bob loses the right while the promise of it is on its way: not even that moment tells.
+    rig.control = Control::Hold;
+    rig.put_member("bob", 1);
+    ana.walk(&mut rig, &[300, 0]);
+    rig.control = Control::Commit;
+    rig.work_control();
+    rig.settle();
+    assert_eq!(rig.crossings.len(), 0);
+    // And when he has it again his alert is gone.
+    rig.put_member("bob", 3);
+    assert_eq!(alerts(&mut rig, person("bob")), Ok((vec![], vec![])));
+    ana.walk(&mut rig, &[300, 0]);
+    assert_eq!(rig.crossings.len(), 0);
+}
+
+fn guest() -> Actor {
+    let grant = GuestGrant {
+        guest: GuestId(7),
+        chat: chat(),
+        session: None,
+        last_only: false,
+        grid: None,
+    };
+    Actor::User(Person {
+        user: user("guest:0000000000000007"),
+        grant: Some(std::sync::Arc::new(Grant::Guest(grant))),
+    })
+}
+
+#[test]
+fn guests_watch_and_are_told_nothing() {
+    let mut rig = Rig::new(1).with_members();
+    rig.put_member("guest:0000000000000007", 2);
+    let Actor::User(person) = guest() else {
+        unreachable!("it is one");
+    };
+    let identity = Identity {
+        person,
+        expires_at_ms: u64::MAX / 4,
+    };
+    let link = Peer {
+        shard: 0,
+        number: 900,
+    };
+    rig.shards[0].handle_connected(rig.now, ConnectionId(link.number), identity);
+    rig.expect_viewer(link);
+    rig.send(
+        link,
+        Rig::watch_frame(None, skein_wire::request::Delivery::Latest),
+    );
+    put(&mut rig, wish("gate", None, circle(100))).unwrap();
+    let mut ana = Walker::start(&mut rig, 0, "ana");
+    ana.walk(&mut rig, &[300, 0]);
+    assert_eq!(rig.crossings.len(), 1);
+    assert_eq!(told(&mut rig, link), [""; 0]);
+}
+
+#[test]
+fn who_is_inside_stays_so_across_a_restart() {
+    for with_checkpoint in [false, true] {
+        let mut rig = Rig::new(2).with_members();
+        let (_, other) = rig.owner_and_other();
+        put(&mut rig, wish("gate", None, circle(100))).unwrap();
+        let repeat = wish("bob", Some("ana"), near(100));
+        let mut ana = Walker::start(&mut rig, other, "ana");
+        put(&mut rig, repeat).unwrap();
+        let mut bob = Walker::start(&mut rig, other, "bob");
+        ana.walk(&mut rig, &[300, 0]);
+        bob.walk(&mut rig, &[20]);
+        assert_eq!(rig.crossings.len(), 3, "{:?}", rig.crossings);
+        if with_checkpoint {
+            let partition = rig.partition();
+            for shard in &mut rig.shards {
+                shard.begin_checkpoint(partition);
+            }
+            rig.settle();
+        }
+        rig.restart(0);
+        rig.advance(1_000);
+        assert_eq!(rig.crossings.len(), 3, "nothing happens by itself");
+        assert_eq!(
+            geofences(&mut rig, Actor::Control).unwrap()[0].inside_total,
+            2
+        );
+        let resumed = rig.connect(other, "bob");
+        let resume = skein_wire::request::ShareResume {
+            request: RequestNumber(4),
+            chat: chat(),
+            session: bob.shared.session,
+        };
+        rig.send(resumed, Request::ShareResume(resume));
+        let frames = rig.take_frames(resumed);
+        let shared = frames.iter().find_map(|update| match update {
+            Update::Shared(shared) => Some(*shared),
+            _ => None,
+        });
+        (bob.peer, bob.shared) = (resumed, shared.expect("the session"));
+        bob.walk(&mut rig, &[30]);
+        assert_eq!(rig.crossings.len(), 3, "still inside, still near");
+        bob.walk(&mut rig, &[900]);
+        assert_eq!(rig.crossings.len(), 5, "{:?}", rig.crossings);
+        assert_alternating(&rig);
+    }
+}
+
+#[test]
+fn what_cannot_be_promised_is_not_told_and_is_told_later_once() {
+    let mut rig = Rig::new(1).with_members();
+    let viewer = watcher(&mut rig, 0, "bob");
+    put(&mut rig, wish("gate", None, circle(100))).unwrap();
+    let mut ana = Walker::start(&mut rig, 0, "ana");
+    ana.walk(&mut rig, &[300]);
+    rig.control = Control::Reject;
+    ana.walk(&mut rig, &[0]);
+    rig.advance(3_500);
+    assert_eq!(told(&mut rig, viewer), [""; 0]);
+    rig.control = Control::Commit;
+    rig.advance(1_100);
+    assert_eq!(
+        told(&mut rig, viewer),
+        ["gate enter ana"],
+        "without a new point"
+    );
+    // While one is on its way there is no second one, and what is true then is told.
+    rig.control = Control::Hold;
+    ana.walk(&mut rig, &[300, 0, 300, 0, 300]);
+    rig.control = Control::Commit;
+    rig.work_control();
+    rig.settle();
+    assert_eq!(told(&mut rig, viewer), ["gate exit ana"]);
+    assert_alternating(&rig);
+}
+
+#[test]
+fn a_geofence_acts_on_who_is_there_already_and_ends_when_it_should() {
+    let mut rig = Rig::new(1).with_members();
+    let viewer = watcher(&mut rig, 0, "bob");
+    let mut ana = Walker::start(&mut rig, 0, "ana");
+    ana.walk(&mut rig, &[0]);
+    let short = GeofenceWish {
+        duration_s: Some(20),
+        ..wish("gate", None, circle(100))
+    };
+    put(&mut rig, short.clone()).unwrap();
+    assert_eq!(
+        told(&mut rig, viewer),
+        ["gate enter ana"],
+        "she stood there"
+    );
+    // The same again only moves its end; another shape begins anew.
+    rig.advance(15_000);
+    put(&mut rig, short.clone()).unwrap();
+    rig.advance(15_000);
+    assert_eq!(
+        (
+            told(&mut rig, viewer),
+            geofences(&mut rig, Actor::Control).unwrap().len()
+        ),
+        (vec![], 1)
+    );
+    ana.walk(&mut rig, &[0]);
+    assert_eq!(told(&mut rig, viewer), [""; 0]);
+    let wider = GeofenceWish {
+        shape: circle(200),
+        ..short
+    };
+    put(&mut rig, wider).unwrap();
+    assert_eq!(told(&mut rig, viewer), ["gate enter ana"]);
+    rig.advance(21_000);
+    assert_eq!(
+        geofences(&mut rig, Actor::Control),
+        Ok(vec![]),
+        "its time is over"
+    );
+    assert_eq!(
+        rig.control_state
+            .chat("harbour")
+            .unwrap()
+            .geofences
+            .iter()
+            .len(),
+        0
+    );
+    put(&mut rig, wish("gate", None, circle(100))).unwrap();
+    told(&mut rig, viewer);
+    remove(&mut rig, Actor::Control, "gate", None).unwrap();
+    assert_eq!(
+        remove(&mut rig, Actor::Control, "gate", None),
+        Err(Code::NotFound)
+    );
+    ana.walk(&mut rig, &[500, 0]);
+    assert_eq!(told(&mut rig, viewer), [""; 0]);
+}
+
+#[test]
+fn an_end_of_a_session_is_an_end_of_what_is_about_it_and_no_exit() {
+    let mut rig = Rig::new(1).with_members();
+    put(&mut rig, wish("gate", None, circle(100))).unwrap();
+    let mut ana = Walker::start(&mut rig, 0, "ana");
+    let of_session = GeofenceWish {
+        session: Some(ana.shared.session),
+        ..wish("hers", Some("bob"), circle(100))
+    };
+    put(&mut rig, of_session).unwrap();
+    put(&mut rig, wish("around", Some("ana"), near(100))).unwrap();
+    ana.walk(&mut rig, &[0]);
+    let before = rig.crossings.len();
+    ana.stop(&mut rig);
+    assert_eq!(rig.crossings.len(), before);
+    assert_eq!(alerts(&mut rig, Actor::Control), Ok((vec![], vec![])));
+    let promised = rig.control_state.chat("harbour").unwrap().geofences.clone();
+    assert_eq!(promised.iter().len(), 1);
+    assert!(promised.iter().all(|(_, entry)| entry.inside.is_empty()));
+    let gone = GeofenceWish {
+        session: Some(ana.shared.session),
+        ..wish("hers", Some("bob"), circle(100))
+    };
+    assert_eq!(put(&mut rig, gone), Err(Code::NotFound));
+    assert_eq!(
+        put(&mut rig, wish("around", Some("ana"), near(100))),
+        Err(Code::NotFound)
+    );
+}
+
+#[test]
+fn sealed_is_refused_and_sealing_ends_all() {
+    let mut rig = Rig::new(1).with_members();
+    let peer = rig.connect(0, "ana");
+    let Request::ShareStart(start) = Rig::share_start("", 900) else {
+        unreachable!("it is a start");
+    };
+    let sealed = skein_wire::request::ShareStart {
+        sealed: true,
+        ..start
+    };
+    rig.send(peer, Request::ShareStart(sealed));
+    let frames = rig.take_frames(peer);
+    let session = frames.iter().find_map(|update| match update {
+        Update::Shared(shared) => Some(shared.session),
+        _ => None,
+    });
+    let about = |session| GeofenceWish {
+        session,
+        ..wish("gate", Some("bob"), circle(100))
+    };
+    assert_eq!(put(&mut rig, about(session)), Err(Code::WrongSealing));
+    assert_eq!(
+        put(&mut rig, wish("me", Some("ana"), near(100))),
+        Err(Code::WrongSealing)
+    );
+    assert_eq!(put(&mut rig, about(None)), Ok(()), "about the plain ones");
+    let seal = ChatRequest::SealChat {
+        chat: chat(),
+        sealed: true,
+    };
+    rig.ask(seal);
+    assert_eq!(alerts(&mut rig, person("bob")), Ok((vec![], vec![])));
+    assert_eq!(
+        rig.control_state
+            .chat("harbour")
+            .unwrap()
+            .geofences
+            .iter()
+            .len(),
+        0
+    );
+    for wish in [about(None), wish("gate", None, circle(100))] {
+        assert_eq!(put(&mut rig, wish), Err(Code::WrongSealing));
+    }
+}
+
+#[test]
+fn bounds_hold_and_a_jumping_sender_does_not_flood_the_control_log() {
+    let mut rig = Rig::new(1).with_members();
+    for number in 0..GEOFENCES_PER_CHAT_MAX {
+        put(&mut rig, wish(&number.to_string(), None, circle(100))).unwrap();
+    }
+    assert_eq!(
+        put(&mut rig, wish("more", None, circle(100))),
+        Err(Code::LimitReached)
+    );
+    assert_eq!(
+        put(&mut rig, wish("0", None, circle(90))),
+        Ok(()),
+        "in the place of one"
+    );
+    for number in 0..ALERTS_PER_USER_MAX {
+        put(
+            &mut rig,
+            wish(&number.to_string(), Some("bob"), circle(100)),
+        )
+        .unwrap();
+    }
+    assert_eq!(
+        put(&mut rig, wish("more", Some("bob"), circle(100))),
+        Err(Code::LimitReached)
+    );
+    assert_eq!(
+        put(&mut rig, wish("more", Some("ana"), circle(100))),
+        Ok(())
+    );
+    for (wrong, code) in [
+        (wish("0", None, circle(9)), Code::BadRequest),
+        (
+            wish("0", None, Shape::Polygon(vec![(1, 1); 3])),
+            Code::BadRequest,
+        ),
+        (wish("0", Some("bob"), near(10_001)), Code::BadRequest),
+        (
+            GeofenceWish {
+                dwell_s: 3_601,
+                ..wish("0", None, circle(100))
+            },
+            Code::BadRequest,
+        ),
+        (
+            GeofenceWish {
+                duration_s: Some(0),
+                ..wish("0", None, circle(100))
+            },
+            Code::BadDuration,
+        ),
+        (
+            GeofenceWish {
+                duration_s: None,
+                ..wish("0", Some("bob"), circle(100))
+            },
+            Code::BadDuration,
+        ),
+    ] {
+        assert_eq!(put(&mut rig, wrong.clone()), Err(code), "{wrong:?}");
+    }
+    // All 80 are crossed at once; what is beyond the bound follows, though she stands.
+    let mut ana = Walker::start(&mut rig, 0, "ana");
+    ana.walk(&mut rig, &[500, 0]);
+    assert_eq!(rig.crossings.len(), CROSSINGS_PER_SESSION.1 as usize);
+    rig.advance(25_000);
+    let all = GEOFENCES_PER_CHAT_MAX + ALERTS_PER_USER_MAX;
+    assert_eq!(rig.crossings.len(), all);
+    assert_alternating(&rig);
+}
+
+#[test]
+fn two_of_a_crowd_are_found_by_where_they_are_and_each_pair_once() {
+    let mut rig = Rig::with_limits(2, Limits::default()).with_members();
+    let (owner, other) = rig.owner_and_other();
+    put(&mut rig, wish("together", None, near(100))).unwrap();
+    let mut walkers = Vec::new();
+    for number in 0..30 {
+        let name = format!("m{number}");
+        rig.put_member(&name, 3);
+        walkers.push(Walker::start(
+            &mut rig,
+            if number % 2 == 0 { owner } else { other },
+            &name,
+        ));
+    }
+    // A kilometre apart from each other, then two by two.
+    for (number, walker) in (0..).zip(&mut walkers) {
+        walker.hop(&mut rig, north(number * 1_000), 5.0);
+    }
+    assert_eq!(rig.crossings.len(), 0);
+    for (number, walker) in (0..).zip(&mut walkers) {
+        walker.hop(&mut rig, north(number / 2 * 2_000 + number % 2 * 50), 5.0);
+    }
+    assert_eq!(rig.crossings.len(), 15, "{:?}", rig.crossings);
+    assert_eq!(
+        geofences(&mut rig, Actor::Control).unwrap()[0].inside_total,
+        15
+    );
+    // Two sessions of one member are one member.
+    let mut again = Walker::start(&mut rig, owner, "m0");
+    again.hop(&mut rig, north(-1_000), 5.0);
+    walkers[0].hop(&mut rig, north(-1_000), 5.0);
+    assert_eq!(rig.crossings.len(), 16, "only the parting of the first two");
+    walkers[2].stop(&mut rig);
+    assert_eq!(
+        geofences(&mut rig, Actor::Control).unwrap()[0].inside_total,
+        13
+    );
+    assert_alternating(&rig);
+}
+
+#[test]
+fn an_erase_ends_alerts_and_an_alert_that_tells_is_a_look() {
+    let limits = Limits {
+        views_recorded: true,
+        ..Limits::default()
+    };
+    let mut rig = Rig::with_limits(1, limits).with_members();
+    rig.put_member("eve", 3);
+    let mut ana = Walker::start(&mut rig, 0, "ana");
+    for (name, owner, about) in [
+        ("1", "bob", "ana"),
+        ("2", "bob", "eve"),
+        ("3", "eve", "bob"),
+    ] {
+        let alert = GeofenceWish {
+            user: Some(user(about)),
+            ..wish(name, Some(owner), circle(100))
+        };
+        put(&mut rig, alert).unwrap();
+    }
+    ana.walk(&mut rig, &[0]);
+    let looks = |rig: &Rig| -> Vec<String> {
+        let begun = rig.views.iter().filter_map(|view| match view {
+            View::Begun(begun) => Some(begun.user.to_string()),
+            View::Ended { .. } => None,
+        });
+        begun.collect()
+    };
+    assert_eq!(looks(&rig), ["bob"]);
+    let forgotten = rig.shards[0].forget_points(&chat(), Some(&user("ana")));
+    rig.settle();
+    assert_eq!(forgotten.map(|it| it.alerts), Some(1));
+    let forgotten = rig.shards[0].forget_points(&chat(), Some(&user("eve")));
+    rig.settle();
+    assert_eq!(forgotten.map(|it| it.alerts), Some(2));
+    assert_eq!(
+        rig.control_state
+            .chat("harbour")
+            .unwrap()
+            .geofences
+            .iter()
+            .len(),
+        0
+    );
+}
