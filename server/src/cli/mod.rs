@@ -26,13 +26,16 @@ pub mod offline;
 pub mod pace;
 pub mod report;
 pub mod sealing;
+pub mod shape_args;
 pub mod trail_arg;
 pub mod who_text;
 
 pub mod unsealing;
 pub mod watch_table;
 
+pub mod alert;
 pub mod demo;
+pub mod geofence;
 pub mod guest;
 pub mod history;
 pub mod log;
@@ -85,6 +88,10 @@ pub enum Command {
     Member(member::MemberArgs),
     /// Make, list and revoke links for guests.
     Guest(guest::GuestArgs),
+    /// Put, list and remove geofences of a chat.
+    Geofence(geofence::GeofenceArgs),
+    /// Put, list and remove alerts: who is told when somebody comes near.
+    Alert(alert::AlertArgs),
     /// Make keys for end-to-end encryption, and chats that take nothing else.
     Seal(seal::SealArgs),
     /// Start, stop, extend and list the sessions of a chat.
@@ -132,6 +139,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Token(args) => token::run(args),
         Command::Member(args) => member::run(args),
         Command::Guest(args) => guest::run(args),
+        Command::Geofence(args) => geofence::run(args),
+        Command::Alert(args) => alert::run(args),
         Command::Seal(args) => seal::run(args),
         Command::Session(args) => session::run(args),
         Command::History(args) => history::run(args),

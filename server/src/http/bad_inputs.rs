@@ -113,6 +113,36 @@ pub const BAD_REQUESTS: &[BadInput] = &[
         "no such path",
     ),
     BadInput::new(
+        "an alert for somebody else",
+        r#"PUT /v1/chats/hike/alerts/near {"near_m":100,"owner":"ben"}"#,
+        "not_found",
+        "no right to it",
+    ),
+    BadInput::new(
+        "an alert about nothing",
+        r#"PUT /v1/chats/hike/alerts/near {"user":"ben"}"#,
+        "bad_request",
+        "one of `circle`, `polygon` and `near_m`",
+    ),
+    BadInput::new(
+        "an alert about two things",
+        r#"PUT /v1/chats/hike/alerts/near {"near_m":100,"circle":{"lat":1,"lon":1,"radius_m":100}}"#,
+        "bad_request",
+        "one of `circle`, `polygon` and `near_m`",
+    ),
+    BadInput::new(
+        "an alert with a name with a control character",
+        r#"PUT /v1/chats/hike/alerts/a%00b {"near_m":100}"#,
+        "bad_name",
+        "no control characters",
+    ),
+    BadInput::new(
+        "a geofence on the public listener",
+        r#"PUT /v1/chats/hike/geofences/gate {"near_m":100}"#,
+        "not_found",
+        "no such path",
+    ),
+    BadInput::new(
         "metrics on the public listener",
         "GET /metrics",
         "not_found",
@@ -175,6 +205,30 @@ pub const BAD_CONTROL_REQUESTS: &[BadInput] = &[
         "DELETE /v1/chats/hike/guests/7",
         "not_found",
         "no such chat",
+    ),
+    BadInput::new(
+        "a geofence that is nowhere on earth",
+        r#"PUT /v1/chats/hike/geofences/gate {"circle":{"lat":91,"lon":1,"radius_m":100}}"#,
+        "bad_request",
+        "a latitude from -90 to 90",
+    ),
+    BadInput::new(
+        "a geofence of somebody",
+        r#"PUT /v1/chats/hike/geofences/gate {"near_m":100,"owner":"ana"}"#,
+        "bad_request",
+        "are for alerts",
+    ),
+    BadInput::new(
+        "an alert of nobody",
+        r#"PUT /v1/chats/hike/alerts/near {"near_m":100}"#,
+        "bad_request",
+        "`owner` is missing",
+    ),
+    BadInput::new(
+        "the removal of an alert with another condition",
+        "DELETE /v1/chats/hike/alerts/near?user=ana",
+        "bad_request",
+        "there is nothing else",
     ),
     BadInput::new(
         "an index that is none",

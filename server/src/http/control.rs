@@ -13,7 +13,7 @@ use crate::http::metrics::{self, MetricsBoard};
 use crate::http::public::{bounded, no_such_path, session_routes, wrong_method};
 use crate::http::state::ApiState;
 use crate::http::viewers::{self, ViewersState};
-use crate::http::{health, member_import, members, positions, settings};
+use crate::http::{geofences, health, member_import, members, positions, settings};
 
 /// The control routes. Health and metrics ask for no token: they say nothing of anybody.
 pub fn router(
@@ -26,6 +26,8 @@ pub fn router(
 ) -> Router {
     Router::new()
         .merge(session_routes())
+        .merge(geofences::routes())
+        .merge(geofences::control_routes())
         .route("/v1/chats/{chat}/positions", get(positions::get))
         .route(
             "/v1/chats/{chat}/members",

@@ -16,6 +16,7 @@ pub mod body;
 pub mod caller;
 pub mod names;
 
+pub mod geofence_json;
 pub mod point_json;
 pub mod session_json;
 
@@ -25,6 +26,7 @@ pub mod history;
 pub mod if_match;
 pub mod members;
 
+pub mod geofences;
 pub mod guests;
 pub mod member_import;
 pub mod points;

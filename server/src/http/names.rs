@@ -6,7 +6,7 @@ use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use skein_engine::ids::GuestId;
 use skein_wire::error::Code;
-use skein_wire::ids::{ChatName, SessionId, UserName};
+use skein_wire::ids::{ChatName, GeofenceName, SessionId, UserName};
 
 use crate::http::error::ApiError;
 
@@ -25,6 +25,10 @@ pub struct MemberPath(pub ChatName, pub UserName);
 /// `/v1/chats/{chat}/guests/{guest}`
 #[derive(Clone, Debug)]
 pub struct GuestPath(pub ChatName, pub GuestId);
+
+/// `/v1/chats/{chat}/geofences/{name}`, `/v1/chats/{chat}/alerts/{name}`
+#[derive(Clone, Debug)]
+pub struct GeofencePath(pub ChatName, pub GeofenceName);
 
 /// `/v1/users/{user}/…`
 #[derive(Clone, Debug)]
@@ -90,6 +94,15 @@ impl<S: Send + Sync> FromRequestParts<S> for MemberPath {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let names = parameters(parts).await?;
         Ok(Self(parse(&names, "chat")?, parse(&names, "user")?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for GeofencePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let names = parameters(parts).await?;
+        Ok(Self(parse(&names, "chat")?, parse(&names, "name")?))
     }
 }
 
