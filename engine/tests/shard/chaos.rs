@@ -13,7 +13,7 @@ use skein_wire::request::{Delivery, Request, ShareStop};
 use skein_wire::update::Update;
 
 use crate::dice::Dice;
-use crate::geofences::assert_alternating;
+use crate::geofence_stage::assert_alternating;
 use crate::members::members_of;
 use crate::peer::Peer;
 use crate::rig::{Control, Rig, chat, user};

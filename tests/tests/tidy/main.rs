@@ -24,6 +24,7 @@ const UNSAFE_FILES: &[&str] = &[
     "server/src/edge/steering.rs",
     "bench/floors/mapped_file.rs",
     "engine/tests/allocations.rs",
+    "engine/tests/geofence_allocations.rs",
     "log/tests/no_allocation.rs",
 ];
 
