@@ -228,10 +228,19 @@ fn paths_are_refused(stage: &Stage, case: &Case, what: &str) {
         ("DELETE", one, None),
         ("POST", "/v1/points".to_owned(), Some(points)),
     ];
+    // Around a session that is not one's own, there is no alert.
+    let around = json!({ "near_m": 100, "around": session.to_string() });
+    let alerts = format!("/v1/chats/{chat}/alerts");
+    tries.push(("PUT", format!("{alerts}/near"), Some(around)));
     if case.is_about_chat {
         tries.push(("POST", sessions.clone(), Some(duration)));
         tries.push(("GET", sessions, None));
         tries.push(("GET", format!("/v1/chats/{chat}/positions"), None));
+        tries.push(("GET", format!("/v1/chats/{chat}/geofences"), None));
+        let circle = json!({ "circle": { "lat": 1.0, "lon": 1.0, "radius_m": 100 } });
+        tries.push(("PUT", format!("{alerts}/place"), Some(circle)));
+        tries.push(("DELETE", format!("{alerts}/place"), None));
+        tries.push(("GET", alerts, None));
     }
     for (method, path, body) in tries {
         let answer = ask(stage, method, &path, &token, body);
@@ -366,6 +375,9 @@ fn whoever_has_no_good_token_gets_nowhere(stage: &Stage) {
         }
         for (method, path) in [
             ("GET", "/v1/chats/hike/positions"),
+            ("GET", "/v1/chats/hike/geofences"),
+            ("GET", "/v1/chats/hike/alerts"),
+            ("PUT", "/v1/chats/hike/alerts/near"),
             ("GET", "/v1/chats/hike/sessions"),
             ("POST", "/v1/chats/hike/sessions"),
             ("POST", "/v1/points"),

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use skein_engine::chat_event::ChatEvent;
 use skein_engine::command::Command;
+use skein_engine::geofence::ledger::CrossingRecord;
 use skein_engine::identity::Identity;
 use skein_engine::ids::{ConnectionId, PartitionId, ProposalId, RequestId, ShardId, ViewerId};
 use skein_engine::limits::Limits;
@@ -140,6 +141,8 @@ pub struct SimServer {
     requests: HashMap<u64, ShardId>,
     /// What the log's listeners have told each shard.
     log_moved: Arc<[AtomicBool]>,
+    /// Crossings that were promised and that nobody has looked at.
+    pub crossings: Vec<CrossingRecord>,
 }
 
 impl SimServer {
@@ -215,6 +218,7 @@ impl SimServer {
             request_last,
             requests,
             log_moved,
+            crossings: Vec::new(),
         })
     }
 
@@ -391,6 +395,9 @@ impl SimServer {
         }
         let flushed = self.control.flush(now_ms);
         for done in flushed.committed {
+            if let Command::Cross { crossing, .. } = &done.command {
+                self.crossings.push(crossing.clone());
+            }
             let engine = self.shards[usize::from(done.shard.0)].engine();
             let proposal = Some(done.proposal);
             let now = Timestamp(now_ms);

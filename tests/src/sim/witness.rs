@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use skein_client::change::{Change, Event};
 use skein_client::sender_state::{PointVerdict, SenderEvent};
+use skein_engine::geofence::ledger::CrossingRecord;
 use skein_engine::journal::Entry;
 use skein_log::{OFFSET_FIRST, ReadError};
 use skein_server::raw_record::raw;
 use skein_wire::ids::SessionId;
-use skein_wire::update::SessionState;
+use skein_wire::update::{CrossingKind, SessionState};
 
 use crate::sim::clients::SenderNews;
 use crate::sim::server::{PARTITIONS, SimServer};
@@ -33,6 +34,12 @@ pub struct Witness {
     accepted: HashMap<SessionId, BTreeSet<u64>>,
     /// Per viewer: what it has seen of each session.
     seen: HashMap<usize, BTreeMap<SessionId, Seen>>,
+    /// Crossings that were promised, by geofence and sessions: the last one, and how many.
+    crossed: BTreeMap<(u64, u64, u64), (CrossingKind, u64)>,
+    /// What may be told of them: geofence, session, what, when.
+    tellable: BTreeSet<(String, SessionId, u8, u64)>,
+    /// What viewers were told.
+    told: BTreeSet<(usize, String, SessionId, u8, u64, Option<SessionId>)>,
     /// How much was checked, so that a run that checks nothing shows.
     pub checked: Checked,
 }
@@ -66,6 +73,10 @@ pub struct Checked {
     pub power_cuts: u64,
     /// Whole checkpoints in the log.
     pub checkpoints: u64,
+    /// Crossings of geofences that were promised.
+    pub crossings: u64,
+    /// Crossings that viewers were told of.
+    pub crossings_seen: u64,
 }
 
 impl Checked {
@@ -80,6 +91,8 @@ impl Checked {
         self.mirrors_compared += other.mirrors_compared;
         self.power_cuts += other.power_cuts;
         self.checkpoints += other.checkpoints;
+        self.crossings += other.crossings;
+        self.crossings_seen += other.crossings_seen;
     }
 }
 
@@ -144,6 +157,63 @@ impl Witness {
         self.may_have_ended.insert(session);
     }
 
+    /// A crossing became a promise: those of one session at one geofence alternate, whatever crashed in between.
+    ///
+    /// # Errors
+    /// The violation.
+    pub fn crossed(&mut self, crossing: &CrossingRecord) -> Result<(), Violation> {
+        self.checked.crossings += 1;
+        let kind = crossing.kind().ok_or("a crossing of no kind")?;
+        let key = (crossing.geofence, crossing.session, crossing.other);
+        let before = self.crossed.get(&key).copied();
+        let is_inside = before.is_some_and(|(kind, _)| kind.is_begin());
+        if is_inside == kind.is_begin() {
+            return Err(format!("{kind:?} of {key:?} after {before:?}"));
+        }
+        let count = before.map_or(0, |(_, count)| count);
+        self.crossed.insert(key, (kind, count + 1));
+        let session = SessionId(crossing.session);
+        let name = crossing.name.clone();
+        self.tellable
+            .insert((name, session, crossing.kind, crossing.at_ms));
+        Ok(())
+    }
+
+    /// A viewer was told of a crossing: one that is a promise, and once.
+    fn crossing_told(
+        &mut self,
+        viewer: usize,
+        session: SessionId,
+        event: &Event,
+    ) -> Result<(), Violation> {
+        let Event::Crossed {
+            kind,
+            name,
+            other,
+            at_ms,
+            ..
+        } = event
+        else {
+            return Ok(());
+        };
+        self.checked.crossings_seen += 1;
+        let (name, kind) = (name.to_string(), *kind as u8);
+        if !self
+            .tellable
+            .contains(&(name.clone(), session, kind, *at_ms))
+        {
+            return Err(format!("viewer {viewer}: told of no crossing: {event:?}"));
+        }
+        let other = other.as_ref().map(|other| other.session);
+        match self
+            .told
+            .insert((viewer, name, session, kind, *at_ms, other))
+        {
+            true => Ok(()),
+            false => Err(format!("viewer {viewer}: told twice: {event:?}")),
+        }
+    }
+
     /// A viewer saw a change: counters never go back, nothing follows an end.
     ///
     /// # Errors
@@ -152,6 +222,7 @@ impl Witness {
         let Some(subject) = &change.subject else {
             return Ok(());
         };
+        self.crossing_told(viewer, subject.session, &change.event)?;
         let seen = self
             .seen
             .entry(viewer)

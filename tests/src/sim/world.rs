@@ -1,6 +1,7 @@
 //! One simulated run: members share and watch, the network delays and loses, the server crashes;
 //! then all faults end and everything must heal.
 
+use skein_engine::geofence::record::{GeofenceWish, Shape};
 use skein_engine::identity::Identity;
 use skein_engine::ids::PartitionId;
 use skein_engine::request::{Actor, ChatReply, ChatRequest};
@@ -62,6 +63,8 @@ struct World {
     members_wanted: Vec<(ChatName, UserName)>,
     /// Members are known: clients may come.
     open: bool,
+    /// The first violation that was found where none can be returned.
+    broken: Option<Violation>,
 }
 
 impl World {
@@ -93,6 +96,7 @@ impl World {
             janitor_at_ms: BEGIN_MS,
             members_wanted: Vec::new(),
             open: false,
+            broken: None,
             random,
         };
         world.populate();
@@ -144,6 +148,7 @@ impl World {
 
     fn run(mut self) -> Result<Checked, Violation> {
         self.put_members()?;
+        self.put_geofences()?;
         self.open = true;
         while self.now_ms < self.begun_ms + FAULTY_MS {
             self.step(false)?;
@@ -172,6 +177,40 @@ impl World {
                 expected: None,
             };
             self.ask(request)?;
+        }
+        Ok(())
+    }
+
+    /// Where everybody begins: they walk in and out, and past each other.
+    fn put_geofences(&mut self) -> Result<(), Violation> {
+        let mut chats: Vec<ChatName> = self.senders.iter().map(|it| it.chat.clone()).collect();
+        chats.sort();
+        chats.dedup();
+        let place = Shape::Circle {
+            lat_e6: 47_000_000,
+            lon_e6: 8_000_000,
+            radius_m: 150,
+        };
+        let together = Shape::Around {
+            session: 0,
+            near_m: 100,
+        };
+        for chat in chats {
+            for (name, shape) in [("place", &place), ("together", &together)] {
+                let wish = GeofenceWish {
+                    chat: chat.clone(),
+                    name: name.parse().expect("a name"),
+                    owner: None,
+                    shape: shape.clone(),
+                    user: None,
+                    session: None,
+                    dwell_s: 0,
+                    once: false,
+                    duration_s: None,
+                };
+                let actor = Actor::Control;
+                self.ask(ChatRequest::PutGeofence { actor, wish })?;
+            }
         }
         Ok(())
     }
@@ -206,12 +245,20 @@ impl World {
         self.server.run_shards(self.now_ms, &mut self.network);
         self.run_control_and_janitor();
         self.server.run_shards(self.now_ms, &mut self.network);
+        if let Some(text) = self.broken.take() {
+            return Err(self.violation(&text));
+        }
         self.live(calm)
     }
 
     fn run_control_and_janitor(&mut self) {
         if self.now_ms >= self.control_at_ms {
             self.server.run_control(self.now_ms);
+            for crossing in std::mem::take(&mut self.server.crossings) {
+                if let Err(text) = self.witness.crossed(&crossing) {
+                    self.broken.get_or_insert(text);
+                }
+            }
             self.control_at_ms = self.now_ms + self.random.range(0, 60);
         }
         if self.now_ms >= self.janitor_at_ms {
