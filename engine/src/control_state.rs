@@ -384,6 +384,8 @@ mod handle_as_number {
 mod tests {
     use crate::command::{Command, RIGHT_SHARE, RIGHT_WATCH};
     use crate::control_state::{ControlState, KEY_KEPT_MS, KEYS_PER_CHAT_MAX, KEYS_PER_USER_MAX};
+    use crate::geofence::ledger::CrossingRecord;
+    use crate::geofence::record::{GeofenceRecord, Shape};
     use crate::guest::GuestRecord;
 
     fn put(chat: &str, user: &str, rights: u8) -> Command {
@@ -472,6 +474,87 @@ mod tests {
         };
         assert!(state.apply(4, &remove).changed);
         assert_eq!(members(&state), 1);
+    }
+
+    #[test]
+    fn geofences_go_with_what_they_stand_on() {
+        let gate = |geofence, owner: &str, session| Command::PutGeofence {
+            chat: "c".into(),
+            geofence,
+            record: GeofenceRecord {
+                name: geofence.to_string(),
+                owner: owner.into(),
+                claim: 0,
+                shape: Shape::Circle {
+                    lat_e6: 1,
+                    lon_e6: 1,
+                    radius_m: 100,
+                },
+                user: String::new(),
+                session,
+                dwell_s: 0,
+                once: false,
+                created_at_ms: 1,
+                expires_at_ms: 0,
+            },
+        };
+        let cross = Command::Cross {
+            chat: "c".into(),
+            crossing: CrossingRecord {
+                geofence: 1,
+                name: "1".into(),
+                owner: String::new(),
+                kind: 1,
+                session: 7,
+                user: "u".into(),
+                other: 0,
+                other_user: String::new(),
+                at_ms: 1,
+            },
+        };
+        let begin = [
+            put("c", "u", 3),
+            put("c", "v", 3),
+            start(7, "k", 0),
+            gate(1, "", 0),
+            gate(2, "v", 0),
+            gate(3, "u", 7),
+            cross.clone(),
+        ];
+        let after = |more: &[Command]| {
+            let state = fold(&[&begin[..], more].concat());
+            let geofences = &state.chat("c").unwrap().geofences;
+            let left: Vec<u64> = geofences.iter().map(|(id, _)| id).collect();
+            let inside = geofences.iter().map(|(_, entry)| entry.inside.len());
+            (left, inside.sum::<usize>())
+        };
+        let remove = |user: &str| Command::RemoveMember {
+            chat: "c".into(),
+            user: user.into(),
+        };
+        let seal = Command::SealChat {
+            chat: "c".into(),
+            sealed: true,
+        };
+        let end = Command::EndSession {
+            chat: "c".into(),
+            session: 7,
+            state: 3,
+            at_ms: 5,
+            user: "u".into(),
+        };
+        assert_eq!(after(&[]), (vec![1, 2, 3], 1));
+        assert_eq!(after(&[put("c", "v", RIGHT_SHARE)]), (vec![1, 3], 1));
+        assert_eq!(after(&[remove("v")]), (vec![1, 3], 1));
+        assert_eq!(
+            after(&[put("c", "u", RIGHT_WATCH)]),
+            (vec![1, 2], 0),
+            "the session is over"
+        );
+        assert_eq!(after(&[remove("u")]), (vec![1, 2], 0));
+        assert_eq!(after(std::slice::from_ref(&end)), (vec![1, 2], 0));
+        assert_eq!(after(&[end, cross]), (vec![1, 2], 0), "too late");
+        assert_eq!(after(&[seal, gate(4, "", 0)]), (vec![], 0));
     }
 
     #[test]

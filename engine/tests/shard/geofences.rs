@@ -1,7 +1,7 @@
 //! Geofences and alerts: what is crossed is promised and told, once, to those who may know.
 
 use skein_engine::geofence::record::{GeofenceWish, Shape};
-use skein_engine::guest::GuestGrant;
+use skein_engine::guest::{GuestGrant, GuestRecord};
 use skein_engine::identity::{Grant, Identity, Person};
 use skein_engine::ids::{ConnectionId, GuestId};
 use skein_engine::limits::{
@@ -260,7 +260,21 @@ fn guest() -> Actor {
 #[test]
 fn guests_watch_and_are_told_nothing() {
     let mut rig = Rig::new(1).with_members();
-    rig.put_member("guest:0000000000000007", 2);
+    let record = GuestRecord {
+        session: 0,
+        last_only: false,
+        grid_m: 0,
+        viewers_max: 0,
+        created_at_ms: rig.now.0,
+        expires_at_ms: rig.now.0 + 3_600_000,
+        label: String::new(),
+    };
+    let made = rig.ask(ChatRequest::PutGuest {
+        chat: chat(),
+        guest: GuestId(7),
+        record,
+    });
+    assert!(matches!(made.1, Some(Ok(_))), "{made:?}");
     let Actor::User(person) = guest() else {
         unreachable!("it is one");
     };
@@ -278,10 +292,12 @@ fn guests_watch_and_are_told_nothing() {
         link,
         Rig::watch_frame(None, skein_wire::request::Delivery::Latest),
     );
+    assert!(rig.watching_of(link).is_some(), "the link is good");
+    let member = watcher(&mut rig, 0, "bob");
     put(&mut rig, wish("gate", None, circle(100))).unwrap();
     let mut ana = Walker::start(&mut rig, 0, "ana");
     ana.walk(&mut rig, &[300, 0]);
-    assert_eq!(rig.crossings.len(), 1);
+    assert_eq!(told(&mut rig, member), ["gate enter ana"]);
     assert_eq!(told(&mut rig, link), [""; 0]);
 }
 
