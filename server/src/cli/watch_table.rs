@@ -115,14 +115,25 @@ pub fn describe(change: &Change, unopened: Option<OpenError>) -> Option<String> 
         }
         Event::Skipped { count } => format!("{who}: {count} points skipped"),
         Event::Crossed {
-            kind, name, other, ..
+            kind,
+            name,
+            is_alert,
+            other,
+            ..
         } => {
             let name = printable(name.as_str());
+            let (place, name) = match is_alert {
+                true => (
+                    format!("the place of your alert {name}"),
+                    format!("your alert {name}"),
+                ),
+                false => (name.clone(), name),
+            };
             let other = other.as_ref().map(|other| printable(other.user.as_str()));
             let other = other.unwrap_or_default();
             match kind {
-                CrossingKind::Enter => format!("{who} has come to {name}"),
-                CrossingKind::Exit => format!("{who} has left {name}"),
+                CrossingKind::Enter => format!("{who} has come to {place}"),
+                CrossingKind::Exit => format!("{who} has left {place}"),
                 CrossingKind::Near => format!("{who} is near {other} ({name})"),
                 CrossingKind::Far => format!("{who} is no longer near {other} ({name})"),
             }
