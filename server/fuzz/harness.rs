@@ -1,0 +1,158 @@
+//! What the fuzz targets and a bounded test share: what strangers send before they are anybody, and what
+//! must hold whatever it is. Nothing here may panic but an assertion about the server.
+
+#![allow(dead_code, reason = "each target uses its own part")]
+
+use std::sync::OnceLock;
+
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
+use skein_engine::guest::GuestGrant;
+use skein_engine::ids::GuestId;
+use skein_server::access::Access;
+use skein_server::access::signer::TokenSigner;
+use skein_server::edge::origins::Origins;
+use skein_server::edge::upgrade::judge;
+use skein_server::edge::websocket_frame::{Rules, close_answer, read_header};
+use skein_server::http::body::parse;
+use skein_server::http::geofence_json::GeofenceBody;
+use skein_server::http::guests::GuestBody;
+use skein_server::http::point_json::PointJson;
+use skein_server::http::points::PointsBody;
+use skein_server::http::sessions::{ExtendBody, StartBody};
+use skein_server::http::settings::SettingsBody;
+use skein_wire::ids::{ChatName, UserName};
+use skein_wire::limits::CLIENT_FRAME_BYTES_MAX;
+
+/// When everything happens, milliseconds since 1970.
+const NOW_MS: u64 = 1_750_000_000_000;
+
+/// A server's keys, and a good token of each kind.
+struct Stage {
+    access: Access,
+    user: String,
+    guest: String,
+}
+
+fn stage() -> &'static Stage {
+    static STAGE: OnceLock<Stage> = OnceLock::new();
+    STAGE.get_or_init(|| {
+        // The keys stay in memory when their folder is gone.
+        let folder = tempfile::tempdir().expect("a folder");
+        let access = Access::open(folder.path(), true).expect("keys");
+        let key = folder.path().join("token.pem");
+        let signer = TokenSigner::open_or_create(&key).expect("a key");
+        let user = UserName::new("ana").expect("a name");
+        let user = signer.mint(&user, 3_600, NOW_MS).expect("a token");
+        let grant = GuestGrant {
+            guest: GuestId(7),
+            chat: ChatName::new("hike").expect("a name"),
+            session: None,
+            last_only: true,
+            grid: None,
+        };
+        let guest = access.guest_token(&grant, NOW_MS + 1_000);
+        Stage {
+            access,
+            user,
+            guest,
+        }
+    })
+}
+
+/// A token: the input as it is, and the input as edits of a good one, three bytes each. Whatever is taken
+/// is the same person.
+pub fn tokens(data: &[u8]) {
+    let stage = stage();
+    if let Ok(text) = std::str::from_utf8(data) {
+        let verified = stage.access.verify(text, NOW_MS);
+        assert!(verified.is_err() || text == stage.user || text == stage.guest);
+    }
+    for good in [&stage.user, &stage.guest] {
+        let identity = stage.access.verify(good, NOW_MS).expect("a good token");
+        let mut bytes = good.clone().into_bytes();
+        for edit in data.as_chunks::<3>().0 {
+            let at = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % bytes.len();
+            bytes[at] = edit[2] & 0x7f;
+        }
+        let text = String::from_utf8(bytes).expect("seven bits");
+        match stage.access.verify(&text, NOW_MS) {
+            Ok(taken) => assert_eq!(taken, identity, "another person"),
+            Err(error) => assert!(!error.text.contains(good.as_str()), "a token is told"),
+        }
+    }
+}
+
+/// A body: a value, or a refusal that repeats nothing of it.
+pub fn bodies(data: &[u8]) {
+    let refusals = [
+        parse::<StartBody>(data).err(),
+        parse::<ExtendBody>(data).err(),
+        parse::<PointsBody>(data).err(),
+        parse::<GuestBody>(data).err(),
+        parse::<SettingsBody>(data).err(),
+    ];
+    for refusal in refusals.into_iter().flatten() {
+        assert!(!refusal.0.text.is_empty());
+    }
+    if let Ok(body) = parse::<GeofenceBody>(data)
+        && let Ok(shape) = body.shape()
+    {
+        // Judged, never believed.
+        let _ = shape.check();
+        let _ = (body.user(), body.session());
+    }
+    if let Ok(point) = serde_json::from_slice::<PointJson>(data)
+        && let Ok(point) = point.to_point()
+    {
+        assert_eq!(point.check(), Ok(()), "what is taken can be stored");
+    }
+}
+
+/// A request for a WebSocket, a header a line; and the bytes as frames of one.
+pub fn upgrade(data: &[u8]) {
+    let mut request = Request::builder()
+        .method(Method::GET)
+        .version(Version::HTTP_11)
+        .body(())
+        .expect("a request");
+    for line in data.split(|byte| *byte == b'\n') {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
+        let name = HeaderName::from_bytes(&line[..colon]);
+        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            request.headers_mut().append(name, value);
+        }
+    }
+    let origins = Origins::new(["https://map.example.org".to_owned()]);
+    match judge(&request, &origins) {
+        Ok(answer) => {
+            assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+            assert!(
+                origins.allow(request.headers()),
+                "a page that is not listed"
+            );
+        }
+        Err(refused) => assert!(refused.status.is_client_error(), "{refused:?}"),
+    }
+    frames(data);
+}
+
+fn frames(data: &[u8]) {
+    for (text, fragments) in [(false, false), (true, true)] {
+        let rules = Rules {
+            text,
+            fragments,
+            payload_bytes_max: CLIENT_FRAME_BYTES_MAX,
+            controls_per_s_max: 10,
+        };
+        if let Ok(Some(header)) = read_header(data, &rules) {
+            assert!(header.head <= data.len());
+            assert!(header.len <= CLIENT_FRAME_BYTES_MAX);
+        }
+    }
+    if let Ok(answer) = close_answer(data) {
+        assert!(answer.len() <= 4, "a code and nothing else");
+    }
+}

@@ -1,0 +1,7 @@
+//! Bodies of the HTTP APIs.
+#![no_main]
+
+#[path = "../harness.rs"]
+mod harness;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| harness::bodies(data));

@@ -1,0 +1,7 @@
+//! Frames of both directions, and streams of them cut anywhere.
+#![no_main]
+
+#[path = "../harness.rs"]
+mod harness;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| harness::frames(data));
