@@ -87,6 +87,20 @@ impl QuicPeer {
         let _ = self.runtime.block_on(self.control.write_all(&bytes));
     }
 
+    /// Sends a request as a datagram of its own, and waits for so long, in which it leaves. One that is lost
+    /// is lost.
+    ///
+    /// # Panics
+    /// If the connection is gone or takes no datagrams.
+    pub fn send_datagram(&mut self, request: &Request, pause: Duration) {
+        let bytes = Bytes::from(encoded(std::slice::from_ref(request)));
+        let sending = self.connection.send_datagram_wait(bytes);
+        self.runtime.block_on(async {
+            sending.await.expect("a datagram");
+            tokio::time::sleep(pause).await;
+        });
+    }
+
     /// The next frame or the end; `None` when neither comes within `limit`.
     ///
     /// # Panics
