@@ -451,6 +451,12 @@ mod tests {
             state.apply(index as u64 + 1, &command);
         }
         assert!(state.chat("c").is_some_and(|chat| chat.sealed));
+        // A sealed chat takes no geofence.
+        let opened = Command::SealChat {
+            chat: "c".to_owned(),
+            sealed: false,
+        };
+        state.apply(99, &opened);
         let (fenced, _) = golden().swap_remove(11);
         state.apply(100, &fenced);
         assert_eq!(
