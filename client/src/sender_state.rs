@@ -252,7 +252,7 @@ impl SenderState {
             | Update::Head(_)
             | Update::WatchEnded(_)
             | Update::Members(_)
-            | Update::Upstream(_) => {}
+            | Update::Upstream(_)
             | Update::Crossing(_) => {}
         }
     }

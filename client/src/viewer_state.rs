@@ -30,8 +30,9 @@ use skein_wire::batch::Batch;
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{Cell, ChatHandle, ChatName, Cursor, RequestNumber, SessionId, UserName};
 use skein_wire::request::{Delivery, Request, Unwatch, Watch};
-use skein_wire::update::{Goodbye, Head, Refused, Update, Upstream, WatchEnded, Watching, Welcome};
-use skein_wire::update::{Crossing, Goodbye, Head, Refused, Update, WatchEnded, Watching, Welcome};
+use skein_wire::update::{
+    Crossing, Goodbye, Head, Refused, Update, Upstream, WatchEnded, Watching, Welcome,
+};
 
 use crate::change::{Change, Event, Subject};
 use crate::chat_view::ChatView;

@@ -3,9 +3,6 @@
 //! `0x01..=0x3f` and `0x81..=0xbf` come from clients, `0x41..=0x7f` and `0xc1..=0xff` from the server.
 //! A kind that is not listed is skipped when its high bit is set and an error otherwise, so that later
 //! versions can add both hints (skippable) and commands (not skippable).
-//! `0x01..=0x3f` come from clients, `0x41..=0x7f` from the server; so do `0x81..=0xbf` and
-//! `0xc1..=0xff`. A kind that is not listed is skipped when its high bit is set and an error
-//! otherwise, so that later versions can add both hints (skippable) and commands (not skippable).
 
 use crate::error::{Code, WireError};
 
@@ -95,9 +92,8 @@ kinds! {
     Members = 0xc1;
     /// A relay's way to its upstream.
     Upstream = 0xc2;
-
     /// A geofence was crossed. Skippable: clients that are older do not know it.
-    Crossing = 0xc1;
+    Crossing = 0xc3;
 }
 
 /// Kinds with this bit are skipped by whoever does not know them.

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use crate::error::Code;
-use crate::ids::{Cell, ChatHandle, Counter, RequestNumber, SessionId, ShareNumber, UserName};
 use crate::ids::{
     Cell, ChatHandle, Counter, GeofenceName, RequestNumber, SessionId, ShareNumber, UserName,
 };
@@ -186,6 +185,8 @@ pub struct Upstream {
     pub lost_since_ms: u64,
     /// The relays on the way, that next to the server first.
     pub relays: Vec<u64>,
+}
+
 /// A session came into a geofence or left it, or two came near each other or parted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crossing {

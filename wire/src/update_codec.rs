@@ -5,22 +5,17 @@ use bytes::{BufMut, Bytes};
 use crate::bytes_in::{self, malformed};
 use crate::bytes_out;
 use crate::error::{Code, WireError};
-use crate::ids::{Cell, ChatHandle, Counter, RequestNumber, SessionId, ShareNumber, UserName};
-use crate::kind::Kind;
-use crate::limits::{
-    MEMBERS_PER_FRAME_MAX, REASON_BYTES_MAX, RELAYS_MAX, USER_NAME_BYTES_MAX, VERDICTS_MAX,
-};
-use crate::update::{
-    Accepted, Demand, Done, Goodbye, Head, Members, Pong, Refused, SessionState, ShareEnded,
-    Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
 use crate::ids::{
     Cell, ChatHandle, Counter, GeofenceName, RequestNumber, SessionId, ShareNumber, UserName,
 };
 use crate::kind::Kind;
-use crate::limits::{GEOFENCE_NAME_BYTES_MAX, REASON_BYTES_MAX, USER_NAME_BYTES_MAX, VERDICTS_MAX};
+use crate::limits::{
+    GEOFENCE_NAME_BYTES_MAX, MEMBERS_PER_FRAME_MAX, REASON_BYTES_MAX, RELAYS_MAX,
+    USER_NAME_BYTES_MAX, VERDICTS_MAX,
+};
 use crate::update::{
-    Accepted, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Pong, Refused, SessionState,
-    ShareEnded, Shared, Update, Verdict, WatchEnded, Watching, Welcome,
+    Accepted, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Members, Pong, Refused,
+    SessionState, ShareEnded, Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
 };
 use crate::varint;
 
@@ -370,6 +365,8 @@ fn read_upstream(input: &mut &[u8]) -> Result<Upstream, WireError> {
         lost_since_ms,
         relays,
     })
+}
+
 /// Options of a crossing: an alert of the viewer; two sessions.
 const CROSSING_ALERT: u8 = 1;
 const CROSSING_OTHER: u8 = 2;

@@ -62,6 +62,7 @@ pub static SHARD_METRICS: &[Metric] = &[
     Metric::counter(
         "relays_late",
         "Relays that were cut because they had not applied a change of members in time",
+    ),
     Metric::counter("crossings", "Crossings of geofences that were told"),
     Metric::counter(
         "crossings_untold",

@@ -21,10 +21,8 @@ use skein_wire::request::{
     SharePoint, SharePoints, ShareResume, ShareStart, ShareStop, Token, Unwatch, Watch,
 };
 use skein_wire::update::{
-    Accepted, Demand, Done, Goodbye, Head, Members, Pong, Refused, SessionState, ShareEnded,
-    Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
-    Accepted, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Pong, Refused, SessionState,
-    ShareEnded, Shared, Update, Verdict, WatchEnded, Watching, Welcome,
+    Accepted, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Members, Pong, Refused,
+    SessionState, ShareEnded, Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
 };
 
 /// Server time of all samples, milliseconds since 1970.
