@@ -8,6 +8,9 @@ mod peer;
 #[allow(dead_code, reason = "this test asks for less than the scenarios")]
 #[path = "shard/rig.rs"]
 mod rig;
+#[allow(dead_code, reason = "this test asks for less than the scenarios")]
+#[path = "shard/rig_frames.rs"]
+mod rig_frames;
 #[path = "shard/sink.rs"]
 mod sink;
 #[allow(dead_code, reason = "this test asks for less than the scenarios")]

@@ -329,9 +329,7 @@ fn read_members(input: &mut &[u8]) -> Result<Members, WireError> {
     }
     let mut members = Vec::with_capacity(count as usize);
     for _ in 0..count {
-        let user = bytes_in::text(input, USER_NAME_BYTES_MAX, Code::Malformed)?;
-        let user = UserName::new(user).map_err(|_| malformed("a user name is not well-formed"))?;
-        members.push((user, bytes_in::u8(input)?));
+        members.push((read_user(input)?, bytes_in::u8(input)?));
     }
     Ok(Members {
         request,
@@ -396,8 +394,9 @@ fn read_crossing(input: &mut &[u8]) -> Result<Crossing, WireError> {
         return Err(malformed("an options byte has unknown bits"));
     }
     let at_ms = varint::get(input)?;
-    let name = bytes_in::text(input, GEOFENCE_NAME_BYTES_MAX, Code::BadName)?;
-    let name = GeofenceName::new(name)?;
+    let name = bytes_in::text(input, GEOFENCE_NAME_BYTES_MAX, Code::Malformed)?;
+    let name =
+        GeofenceName::new(name).map_err(|_| malformed("a geofence's name is not well-formed"))?;
     let subject = read_subject(input)?;
     let has_other = options & CROSSING_OTHER != 0;
     Ok(Crossing {
@@ -414,6 +413,10 @@ fn read_crossing(input: &mut &[u8]) -> Result<Crossing, WireError> {
 
 fn read_subject(input: &mut &[u8]) -> Result<(SessionId, UserName), WireError> {
     let session = SessionId(bytes_in::u64_le(input)?);
-    let user = bytes_in::text(input, USER_NAME_BYTES_MAX, Code::BadName)?;
-    Ok((session, UserName::new(user)?))
+    Ok((session, read_user(input)?))
+}
+
+fn read_user(input: &mut &[u8]) -> Result<UserName, WireError> {
+    let user = bytes_in::text(input, USER_NAME_BYTES_MAX, Code::Malformed)?;
+    UserName::new(user).map_err(|_| malformed("a user name is not well-formed"))
 }

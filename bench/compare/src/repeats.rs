@@ -70,7 +70,8 @@ fn verdict(first: Option<&Ratio>, second: Option<&Ratio>) -> Option<Verdict> {
         let either = first.or(second)?;
         return either.ratio.map(|_| Verdict::Alone);
     };
-    let (Some(before), Some(spread), Some(after)) = (first.ratio, first.spread, second.ratio)
+    let (Some(before), Some(spread), Some(after)) =
+        (first.ratio, first.stated_spread(), second.ratio)
     else {
         return first.ratio.or(second.ratio).map(|_| Verdict::Alone);
     };

@@ -15,6 +15,7 @@ mod peer;
 mod relays;
 mod restart;
 mod rig;
+mod rig_frames;
 mod sealing;
 mod sending;
 mod sessions;

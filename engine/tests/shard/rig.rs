@@ -13,19 +13,17 @@ use skein_engine::limits::Limits;
 use skein_engine::output::Output;
 use skein_engine::placement::{owner_of, partition_of};
 use skein_engine::record::OwnedRecord;
-use skein_engine::request::{Actor, ChatReply, ChatRequest, ChatResult, StartRequest};
+use skein_engine::request::{Actor, ChatReply, ChatRequest, ChatResult};
 use skein_engine::shard::{Shard, ShardConfig};
 use skein_engine::time::Timestamp;
 use skein_engine::view::View;
 use skein_wire::batch::Batch;
 use skein_wire::error::Code;
 use skein_wire::frame::decode_update;
-use skein_wire::ids::{
-    ChatHandle, ChatName, Counter, Cursor, RequestNumber, SessionId, ShareNumber, UserName,
-};
+use skein_wire::ids::{ChatHandle, ChatName, Counter, Cursor, SessionId, ShareNumber, UserName};
 use skein_wire::limits::SERVER_FRAME_BYTES_MAX;
 use skein_wire::point::{Fix, Payload, Point, Position};
-use skein_wire::request::{Delivery, Request, SharePoint, SharePoints, ShareStart, Watch};
+use skein_wire::request::{Delivery, Request};
 use skein_wire::splitter::split_first_shared;
 use skein_wire::update::{Accepted, Shared, Update, Watching};
 
@@ -641,17 +639,6 @@ impl Rig {
         id
     }
 
-    pub fn start_request(name: &str, key: &str) -> ChatRequest {
-        ChatRequest::Start(StartRequest {
-            chat: chat(),
-            actor: Actor::User(user(name).into()),
-            user: user(name),
-            duration_s: 900,
-            idempotency_key: key.to_owned(),
-            sealed: false,
-        })
-    }
-
     /// Starts a session and returns how it is bound.
     pub fn share(&mut self, peer: Peer, key: &str) -> Shared {
         self.send(peer, Self::share_start(key, 900));
@@ -663,48 +650,8 @@ impl Rig {
         shared.unwrap_or_else(|| panic!("no session but {frames:?}"))
     }
 
-    pub fn share_start(key: &str, duration_s: u32) -> Request {
-        Request::ShareStart(ShareStart {
-            request: RequestNumber(1),
-            chat: chat(),
-            duration_s,
-            idempotency_key: key.to_owned(),
-            sealed: false,
-        })
-    }
-
     pub fn send_point(&mut self, peer: Peer, share: ShareNumber, counter: u64) {
         self.send(peer, Self::point_frame(share, counter));
-    }
-
-    pub fn point_frame(share: ShareNumber, counter: u64) -> Request {
-        Request::Point(SharePoint {
-            share,
-            durable: false,
-            point: point(counter),
-        })
-    }
-
-    pub fn history_frame(share: ShareNumber, counters: &[u64]) -> Request {
-        Request::Points(SharePoints {
-            share,
-            historical: true,
-            durable: false,
-            points: counters.iter().map(|counter| point(*counter)).collect(),
-        })
-    }
-
-    pub fn watch_frame(cursor: Option<Cursor>, delivery: Delivery) -> Request {
-        Request::Watch(Watch {
-            request: RequestNumber(2),
-            chat: chat(),
-            session: None,
-            cells: Vec::new(),
-            cursor,
-            delivery,
-            trail: 0,
-            interval_ms: 0,
-        })
     }
 
     /// Begins to watch; what was refused panics.

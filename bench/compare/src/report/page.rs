@@ -313,7 +313,9 @@ fn floors(out: &mut String, ratios: &BTreeMap<String, Ratio>) {
         "## Beside its floors\n\nA floor is the least that any implementation has to do, \
          straight-line code in `bench/floors/`, measured in turn with ours in the same run. \
          Everything: `cargo bench`; one: the command of its row. In parentheses is the spread: the \
-         middle nine tenths of the ratios of all blocks, both sides set up anew several times. \
+         middle nine tenths of the ratios of all blocks, both sides set up anew several times in each of \
+         three laps through all parts, and at least 3 % either side, by which two processes of one \
+         build differ. \
          `compare repeats FIRST SECOND` says of the `ratios.json` of two runs whether the second \
          one's ratios lie within the spread of the first.\n\n\
          | figure | ours | floor | ratio | commit | command |\n|---|---|---|---|---|---|"
@@ -322,7 +324,7 @@ fn floors(out: &mut String, ratios: &BTreeMap<String, Ratio>) {
         let floor = ratio
             .floor
             .map(|floor| Amount(floor, &ratio.unit).to_string());
-        let spread = match (ratio.ratio, ratio.spread) {
+        let spread = match (ratio.ratio, ratio.stated_spread()) {
             (Some(_), _) if ratio.flagged => "not published: the floor is off its range".to_owned(),
             (Some(middle), Some([low, high])) => format!("{middle:.3} ({low:.3} to {high:.3})"),
             (Some(middle), None) => format!("{middle:.3}"),

@@ -7,6 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+/// The least that the spread of a ratio is taken to be, either side of it, as a part of it. A run is
+/// one process: where its text, its stack and its heap come to lie is settled once, and moves a
+/// ratio by some hundredths, which no block and no lap of the run shows.
+const SPREAD_LEAST: f64 = 0.03;
+
 /// One entry: ours, and the floor of the same run where there is one.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Ratio {
@@ -34,6 +39,16 @@ pub struct Ratio {
     pub effort: String,
 }
 
+impl Ratio {
+    /// The spread that is stated for the ratio: that of its blocks, or what two processes differ by
+    /// where this is more.
+    pub fn stated_spread(&self) -> Option<[f64; 2]> {
+        let (ratio, [low, high]) = self.ratio.zip(self.spread)?;
+        let least = ratio * SPREAD_LEAST;
+        Some([low.min(ratio - least), high.max(ratio + least)])
+    }
+}
+
 /// All of them by name. A file that is not there has none.
 ///
 /// # Errors
@@ -47,5 +62,25 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Ratio>> {
             Ok(BTreeMap::new())
         }
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ratio;
+
+    #[test]
+    fn a_spread_is_no_narrower_than_two_processes_differ() {
+        let stated = |spread: [f64; 2]| {
+            let [low, high] = spread;
+            let text = format!(
+                r#"{{"ours": 1, "unit": "us", "floor": 1, "ratio": 2, "spread": [{low}, {high}]}}"#
+            );
+            let ratio: Ratio = serde_json::from_str(&text).expect("a ratio");
+            ratio.stated_spread().expect("a spread")
+        };
+        assert_eq!(stated([1.0, 3.0]), [1.0, 3.0]);
+        assert_eq!(stated([1.99, 2.01]), [1.94, 2.06]);
+        assert_eq!(stated([1.0, 2.01]), [1.0, 2.06]);
     }
 }
