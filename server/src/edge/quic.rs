@@ -123,7 +123,7 @@ impl Quic {
     }
 
     /// Takes what has happened, up to one share. Never waits. `packets`: the socket is said to have
-    /// some; nobody asks it in vain, which would take a sleeping shard longer than all the rest.
+    /// some; it is not asked in vain in each pass.
     pub fn poll(&mut self, now_ms: u64, packets: bool, events: &mut Vec<Event>) {
         self.more_packets |= packets;
         self.now_ms = now_ms;

@@ -1,8 +1,7 @@
 //! The partitions that this shard follows: its own, and those of the chats it mirrors.
 //!
-//! A pass looks only at those of which somebody has said that something was appended. A shard has
-//! dozens of partitions and one of them has news: to ask all of them would take a shard that was asleep
-//! longer than the news itself.
+//! A pass looks only at those of which somebody has said that something was appended: it costs what
+//! has changed, not how many partitions there are.
 
 use skein_engine::ids::{PartitionId, ShardId};
 use skein_engine::placement::owner_of;
