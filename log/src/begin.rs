@@ -29,12 +29,8 @@ pub(crate) fn begin(shared: &Shared, partition: &Partition) -> Result<(), Append
         }
     };
     shared
-        .remove_clean_mark()
+        .leave_clean_state()
         .map_err(not_begun("removing the clean mark"))?;
-    // What recovery removed must not come back beside new records.
-    shared
-        .sync_directory()
-        .map_err(not_begun("syncing the directory"))?;
     sync_recovered_tail(&mut beginning, shared, partition);
     if let Some(start) = beginning.epoch {
         shared

@@ -18,7 +18,7 @@ use crate::partition::Partition;
 use crate::position::{Offset, PartitionId};
 use crate::reader::Reader;
 use crate::shared::{Shared, remove_if_there};
-use crate::storage::replace;
+use crate::storage::Storage;
 
 /// A named consumer of an open log.
 ///
@@ -181,7 +181,8 @@ impl Consumer {
         }
         let file = names::consumer(&self.name);
         let bytes = self.places.encode(self.shared.id);
-        replace(&*self.shared.storage, &file, &bytes)
+        self.shared
+            .replace(&file, &bytes)
             .map_err(StorageError::during(format!("writing {file}")))?;
         self.synced = Some(self.places.clone());
         Ok(())
@@ -195,9 +196,9 @@ impl Consumer {
     pub fn remove(self) -> Result<(), ConsumerError> {
         let file = names::consumer(&self.name);
         let action = || StorageError::during(format!("removing {file}"));
-        remove_if_there(&*self.shared.storage, &file).map_err(action())?;
-        self.shared.note_directory_change();
-        Ok(self.shared.sync_directory().map_err(action())?)
+        let remove = |storage: &dyn Storage| remove_if_there(storage, &file);
+        let removed = self.shared.change_names(remove).map_err(action())?;
+        Ok(self.shared.sync_directory(removed).map_err(action())?)
     }
 
     fn partition(&self, partition: PartitionId) -> &Arc<Partition> {

@@ -57,8 +57,6 @@ pub(crate) fn open(
         Ok(parts) => {
             let (identity, random, clean, partitions, starts, report) = parts;
             let shared = Shared::new(storage, options, identity.log_id, partitions, clean, random);
-            // What recovery removed or renamed is not durable yet.
-            shared.note_directory_change();
             Ok(Opened {
                 shared: Arc::new(shared),
                 starts,

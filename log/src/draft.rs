@@ -168,6 +168,25 @@ impl Draft {
         expected >= end
     }
 
+    /// Whether a batch that reaches beyond an offset was appended after a time. Stops at the first one that is
+    /// damaged.
+    pub(crate) fn goes_on_after(&mut self, offset: Offset, time: u64) -> bool {
+        let generation = self.header.generation;
+        let Some(stored) = self.stored.as_mut() else {
+            return false;
+        };
+        let end_position = stored.mapping.reserved_from();
+        let bytes = stored.mapping.exclusive();
+        let mut position = SEGMENT_HEADER_BYTES;
+        while let Some(batch) = check_batch(bytes, position, end_position, generation) {
+            if batch.end > offset && batch.header.append_time > time {
+                return true;
+            }
+            position += batch.header.bytes;
+        }
+        false
+    }
+
     /// Leaves out what a later file claims.
     fn clip(&mut self, limit: Option<Offset>) {
         if let Some(limit) = limit {

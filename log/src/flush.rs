@@ -77,9 +77,12 @@ fn sync_segments(
         sync_segment(shared, partition, segment).map_err(|error| (segment.name(), error))?;
         reached = target.min(segment.end() - 1);
     }
-    shared
-        .sync_directory()
-        .map_err(|error| ("the directory".to_owned(), error))?;
+    if let Some(change) = partition.unsynced_names() {
+        let synced = shared.sync_directory(change);
+        // If not, what the names stand for is given up.
+        partition.forget_unsynced_names();
+        synced.map_err(|error| ("the directory".to_owned(), error))?;
+    }
     partition.note_flush(bytes);
     Ok(reached)
 }

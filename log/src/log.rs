@@ -20,7 +20,7 @@ use crate::report::RecoveryReport;
 use crate::rewrite::Rewriter;
 use crate::segment::FooterState;
 use crate::shared::{Shared, remove_if_there};
-use crate::storage::{Storage, replace};
+use crate::storage::Storage;
 use crate::storage_disk::DiskStorage;
 use crate::writer::Writer;
 
@@ -273,6 +273,7 @@ impl Log {
     /// a crash. Nothing durable is lost either way.
     pub fn close(self, _now_ms: u64) -> Result<(), CloseError> {
         self.check_unused()?;
+        let begun = self.shared.begin_changes();
         for (partition, start) in self.shared.partitions.iter().zip(&self.starts) {
             self.close_partition(partition, start)?;
         }
@@ -285,13 +286,14 @@ impl Log {
             }
         }
         self.shared
-            .sync_directory()
+            .sync_directory_since(begun)
             .map_err(StorageError::during("syncing the directory"))?;
         let next_offset = |partition: &Arc<Partition>| partition.appended() + 1;
         let next_offsets = self.shared.partitions.iter().map(next_offset).collect();
         let mark = CleanMark { next_offsets };
         let mark = mark.encode(self.shared.id);
-        replace(&*self.shared.storage, names::CLEAN_MARK, &mark)
+        self.shared
+            .replace(names::CLEAN_MARK, &mark)
             .map_err(StorageError::during("writing the clean mark"))?;
         Ok(())
     }
@@ -384,9 +386,9 @@ impl Log {
     }
 
     fn remove(&self, name: &str) -> Result<(), CloseError> {
-        remove_if_there(&*self.shared.storage, name)
+        self.shared
+            .change_names(|storage| remove_if_there(storage, name))
             .map_err(StorageError::during(format!("removing {name}")))?;
-        self.shared.note_directory_change();
         Ok(())
     }
 }

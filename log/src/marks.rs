@@ -13,7 +13,6 @@ use crate::names;
 use crate::partition::Partition;
 use crate::position::Offset;
 use crate::shared::Shared;
-use crate::storage::replace;
 
 /// What was seen and written in earlier rounds.
 #[derive(Debug)]
@@ -43,11 +42,7 @@ impl MarkKeeper {
         }
         if due {
             let content = DurableMarks { marks };
-            replace(
-                &*shared.storage,
-                names::DURABLE_MARKS,
-                &content.encode(shared.id),
-            )?;
+            shared.replace(names::DURABLE_MARKS, &content.encode(shared.id))?;
             self.written = content.marks;
         }
         Ok(())

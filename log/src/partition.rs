@@ -14,6 +14,7 @@ use crate::limits::{LARGE_PIECES_FLUSH_BYTES, LOST_RANGES_MAX};
 use crate::meta::{Checkpoint, PartitionState};
 use crate::position::{EpochStart, Offset, PartitionId};
 use crate::segment::Segment;
+use crate::shared::DirectoryChange;
 use crate::storage::CachePieces;
 use crate::watermark::Watermark;
 
@@ -72,7 +73,8 @@ pub(crate) struct Partition {
     /// Held while a segment is taken out of the list for good, or replaced in it.
     pub dropping: Mutex<()>,
     /// Held while segments are rewritten: two rewrites would write the same new file.
-    pub rewriting: Mutex<()>,
+    /// What the last one that failed has changed and nobody knows to be durable.
+    pub rewriting: Mutex<Option<DirectoryChange>>,
     /// The state file's content; held while it is written.
     pub state: Mutex<PartitionState>,
     /// First offset that a failed sync left behind; 0: none, or the writer has moved on.
@@ -101,11 +103,15 @@ pub(crate) struct Partition {
     checkpoint_wanted: Mutex<Option<Checkpoint>>,
     floor: AtomicU64,
     lost: Mutex<Vec<LostRange>>,
+    /// After the newest lost record; 0: none since the start.
+    lost_end: AtomicU64,
     /// Losses of segments that are gone before anybody was told.
     losses_untold: Mutex<Vec<LostRange>>,
     /// Append time (ms) of the newest record; the next one is not earlier.
     pub last_time: AtomicU64,
     pub sequence: AtomicU64,
+    /// The newest change of the names of its files, until it is durable.
+    named_by: Mutex<Option<DirectoryChange>>,
     pub next_segment_bytes: AtomicU64,
     /// Bytes that a sync has flushed of late, smoothed.
     flush_bytes: AtomicU64,
@@ -136,7 +142,7 @@ impl Partition {
             segments: Mutex::new(start.segments),
             flush: Mutex::new(()),
             dropping: Mutex::new(()),
-            rewriting: Mutex::new(()),
+            rewriting: Mutex::new(None),
             floor: AtomicU64::new(start.state.floor),
             state: Mutex::new(start.state),
             poisoned_from: AtomicU64::new(0),
@@ -155,9 +161,11 @@ impl Partition {
             checkpoint_begin: AtomicU64::new(checkpoint),
             checkpoint_wanted: Mutex::new(None),
             lost: Mutex::new(Vec::new()),
+            lost_end: AtomicU64::new(0),
             losses_untold: Mutex::new(Vec::new()),
             last_time: AtomicU64::new(start.last_time),
             sequence: AtomicU64::new(start.sequence),
+            named_by: Mutex::new(Some(DirectoryChange::BY_RECOVERY)),
             next_segment_bytes: AtomicU64::new(start.next_segment_bytes),
             flush_bytes: AtomicU64::new(0),
         }
@@ -210,6 +218,26 @@ impl Partition {
     /// Moves the durable mark. Only whoever holds `flush` calls it.
     pub(crate) fn publish_durable(&self, offset: Offset) {
         self.durable.publish(offset);
+    }
+
+    /// Learns of a change of the names of its files. Only whoever holds `flush`, or alone has the partition,
+    /// calls it.
+    pub(crate) fn note_named(&self, change: DirectoryChange) {
+        let mut named_by = self.named_by.lock().expect("names");
+        *named_by = Some(match *named_by {
+            Some(before) => change.since(before),
+            None => change,
+        });
+    }
+
+    /// Changes of the names of its files that are not known to be durable.
+    pub(crate) fn unsynced_names(&self) -> Option<DirectoryChange> {
+        *self.named_by.lock().expect("names")
+    }
+
+    /// They are durable, or what they stand for never will be. Only whoever holds `flush` calls it.
+    pub(crate) fn forget_unsynced_names(&self) {
+        *self.named_by.lock().expect("names") = None;
     }
 
     /// Learns how many bytes a sync has flushed. Only whoever holds `flush` calls it.
@@ -311,6 +339,7 @@ impl Partition {
 
     /// Remembers a range that will not become durable.
     pub(crate) fn note_lost(&self, range: LostRange) {
+        self.lost_end.fetch_max(range.end, Ordering::AcqRel);
         let mut lost = self.lost.lock().expect("lost ranges");
         let mut merged = range;
         lost.retain(|other| {
@@ -340,6 +369,18 @@ impl Partition {
                 _ => untold.push(LostRange { from, end }),
             }
         }
+    }
+
+    /// After the newest record since the start that will not become durable.
+    pub(crate) fn lost_end(&self) -> Option<Offset> {
+        let end = self.lost_end.load(Ordering::Acquire);
+        (end > 0).then_some(end)
+    }
+
+    /// Where the newest checkpoint begins that is durable or is to be.
+    pub(crate) fn newest_checkpoint_begin(&self) -> Option<Offset> {
+        let wanted = self.wanted_checkpoint().map(|span| span.begin);
+        wanted.max(self.checkpoint_begin())
     }
 
     pub(crate) fn take_untold_losses(&self) -> Vec<LostRange> {

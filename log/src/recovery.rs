@@ -220,6 +220,10 @@ impl Recovery<'_> {
         let mut sequence = 0;
         for mut draft in drafts {
             if draft.header.sequence == u64::MAX {
+                if is_overtaken(&draft, kept.last_mut()) {
+                    self.set_aside(draft, found)?;
+                    continue;
+                }
                 draft.header.sequence = sequence;
             }
             if draft.header.sequence < sequence {
@@ -247,6 +251,19 @@ impl Recovery<'_> {
             self.remove(&draft.name)?;
         }
         Ok(kept)
+    }
+
+    /// Takes a file away that is overtaken, for good if it says when it was made.
+    fn set_aside(&self, draft: Draft, found: &mut Recovered) -> Result<(), OpenError> {
+        if draft.header.created_at > 0 {
+            return self.remove(&draft.name);
+        }
+        let kept = self.quarantine(&draft.name)?;
+        found.notes.push(format!(
+            "{} can't be read and another file has its offsets, kept as {kept}",
+            draft.name
+        ));
+        Ok(())
     }
 
     /// After a clean stop footers say everything, if they fit each other and the clean mark.
@@ -455,6 +472,18 @@ impl Recovery<'_> {
             found.durable = found.next_offset - 1;
         }
     }
+}
+
+/// Whether a file whose header is damaged is older than the one before it: that one goes on with the same
+/// offsets after the file's first batch, if it has one that can be read. Its name should have been gone.
+fn is_overtaken(draft: &Draft, before: Option<&mut Draft>) -> bool {
+    let SegmentHeader {
+        base_offset,
+        created_at,
+        ..
+    } = draft.header;
+    let before = before.filter(|before| !before.header_damaged);
+    before.is_some_and(|before| before.goes_on_after(base_offset, created_at))
 }
 
 /// The batches of a rebuilt segment in order.

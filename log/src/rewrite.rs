@@ -197,7 +197,10 @@ impl Rewriter {
         goes: &mut Goes<'_>,
     ) -> Result<RewriteReport, RewriteError> {
         let partition = Arc::clone(&self.shared.partitions[usize::from(partition.0)]);
-        let _rewriting = partition.rewriting.lock().expect("rewriting");
+        let mut unsynced = partition.rewriting.lock().expect("rewriting");
+        let begun = self.shared.begin_changes();
+        let begun = unsynced.map_or(begun, |before| begun.since(before));
+        *unsynced = Some(begun);
         let mut report = RewriteReport {
             quarantined: self.quarantined()?,
             ..RewriteReport::default()
@@ -228,7 +231,8 @@ impl Rewriter {
             }
         }
         let action = StorageError::during("syncing the directory");
-        self.shared.sync_directory().map_err(action)?;
+        self.shared.sync_directory_since(begun).map_err(action)?;
+        *unsynced = None;
         Ok(report)
     }
 
@@ -302,8 +306,8 @@ impl Rewriter {
         let (old_file, new_file) = (old.file.as_ref(), new.file.as_ref());
         let (old_file, new_file) = old_file.zip(new_file).expect("both are files");
         let place = old_file.name();
-        self.shared.storage.rename(name, &place)?;
-        self.shared.note_directory_change();
+        self.shared
+            .change_names(|storage| storage.rename(name, &place))?;
         old_file.set_gone();
         new_file.set_named(place);
         partition.with_segments(|segments| {

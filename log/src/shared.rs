@@ -18,7 +18,7 @@ use crate::partition::{LostRange, Partition};
 use crate::position::{EpochStart, LogId, Offset, PartitionId};
 use crate::random::Random;
 use crate::segment::Segment;
-use crate::storage::{Storage, StoredFile, replace};
+use crate::storage::{Storage, StoredFile, put};
 
 /// Told an offset up to which a partition is durable.
 pub type DurableListener = Box<dyn Fn(PartitionId, Offset) + Send + Sync>;
@@ -35,6 +35,40 @@ pub(crate) struct Spare {
     pub name: String,
     pub bytes: usize,
     pub stored: StoredFile,
+}
+
+/// A change of names in the directory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DirectoryChange {
+    /// A sync that began with this many changes made covers it.
+    number: u64,
+    /// So many syncs had failed before it was made.
+    failures: u64,
+}
+
+impl DirectoryChange {
+    /// What recovery has removed, renamed or found: a process that was killed may have left names that
+    /// are not durable.
+    pub(crate) const BY_RECOVERY: DirectoryChange = DirectoryChange {
+        number: 1,
+        failures: 0,
+    };
+
+    /// This change and one before it, as one.
+    pub(crate) fn since(self, before: DirectoryChange) -> DirectoryChange {
+        DirectoryChange {
+            number: self.number.max(before.number),
+            failures: self.failures.min(before.failures),
+        }
+    }
+}
+
+/// Whether the clean mark lies in the directory.
+#[derive(Debug)]
+struct CleanMarkPlace {
+    is_there: bool,
+    /// The change with which it went, or what recovery did, until it is durable.
+    removed_by: Option<DirectoryChange>,
 }
 
 /// Counters, never reset.
@@ -74,10 +108,12 @@ pub(crate) struct Shared {
     /// Names of consumers in use.
     consumers: Mutex<BTreeSet<String>>,
     random: Mutex<Random>,
-    /// The clean mark is on the disk.
-    clean_mark: Mutex<bool>,
+    clean_mark: Mutex<CleanMarkPlace>,
     directory_changes: AtomicU64,
+    /// Changes that the newest sync of the directory was for; held while it is done.
     directory_synced: Mutex<u64>,
+    /// Syncs of the directory that failed.
+    directory_failures: AtomicU64,
     durable_listeners: RwLock<Vec<DurableListener>>,
     loss_listeners: RwLock<Vec<LossListener>>,
     ready_listeners: RwLock<Vec<ReadyListener>>,
@@ -143,9 +179,13 @@ impl Shared {
             discarded: Mutex::new(Vec::new()),
             consumers: Mutex::new(BTreeSet::new()),
             random: Mutex::new(random),
-            clean_mark: Mutex::new(clean_mark),
-            directory_changes: AtomicU64::new(0),
+            clean_mark: Mutex::new(CleanMarkPlace {
+                is_there: clean_mark,
+                removed_by: Some(DirectoryChange::BY_RECOVERY),
+            }),
+            directory_changes: AtomicU64::new(DirectoryChange::BY_RECOVERY.number),
             directory_synced: Mutex::new(0),
+            directory_failures: AtomicU64::new(0),
             durable_listeners: RwLock::new(Vec::new()),
             loss_listeners: RwLock::new(Vec::new()),
             ready_listeners: RwLock::new(Vec::new()),
@@ -172,7 +212,6 @@ impl Shared {
         }
         let name = names::spare(self.random.lock().expect("random").next());
         let stored = self.storage.create(&name, bytes, batch_limit(bytes))?;
-        self.note_directory_change();
         Ok(Spare {
             name,
             bytes,
@@ -188,9 +227,8 @@ impl Shared {
     pub(crate) fn recycle(&self, segment: Segment) -> io::Result<Spare> {
         let file = segment.file.expect("the segment has a file");
         let name = names::spare(self.random.lock().expect("random").next());
-        self.storage.rename(&file.name(), &name)?;
-        self.note_directory_change();
-        let emptied = self.sync_directory().and_then(|()| {
+        let renamed = self.change_names(|storage| storage.rename(&file.name(), &name))?;
+        let emptied = self.sync_directory(renamed).and_then(|()| {
             let bytes = segment.mapping.len();
             file.handle.zero(0..SEGMENT_HEADER_BYTES)?;
             file.handle.sync()?;
@@ -198,7 +236,6 @@ impl Shared {
         });
         if let Err(error) = emptied {
             remove_if_there(&*self.storage, &name)?;
-            self.note_directory_change();
             return Err(error);
         }
         let memory = Arc::clone(segment.mapping.memory());
@@ -263,34 +300,63 @@ impl Shared {
         std::mem::take(&mut self.discarded.lock().expect("discarded segments"))
     }
 
-    /// Says that the directory is not provably clean any more, before the first append.
-    pub(crate) fn remove_clean_mark(&self) -> io::Result<()> {
-        let mut there = self.clean_mark.lock().expect("clean mark");
-        if *there {
-            match self.storage.remove(names::CLEAN_MARK) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            self.note_directory_change();
-            self.sync_directory()?;
-            *there = false;
+    /// Says that the directory is not provably clean any more, before the first append. What recovery has
+    /// removed must not come back beside new records either.
+    pub(crate) fn leave_clean_state(&self) -> io::Result<()> {
+        let mut mark = self.clean_mark.lock().expect("clean mark");
+        if mark.is_there {
+            let remove = |storage: &dyn Storage| remove_if_there(storage, names::CLEAN_MARK);
+            mark.removed_by = Some(self.change_names(remove)?);
+            mark.is_there = false;
+        }
+        if let Some(change) = mark.removed_by {
+            self.sync_directory(change)?;
+            mark.removed_by = None;
         }
         Ok(())
     }
 
-    pub(crate) fn note_directory_change(&self) {
-        self.directory_changes.fetch_add(1, Ordering::AcqRel);
+    /// Changes names in the directory.
+    pub(crate) fn change_names(
+        &self,
+        change: impl FnOnce(&dyn Storage) -> io::Result<()>,
+    ) -> io::Result<DirectoryChange> {
+        let failures = self.directory_failures.load(Ordering::Acquire);
+        change(&*self.storage)?;
+        let number = self.directory_changes.fetch_add(1, Ordering::AcqRel) + 1;
+        Ok(DirectoryChange { number, failures })
     }
 
-    /// Makes all changes of names so far durable. One sync serves all who wait for it.
-    pub(crate) fn sync_directory(&self) -> io::Result<()> {
-        let wanted = self.directory_changes.load(Ordering::Acquire);
+    /// Takes all that follows and is over when it is synced for one change.
+    pub(crate) fn begin_changes(&self) -> DirectoryChange {
+        DirectoryChange {
+            number: self.directory_changes.load(Ordering::Acquire),
+            failures: self.directory_failures.load(Ordering::Acquire),
+        }
+    }
+
+    /// Makes all changes of names so far durable that were made since `begun`.
+    pub(crate) fn sync_directory_since(&self, begun: DirectoryChange) -> io::Result<()> {
+        let number = self.directory_changes.load(Ordering::Acquire);
+        self.sync_directory(DirectoryChange { number, ..begun })
+    }
+
+    /// Makes a change of names durable. One sync serves all who wait for it. One that fails is final for all
+    /// changes that nobody has found durable before: the kernel may take them for written.
+    pub(crate) fn sync_directory(&self, change: DirectoryChange) -> io::Result<()> {
         let mut synced = self.directory_synced.lock().expect("directory sync");
-        if *synced >= wanted {
+        if self.directory_failures.load(Ordering::Acquire) > change.failures {
+            return Err(io::Error::other(
+                "a sync of the directory failed before and is not repeated",
+            ));
+        }
+        if *synced >= change.number {
             return Ok(());
         }
         let reached = self.directory_changes.load(Ordering::Acquire);
-        self.storage.sync_directory()?;
+        self.storage.sync_directory().inspect_err(|_| {
+            self.directory_failures.fetch_add(1, Ordering::AcqRel);
+        })?;
         *synced = reached;
         Ok(())
     }
@@ -351,6 +417,12 @@ impl Shared {
         }
     }
 
+    /// Replaces a small file as a whole, durably, as [`crate::storage::replace`] does.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let put = self.change_names(|storage| put(storage, name, bytes))?;
+        self.sync_directory(put)
+    }
+
     /// Changes the state file of a partition, durably; the state in memory follows only then.
     pub(crate) fn update_state(
         &self,
@@ -361,11 +433,7 @@ impl Shared {
         let mut next = state.clone();
         change(&mut next);
         if next != *state {
-            replace(
-                &*self.storage,
-                &names::state(partition.id),
-                &next.encode(self.id),
-            )?;
+            self.replace(&names::state(partition.id), &next.encode(self.id))?;
             *state = next;
         }
         Ok(())
@@ -405,18 +473,19 @@ impl Shared {
                 other.set_gone(); // The rename replaces it.
             }
         }
-        self.storage.rename(&file.name(), &name)?;
-        self.note_directory_change();
+        let mut change = self.change_names(|storage| storage.rename(&file.name(), &name))?;
+        partition.note_named(change);
         file.set_named(name);
         if superseded.iter().any(|other| !is_gone(other)) {
             // Else a crash could leave neither, and what the removed one had cut off would be back.
-            self.sync_directory()?;
+            self.sync_directory(change)?;
         }
         for other in superseded.iter().filter_map(|other| other.file.as_ref()) {
             if !other.is_gone() {
                 other.set_gone();
-                remove_if_there(&*self.storage, &other.name())?;
-                self.note_directory_change();
+                let remove = |storage: &dyn Storage| remove_if_there(storage, &other.name());
+                change = self.change_names(remove)?;
+                partition.note_named(change);
             }
         }
         Ok(())

@@ -144,8 +144,13 @@ pub trait FileHandle: Debug + Send + Sync {
 /// Replaces a small file as a whole: after a crash it has the old content or the new one, and
 /// after success the new one.
 pub(crate) fn replace(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
+    put(storage, name, bytes)?;
+    storage.sync_directory()
+}
+
+/// The same before the directory is synced: only then a crash leaves the new content for certain.
+pub(crate) fn put(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = format!("{name}.tmp");
     storage.write(&temporary, bytes)?;
-    storage.rename(&temporary, name)?;
-    storage.sync_directory()
+    storage.rename(&temporary, name)
 }

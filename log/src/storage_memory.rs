@@ -68,7 +68,8 @@ pub enum Operation {
     /// `FileHandle::sync`, fails with EIO. As on Linux the pages count as clean afterwards: a
     /// later sync succeeds and does not make them durable.
     Sync,
-    /// `Storage::sync_directory`, fails with EIO.
+    /// `Storage::sync_directory`, fails with EIO. What was changed before counts as written afterwards,
+    /// too, and never will be.
     SyncDirectory,
     /// `Storage::create`, fails with ENOSPC.
     Create,
@@ -505,12 +506,24 @@ impl MemoryStorage {
 
     fn sync_directory_now(&self) -> io::Result<()> {
         let mut state = self.state();
-        state.call(Operation::SyncDirectory)?;
-        if state.sync_mode == SyncMode::Honest {
-            state.names_durable = state.names.clone();
+        if let Err(error) = state.call(Operation::SyncDirectory) {
             state.changes.clear();
-            let named: BTreeSet<u64> = state.names.values().copied().collect();
-            state.files.retain(|file, _| named.contains(file));
+            return Err(error);
+        }
+        if state.sync_mode == SyncMode::Honest {
+            let State {
+                names,
+                names_durable,
+                changes,
+                files,
+                ..
+            } = &mut *state;
+            for change in changes.drain(..) {
+                change.apply(names_durable);
+            }
+            let named = names.values().chain(names_durable.values());
+            let named: BTreeSet<u64> = named.copied().collect();
+            files.retain(|file, _| named.contains(file));
         }
         Ok(())
     }

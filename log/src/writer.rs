@@ -199,6 +199,45 @@ impl Writer {
             .min()
     }
 
+    /// Whether records were lost that no checkpoint makes up for, and the disk would take one: what
+    /// they changed in the owner's state survives only if the owner writes that state now, as a
+    /// checkpoint that begins behind them ([`Writer::set_checkpoint`]).
+    ///
+    /// Also when nothing is appended any more. Not while the partition has to run in memory; then it
+    /// becomes true when there is a file again. The next append goes there.
+    ///
+    /// ```
+    /// use skein_log::{Log, MemoryStorage, Operation, Options, PartitionId, Record};
+    ///
+    /// let storage = MemoryStorage::new();
+    /// let options = Options { partitions: 1, ..Options::default() };
+    /// let (mut log, _) = Log::open(storage.clone(), options, 0, 1)?;
+    /// let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+    /// writer.append(5, &[Record { payload: b"seven", ..Record::default() }])?;
+    /// storage.fail_call(Operation::Sync, 0);
+    /// assert!(writer.sync_now(5).is_err(), "the disk fails");
+    /// assert!(writer.wants_checkpoint());
+    ///
+    /// let state = Record { kind: 9, payload: b"the sum is seven", ..Record::default() };
+    /// let at = writer.append(6, &[state])?;
+    /// writer.set_checkpoint(*at.start(), *at.end());
+    /// assert!(!writer.wants_checkpoint());
+    /// writer.sync_now(6)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wants_checkpoint(&self) -> bool {
+        let lost_end = match self.lost_from() {
+            Some(_) => Some(self.next_offset),
+            None => self.partition.lost_end(),
+        };
+        let Some(lost_end) = lost_end else {
+            return false;
+        };
+        let in_memory = self.partition.degraded.load(Ordering::Acquire);
+        let takes_records = !in_memory || self.partition.spare_ready.load(Ordering::Acquire);
+        takes_records && self.partition.newest_checkpoint_begin() < Some(lost_end)
+    }
+
     /// Largest batch in bytes that `append` takes, 40 bytes of header included; a record takes 16
     /// bytes and its payload, rounded up to a multiple of 8.
     pub fn batch_bytes_max(&self) -> usize {

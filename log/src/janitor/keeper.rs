@@ -12,6 +12,7 @@ use crate::partition::Partition;
 use crate::retention::{Candidate, aged, droppable, oldest};
 use crate::segment::Segment;
 use crate::shared::{Counters, Shared, Worker, remove_if_there};
+use crate::storage::Storage;
 use crate::work_report::WorkReport;
 
 #[derive(Debug)]
@@ -205,9 +206,9 @@ impl Keeper {
 
     fn remove_now(&self, segment: &Segment) -> io::Result<()> {
         if let Some(file) = segment.file.as_ref().filter(|file| !file.is_gone()) {
-            remove_if_there(&*self.shared.storage, &file.name())?;
-            self.shared.note_directory_change();
-            self.shared.sync_directory()?;
+            let remove = |storage: &dyn Storage| remove_if_there(storage, &file.name());
+            let removed = self.shared.change_names(remove)?;
+            self.shared.sync_directory(removed)?;
             file.set_gone();
         }
         Ok(())
@@ -260,7 +261,6 @@ impl Keeper {
                 match remove_if_there(&*self.shared.storage, &file.name()) {
                     Ok(()) => {
                         file.set_gone();
-                        self.shared.note_directory_change();
                     }
                     Err(error) => {
                         report

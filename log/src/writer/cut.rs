@@ -36,7 +36,7 @@ impl Writer {
         let partition = Arc::clone(&self.partition);
         // A cut begins the partition, in an epoch of its own.
         let mut beginning = partition.beginning.lock().expect("beginning");
-        self.shared.remove_clean_mark()?;
+        self.shared.leave_clean_state()?;
         sync_recovered_tail(&mut beginning, &self.shared, &partition);
         // What stays has to be durable. Where that fails, the new file begins with a gap.
         let _ = flush(&self.shared, &self.partition);
@@ -73,12 +73,13 @@ impl Writer {
     /// Makes the cut durable. The state goes first: an epoch too many makes cursors invalid and
     /// harms nothing, an epoch too few would make them wrong.
     fn make_cut(&mut self, now_ms: u64) -> io::Result<Active> {
+        let begun = self.shared.begin_changes();
         self.persist_cut_epoch()?;
         let (active, _) = self.file_segment(0, now_ms, false)?;
         let file = active.segment.file.as_ref().expect("made from a file");
         file.handle.sync()?;
         self.shared.name_segment(&self.partition, &active.segment)?;
-        self.shared.sync_directory()?;
+        self.shared.sync_directory_since(begun)?;
         Ok(active)
     }
 

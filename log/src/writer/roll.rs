@@ -90,7 +90,6 @@ impl Writer {
             Err(error) => {
                 // Whatever became of it: nothing was published in it.
                 let _ = remove_if_there(&*self.shared.storage, &name);
-                self.shared.note_directory_change();
                 Err(error)
             }
         }
