@@ -10,7 +10,7 @@ use skein_engine::rights::Rights;
 use skein_tests::sim::clients::SimViewer;
 use skein_tests::sim::network::{Arrival, LinkKind, Network};
 use skein_tests::sim::random::Random;
-use skein_tests::sim::server::{Disk, PARTITIONS, Sabotage, SimServer};
+use skein_tests::sim::server::{Disk, Keeping, PARTITIONS, Sabotage, SimServer};
 use skein_wire::ids::{ChatName, Counter, SessionId, UserName};
 use skein_wire::point::{Payload, Point};
 use skein_wire::request::Delivery;
@@ -53,8 +53,11 @@ impl Scene {
         let mut random = Random::new(seed);
         let (disk, sabotage) = (Disk::new(Sabotage::default()), Sabotage::default());
         let now_ms = 1_700_000_000_000;
-        let kept = Some(RETENTION_BYTES);
-        let server = SimServer::start_keeping(&disk, sabotage, 2, kept, now_ms, &mut random);
+        let keeping = Keeping {
+            retention_bytes: Some(RETENTION_BYTES),
+            ..Keeping::default()
+        };
+        let server = SimServer::start_keeping(&disk, sabotage, 2, keeping, now_ms, &mut random);
         let mut network = Network::new(Random::new(seed), 0);
         network.faulty = false;
         let mut scene = Self {

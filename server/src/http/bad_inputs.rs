@@ -297,6 +297,12 @@ pub const BAD_CONTROL_REQUESTS: &[BadInput] = &[
         "beyond the newest record, 5",
     ),
     BadInput::new(
+        "an epoch of the future",
+        "GET /v1/log/0?after=5&epoch=2",
+        "bad_request",
+        "beyond the newest one, 1",
+    ),
+    BadInput::new(
         "an offset that is none",
         "GET /v1/log/0?after=-1",
         "bad_request",

@@ -1,10 +1,11 @@
-//! `GET /v1/log` and `GET /v1/log/{partition}?after=&limit=&wait_ms=`: the event log for other
+//! `GET /v1/log` and `GET /v1/log/{partition}?after=&epoch=&limit=&wait_ms=`: the event log for other
 //! programs, resumable. Control scope: the records hold positions.
 //!
 //! The offset of the last record is where a caller goes on: the header `skein-after` of an answer is
 //! the `after` of the next request, also where the last records were taken out. Records are given when
 //! they are appended; what lies beyond `skein-durable` may be lost in a power failure, and its offsets
-//! may come again, in an epoch of their own.
+//! may come again, in an epoch of their own: who gives the header `skein-epoch` back as `epoch` is told so
+//! instead of getting other records from there on.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use axum::{Json, Router};
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use skein_log::{ConsumerStat, Inspector, Reader};
+use skein_log::{ConsumerStat, EpochStart, Inspector, Reader};
 use skein_wire::error::Code;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -115,6 +116,8 @@ pub struct LogQuery {
     /// Go on behind this offset; absent = from the first record.
     #[serde(default)]
     after: u64,
+    /// The epoch in which that offset was read.
+    epoch: Option<u32>,
     /// Lines of the answer.
     limit: Option<usize>,
     /// Wait so long for the first record, milliseconds.
@@ -159,10 +162,15 @@ pub async fn read(
     query: Result<Query<LogQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query.map_err(|_| {
-        bad_request("`after`, `limit` and `wait_ms` are numbers, and there is nothing else")
+        bad_request(
+            "`after`, `epoch`, `limit` and `wait_ms` are numbers, and there is nothing else",
+        )
     })?;
     let reader = log.reader(&partition)?;
     let request = query.page()?;
+    if let Some(epoch) = query.epoch {
+        same_history(&reader.epochs(), epoch, request.after)?;
+    }
     let appended = reader.appended();
     if request.after > appended {
         return Err(bad_request(format!(
@@ -180,6 +188,31 @@ pub async fn read(
     });
     let page = page.await.map_err(|_| ApiError::of(Code::Internal))?;
     Ok(answer(page, &reader))
+}
+
+/// Whether what was read up to `after` in an epoch is still what the log holds up to there.
+///
+/// # Errors
+/// `conflict`: a later epoch began before, with other records; `bad_request`: there was no such epoch.
+fn same_history(epochs: &[EpochStart], epoch: u32, after: u64) -> Result<(), ApiError> {
+    let newest = epochs.last().map_or(0, |start| start.epoch);
+    if epoch > newest {
+        let text = format!("`epoch` is beyond the newest one, {newest}; use the header {EPOCH}");
+        return Err(bad_request(text));
+    }
+    let later = epochs.iter().filter(|start| start.epoch > epoch);
+    let overwritten_from = later.map(|start| start.first_offset).min();
+    match overwritten_from.filter(|from| *from <= after) {
+        None => Ok(()),
+        Some(from) => {
+            let held = from - 1;
+            let text = format!(
+                "what was read behind offset {held} was lost with the machine's power; go on with \
+                 `after={held}` and `epoch={newest}`"
+            );
+            Err(ApiError::new(Code::Conflict, text))
+        }
+    }
 }
 
 fn answer(page: Page, reader: &Reader) -> Response {
@@ -254,4 +287,30 @@ fn consumer_json(consumer: &ConsumerStat, readers: &[Reader]) -> Value {
         }
     }
     json!({ "name": consumer.name, "lag": lag, "places": places })
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_log::EpochStart;
+
+    use super::{Code, same_history};
+
+    #[test]
+    fn an_offset_of_a_lost_stretch_is_told_from_one_that_was_kept() {
+        let start = |epoch, first_offset| EpochStart {
+            epoch,
+            first_offset,
+        };
+        let epochs = [start(1, 1), start(2, 11), start(4, 8)];
+        let code = |epoch, after| same_history(&epochs, epoch, after).map_err(|error| error.0.code);
+        assert_eq!(code(1, 7), Ok(()));
+        assert_eq!(code(1, 8), Err(Code::Conflict));
+        assert_eq!(code(2, 10), Err(Code::Conflict));
+        assert_eq!(code(3, 7), Ok(()), "one that nobody wrote in");
+        assert_eq!(code(4, 500), Ok(()));
+        assert_eq!(code(5, 1), Err(Code::BadRequest));
+        let told = same_history(&epochs, 1, 12).map_err(|error| error.0.text.to_string());
+        let told = told.expect_err("two epochs began before");
+        assert!(told.contains("`after=7` and `epoch=4`"), "{told}");
+    }
 }

@@ -142,10 +142,13 @@ impl Core {
         self.log_moved = true;
     }
 
-    /// Whether another shard has appended something since the last pass.
+    /// Whether a shard that this one follows has appended something since the last pass.
     pub fn has_appends(&self, ports: &impl Ports) -> bool {
+        let shards = self.engine.config().shards;
         let mut peers = self.peers.iter();
-        peers.any(|(peer, seen)| ports.appended_by(*peer) != *seen)
+        peers.any(|(peer, seen)| {
+            ports.appended_by(*peer) != *seen && self.followers.any_of(*peer, shards)
+        })
     }
 
     /// Closes the segment of a partition that it writes and asks for its sync.
@@ -166,6 +169,9 @@ impl Core {
         self.look_at_peers(ports);
         let mut more = self.follow_logs(now);
         self.report_durable(log_moved);
+        if self.is_losing {
+            self.upkeep_at = self.upkeep_at.min(Timestamp(now.0 + RETRY_INTERVAL_MS));
+        }
         // Following may have asked for more: acknowledgements, replies, a record of its own.
         report.appended += self.settle(now, ports);
         report.fan_out = self.engine.fan_out(now, ports);
@@ -219,11 +225,19 @@ impl Core {
             };
             self.writers.begin_checkpoints_aged(now, age_ms, begin);
         }
-        let interval = match self.writers.has_kept() {
+        self.make_up_for_losses(now);
+        let interval = match self.writers.has_kept() || self.writers.has_losses() {
             true => RETRY_INTERVAL_MS,
             false => UPKEEP_INTERVAL_MS,
         };
         self.upkeep_at = Timestamp(now.0 + interval);
+    }
+
+    /// Begins checkpoints where the disk has lost something and takes records again.
+    fn make_up_for_losses(&mut self, now: Timestamp) {
+        let engine = &mut self.engine;
+        self.writers
+            .begin_checkpoints_after_losses(now, |partition| engine.begin_checkpoint(partition));
     }
 
     /// Appends what had to wait for the log to prepare something.

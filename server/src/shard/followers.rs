@@ -64,6 +64,12 @@ impl Followers {
         }
     }
 
+    /// Whether any partition of a shard, of `shards`, is followed.
+    pub fn any_of(&self, owner: ShardId, shards: u16) -> bool {
+        let mut followers = self.followers.iter();
+        followers.any(|follower| owner_of(follower.partition, shards) == owner)
+    }
+
     /// Something may have been appended by a shard, of `shards`.
     pub fn mark_those_of(&mut self, owner: ShardId, shards: u16) {
         for place in 0..self.followers.len() as u16 {
@@ -185,6 +191,15 @@ mod tests {
         looked_at(&mut followers, &[]);
         followers.mark_those_of(ShardId(1), 2);
         assert_eq!(looked_at(&mut followers, &[]), [1, 3]);
+    }
+
+    #[test]
+    fn only_shards_of_which_something_is_followed_count() {
+        let mut followers = followers(3);
+        assert!(followers.any_of(ShardId(1), 2));
+        followers.remove(PartitionId(1));
+        assert!(!followers.any_of(ShardId(1), 2));
+        assert!(followers.any_of(ShardId(0), 2));
     }
 
     #[test]

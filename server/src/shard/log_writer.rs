@@ -28,6 +28,10 @@ pub fn checkpoint_age_ms(retention_age_ms: u64) -> Option<u64> {
     (retention_age_ms > 0).then_some(quarter)
 }
 
+/// Shortest time between two checkpoints that are written because records were lost, milliseconds: a
+/// disk that fails again and again is not to get the whole state each time.
+const CHECKPOINT_AFTER_LOSS_MS: u64 = 5_000;
+
 /// A checkpoint of many sessions is large: this many times its size of other records is appended
 /// before the next one, so that checkpoints stay a small part of what is written.
 const CHECKPOINT_SIZES_BETWEEN: u64 = 3;
@@ -104,6 +108,8 @@ struct CheckpointPace {
     size: u64,
     /// Bytes so far of the one being written.
     growing: u64,
+    /// No sooner is one written because records were lost.
+    after_loss_at: Timestamp,
 }
 
 impl CheckpointPace {
@@ -114,6 +120,7 @@ impl CheckpointPace {
             oldest_at: None,
             size: 0,
             growing: 0,
+            after_loss_at: Timestamp(0),
         }
     }
 
@@ -398,6 +405,29 @@ impl LogWriters {
                 owned.checkpoint.oldest_at = again.then_some(now);
             }
         }
+    }
+
+    /// Begins checkpoints of partitions of which the disk has lost something that is in no checkpoint:
+    /// what was quiet since would be lost with the next crash. `begin` says whether it did.
+    pub fn begin_checkpoints_after_losses(
+        &mut self,
+        now: Timestamp,
+        mut begin: impl FnMut(PartitionId) -> bool,
+    ) {
+        for owned in &mut self.owned {
+            let pace = &mut owned.checkpoint;
+            let is_time = now >= pace.after_loss_at;
+            if is_time && owned.writer.wants_checkpoint() && begin(owned.partition) {
+                pace.since = 0;
+                pace.after_loss_at = Timestamp(now.0 + CHECKPOINT_AFTER_LOSS_MS);
+            }
+        }
+    }
+
+    /// Whether a partition has lost something that is in no checkpoint yet.
+    pub fn has_losses(&self) -> bool {
+        let mut writers = self.owned.iter().map(|owned| &owned.writer);
+        writers.any(|writer| writer.degraded() || writer.wants_checkpoint())
     }
 
     /// Closes the segment of one partition and asks for its sync.

@@ -54,6 +54,24 @@ pub struct Sabotage {
     pub acknowledge_before_sync: bool,
 }
 
+/// What the event log keeps, and how often it gets a checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    /// Bytes of a partition; `None`: all.
+    pub retention_bytes: Option<u64>,
+    /// Longest time that a change waits for a checkpoint, milliseconds; `None`: for ever.
+    pub checkpoint_age_ms: Option<u64>,
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        Self {
+            retention_bytes: None,
+            checkpoint_age_ms: Some(CHECKPOINT_AGE_MS),
+        }
+    }
+}
+
 /// What survives the server: its two directories.
 #[derive(Clone, Debug)]
 pub struct Disk {
@@ -90,6 +108,11 @@ impl Disk {
         };
         disk.apply(sabotage);
         disk
+    }
+
+    /// The medium of the event log, to let it fail or be full.
+    pub fn log(&self) -> &MemoryStorage {
+        &self.log
     }
 
     fn apply(&self, sabotage: Sabotage) {
@@ -157,10 +180,10 @@ impl SimServer {
         now_ms: u64,
         random: &mut Random,
     ) -> Result<Self, String> {
-        Self::start_keeping(disk, sabotage, shards, None, now_ms, random)
+        Self::start_keeping(disk, sabotage, shards, Keeping::default(), now_ms, random)
     }
 
-    /// The same with a log that keeps at most so many bytes of a partition.
+    /// The same with a log that keeps something else.
     ///
     /// # Errors
     /// When a log cannot be opened or read.
@@ -168,7 +191,7 @@ impl SimServer {
         disk: &Disk,
         sabotage: Sabotage,
         shards: u16,
-        retention_bytes: Option<u64>,
+        keeping: Keeping,
         now_ms: u64,
         random: &mut Random,
     ) -> Result<Self, String> {
@@ -183,7 +206,7 @@ impl SimServer {
             return Err(format!("control log lost something durable: {loss}"));
         }
         let options = Options {
-            retention_bytes,
+            retention_bytes: keeping.retention_bytes,
             ..options()
         };
         let (mut log, report) = Log::open(disk.log.clone(), options, now_ms, random.bits())
@@ -192,7 +215,7 @@ impl SimServer {
             return Err(format!("log corrupt: {corrupt:?}"));
         }
         let janitor = log.take_janitor().expect("a fresh log has its janitor");
-        let shards = start_shards(&mut log, &control, shards, now_ms, random)?;
+        let shards = start_shards(&mut log, &control, shards, keeping, now_ms, random)?;
         let count = shards.len();
         let rings = (0..count)
             .map(|_| (0..count).map(|_| VecDeque::new()).collect())
@@ -230,6 +253,11 @@ impl SimServer {
     /// The control core, to look at its state.
     pub fn control(&self) -> &ControlCore {
         &self.control
+    }
+
+    /// Whether some partition runs in memory, because its disk is full or has failed.
+    pub fn is_degraded(&self) -> bool {
+        self.shards.iter().any(|core| core.writers().degraded())
     }
 
     /// A reader of one partition, to check it.
@@ -460,6 +488,7 @@ fn start_shards(
     log: &mut Log,
     control: &ControlCore,
     shards: u16,
+    keeping: Keeping,
     now_ms: u64,
     random: &mut Random,
 ) -> Result<Vec<Core>, String> {
@@ -490,7 +519,7 @@ fn start_shards(
             writers,
             readers: readers.clone(),
             checkpoint_every_bytes: CHECKPOINT_EVERY_BYTES,
-            checkpoint_age_ms: Some(CHECKPOINT_AGE_MS),
+            checkpoint_age_ms: keeping.checkpoint_age_ms,
             may_wait: false,
         };
         let (core, _) = recover(parts, control.state(), Timestamp(now_ms))
