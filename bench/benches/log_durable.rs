@@ -1,7 +1,11 @@
 //! A durable append (append, checked sync, durable mark), beside `fdatasync` of as many bytes; in
 //! short runs of each in turn, so that the disk is in the same mood for both.
+//!
+//! And the same as a shard has it done: the writer asks for a sync, the log's own thread does it and calls
+//! back. That is two wake-ups of a thread more than the floor has.
 
 use std::ops::Range;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use skein_bench::floors::expected::Expected;
@@ -31,6 +35,19 @@ const FILE_BYTES: usize = 64 << 20;
 
 /// Bytes that our side keeps on the disk.
 const KEPT_BYTES: u64 = 256 << 20;
+
+/// As a shard does it, with the size of the first of `SIZES`.
+const BY_JANITOR_P50: &str = "log_group_commit_p50";
+const BY_JANITOR_P99: &str = "log_group_commit_p99";
+
+/// Who syncs.
+#[derive(Clone, Copy)]
+enum Syncs {
+    /// The thread that appends, at once.
+    Writer,
+    /// The log's janitor; the thread that appends waits to be told.
+    Janitor,
+}
 
 /// One size of an append.
 struct Size {
@@ -74,7 +91,7 @@ const SIZES: &[Size] = &[
         p50_expected: fdatasync::P50_1M_EXPECTED,
         p99_expected: fdatasync::P99_1M_EXPECTED,
         throughput_expected: fdatasync::THROUGHPUT_1M_EXPECTED,
-        full: (7, 100),
+        full: (7, 500),
     },
 ];
 
@@ -91,8 +108,10 @@ pub const PART: Part<Run> = Part {
         "log_durable_1MiB_p50",
         "log_durable_1MiB_p99",
         "log_durable_1MiB_throughput",
+        BY_JANITOR_P50,
+        BY_JANITOR_P99,
     ],
-    seconds: [10, 29],
+    seconds: [12, 42],
     laps: Laps::Each,
     measure,
 };
@@ -100,13 +119,14 @@ pub const PART: Part<Run> = Part {
 /// Our side, with its janitor as in the server.
 struct Ours {
     writer: Writer,
+    syncs: Syncs,
     janitor: Option<JanitorThread>,
     _log: Log,
     _folder: TempDir,
 }
 
 impl Ours {
-    fn new() -> Self {
+    fn new(syncs: Syncs) -> Self {
         let folder = folders::scratch();
         let options = Options {
             partitions: 1,
@@ -126,8 +146,11 @@ impl Ours {
             .expect("appended");
         janitor.work(now_ms());
         let janitor = JanitorThread::spawn(janitor, now_ms, |_| {}).expect("a thread");
+        let me = thread::current();
+        log.on_durable(Box::new(move |_, _| me.unpark()));
         Self {
             writer,
+            syncs,
             janitor: Some(janitor),
             _log: log,
             _folder: folder,
@@ -145,11 +168,21 @@ impl Ours {
         for batch in records.chunks(BATCH_RECORDS) {
             self.writer.append(now_ms, batch).expect("appended");
         }
-        let durable = self.writer.sync_now(now_ms).expect("a disk that works");
-        assert!(
-            durable >= self.writer.appended(),
-            "not durable after a sync"
-        );
+        match self.syncs {
+            Syncs::Writer => {
+                let durable = self.writer.sync_now(now_ms).expect("a disk that works");
+                assert!(
+                    durable >= self.writer.appended(),
+                    "not durable after a sync"
+                );
+            }
+            Syncs::Janitor => {
+                self.writer.request_sync();
+                while self.writer.durable() < self.writer.appended() {
+                    thread::park();
+                }
+            }
+        }
     }
 }
 
@@ -221,20 +254,42 @@ fn measure(run: &mut Run) {
             ratios(run, size);
         }
     }
+    if run.wants_any(&[BY_JANITOR_P50, BY_JANITOR_P99]) {
+        by_janitor(run);
+    }
 }
 
 /// Microseconds of all rounds of a window, ours and the floor's.
 type Window = (Vec<f64>, Vec<f64>);
 
 fn ratios(run: &mut Run, size: &Size) {
+    run.say(size.p50);
+    let measured = windows(run, size, Syncs::Writer);
+    percentile(run, size.p50, 0.5, &size.p50_expected, &measured);
+    percentile(run, size.p99, 0.99, &size.p99_expected, &measured);
+    let rate = |us: f64| size.bytes as f64 / (us / 1e6);
+    let mean = |us: &[f64]| us.iter().sum::<f64>() / us.len().max(1) as f64;
+    let spec = spec(size.throughput, "B/s", size.throughput_expected.here());
+    keep(run, &spec, &measured, |us| rate(mean(us)));
+}
+
+fn by_janitor(run: &mut Run) {
+    let size = &SIZES[0];
+    run.say(BY_JANITOR_P50);
+    let measured = windows(run, size, Syncs::Janitor);
+    percentile(run, BY_JANITOR_P50, 0.5, &size.p50_expected, &measured);
+    percentile(run, BY_JANITOR_P99, 0.99, &size.p99_expected, &measured);
+}
+
+/// Rounds of both sides, a few of each in turn.
+fn windows(run: &Run, size: &Size, syncs: Syncs) -> Vec<Window> {
     let (windows, window) = match run.effort() {
         Effort::Full => size.full,
         Effort::Quick => (20, 100),
         Effort::Check => (1, ROUNDS_IN_TURN),
     };
-    run.say(size.p50);
     let payload = vec![7; size.bytes];
-    let mut ours = (!run.floors_only()).then(Ours::new);
+    let mut ours = (!run.floors_only()).then(|| Ours::new(syncs));
     let mut floor = Floor::new();
     let mut measured: Vec<Window> = Vec::new();
     for _ in 0..windows {
@@ -248,17 +303,19 @@ fn ratios(run: &mut Run, size: &Size) {
         }
         measured.push((ours_us, floor_us));
     }
-    let mut part = |name, part: f64, expected: &Expected| {
-        let spec = spec(name, "us", expected.here());
-        let of = |us: &[f64]| quantile(&mut us.to_vec(), part);
-        keep(run, &spec, &measured, of);
-    };
-    part(size.p50, 0.5, &size.p50_expected);
-    part(size.p99, 0.99, &size.p99_expected);
-    let rate = |us: f64| size.bytes as f64 / (us / 1e6);
-    let mean = |us: &[f64]| us.iter().sum::<f64>() / us.len().max(1) as f64;
-    let spec = spec(size.throughput, "B/s", size.throughput_expected.here());
-    keep(run, &spec, &measured, |us| rate(mean(us)));
+    measured
+}
+
+fn percentile(
+    run: &mut Run,
+    name: &'static str,
+    part: f64,
+    expected: &Expected,
+    measured: &[Window],
+) {
+    let spec = spec(name, "us", expected.here());
+    let of = |us: &[f64]| quantile(&mut us.to_vec(), part);
+    keep(run, &spec, measured, of);
 }
 
 fn spec(name: &'static str, unit: &'static str, floor_expected: Range<f64>) -> Spec {
@@ -284,7 +341,7 @@ fn distributions(run: &mut Run) {
     let mut group = run.criterion().benchmark_group("log_durable");
     let mut ours = None;
     group.bench_function("4KiB", |bencher| {
-        let ours = ours.get_or_insert_with(Ours::new);
+        let ours = ours.get_or_insert_with(|| Ours::new(Syncs::Writer));
         bencher.iter_custom(|rounds| wall(rounds, || ours.round(&payload)));
     });
     group.finish();

@@ -75,3 +75,29 @@ impl Results {
             .filter_map(move |peer| Some((peer, figure(peer)?)))
     }
 }
+
+/// Results of one measure, for tests.
+#[cfg(test)]
+pub(crate) fn of_values(values: &[(&str, [f64; 2])], measure: Measure) -> Results {
+    let mut figures = crate::figure::Figures::default();
+    for (peer, values) in values {
+        for value in values {
+            figures.add(peer, measure, *value);
+        }
+    }
+    let peer = |(name, _): &(&str, [f64; 2])| PeerResult {
+        name: (*name).to_owned(),
+        title: name.to_uppercase(),
+        settings: String::new(),
+        trouble: String::new(),
+    };
+    Results {
+        at: String::new(),
+        commit: String::new(),
+        machine: Machine::default(),
+        effort: "full".to_owned(),
+        restart_bytes: 0,
+        peers: values.iter().map(peer).collect(),
+        figures: figures.into_vec(),
+    }
+}

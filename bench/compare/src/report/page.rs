@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::figure::Measure;
+use crate::report::budgets;
 use crate::report::ratios::Ratio;
 use crate::report::reading::{Case, Reading};
 use crate::report::standing::{Rival, Standing, standings};
@@ -120,6 +121,7 @@ pub fn page(results: &Results, ratios: &BTreeMap<String, Ratio>, reading: &Readi
          machines have other figures; what carries over is who is ahead of whom.\n"
     );
     head(&mut out, results);
+    budgets::section(&mut out, results, ratios, reading);
     words(&mut out, results, reading);
     peers(&mut out, results);
     floors(&mut out, ratios);

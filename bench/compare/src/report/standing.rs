@@ -84,33 +84,8 @@ fn standing<'a>(results: &'a Results, measure: Measure, ours: &'a Figure) -> Sta
 #[cfg(test)]
 mod tests {
     use super::standings;
-    use crate::figure::{Figures, Measure};
-    use crate::machine::Machine;
-    use crate::results::{PeerResult, Results};
-
-    fn results(values: &[(&str, [f64; 2])], measure: Measure) -> Results {
-        let mut figures = Figures::default();
-        for (peer, values) in values {
-            for value in values {
-                figures.add(peer, measure, *value);
-            }
-        }
-        let peer = |(name, _): &(&str, [f64; 2])| PeerResult {
-            name: (*name).to_owned(),
-            title: name.to_uppercase(),
-            settings: String::new(),
-            trouble: String::new(),
-        };
-        Results {
-            at: String::new(),
-            commit: String::new(),
-            machine: Machine::default(),
-            effort: "full".to_owned(),
-            restart_bytes: 0,
-            peers: values.iter().map(peer).collect(),
-            figures: figures.into_vec(),
-        }
-    }
+    use crate::figure::Measure;
+    use crate::results::{PeerResult, of_values as results};
 
     #[test]
     fn only_what_holds_in_every_repeat_is_a_win_or_a_loss() {

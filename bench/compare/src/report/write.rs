@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use skein_bench::folders;
 
 use crate::options::ReportOptions;
+use crate::report::budgets::BUDGETS;
 use crate::report::page::{CHAPTERS, page};
 use crate::report::plot;
 use crate::report::ratios;
@@ -37,7 +38,8 @@ pub fn write(options: &ReportOptions) -> Result<Vec<PathBuf>> {
     let reading = Reading::parse(&text)?;
     for measure in reading.measures() {
         ensure!(
-            CHAPTERS.iter().any(|chapter| chapter.key == measure),
+            CHAPTERS.iter().any(|chapter| chapter.key == measure)
+                || BUDGETS.iter().any(|budget| budget.key() == measure),
             "nothing is measured that is called `{measure}`, of which the reading speaks"
         );
     }
