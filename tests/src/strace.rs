@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use crate::process::Process;
 use crate::skip;
-use crate::wait::PATIENCE;
+use crate::wait::{self, PATIENCE};
 
 /// How often each call was made, by the name of the thread.
 pub type Calls = BTreeMap<String, BTreeMap<String, u64>>;
@@ -57,6 +57,60 @@ pub fn count(
     tracer.wait(PATIENCE);
     let text = fs::read_to_string(output).expect("what strace has seen");
     Some(tally(&text, &names))
+}
+
+/// System calls of a running process that fail until this is dropped.
+pub struct Failing(Process);
+
+impl Failing {
+    /// Lets system calls of all threads of a process fail, by rules of strace such as
+    /// `fdatasync:error=EIO`. `None` where that is not possible: `what` is then said to be skipped.
+    ///
+    /// # Panics
+    /// If the process ends meanwhile.
+    pub fn begin(what: &str, pid: u32, rules: &[&str], scratch: &Path) -> Option<Self> {
+        if !is_there(what) {
+            return None;
+        }
+        let calls = rules.iter().filter_map(|rule| rule.split(':').next());
+        let calls: Vec<&str> = calls.collect();
+        let mut command = Command::new("strace");
+        command.args(["--follow-forks", "--quiet=all", "--trace", &calls.join(",")]);
+        command.args(rules.iter().flat_map(|rule| ["--inject", rule]));
+        command.arg("--attach").arg(pid.to_string());
+        command.arg("--output").arg(scratch.join("failing.txt"));
+        let mut tracer = Process::start("strace", command);
+        wait::until("strace holds all threads", PATIENCE, || {
+            !tracer.is_running() || is_traced(pid)
+        });
+        if !tracer.is_running() {
+            let said = tracer.wait(PATIENCE).stderr;
+            skip::say(what, &format!("strace cannot attach: {said}"));
+            return None;
+        }
+        Some(Self(tracer))
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        self.0.signal(Signal::INT);
+        self.0.wait(PATIENCE);
+    }
+}
+
+/// Whether every thread of a process has a tracer.
+fn is_traced(pid: u32) -> bool {
+    let numbers: Vec<String> = threads(pid).into_keys().collect();
+    numbers.iter().all(|number| {
+        let path = format!("/proc/{pid}/task/{number}/status");
+        let status = fs::read_to_string(path).unwrap_or_default();
+        let tracer = status
+            .lines()
+            .find_map(|line| line.strip_prefix("TracerPid:"));
+        // A thread may end at any time.
+        tracer.is_none_or(|tracer| tracer.trim() != "0")
+    })
 }
 
 /// Names of the threads of a process, by their numbers.
