@@ -99,6 +99,10 @@ pub const WAIT_RECHECK_MS: u64 = 5;
 /// Bytes behind the tail after which the janitor starts write-back, so that a sync finds little.
 pub const WRITE_BACK_BYTES: usize = 1 << 20;
 
+/// Longest time between two syncs (ms) for which the janitor starts write-back ahead of them. Where they are
+/// rarer the kernel does so by itself, after some seconds.
+pub const WRITE_BACK_SYNC_INTERVAL_MS_MAX: u64 = 10_000;
+
 /// Bytes per sync from which on a partition's files are held in large pieces. The largest have
 /// 2 MiB, and the first and the last that a sync finds changed are written as a whole: what is
 /// written is at most twice what was appended.

@@ -48,7 +48,8 @@ pub struct Options {
     /// A segment older than this (ms) is closed at the next chance, so that retention by age can
     /// drop it. Jitter of up to an eighth is added so that partitions do not roll together.
     pub segment_age_ms: u64,
-    /// The janitor syncs what was appended at least this often (ms).
+    /// The janitor syncs what was appended at least this often (ms). Where that is more than ten seconds, when the
+    /// kernel writes what no sync asks for is left to it.
     pub sync_interval_ms: u64,
     /// Closed segments whose newest record is older than this (ms) are dropped. `None`: kept.
     pub retention_age_ms: Option<u64>,

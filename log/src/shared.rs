@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread::Thread;
 
 use crate::layout::batch_limit;
-use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::limits::{SEGMENT_HEADER_BYTES, WRITE_BACK_SYNC_INTERVAL_MS_MAX};
 use crate::mapping::Mapping;
 use crate::meta::PartitionState;
 use crate::names;
@@ -193,6 +193,11 @@ impl Shared {
             space_short: AtomicBool::new(false),
             workers: [const { OnceLock::new() }; Worker::ALL.len()],
         }
+    }
+
+    /// Whether write-back is started ahead of syncs.
+    pub(crate) fn writes_back(&self) -> bool {
+        self.options.sync_interval_ms <= WRITE_BACK_SYNC_INTERVAL_MS_MAX
     }
 
     pub(crate) fn generation(&self) -> u32 {

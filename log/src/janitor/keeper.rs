@@ -54,6 +54,9 @@ impl Keeper {
 
     /// Starts write-back behind each tail, so that a sync finds little to do.
     fn write_back(&self) {
+        if !self.shared.writes_back() {
+            return;
+        }
         for partition in &self.shared.partitions {
             let Some(segment) = active(partition).filter(|it| it.is_write_back_due()) else {
                 continue;

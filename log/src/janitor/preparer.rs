@@ -58,7 +58,7 @@ impl Preparer {
                 continue;
             };
             self.touch_ahead(partition, &segment);
-            if segment.is_write_back_due() {
+            if self.shared.writes_back() && segment.is_write_back_due() {
                 self.shared.wake(Worker::Keeper);
             }
         }
