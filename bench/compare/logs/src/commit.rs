@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use commitlog::message::MessageBuf;
 use commitlog::{CommitLog, LogOptions};
 
-use crate::journal::{Journal, Sync};
+use crate::journal::{Journal, Sync, Syncer};
 
 /// Bytes of a segment file: as large as skein's.
 const SEGMENT_BYTES: usize = 64 << 20;
@@ -68,9 +68,12 @@ impl CommitJournal {
 
 /// Names are first offsets in twenty digits, so the last one is the newest.
 fn newest_segment(folder: &Path) -> Result<PathBuf> {
+    segments(folder)?.max().context("a segment")
+}
+
+fn segments(folder: &Path) -> Result<impl Iterator<Item = PathBuf> + use<>> {
     let files = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
-    let segments = files.filter(|path| path.extension().is_some_and(|kind| kind == "log"));
-    segments.max().context("a segment")
+    Ok(files.filter(|path| path.extension().is_some_and(|kind| kind == "log")))
 }
 
 impl Journal for CommitJournal {
@@ -83,8 +86,24 @@ impl Journal for CommitJournal {
         }
         self.log.append(&mut self.messages)?;
         match self.sync {
-            Sync::None => Ok(()),
+            Sync::None | Sync::Second => Ok(()),
             Sync::Batch => self.sync(),
         }
+    }
+
+    /// Through descriptors of its own: all segments that may have changed since the last time.
+    fn syncer(&self) -> Option<Syncer> {
+        let folder = self.folder.clone();
+        let mut synced = PathBuf::new();
+        Some(Box::new(move || {
+            let mut changed: Vec<PathBuf> = segments(&folder)?.collect();
+            changed.retain(|path| *path >= synced);
+            changed.sort_unstable();
+            for path in changed {
+                File::open(&path)?.sync_data()?;
+                synced = path;
+            }
+            Ok(())
+        }))
     }
 }

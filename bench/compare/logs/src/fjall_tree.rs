@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use crate::journal::{Journal, Sync};
+use crate::journal::{Journal, Sync, Syncer};
 
 /// Bytes of journal files kept before the tree is made to take them in: two of its memtables.
 const JOURNAL_BYTES: u64 = 512 << 20;
@@ -48,7 +48,7 @@ impl FjallJournal {
 impl Journal for FjallJournal {
     fn append(&mut self, batch: &[&[u8]]) -> Result<()> {
         let mode = match self.sync {
-            Sync::None => PersistMode::Buffer,
+            Sync::None | Sync::Second => PersistMode::Buffer,
             Sync::Batch => PersistMode::SyncData,
         };
         let mut writes = self.database.batch().durability(Some(mode));
@@ -58,5 +58,12 @@ impl Journal for FjallJournal {
         }
         writes.commit()?;
         Ok(())
+    }
+
+    fn syncer(&self) -> Option<Syncer> {
+        let database = self.database.clone();
+        Some(Box::new(move || {
+            Ok(database.persist(PersistMode::SyncData)?)
+        }))
     }
 }

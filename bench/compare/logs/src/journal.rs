@@ -8,6 +8,8 @@ use clap::ValueEnum;
 pub enum Sync {
     /// In the page cache: it survives the end of the process.
     None,
+    /// The same, and a sync follows each second, on a thread of its own.
+    Second,
     /// On the disk, with one sync for the batch: it survives a power failure.
     Batch,
 }
@@ -19,4 +21,13 @@ pub trait Journal {
     /// # Errors
     /// What the log or the disk refused.
     fn append(&mut self, batch: &[&[u8]]) -> Result<()>;
+
+    /// What makes everything appended durable, for a thread that does so each second; `None`: the log
+    /// was opened to do it by itself.
+    fn syncer(&self) -> Option<Syncer> {
+        None
+    }
 }
+
+/// Makes everything appended durable.
+pub type Syncer = Box<dyn FnMut() -> Result<()> + Send>;

@@ -26,7 +26,7 @@ use serde_json::json;
 
 use crate::commit::CommitJournal;
 use crate::fjall_tree::FjallJournal;
-use crate::journal::{Journal, Sync};
+use crate::journal::{Journal, Sync, Syncer};
 use crate::okay::OkayJournal;
 use crate::raw::Raw;
 use crate::skein::SkeinJournal;
@@ -34,6 +34,9 @@ use crate::walrus::WalrusJournal;
 
 /// Pause after the first append: background threads prepare files as in a server that is up.
 const WARM: Duration = Duration::from_millis(200);
+
+/// Time between two syncs where one follows each second.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Batches before it is the turn of the raw file, and of the clock.
 const BATCHES_IN_TURN: u64 = 16;
@@ -137,8 +140,11 @@ fn append(what: &What, time: Duration, bytes: u64) -> Result<serde_json::Value> 
     journal.append(&batch)?;
     let mut raw = match what.sync {
         Sync::Batch => Some(Raw::create(&what.folder.join("raw"))?),
-        Sync::None => None,
+        Sync::None | Sync::Second => None,
     };
+    if let (Sync::Second, Some(sync)) = (what.sync, journal.syncer()) {
+        sync_each_second(sync);
+    }
     let raw_bytes = payload.repeat(what.batch);
     std::thread::sleep(WARM);
     let batches_max = bytes / (what.payload * what.batch) as u64;
@@ -154,6 +160,19 @@ fn append(what: &What, time: Duration, bytes: u64) -> Result<serde_json::Value> 
     let records = batches * what.batch as u64;
     std::mem::forget(journal);
     Ok(json!({ "records": records, "seconds": ours_s, "raw_seconds": raw_s }))
+}
+
+/// Syncs until the process ends.
+fn sync_each_second(mut sync: Syncer) {
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(SYNC_INTERVAL);
+            if let Err(error) = sync() {
+                eprintln!("a sync failed: {error:#}");
+                std::process::exit(1);
+            }
+        }
+    });
 }
 
 fn seconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {

@@ -12,6 +12,9 @@ use crate::journal::{Journal, Sync};
 /// durability the kernel alone decides when to write, as with the other logs.
 const SYNC_NEVER_MS: u64 = 3_600_000;
 
+/// The same where a sync follows each second.
+const SYNC_EACH_MS: u64 = 1_000;
+
 /// Seed of the identity of a log; nothing depends on it here.
 const SEED: u64 = 7;
 
@@ -35,7 +38,10 @@ impl SkeinJournal {
             partitions: 1,
             disk_reserve_bytes: 0,
             retention_age_ms: None,
-            sync_interval_ms: SYNC_NEVER_MS,
+            sync_interval_ms: match sync {
+                Sync::Second => SYNC_EACH_MS,
+                Sync::None | Sync::Batch => SYNC_NEVER_MS,
+            },
             ..Options::default()
         };
         let (mut log, _) = Log::open_dir(folder, options, 0, SEED)?;

@@ -22,6 +22,9 @@ const PROGRAM: &str = "skein-compare-logs";
 /// Most bytes that an append run writes: it stays in the page cache of a small machine.
 const APPEND_BYTES_MAX: u64 = 512 << 20;
 
+/// The same where a sync follows each second: some of them are part of the run.
+const APPEND_BYTES_MAX_SYNCED: u64 = 8 << 30;
+
 /// Records of a batch while a log is filled: 16 KiB.
 const FILL_BATCH_RECORDS: usize = 16;
 
@@ -36,7 +39,7 @@ pub struct EmbeddedLog {
 impl EmbeddedLog {
     /// All of them, ours first.
     pub fn all() -> Vec<Self> {
-        use Durability::{Disk, PageCache};
+        use Durability::{Disk, EachSecond, PageCache};
         let log = |name, title, log, settings, durabilities| Self {
             info: Info {
                 name,
@@ -52,16 +55,17 @@ impl EmbeddedLog {
                 "log-skein",
                 "skein-log",
                 "skein",
-                "one partition, 64 MiB segments, janitor on its own thread; one fdatasync a batch",
-                &[PageCache, Disk],
+                "one partition, 64 MiB segments, janitor on threads of its own, which sync each second or not at \
+                 all; or one fdatasync a batch",
+                &[PageCache, EachSecond, Disk],
             ),
             log(
                 "log-walrus",
                 "walrus-rust 0.2",
                 "walrus",
-                "descriptor backend; NoFsync record by record (its batches are always flushed), or \
+                "descriptor backend; NoFsync or Milliseconds(1000) record by record (its batches are always flushed), or \
                  batch_append_for_topic with SyncEach (O_SYNC)",
-                &[PageCache, Disk],
+                &[PageCache, EachSecond, Disk],
             ),
             log(
                 "log-okaywal",
@@ -75,16 +79,16 @@ impl EmbeddedLog {
                 "commitlog 0.2",
                 "commitlog",
                 "64 MiB segments; a message set per batch. Its flush() does not sync, so the \
-                 segment's file is synced by us after it",
-                &[PageCache, Disk],
+                 segment's file is synced by us after it, or each second on a thread of its own",
+                &[PageCache, EachSecond, Disk],
             ),
             log(
                 "log-fjall",
                 "fjall 3.1 (LSM tree)",
                 "fjall",
-                "a write batch per batch, keys are offsets; PersistMode::Buffer or SyncData. It \
+                "a write batch per batch, keys are offsets; PersistMode::Buffer or SyncData, or a thread that persists each second. It \
                  also builds a tree that can be searched, which a log does not",
-                &[PageCache, Disk],
+                &[PageCache, EachSecond, Disk],
             ),
         ]
     }
@@ -123,7 +127,8 @@ fn program() -> PathBuf {
 fn sync_option(durability: Durability) -> (&'static str, String) {
     let sync = match durability {
         Durability::Disk => "batch",
-        _ => "none",
+        Durability::EachSecond => "second",
+        Durability::PageCache => "none",
     };
     ("--sync", sync.to_owned())
 }
@@ -143,12 +148,16 @@ impl LogPeer for EmbeddedLog {
     }
 
     fn append(&self, durability: Durability, time: Duration, folder: &Path) -> Result<Appended> {
+        let bytes_max = match durability {
+            Durability::EachSecond => APPEND_BYTES_MAX_SYNCED,
+            Durability::PageCache | Durability::Disk => APPEND_BYTES_MAX,
+        };
         let options = [
             sync_option(durability),
             ("--batch", BATCH_RECORDS.to_string()),
             ("--payload", RECORD_BYTES.to_string()),
             ("--millis", time.as_millis().to_string()),
-            ("--bytes", APPEND_BYTES_MAX.to_string()),
+            ("--bytes", bytes_max.to_string()),
         ];
         let said = self.run("append", folder, &options)?;
         let number = |key: &str| said[key].as_f64().context("a number");
