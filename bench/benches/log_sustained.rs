@@ -44,6 +44,9 @@ const SYNC_BYTES: usize = flush::PIECE_BYTES;
 /// Pause between two looks whether the stretch is durable.
 const LOOK: Duration = Duration::from_micros(20);
 
+/// Pause before each turn: what one side still has removed from the disk is not the other's time.
+const REST: Duration = Duration::from_millis(30);
+
 /// Bytes that the floor copies at once.
 const BULK_BYTES: usize = 1 << 20;
 
@@ -103,6 +106,7 @@ impl Ours {
             ..Record::default()
         };
         let records = [record; BATCH_RECORDS];
+        std::thread::sleep(REST);
         let began = Instant::now();
         let mut since_sync = 0;
         for _ in 0..bytes / BATCH_BYTES {
@@ -146,6 +150,7 @@ fn measure_all(run: &mut Run) {
     let source = vec![7; BULK_BYTES];
     let folder = folders::scratch();
     let floor = || {
+        std::thread::sleep(REST);
         let path = folder.path().join("flush");
         let mut mapped = MappedFile::create(&path, STRETCH_BYTES, Touch::Not);
         let began = Instant::now();

@@ -29,6 +29,7 @@ use crate::position::{EpochStart, Offset, PartitionId};
 use crate::record::{Record, encode_record, record_bytes};
 use crate::segment::Segment;
 use crate::shared::{Counters, Shared, Spare, Worker};
+use crate::storage::CachePieces;
 
 /// Bytes between two calls for the janitor, at least: a wake costs some microseconds.
 const WAKE_BYTES_MIN: usize = 64 << 10;
@@ -375,14 +376,18 @@ impl Writer {
         Ok(())
     }
 
-    /// Asks for pages ahead of the tail, and for the next segment once half of this one is full.
+    /// Asks for pages ahead of the tail, and for the next segment once half of this one is full; at once
+    /// where so much is appended that the other half would not last until it is made.
     fn call_janitor(&mut self) {
         let active = self.active.as_mut().expect("called after a write");
         let step = (self.shared.options.pretouch_window_bytes / 2).max(WAKE_BYTES_MIN);
-        let half = active.segment.header.capacity / 2;
+        let ask_at = match self.partition.cache_pieces() {
+            CachePieces::Pages => active.segment.header.capacity / 2,
+            CachePieces::Large => 0,
+        };
         active.wake_at = active.position + step;
-        if active.position < half {
-            active.wake_at = active.wake_at.min(half);
+        if active.position < ask_at {
+            active.wake_at = active.wake_at.min(ask_at);
         } else if active.segment.file.is_some() && self.reserved.is_none() {
             let next = self.partition.next_segment_bytes.load(Ordering::Relaxed);
             self.partition.spare_wanted.store(next, Ordering::Release);
