@@ -23,8 +23,11 @@ const CROWD_IN_CHECK: usize = 10;
 /// Bytes of a floor's message when there is no batch of ours beside it.
 const MESSAGE_BYTES: usize = 48;
 
-/// Windows of a lap that a high percentile is the median of: one window has too few values.
-const WINDOWS: usize = 3;
+/// Windows of a lap that the 99th percentile is the median of: one block has too few values.
+const WINDOWS: usize = 7;
+
+/// The same of what is rarer still.
+const WINDOWS_OF_RARE: usize = 3;
 
 /// How many times the usual number of blocks measures times of arrival: high percentiles need many
 /// publications.
@@ -613,10 +616,10 @@ fn values(what: What, blocks: &[Published]) -> Vec<f64> {
             return blocks.iter().map(rate).collect();
         }
     };
-    let window = if part > 0.5 {
-        blocks.len().div_ceil(WINDOWS)
-    } else {
-        1
+    let window = match part {
+        part if part > 0.99 => blocks.len().div_ceil(WINDOWS_OF_RARE),
+        part if part > 0.5 => blocks.len().div_ceil(WINDOWS),
+        _ => 1,
     };
     let of = |blocks: &[Published]| {
         let arrivals = blocks.iter().flat_map(|block| &block.arrivals_us);
