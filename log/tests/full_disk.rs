@@ -1,19 +1,38 @@
 //! A small file system fills up under a running log, a tmpfs of 8 MiB or an ext4 in a file: no
-//! SIGBUS, no lost follower, and back to files when there is space again. Needs the right to mount; says so loudly where it has none.
+//! SIGBUS, no lost follower. Where nothing may go, the log runs in memory, and is back on files when
+//! there is space again; where checkpoints let old segments go, it goes on in their files for as
+//! long as it likes. Needs the right to mount; says so loudly where it has none.
 
 mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{append_many, drain, options};
-use skein_log::{Log, Options, PartitionId, WriterBackend};
+use common::{append_many, drain, options, payload};
+use rustix::fs::statvfs;
+use skein_log::{Janitor, JanitorThread, Log, LogStats, Options, PartitionId, WriterBackend};
 
 const P: PartitionId = PartitionId(0);
 
 /// Bytes that are taken away from an ext4 until there has to be space again.
 const BALLAST_BYTES: usize = 24 << 20;
+
+/// Bytes that the log leaves free where it recycles.
+const RESERVE_BYTES: u64 = 1 << 20;
+
+/// Bytes of each segment where the log recycles.
+const SEGMENT_BYTES: u64 = 512 << 10;
+
+/// What goes through the small disk where it recycles, in its own sizes.
+const ROUNDS_OF_THE_DISK: u64 = 3;
+
+/// How long the janitor may take for the next file on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A mounted file system, unmounted on drop.
 struct SmallDisk {
@@ -80,17 +99,29 @@ impl Drop for SmallDisk {
     }
 }
 
-/// One after the other: a process that is started holds every lock of this one for a moment.
-#[test]
-fn a_full_file_system_never_kills_and_heals_by_itself() {
+/// A small disk of each kind under each backend, one after the other, also between tests: a process
+/// that is started holds every lock of this one for a moment.
+fn on_small_disks(run: impl Fn(&SmallDisk, WriterBackend)) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for backend in [WriterBackend::Mapped, WriterBackend::Pwrite] {
         for (name, disk) in [("tmpfs", SmallDisk::tmpfs()), ("ext4", SmallDisk::ext4())] {
             match disk {
-                Some(disk) => fills_up(&disk, backend),
+                Some(disk) => run(&disk, backend),
                 None => eprintln!("SKIPPED: can't make and mount a small {name} here (needs root)"),
             }
         }
     }
+}
+
+#[test]
+fn a_full_file_system_never_kills_and_heals_by_itself() {
+    on_small_disks(fills_up);
+}
+
+#[test]
+fn a_full_file_system_goes_round_in_its_files_where_checkpoints_let_old_ones_go() {
+    on_small_disks(goes_round);
 }
 
 fn fills_up(disk: &SmallDisk, backend: WriterBackend) {
@@ -136,4 +167,156 @@ fn fills_up(disk: &SmallDisk, backend: WriterBackend) {
     assert_eq!(records.last().expect("records").0, appended);
     drop(log);
     assert!(fs::read_dir(&path).expect("list").count() > 3);
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |time| time.as_millis() as u64)
+}
+
+fn bytes_free(disk: &SmallDisk) -> u64 {
+    let stat = statvfs(&disk.mount).expect("a file system");
+    stat.f_bavail * stat.f_frsize
+}
+
+/// Segments so far.
+fn segments(stats: &LogStats) -> u64 {
+    stats.segments + stats.segments_dropped
+}
+
+/// Files that are ready for the next segment: all that were made, less those that are segments.
+fn spares(stats: &LogStats) -> u64 {
+    (stats.spares_prepared + stats.spares_recycled).saturating_sub(segments(stats))
+}
+
+/// A log with the janitor's real threads, whose owner writes checkpoints and asks before it appends.
+struct Ours {
+    log: Log,
+    writer: skein_log::Writer,
+    janitor: JanitorThread,
+    lost: Arc<AtomicU64>,
+    /// Segments so far, and bytes of records since the last of them began.
+    tail: (u64, u64),
+}
+
+impl Ours {
+    fn open(path: &Path, options: Options) -> Ours {
+        let (mut log, _) = Log::open_dir(path, options, now_ms(), 1).expect("open");
+        let lost = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&lost);
+        log.on_lost(Box::new(move |_, first, last| {
+            told.fetch_add(last + 1 - first, Ordering::SeqCst);
+        }));
+        let writer = log.take_writer(P).expect("writer");
+        let janitor: Janitor = log.take_janitor().expect("janitor");
+        let janitor = JanitorThread::spawn(janitor, now_ms, |_| {}).expect("threads");
+        Ours {
+            log,
+            writer,
+            janitor,
+            lost,
+            tail: (0, 0),
+        }
+    }
+
+    /// One record, once the janitor has what it needs.
+    fn append(&mut self, bytes: usize) {
+        let stamp = self.writer.next_offset();
+        let bytes = payload(stamp, bytes);
+        let record = [skein_log::Record {
+            payload: &bytes,
+            ..skein_log::Record::default()
+        }];
+        let began = Instant::now();
+        while !self.writer.is_ready_for(now_ms(), &record) {
+            assert!(began.elapsed() < PATIENCE, "{:?}", self.log.stats());
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.writer.append(now_ms(), &record).expect("append");
+        let segments = segments(&self.log.stats());
+        let before = if self.tail.0 == segments {
+            self.tail.1
+        } else {
+            0
+        };
+        self.tail = (segments, before + bytes.len() as u64);
+    }
+
+    /// Slower than the janitor, as anybody is who does not write for its own sake: what is appended
+    /// becomes durable, and the next file, asked for when half of this one is full, is there before
+    /// it is needed.
+    fn let_the_janitor_catch_up(&self) {
+        let began = Instant::now();
+        let asked_for = self.tail.1 > SEGMENT_BYTES * 5 / 8;
+        let lacks_spare = || asked_for && spares(&self.log.stats()) == 0;
+        while self.writer.durable() < self.writer.appended() || lacks_spare() {
+            assert!(began.elapsed() < PATIENCE, "{:?}", self.log.stats());
+            assert!(!self.writer.degraded(), "{:?}", self.log.stats());
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn close(self) {
+        drop(self.writer);
+        drop(self.janitor.stop());
+        self.log.close(now_ms()).expect("close");
+    }
+}
+
+/// Several times what the disk holds goes through it: below the reserve retention is shortened to
+/// what the checkpoint needs, and the oldest files become the next ones.
+fn goes_round(disk: &SmallDisk, backend: WriterBackend) {
+    let path = disk.mount.join("log");
+    // Of one size, so that any of them can be the next one.
+    let options = Options {
+        segment_bytes_min: SEGMENT_BYTES,
+        segment_bytes_max: SEGMENT_BYTES,
+        disk_reserve_bytes: RESERVE_BYTES,
+        writer: backend,
+        ..options(1)
+    };
+    assert!(options.retention_needs_checkpoint);
+    let records = ROUNDS_OF_THE_DISK * bytes_free(disk) / 1_000;
+    let mut ours = Ours::open(&path, options.clone());
+    let mut reader = ours.log.reader(P);
+    let (mut followed, mut least_free) = (0, u64::MAX);
+    while ours.writer.appended() < records {
+        for _ in 0..150 {
+            ours.append(1_000);
+        }
+        let begin = ours.writer.next_offset();
+        ours.append(64);
+        ours.writer.set_checkpoint(begin, begin);
+        let (read, gaps) = drain(&mut reader);
+        assert!(gaps.is_empty(), "a follower at the tail misses nothing");
+        followed += read.len() as u64;
+        ours.let_the_janitor_catch_up();
+        least_free = least_free.min(bytes_free(disk));
+    }
+    let (stats, appended) = (ours.log.stats(), ours.writer.appended());
+    assert!(stats.spares_recycled > 3, "{backend:?}: {stats:?}");
+    assert!(stats.segments_dropped >= stats.spares_recycled, "{stats:?}");
+    assert_eq!(
+        (stats.segments_in_memory, stats.partitions_degraded),
+        (0, 0)
+    );
+    assert_eq!(ours.lost.load(Ordering::SeqCst), 0, "nothing is lost");
+    assert_eq!(followed, appended, "followers see everything");
+    // The small files take a little of it for a moment.
+    assert!(least_free > RESERVE_BYTES / 2, "{least_free} bytes left");
+    let begin = ours.writer.checkpoint().expect("durable");
+    ours.close();
+
+    let (log, report) = Log::open_dir(&path, options, now_ms(), 2).expect("open");
+    assert!(report.clean && !report.is_corrupt(), "{report}");
+    let mut reader = log.reader(P);
+    reader.set_verify(true);
+    assert!(reader.first_offset() <= begin);
+    reader.seek(reader.first_offset());
+    let (records, gaps) = drain(&mut reader);
+    assert!(gaps.is_empty(), "{gaps:?}");
+    assert_eq!(records.last().expect("records").0, appended);
+    for (offset, bytes) in records {
+        assert_eq!(bytes, payload(offset, bytes.len()), "offset {offset}");
+    }
 }

@@ -98,3 +98,28 @@ fn a_full_disk_goes_on_with_the_files_it_has() {
     assert!(log.stats().spares_recycled > 3, "{:?}", log.stats());
     assert!(storage.list().expect("list").len() < 12);
 }
+
+#[test]
+fn a_full_disk_keeps_up_with_a_writer_in_a_hurry() {
+    let storage = MemoryStorage::new();
+    let options = Options {
+        retention_bytes: None,
+        segment_bytes_min: 256 << 10,
+        disk_reserve_bytes: 100 << 10,
+        ..small()
+    };
+    let (mut log, _) = Log::open(storage.clone(), options, 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    let mut janitor = log.take_janitor().expect("janitor");
+    // At the end there is less than the reserve and a file, and more than the reserve.
+    storage.set_capacity_bytes(Some((1 << 20) + (300 << 10)));
+    for _ in 0..60 {
+        append_many(&mut writer, 80, 1_000);
+        writer.sync_now(0).expect("on a file");
+        // No time passes: whatever is tried again after a while comes too late.
+        janitor.work(0);
+    }
+    let stats = log.stats();
+    assert!(stats.spares_recycled > 8, "{stats:?}");
+    assert_eq!(stats.segments_in_memory, 0, "{stats:?}");
+}

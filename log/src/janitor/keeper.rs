@@ -113,12 +113,12 @@ impl Keeper {
         self.shared.partitions.iter().map(size).sum()
     }
 
-    /// Bytes that the file system lacks for the reserve and for partitions that run in memory.
+    /// Bytes that the file system lacks for the reserve and for the files that writers will need:
+    /// also of those that are not out of space yet, so that they never are.
     fn bytes_short(&self) -> u64 {
         let wanted = self.shared.partitions.iter().map(|partition| {
-            let degraded = partition.degraded.load(Ordering::Acquire);
             let wanted = partition.spare_wanted.load(Ordering::Acquire);
-            if degraded && self.shared.spares_of(wanted as usize) == 0 {
+            if self.shared.spares_of(wanted as usize) == 0 {
                 wanted
             } else {
                 0

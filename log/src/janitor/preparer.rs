@@ -21,11 +21,13 @@ pub(crate) struct Preparer {
     shared: Arc<Shared>,
     /// The disk takes nothing, and is not asked again before (ms). 0: it did.
     space_retry_at: u64,
+    /// Files of old segments that have been used again, when it last looked.
+    recycled: u64,
 }
 
 impl Part for Preparer {
     fn step(&mut self, now_ms: u64, report: &mut WorkReport) {
-        if now_ms >= self.space_retry_at {
+        if now_ms >= self.space_retry_at || self.has_recycled() {
             self.space_retry_at = 0;
         }
         self.look_at_tails();
@@ -48,7 +50,15 @@ impl Preparer {
         Preparer {
             shared,
             space_retry_at: 0,
+            recycled: 0,
         }
+    }
+
+    /// Whether the keeper has found files of old segments since the last look: then it is asked for the
+    /// next one at once, not after a while, or a writer in a hurry would be faster.
+    fn has_recycled(&mut self) -> bool {
+        let recycled = self.shared.counters.spares_recycled.load(Ordering::Relaxed);
+        std::mem::replace(&mut self.recycled, recycled) != recycled
     }
 
     /// Makes the pages in front of each tail writable, and calls for write-back behind it.
