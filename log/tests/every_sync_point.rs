@@ -5,6 +5,8 @@
 //! - every record that was durable then, at its offset, and none that had been taken away before;
 //! - the metadata and the consumer's place of before or of after the call in progress;
 //! - nothing that is called damage.
+//!
+//! The same test has to fail where names are not synced, and where contents are not.
 
 mod common;
 
@@ -12,9 +14,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use common::watched::{Names, Watched};
 use common::{Seeded, keyed, options, payload};
 use skein_log::{
-    Janitor, Log, MemoryStorage, Options, PartitionId, Storage, Writer, WriterBackend,
+    Janitor, Log, MemoryStorage, Options, PartitionId, SyncMode, Writer, WriterBackend,
 };
 
 const P: PartitionId = PartitionId(0);
@@ -99,8 +102,10 @@ impl Truth {
     }
 }
 
+/// Segments of one size, so that the file of any of them can be used again for the next one.
 fn plain() -> Options {
     Options {
+        segment_bytes_min: 256 << 10,
         retention_needs_checkpoint: false,
         retention_age_ms: None,
         ..options(1)
@@ -109,9 +114,12 @@ fn plain() -> Options {
 
 struct Run {
     seeded: Seeded,
-    storage: Arc<MemoryStorage>,
+    storage: Arc<Watched>,
     truth: Arc<Mutex<Truth>>,
     moments: Arc<AtomicU64>,
+    /// Moments at which a file was being made blank, to be used again.
+    moments_recycling: Arc<AtomicU64>,
+    recycled: u64,
     failures: Arc<Mutex<Vec<String>>>,
     writer: WriterBackend,
     stamp: u64,
@@ -125,8 +133,10 @@ struct Open {
 }
 
 impl Run {
-    fn new(seed: u64) -> Run {
-        let storage = MemoryStorage::new();
+    fn new(seed: u64, names: Names, contents: SyncMode) -> Run {
+        let memory = MemoryStorage::new();
+        memory.set_sync_mode(contents);
+        let storage = Watched::new(Arc::clone(&memory), names);
         let truth = Arc::new(Mutex::new(Truth {
             metas: vec![Vec::new()],
             places: vec![1],
@@ -134,21 +144,25 @@ impl Run {
             ..Truth::default()
         }));
         let (moments, failures) = (Arc::new(AtomicU64::new(0)), Arc::default());
+        let moments_recycling = Arc::new(AtomicU64::new(0));
         let run = Run {
             seeded: Seeded::new(seed),
             storage: Arc::clone(&storage),
             truth: Arc::clone(&truth),
             moments: Arc::clone(&moments),
+            moments_recycling: Arc::clone(&moments_recycling),
+            recycled: 0,
             failures: Arc::clone(&failures),
             writer: [WriterBackend::Mapped, WriterBackend::Pwrite][seed as usize % 2],
             stamp: seed << 32,
             now: 1_000,
         };
-        storage.observe(move |storage| {
+        memory.observe(move |memory| {
             let moment = moments.fetch_add(1, Ordering::SeqCst);
+            moments_recycling.fetch_add(u64::from(storage.is_recycling()), Ordering::SeqCst);
             let truth = truth.lock().expect("truth").clone();
             for crash in 0..CRASHES {
-                let after = storage.crash(moment * CRASHES + crash + seed);
+                let after = memory.crash(moment * CRASHES + crash + seed);
                 if let Err(what) = truth.check(after) {
                     let at = format!("seed {seed}, moment {moment}, crash {crash}");
                     let what = format!("{at}, {}: {what}", truth.doing);
@@ -187,7 +201,7 @@ impl Run {
 
     fn step(&mut self, open: &mut Open) {
         self.now += self.seeded.below(200);
-        let what = self.seeded.below(16);
+        let what = self.seeded.below(17);
         let doing = format!("step {what}, next {}", open.writer.next_offset());
         self.truth(|truth| truth.doing = doing);
         match what {
@@ -208,7 +222,8 @@ impl Run {
             12 => self.set_meta(open),
             13 => self.commit(open),
             14 => self.erase(open),
-            _ => self.purge(open),
+            15 => self.purge(open, 60),
+            _ => self.go_round(open),
         }
     }
 
@@ -276,13 +291,25 @@ impl Run {
         }
     }
 
-    fn purge(&mut self, open: &mut Open) {
-        let floor = open.writer.durable().saturating_sub(60).max(1);
+    /// Keeps this many of the durable records, and with them what lies in their segments.
+    fn purge(&mut self, open: &mut Open, keep: u64) {
+        let floor = open.writer.durable().saturating_sub(keep).max(1);
         self.truth(|truth| truth.floor = truth.floor.max(floor));
         open.writer.purge_before(floor).expect("purge");
     }
 
-    fn run(mut self) -> (u64, Vec<String>) {
+    /// Goes on in another file, so that nothing is needed any more of the one before, nor of the
+    /// spare: the janitor makes a spare of it.
+    fn go_round(&mut self, open: &mut Open) {
+        open.writer.close_segment();
+        self.append(open);
+        open.writer.sync_now(self.now).expect("sync");
+        self.purge(open, 0);
+        self.now += 5_000;
+        open.janitor.work(self.now);
+    }
+
+    fn run(mut self) -> Seen {
         for _ in 0..3 {
             let mut open = self.open();
             for _ in 0..30 {
@@ -293,6 +320,7 @@ impl Run {
                 writer,
                 janitor,
             } = open;
+            self.recycled += log.stats().spares_recycled;
             let appended = writer.appended();
             drop((writer, janitor));
             if self.seeded.below(2) == 0 {
@@ -301,20 +329,43 @@ impl Run {
             }
         }
         let failures = std::mem::take(&mut *self.failures.lock().expect("failures"));
-        (self.moments.load(Ordering::SeqCst), failures)
+        Seen {
+            moments: self.moments.load(Ordering::SeqCst),
+            moments_recycling: self.moments_recycling.load(Ordering::SeqCst),
+            recycled: self.recycled,
+            failures,
+        }
     }
+}
+
+/// What runs have seen.
+#[derive(Default)]
+struct Seen {
+    moments: u64,
+    moments_recycling: u64,
+    /// Files that were used again.
+    recycled: u64,
+    failures: Vec<String>,
+}
+
+fn run_all(runs: u64, names: Names, contents: SyncMode) -> Seen {
+    let mut all = Seen::default();
+    for seed in 0..runs {
+        let seen = Run::new(seed, names, contents).run();
+        all.moments += seen.moments;
+        all.moments_recycling += seen.moments_recycling;
+        all.recycled += seen.recycled;
+        all.failures.extend(seen.failures);
+    }
+    all
 }
 
 #[test]
 fn a_crash_at_any_sync_point_keeps_every_promise() {
-    let (mut moments, mut failures) = (0, Vec::new());
     let asked = std::env::var("SKEIN_LOG_CRASH_RUNS").ok();
     let runs = asked.map_or(RUNS, |text| text.parse().expect("a number of runs"));
-    for seed in 0..runs {
-        let (seen, failed) = Run::new(seed).run();
-        moments += seen;
-        failures.extend(failed);
-    }
+    let seen = run_all(runs, Names::Synced, SyncMode::Honest);
+    let (moments, failures) = (seen.moments, seen.failures);
     assert!(moments * CRASHES > 3_000, "only {moments} moments");
     assert!(
         failures.is_empty(),
@@ -323,20 +374,24 @@ fn a_crash_at_any_sync_point_keeps_every_promise() {
         moments * CRASHES,
         &failures[..failures.len().min(5)]
     );
+    let (recycled, inside) = (seen.recycled, seen.moments_recycling);
+    assert!(recycled > runs / 2, "only {recycled} files used again");
+    assert!(
+        inside >= recycled * 3,
+        "only {inside} moments in {recycled}"
+    );
 }
 
 #[test]
-fn the_test_finds_a_directory_whose_names_are_not_synced() {
-    // The storage forgets all that was not durable; what is checked is that the check sees it.
-    let run = Run::new(1);
-    let truth = Truth {
-        durable: 5,
-        stamps: (1..=5).map(|offset| (offset, (0, offset))).collect(),
-        metas: vec![Vec::new()],
-        places: vec![1],
-        ..Truth::default()
-    };
-    let empty = run.storage.crash(0);
-    assert!(empty.list().expect("list").is_empty());
-    assert!(truth.check(empty).is_err());
+fn the_test_finds_names_that_are_not_synced() {
+    let seen = run_all(2, Names::Forgotten, SyncMode::Honest);
+    let (found, crashes) = (seen.failures.len() as u64, seen.moments * CRASHES);
+    assert!(found > crashes / 10, "only {found} failures in {crashes}");
+}
+
+#[test]
+fn the_test_finds_contents_that_are_not_synced() {
+    let seen = run_all(2, Names::Synced, SyncMode::Lie);
+    let (found, crashes) = (seen.failures.len() as u64, seen.moments * CRASHES);
+    assert!(found > crashes / 10, "only {found} failures in {crashes}");
 }

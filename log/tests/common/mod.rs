@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod fixture;
+pub mod watched;
 
 use skein_log::{Log, Options, PartitionId, ReadError, Reader, Record};
 
