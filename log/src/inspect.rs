@@ -281,6 +281,9 @@ impl Inspector {
         mut observe: impl FnMut(&VerifyReport),
     ) -> Result<VerifyReport, InspectError> {
         self.check(partition)?;
+        // Before the first look: of what becomes durable later this walk may see nothing.
+        let entries = list(&*self.looker.storage)?;
+        let marks = read_durable_marks(&*self.looker.storage, &entries, &self.looker.identity);
         let mut report = VerifyReport::default();
         let mut expected = None;
         for view in self.looker.views(partition)? {
@@ -295,19 +298,20 @@ impl Inspector {
             expected = Some(view.verify(&mut report));
             observe(&report);
         }
-        self.check_end(partition, expected, &mut report)?;
+        self.check_end(partition, expected, &marks, &mut report)?;
         Ok(report)
     }
 
-    /// What was durable when the partition went quiet has to be there.
+    /// What was durable when the partition went quiet has to be there; unless it was taken away
+    /// since, which its state says by a newer epoch.
     fn check_end(
         &self,
         partition: PartitionId,
         end: Option<Offset>,
+        marks: &DurableMarks,
         report: &mut VerifyReport,
     ) -> Result<(), InspectError> {
         let entries = list(&*self.looker.storage)?;
-        let marks = read_durable_marks(&*self.looker.storage, &entries, &self.looker.identity);
         let state = read_state(
             &*self.looker.storage,
             &self.looker.identity,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{append, options, payload};
+use common::{append, append_many, options, payload};
 use skein_log::{Inspector, JanitorThread, Log, MemoryStorage, Options, PartitionId, ReadError};
 
 const P: PartitionId = PartitionId(0);
@@ -182,4 +182,30 @@ fn who_waits_is_woken_by_records_and_by_a_truncation_and_not_by_silence() {
     let reader = follower.join().expect("follower");
     writer.truncate_after(0, 100).expect("truncate");
     assert!(reader.wait(long), "there is something to say");
+}
+
+#[test]
+fn a_check_from_outside_is_not_misled_by_what_comes_meanwhile() {
+    let storage = MemoryStorage::new();
+    let (mut log, _) = Log::open(storage.clone(), options(1), 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    let mut janitor = log.take_janitor().expect("janitor");
+    append_many(&mut writer, 10, 100);
+    writer.close_segment();
+    append_many(&mut writer, 10, 100);
+    let inspector = Inspector::of(storage).expect("inspect");
+    let (mut now, mut rounds) = (0, 0);
+    let report = inspector.verify_with(P, |_| {
+        // The log goes on, becomes durable and quiet, and says so in its directory.
+        append_many(&mut writer, 10, 100);
+        for _ in 0..3 {
+            now += 2_000;
+            janitor.work(now);
+        }
+        rounds += 1;
+    });
+    let report = report.expect("verify");
+    assert_eq!(rounds, 2, "segments");
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert!(report.records >= 20);
 }
