@@ -145,7 +145,7 @@ fn a_follower_that_retention_overtakes_gets_gaps_and_no_wrong_record() {
         }
     });
     for round in 0..200 {
-        common::append_many(&mut writer, 20, 1_000);
+        append_many(&mut writer, 20, 1_000);
         janitor.work(round * 5_000);
     }
     done.store(true, Ordering::SeqCst);
