@@ -51,6 +51,7 @@ mod names;
 mod scan;
 
 // How far things have come, between threads.
+mod sync;
 mod watermark;
 
 // Where the bytes live.

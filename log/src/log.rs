@@ -13,7 +13,7 @@ use crate::janitor::Janitor;
 use crate::meta::{Checkpoint, CleanMark};
 use crate::names;
 use crate::options::Options;
-use crate::partition::Partition;
+use crate::partition::{Durability, Partition};
 use crate::position::{LogId, OFFSET_FIRST, Offset, PartitionId};
 use crate::reader::Reader;
 use crate::report::RecoveryReport;
@@ -362,7 +362,7 @@ impl Log {
     /// The owner's last checkpoint, which the janitor may not have come to.
     fn persist_checkpoint(&self, partition: &Partition) -> Result<(), CloseError> {
         let is_durable = |span: &Checkpoint| {
-            span.end <= partition.durable() && !partition.lost_within(span.begin, span.end)
+            partition.durability_within(span.begin, span.end) == Durability::Durable
         };
         let Some(span) = partition.wanted_checkpoint().filter(is_durable) else {
             return Ok(());

@@ -4,9 +4,7 @@
 //! `durable` by whoever syncs. The list of segments changes at rolls and when segments are
 //! dropped; its lock is held for a few instructions, never over a system call.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::Thread;
+use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
@@ -16,6 +14,7 @@ use crate::position::{EpochStart, Offset, PartitionId};
 use crate::segment::Segment;
 use crate::shared::DirectoryChange;
 use crate::storage::CachePieces;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Thread};
 use crate::watermark::Watermark;
 
 /// What is known about the durability of a record.
@@ -389,25 +388,25 @@ impl Partition {
 
     /// What is known about a record. Offsets that were never given out are pending.
     pub(crate) fn durability(&self, offset: Offset) -> Durability {
+        self.durability_within(offset, offset)
+    }
+
+    /// What is known about the records from `first` to `last`: durable if all of them are, lost if
+    /// one of them is.
+    ///
+    /// The mark is read before the losses: a loss is noted before the mark passes it, so who sees the
+    /// mark sees the loss. The other way round both could come in between, and a lost record would be
+    /// called durable.
+    pub(crate) fn durability_within(&self, first: Offset, last: Offset) -> Durability {
+        let durable = self.durable();
         let lost = self.lost.lock().expect("lost ranges");
-        if lost
-            .iter()
-            .any(|range| (range.from..range.end).contains(&offset))
-        {
-            return Durability::Lost;
-        }
-        drop(lost);
-        if offset <= self.durable() {
+        let is_hit = |range: &LostRange| range.from <= last && range.end > first;
+        if lost.iter().any(is_hit) {
+            Durability::Lost
+        } else if last <= durable {
             Durability::Durable
         } else {
             Durability::Pending
         }
-    }
-
-    /// Whether some record between `from` and `to` will not become durable.
-    pub(crate) fn lost_within(&self, from: Offset, to: Offset) -> bool {
-        let lost = self.lost.lock().expect("lost ranges");
-        lost.iter()
-            .any(|range| range.from <= to && range.end > from)
     }
 }

@@ -5,10 +5,7 @@
 //! published in a segment, records appended, records durable. The orders are stated here and
 //! nowhere else, and checked by a model (`--cfg loom`, see the tests).
 
-#[cfg(loom)]
-use loom::sync::atomic::{AtomicU64, Ordering};
-#[cfg(not(loom))]
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// A number that one side moves and others follow.
 #[derive(Debug)]
@@ -46,7 +43,8 @@ mod loom_tests {
     use loom::sync::{Arc, Mutex};
     use loom::thread;
 
-    use crate::watermark::{AtomicU64, Ordering, Watermark};
+    use crate::sync::{AtomicU64, Ordering};
+    use crate::watermark::Watermark;
 
     /// Bytes of a segment, published batch by batch: what a `Mapping` is. The bytes have no order of
     /// their own, so a reader sees the right ones only if the watermark says so.

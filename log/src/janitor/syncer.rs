@@ -11,8 +11,7 @@ use crate::janitor::part::Part;
 use crate::limits::DURABLE_MARKS_INTERVAL_MS;
 use crate::marks::MarkKeeper;
 use crate::meta::Checkpoint;
-use crate::partition::Partition;
-use crate::position::Offset;
+use crate::partition::{Durability, Partition};
 use crate::shared::Shared;
 use crate::work_report::WorkReport;
 
@@ -91,33 +90,29 @@ impl Syncer {
             let Some(span) = partition.wanted_checkpoint() else {
                 continue;
             };
-            if partition.lost_within(span.begin, span.end) {
-                partition.want_checkpoint(None);
-                report.refusals.push(format!(
-                    "{}: checkpoint {} to {} is not durable and never will be; write another",
-                    partition.id, span.begin, span.end
-                ));
-            } else if partition.durable() >= span.end {
-                match self.persist_checkpoint(partition, span.begin, span.end) {
+            match partition.durability_within(span.begin, span.end) {
+                Durability::Lost => {
+                    partition.want_checkpoint(None);
+                    report.refusals.push(format!(
+                        "{}: checkpoint {} to {} is not durable and never will be; write another",
+                        partition.id, span.begin, span.end
+                    ));
+                }
+                Durability::Pending => {}
+                Durability::Durable => match self.persist_checkpoint(partition, span) {
                     Ok(()) => partition.want_checkpoint(None),
                     Err(error) => report
                         .refusals
                         .push(format!("{}: writing its state file: {error}", partition.id)),
-                }
+                },
             }
         }
     }
 
-    fn persist_checkpoint(
-        &self,
-        partition: &Partition,
-        begin: Offset,
-        end: Offset,
-    ) -> io::Result<()> {
-        let checkpoint = Checkpoint { begin, end };
+    fn persist_checkpoint(&self, partition: &Partition, span: Checkpoint) -> io::Result<()> {
         self.shared
-            .update_state(partition, |state| state.checkpoint = Some(checkpoint))?;
-        partition.set_checkpoint_begin(begin);
+            .update_state(partition, |state| state.checkpoint = Some(span))?;
+        partition.set_checkpoint_begin(span.begin);
         Ok(())
     }
 }
