@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{drain, options, payload};
-use skein_log::{JanitorThread, Log, MemoryStorage, PartitionId, Record, Writer};
+use skein_log::{JanitorThread, Log, MemoryStorage, Operation, PartitionId, Record, Writer};
 
 const P: PartitionId = PartitionId(0);
 
@@ -97,6 +97,16 @@ impl Ours {
         drop(self.janitor.stop());
         self.log
     }
+}
+
+#[test]
+fn a_writer_whose_epoch_the_disk_refuses_once_is_told_when_it_does_not() {
+    let storage = MemoryStorage::new();
+    let mut ours = Ours::open(&storage);
+    storage.fail_call(Operation::Write, 0);
+    assert!(ours.append_many(1) > 0);
+    assert_eq!((ours.writer.appended(), ours.waited()), (1, 0));
+    drop(ours.end());
 }
 
 #[test]

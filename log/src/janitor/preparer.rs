@@ -46,7 +46,7 @@ impl Part for Preparer {
 }
 
 impl Preparer {
-    pub(super) fn new(shared: Arc<Shared>) -> Preparer {
+    pub(crate) fn new(shared: Arc<Shared>) -> Preparer {
         Preparer {
             shared,
             space_retry_at: 0,

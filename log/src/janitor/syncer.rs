@@ -44,7 +44,7 @@ impl Part for Syncer {
 }
 
 impl Syncer {
-    pub(super) fn new(shared: Arc<Shared>) -> Syncer {
+    pub(crate) fn new(shared: Arc<Shared>) -> Syncer {
         Syncer {
             marks: MarkKeeper::new(shared.partitions.len()),
             shared,
@@ -59,7 +59,11 @@ impl Syncer {
             if partition.begin_wanted.swap(false, Ordering::AcqRel) {
                 match begin(&self.shared, partition) {
                     Ok(()) => self.shared.tell_ready(partition),
-                    Err(error) => report.refusals.push(error.to_string()),
+                    Err(error) => {
+                        // The writer waits to be told, and does not ask again.
+                        partition.begin_wanted.store(true, Ordering::Release);
+                        report.refusals.push(error.to_string());
+                    }
                 }
             }
         }

@@ -40,15 +40,16 @@ impl Writer {
         }
         self.asks = true;
         let begun = self.is_begun();
-        if !begun {
-            self.partition.begin_wanted.store(true, Ordering::Release);
-        }
         let has_segment = !self.must_roll(bytes, now_ms) || self.reserve(bytes);
         if begun && has_segment {
             return true;
         }
-        self.partition.ready_wanted.store(true, Ordering::Release);
+        // First that it wants to be told, then of what: the syncer does the latter once, and who sees
+        // that it is wanted has to see whom to tell. (A file stays wanted until it is taken.) By
+        // exchanges, as on the other side: of them alone the model checker knows the order.
+        self.partition.ready_wanted.swap(true, Ordering::AcqRel);
         if !begun {
+            self.partition.begin_wanted.swap(true, Ordering::AcqRel);
             self.shared.wake(Worker::Syncer);
         }
         if !has_segment {
