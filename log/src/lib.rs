@@ -98,6 +98,9 @@ mod tail;
 mod inspect;
 mod log;
 
+#[cfg(all(loom, test))]
+mod loom_tests;
+
 pub use crate::batch::Batch;
 pub use crate::consumer::Consumer;
 pub use crate::error::{

@@ -92,10 +92,6 @@ pub const DURABLE_MARKS_INTERVAL_MS: u64 = 1_000;
 /// How long (ms) the janitor waits before it asks a full disk again.
 pub const SPACE_RETRY_MS: u64 = 1_000;
 
-/// How often (ms) a reader that waits looks by itself: the writer looks for waiting readers without
-/// a fence, so a wake-up may be missed, and costs no more than this.
-pub const WAIT_RECHECK_MS: u64 = 5;
-
 /// Bytes behind the tail after which the janitor starts write-back, so that a sync finds little.
 pub const WRITE_BACK_BYTES: usize = 1 << 20;
 

@@ -14,7 +14,7 @@ use crate::position::{EpochStart, Offset, PartitionId};
 use crate::segment::Segment;
 use crate::shared::DirectoryChange;
 use crate::storage::CachePieces;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Thread};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Thread, fence};
 use crate::watermark::Watermark;
 
 /// What is known about the durability of a record.
@@ -182,13 +182,16 @@ impl Partition {
         self.appended.publish(offset);
     }
 
-    /// Has a thread woken by the next `wake_waiters`, once.
+    /// Has a thread woken by the next `wake_waiters`, once. It looks again before it waits: what was
+    /// published before is seen then, and whoever publishes later sees the waiter.
     pub(crate) fn add_waiter(&self, thread: Thread) {
         let mut waiters = self.waiters.lock().expect("waiters");
         if waiters.iter().all(|other| other.id() != thread.id()) {
             waiters.push(thread);
         }
-        self.waiting.store(true, Ordering::SeqCst);
+        self.waiting.store(true, Ordering::Relaxed);
+        // Pairs with the one in `wake_waiters`.
+        fence(Ordering::SeqCst);
     }
 
     /// The thread waits no longer.
@@ -197,11 +200,16 @@ impl Partition {
         waiters.retain(|other| other.id() != thread.id());
     }
 
-    /// Wakes those who wait for records. Costs a load while nobody does.
+    /// Wakes those who wait for records, after the mark was moved. Costs a fence while nobody does.
+    ///
+    /// The mark is stored and `waiting` loaded; the waiter does it the other way round. Without a
+    /// fence on both sides each may miss the other's store, and the waiter would sleep beside a
+    /// record that is there.
     #[inline]
     pub(crate) fn wake_waiters(&self) {
+        fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::Relaxed) {
-            self.waiting.store(false, Ordering::SeqCst);
+            self.waiting.store(false, Ordering::Relaxed);
             for thread in self.waiters.lock().expect("waiters").drain(..) {
                 thread.unpark();
             }

@@ -4,15 +4,15 @@
 //! the next one takes the lock of the segment list for a few instructions.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, BatchKind, decode_gap, sparse_end};
 use crate::error::ReadError;
-use crate::limits::{ALIGNMENT, SEGMENT_HEADER_BYTES, WAIT_RECHECK_MS};
+use crate::limits::{ALIGNMENT, SEGMENT_HEADER_BYTES};
 use crate::partition::{Durability, Partition};
 use crate::position::{EpochStart, OFFSET_FIRST, Offset, PartitionId};
 use crate::segment::{BatchPlace, Segment};
+use crate::sync::{current_thread, park_timeout};
 
 /// Follows one partition by offset. Cloning it gives a second follower at the same place.
 ///
@@ -128,7 +128,7 @@ impl Reader {
     /// # Ok::<(), skein_log::AppendError>(())
     /// ```
     pub fn wait(&self, timeout: Duration) -> bool {
-        let (began, this) = (Instant::now(), thread::current());
+        let (began, this) = (Instant::now(), current_thread());
         while !self.has_more() {
             self.partition.add_waiter(this.clone());
             let left = timeout.saturating_sub(began.elapsed());
@@ -137,7 +137,7 @@ impl Reader {
             }
             // The writer may have come between the look and the list.
             if !self.has_more() {
-                thread::park_timeout(left.min(Duration::from_millis(WAIT_RECHECK_MS)));
+                park_timeout(left);
             }
         }
         self.partition.remove_waiter(&this);
