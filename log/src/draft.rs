@@ -31,6 +31,8 @@ pub(crate) struct Draft {
     first_record: Option<(Offset, usize)>,
     /// Offsets to fill by gaps.
     pub gaps: Vec<(Offset, Offset)>,
+    /// Between batches that follow each other lies something else: whoever reads on would stop there.
+    pub interspersed: bool,
     /// After the last offset, gaps included.
     pub end: Offset,
     /// What lies behind its last record that counts was never durable.
@@ -60,6 +62,7 @@ impl Draft {
             entries: Vec::new(),
             first_record: None,
             gaps: Vec::new(),
+            interspersed: false,
             torn: false,
             used: 0,
         }
@@ -252,15 +255,19 @@ impl Draft {
             self.end = expected;
             return;
         }
-        let mut kept = 0;
+        let (mut kept, mut position) = (0, SEGMENT_HEADER_BYTES);
         for stretch in &self.stretches {
-            if stretch.first > expected {
+            if stretch.first > expected || stretch.position > position {
                 if expected > known {
                     break;
                 }
-                self.gaps.push((expected, stretch.first));
+                if stretch.first > expected {
+                    self.gaps.push((expected, stretch.first));
+                } else {
+                    self.interspersed = true;
+                }
             }
-            expected = stretch.end;
+            (expected, position) = (stretch.end, stretch.end_position);
             kept += 1;
         }
         self.torn = kept < self.stretches.len();

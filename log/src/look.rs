@@ -372,7 +372,7 @@ impl View {
         let footer = self.footer();
         let (mut position, mut end) = (SEGMENT_HEADER_BYTES, self.header.base_offset);
         if let Some(footer) = &footer {
-            (position, end) = (footer.end_position, footer.last_offset + 1);
+            (position, end) = (footer.end_position, footer.last_offset.saturating_add(1));
         } else {
             while let Found::Batch(batch) = self.batch_at(position) {
                 position += batch.header.bytes;
@@ -445,7 +445,7 @@ impl View {
         }
         if let Some(footer) = self
             .footer()
-            .filter(|footer| footer.last_offset + 1 != expected)
+            .filter(|footer| footer.last_offset.saturating_add(1) != expected)
         {
             let problem = format!("the footer says {} is the last offset", footer.last_offset);
             if expected < self.cut {

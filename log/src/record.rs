@@ -159,7 +159,8 @@ impl<'a> Records<'a> {
 
     fn next_sparse(&mut self) -> Option<(Offset, RecordRef<'a>)> {
         let (distance, rest) = self.offsets.split_first_chunk::<4>()?;
-        let offset = self.base + u64::from(u32::from_le_bytes(*distance));
+        let distance = u64::from(u32::from_le_bytes(*distance));
+        let offset = self.base.checked_add(distance)?;
         if offset < self.next || offset >= self.end {
             return None;
         }
@@ -177,7 +178,9 @@ impl<'a> Records<'a> {
     /// True when exactly the expected records fill the whole body.
     pub(crate) fn are_whole(mut self) -> bool {
         while self.next().is_some() {}
-        self.next == self.end && self.position == self.body.len()
+        // A table may go on behind the last offset for which the batch stands.
+        let all = self.next == self.end && self.offsets.is_empty();
+        all && self.position == self.body.len()
     }
 }
 

@@ -354,7 +354,7 @@ impl Recovery<'_> {
         for index in 0..drafts.len() {
             let limit = drafts.get(index + 1).map(|next| next.header.base_offset);
             let draft = &mut drafts[index];
-            if draft.gaps.is_empty() && !draft.header_damaged {
+            if draft.gaps.is_empty() && !draft.header_damaged && !draft.interspersed {
                 continue;
             }
             let salvage = names::salvage(self.partition, draft.header.base_offset);
@@ -380,6 +380,7 @@ impl Recovery<'_> {
             draft.stored = Some(stored);
             draft.gaps.clear();
             draft.header_damaged = false;
+            draft.interspersed = false;
             draft.scan(limit);
         }
         Ok(())

@@ -81,7 +81,8 @@ pub struct Corruption {
     pub file: String,
     /// Its name now.
     pub quarantine: String,
-    /// First and last offset of each lost range; empty if only the header was damaged.
+    /// First and last offset of each lost range; empty if the damage hit no record, as in a
+    /// header page.
     pub lost: Vec<(Offset, Offset)>,
 }
 
