@@ -91,19 +91,28 @@ pub fn recovery(data: &[u8]) {
             }
         }
     }
-    check(&store(&files));
+    check(&store(&files), u64::MAX);
+}
+
+/// The offset from which on `batches` puts records into the segment that is being written.
+pub fn batches_from() -> u64 {
+    let mut segments = crashed_log().iter();
+    let last = segments.rfind(|(name, _)| name.ends_with(".seg"));
+    let base: [u8; 8] = last.expect("a segment").1[24..32]
+        .try_into()
+        .expect("eight");
+    u64::from_le_bytes(base)
 }
 
 /// Batches in a new segment: kind u8 · count u8 · step u8 · bytes u8 · body. The checksums, the
 /// generation and the length are right; a step of 0 is the offset that is expected.
-pub fn batches(data: &[u8]) {
+pub fn batches(data: &[u8]) -> Taken {
+    let mut offset = batches_from();
     let mut files = crashed_log().to_vec();
     files.retain(|(name, _)| !name.ends_with(".state") && name != "durable");
     let segment = files.iter_mut().rfind(|(name, _)| name.ends_with(".seg"));
     let content = &mut segment.expect("a segment").1;
     let generation: [u8; 4] = content[12..16].try_into().expect("four bytes");
-    let base: [u8; 8] = content[24..32].try_into().expect("eight bytes");
-    let mut offset = u64::from_le_bytes(base);
     content[BATCHES_FROM..].fill(0);
     let (mut place, mut rest) = (BATCHES_FROM, data);
     while let Some(([kind, count, step, bytes], after)) = rest.split_first_chunk::<4>() {
@@ -121,7 +130,7 @@ pub fn batches(data: &[u8]) {
         place += batch.len();
         offset = offset.wrapping_add(u64::from(*count));
     }
-    check(&store(&files));
+    check(&store(&files), batches_from())
 }
 
 /// Fills in a header whose checksums are right.
@@ -140,16 +149,28 @@ fn seal(batch: &mut [u8], generation: [u8; 4], offset: u64, kind: u8, count: u8)
     batch[4..8].copy_from_slice(&hasher.finalize().to_le_bytes());
 }
 
-/// What must hold of any directory.
-fn check(storage: &Arc<MemoryStorage>) {
+/// What a start has made of a directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Records from some offset on.
+    pub records: u64,
+    /// Something was called damage.
+    pub corrupt: bool,
+}
+
+/// What must hold of any directory; counts its records from an offset on.
+fn check(storage: &Arc<MemoryStorage>, from: u64) -> Taken {
     if let Ok(inspector) = Inspector::of(storage.clone()) {
         let _ = (inspector.stat(), inspector.verify(P));
         let _ = inspector.damaged_small_files();
     }
-    let Ok((mut log, _)) = Log::open(storage.clone(), options(), 0, 7) else {
-        return;
+    let Ok((mut log, report)) = Log::open(storage.clone(), options(), 0, 7) else {
+        return Taken::default();
     };
-    let (_, damaged) = read(&log);
+    let corrupt = report.is_corrupt();
+    let Found {
+        records, damaged, ..
+    } = read(&log, from);
     let mut writer = log.take_writer(P).expect("writer");
     let next = writer.next_offset();
     let appended = writer.append(0, &[Record::default()]).expect("append");
@@ -159,14 +180,25 @@ fn check(storage: &Arc<MemoryStorage>) {
 
     let (log, report) = Log::open(storage.kill(), options(), 0, 8).expect("opens again");
     assert!(damaged || !report.is_corrupt(), "repaired twice: {report}");
-    assert_eq!(read(&log).0, Some(next), "what was appended is the last");
+    let last = read(&log, from).last;
+    assert_eq!(last, Some(next), "what was appended is the last");
+    Taken { records, corrupt }
 }
 
-/// Reads everything, checked; the last offset, and whether something was damaged.
-fn read(log: &Log) -> (Option<u64>, bool) {
+/// What a reader gets.
+#[derive(Default)]
+struct Found {
+    last: Option<u64>,
+    /// Records from some offset on.
+    records: u64,
+    damaged: bool,
+}
+
+/// Reads everything, checked, and counts records from an offset on.
+fn read(log: &Log, from: u64) -> Found {
     let mut reader = log.reader(P);
     reader.set_verify(true);
-    let (mut last, mut next, mut damaged) = (None, 0, false);
+    let (mut found, mut next) = (Found::default(), 0);
     loop {
         let before = reader.position();
         match reader.next_batch() {
@@ -174,16 +206,17 @@ fn read(log: &Log) -> (Option<u64>, bool) {
                 for (offset, record) in batch.records() {
                     assert!(offset >= next, "offsets grow");
                     assert!(record.payload.len() <= 65_535);
-                    (last, next) = (Some(offset), offset + 1);
+                    found.records += u64::from(offset >= from);
+                    (found.last, next) = (Some(offset), offset + 1);
                 }
             }
-            Ok(None) => return (last, damaged),
+            Ok(None) => return found,
             Err(ReadError::Gap { next: to, .. }) => assert!(to > next, "gaps go on"),
             // A closed segment whose footer fits is not read at a start; a reader finds it.
             Err(ReadError::Damaged { .. }) => {
                 let position = reader.position();
                 assert!(position > next || position > before, "damage is passed");
-                damaged = true;
+                found.damaged = true;
             }
             Err(error) => panic!("nothing was truncated: {error}"),
         }
