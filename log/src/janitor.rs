@@ -19,7 +19,7 @@ pub(crate) mod preparer;
 pub(crate) mod syncer;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::janitor::keeper::Keeper;
 use crate::janitor::part::Part;
@@ -64,10 +64,11 @@ impl Drop for Alive {
 impl Janitor {
     pub(crate) fn new(shared: Arc<Shared>) -> Janitor {
         shared.janitor_alive.store(true, Ordering::Release);
+        let rounds = Arc::new(AtomicU64::new(0));
         Janitor {
             syncer: Syncer::new(Arc::clone(&shared)),
-            preparer: Preparer::new(Arc::clone(&shared)),
-            keeper: Keeper::new(Arc::clone(&shared)),
+            preparer: Preparer::new(Arc::clone(&shared), Arc::clone(&rounds)),
+            keeper: Keeper::new(Arc::clone(&shared), rounds),
             alive: Arc::new(Alive(shared)),
         }
     }

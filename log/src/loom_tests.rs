@@ -176,6 +176,6 @@ fn loom_a_writer_that_waits_for_a_file_is_told() {
         ours.writer.close_segment();
     };
     is_told(prepare, |shared| {
-        Box::new(Preparer::new(Arc::clone(shared)))
+        Box::new(Preparer::new(Arc::clone(shared), Arc::default()))
     });
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{append_many, drain, options, payload};
 use rustix::fs::statvfs;
-use skein_log::{Janitor, JanitorThread, Log, LogStats, Options, PartitionId, WriterBackend};
+use skein_log::{Janitor, JanitorThread, Log, Options, PartitionId, WriterBackend};
 
 const P: PartitionId = PartitionId(0);
 
@@ -31,7 +31,7 @@ const SEGMENT_BYTES: u64 = 512 << 10;
 /// What goes through the small disk where it recycles, in its own sizes.
 const ROUNDS_OF_THE_DISK: u64 = 3;
 
-/// How long the janitor may take for the next file on a machine that has other things to do.
+/// How long the janitor may take on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A mounted file system, unmounted on drop.
@@ -179,24 +179,12 @@ fn bytes_free(disk: &SmallDisk) -> u64 {
     stat.f_bavail * stat.f_frsize
 }
 
-/// Segments so far.
-fn segments(stats: &LogStats) -> u64 {
-    stats.segments + stats.segments_dropped
-}
-
-/// Files that are ready for the next segment: all that were made, less those that are segments.
-fn spares(stats: &LogStats) -> u64 {
-    (stats.spares_prepared + stats.spares_recycled).saturating_sub(segments(stats))
-}
-
 /// A log with the janitor's real threads, whose owner writes checkpoints and asks before it appends.
 struct Ours {
     log: Log,
     writer: skein_log::Writer,
     janitor: JanitorThread,
     lost: Arc<AtomicU64>,
-    /// Segments so far, and bytes of records since the last of them began.
-    tail: (u64, u64),
 }
 
 impl Ours {
@@ -215,7 +203,6 @@ impl Ours {
             writer,
             janitor,
             lost,
-            tail: (0, 0),
         }
     }
 
@@ -233,23 +220,12 @@ impl Ours {
             thread::sleep(Duration::from_millis(1));
         }
         self.writer.append(now_ms(), &record).expect("append");
-        let segments = segments(&self.log.stats());
-        let before = if self.tail.0 == segments {
-            self.tail.1
-        } else {
-            0
-        };
-        self.tail = (segments, before + bytes.len() as u64);
     }
 
-    /// Slower than the janitor, as anybody is who does not write for its own sake: what is appended
-    /// becomes durable, and the next file, asked for when half of this one is full, is there before
-    /// it is needed.
-    fn let_the_janitor_catch_up(&self) {
+    /// What has no file can't become durable, so waiting for that is waiting for ever.
+    fn wait_until_durable(&self) {
         let began = Instant::now();
-        let asked_for = self.tail.1 > SEGMENT_BYTES * 5 / 8;
-        let lacks_spare = || asked_for && spares(&self.log.stats()) == 0;
-        while self.writer.durable() < self.writer.appended() || lacks_spare() {
+        while self.writer.durable() < self.writer.appended() {
             assert!(began.elapsed() < PATIENCE, "{:?}", self.log.stats());
             assert!(!self.writer.degraded(), "{:?}", self.log.stats());
             thread::sleep(Duration::from_millis(1));
@@ -290,7 +266,7 @@ fn goes_round(disk: &SmallDisk, backend: WriterBackend) {
         let (read, gaps) = drain(&mut reader);
         assert!(gaps.is_empty(), "a follower at the tail misses nothing");
         followed += read.len() as u64;
-        ours.let_the_janitor_catch_up();
+        ours.wait_until_durable();
         least_free = least_free.min(bytes_free(disk));
     }
     let (stats, appended) = (ours.log.stats(), ours.writer.appended());

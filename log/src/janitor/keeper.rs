@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::janitor::part::{Part, active, page_floor};
 use crate::janitor::preparer::put_spare;
@@ -19,6 +19,8 @@ use crate::work_report::WorkReport;
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
     housekeeping_due: u64,
+    /// Rounds in which it has made what space it could, because it was asked to.
+    rounds: Arc<AtomicU64>,
     /// Dropped segments whose mapping somebody may still hold.
     leaving: Vec<Arc<Segment>>,
 }
@@ -36,6 +38,10 @@ impl Part for Keeper {
             self.retain_bytes(report);
         }
         self.let_go(report);
+        if short {
+            self.rounds.fetch_add(1, Ordering::Release);
+            self.shared.wake(Worker::Preparer);
+        }
     }
 
     fn due_ms(&self) -> u64 {
@@ -44,10 +50,11 @@ impl Part for Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(shared: Arc<Shared>) -> Keeper {
+    pub(super) fn new(shared: Arc<Shared>, rounds: Arc<AtomicU64>) -> Keeper {
         Keeper {
             shared,
             housekeeping_due: 0,
+            rounds,
             leaving: Vec::new(),
         }
     }

@@ -1,8 +1,9 @@
 //! Keeps ready what writers will need next: files for their next segments, and writable pages in
 //! front of their tails. Whatever is late here is done by a writer, which waits meanwhile.
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::janitor::part::{Part, active, page_floor};
 use crate::limits::{LARGE_PIECES_WINDOW_BYTES, SPACE_RETRY_MS};
@@ -21,17 +22,20 @@ pub(crate) struct Preparer {
     shared: Arc<Shared>,
     /// The disk takes nothing, and is not asked again before (ms). 0: it did.
     space_retry_at: u64,
-    /// Files of old segments that have been used again, when it last looked.
-    recycled: u64,
+    /// Rounds in which the keeper has made what space it could.
+    rounds: Arc<AtomicU64>,
+    /// It has been asked for that, after so many of them.
+    asked_after: Option<u64>,
 }
 
 impl Part for Preparer {
     fn step(&mut self, now_ms: u64, report: &mut WorkReport) {
-        if now_ms >= self.space_retry_at || self.has_recycled() {
+        let answered = self.is_answered();
+        if now_ms >= self.space_retry_at {
             self.space_retry_at = 0;
         }
         self.look_at_tails();
-        self.prepare_spares(now_ms, report);
+        self.prepare_spares(now_ms, answered, report);
         if self.shared.rolled.load(Ordering::Acquire) {
             self.shared.wake(Worker::Keeper);
         }
@@ -46,19 +50,20 @@ impl Part for Preparer {
 }
 
 impl Preparer {
-    pub(crate) fn new(shared: Arc<Shared>) -> Preparer {
+    /// `rounds`: those of the keeper.
+    pub(crate) fn new(shared: Arc<Shared>, rounds: Arc<AtomicU64>) -> Preparer {
         Preparer {
             shared,
             space_retry_at: 0,
-            recycled: 0,
+            rounds,
+            asked_after: None,
         }
     }
 
-    /// Whether the keeper has found files of old segments since the last look: then it is asked for the
-    /// next one at once, not after a while, or a writer in a hurry would be faster.
-    fn has_recycled(&mut self) -> bool {
-        let recycled = self.shared.counters.spares_recycled.load(Ordering::Relaxed);
-        std::mem::replace(&mut self.recycled, recycled) != recycled
+    /// Whether the keeper has made what space it could since it was asked: once.
+    fn is_answered(&mut self) -> bool {
+        let rounds = self.rounds.load(Ordering::Acquire);
+        self.asked_after.take_if(|asked| rounds > *asked).is_some()
     }
 
     /// Makes the pages in front of each tail writable, and calls for write-back behind it.
@@ -91,7 +96,7 @@ impl Preparer {
     }
 
     /// Makes the files that writers will need, and finds out whether a full disk has space again.
-    fn prepare_spares(&mut self, now_ms: u64, report: &mut WorkReport) {
+    fn prepare_spares(&mut self, now_ms: u64, answered: bool, report: &mut WorkReport) {
         let mut wanted: Vec<(usize, usize)> = Vec::new();
         let mut want =
             |bytes: usize, most: usize| match wanted.iter_mut().find(|(size, _)| *size == bytes) {
@@ -109,10 +114,22 @@ impl Preparer {
         let mut refused = Vec::new();
         for (bytes, count) in wanted {
             for _ in self.shared.spares_of(bytes)..count {
-                if now_ms < self.space_retry_at || !self.prepare_spare(bytes, now_ms, report) {
+                if now_ms < self.space_retry_at {
                     refused.push(bytes);
                     break;
                 }
+                let Err(error) = self.prepare_spare(bytes, report) else {
+                    continue;
+                };
+                if answered {
+                    self.space_retry_at = now_ms + SPACE_RETRY_MS;
+                    refused.push(bytes);
+                    let refusal = format!("preparing a segment of {bytes} bytes: {error}");
+                    report.refusals.push(refusal);
+                } else {
+                    self.ask_for_space();
+                }
+                break;
             }
         }
         for partition in &self.shared.partitions {
@@ -135,25 +152,20 @@ impl Preparer {
         }
     }
 
-    /// False: the disk takes nothing; tried again after a while.
-    fn prepare_spare(&mut self, bytes: usize, now_ms: u64, report: &mut WorkReport) -> bool {
-        match self.shared.create_spare(bytes) {
-            Ok(spare) => {
-                put_spare(&self.shared, spare);
-                Counters::add(&self.shared.counters.spares_prepared, 1);
-                report.spares_prepared += 1;
-                true
-            }
-            Err(error) => {
-                self.space_retry_at = now_ms + SPACE_RETRY_MS;
-                // Old segments may make the space.
-                self.shared.space_short.store(true, Ordering::Release);
-                self.shared.wake(Worker::Keeper);
-                report
-                    .refusals
-                    .push(format!("preparing a segment of {bytes} bytes: {error}"));
-                false
-            }
+    fn prepare_spare(&self, bytes: usize, report: &mut WorkReport) -> io::Result<()> {
+        put_spare(&self.shared, self.shared.create_spare(bytes)?);
+        Counters::add(&self.shared.counters.spares_prepared, 1);
+        report.spares_prepared += 1;
+        Ok(())
+    }
+
+    /// Old segments may make the space, or be the file. Only when the keeper has done what it can and
+    /// the disk still takes nothing are writers told so, who go on in memory then.
+    fn ask_for_space(&mut self) {
+        if self.asked_after.is_none() {
+            self.asked_after = Some(self.rounds.load(Ordering::Acquire));
+            self.shared.space_short.store(true, Ordering::Release);
+            self.shared.wake(Worker::Keeper);
         }
     }
 }
