@@ -5,6 +5,7 @@
 
 use std::sync::OnceLock;
 
+use http::header::{HOST, ORIGIN};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use skein_engine::guest::GuestGrant;
 use skein_engine::ids::GuestId;
@@ -13,6 +14,9 @@ use skein_server::access::signer::TokenSigner;
 use skein_server::edge::origins::Origins;
 use skein_server::edge::upgrade::judge;
 use skein_server::edge::websocket_frame::{Rules, close_answer, read_header};
+use skein_server::edge::webtransport_request;
+use skein_server::edge::webtransport_sections::Sections;
+use skein_server::edge::webtransport_settings;
 use skein_server::http::body::parse;
 use skein_server::http::geofence_json::GeofenceBody;
 use skein_server::http::guests::GuestBody;
@@ -22,6 +26,7 @@ use skein_server::http::sessions::{ExtendBody, StartBody};
 use skein_server::http::settings::SettingsBody;
 use skein_wire::ids::{ChatName, UserName};
 use skein_wire::limits::CLIENT_FRAME_BYTES_MAX;
+use skein_wire::varint;
 
 /// When everything happens, milliseconds since 1970.
 const NOW_MS: u64 = 1_750_000_000_000;
@@ -128,9 +133,11 @@ pub fn upgrade(data: &[u8]) {
     let origins = Origins::new(["https://map.example.org".to_owned()]);
     match judge(&request, &origins) {
         Ok(answer) => {
+            let host = request.headers().get(HOST);
+            let host = host.and_then(|host| host.to_str().ok());
             assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
             assert!(
-                origins.allow(request.headers()),
+                origins.allow(request.headers().get(ORIGIN), host),
                 "a page that is not listed"
             );
         }
@@ -155,4 +162,44 @@ fn frames(data: &[u8]) {
     if let Ok(answer) = close_answer(data) {
         assert!(answer.len() <= 4, "a code and nothing else");
     }
+}
+
+/// HTTP/3 from a client: the bytes as runs of frames, cut in two ways; as settings; and as the packed
+/// fields of a request, alone and behind those of a good one.
+pub fn http3(data: &[u8]) {
+    assert_eq!(
+        sections(data, data.len()),
+        sections(data, 3),
+        "how the bytes are cut"
+    );
+    let _ = webtransport_settings::read(data);
+    for fields in [data.to_vec(), [GOOD_FIELDS, data].concat()] {
+        match webtransport_request::judge(&fields, &Origins::default()) {
+            Ok(Err(refused)) => assert!(!refused.status.is_success(), "{refused:?}"),
+            Ok(Ok(())) => assert!(fields.len() > 2, "nothing was asked"),
+            Err(fault) => assert!(!fault.text.is_empty()),
+        }
+    }
+}
+
+/// Packed with entries of the fixed table where it has them, and without Huffman.
+const GOOD_FIELDS: &[u8] = b"\0\0\xcf\xd7\x50\x01a\x51\x06/v1/wt\x27\x02:protocol\x0cwebtransport";
+
+fn sections(data: &[u8], step: usize) -> (Vec<(u64, usize)>, bool) {
+    let mut sections = Sections::default();
+    let mut found = Vec::new();
+    for chunk in data.chunks(step.max(1)) {
+        sections.push(chunk);
+        loop {
+            match sections.next_whole() {
+                Ok(Some(section)) => {
+                    assert!(section.kind <= varint::MAX);
+                    found.push((section.kind, section.value.len()));
+                }
+                Ok(None) => break,
+                Err(_) => return (found, true),
+            }
+        }
+    }
+    (found, false)
 }

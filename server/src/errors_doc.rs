@@ -10,6 +10,7 @@ use crate::bad_input::BadInput;
 use crate::cli::bad_inputs::BAD_COMMANDS;
 use crate::config::bad_inputs::BAD_CONFIGS;
 use crate::edge::bad_input::BAD_INPUTS;
+use crate::edge::webtransport_bad_input::WEBTRANSPORT_BAD_INPUTS;
 use crate::http::bad_inputs::{BAD_CONTROL_REQUESTS, BAD_REQUESTS};
 
 const INTRODUCTION: &str = "\
@@ -40,6 +41,7 @@ pub fn page() -> String {
         );
     }
     connections(&mut page);
+    http3(&mut page);
     table(&mut page, "Tokens", "code", BAD_TOKENS);
     table(&mut page, "Rights", "code", BAD_RIGHTS);
     table(&mut page, "HTTP API", "code", BAD_REQUESTS);
@@ -62,6 +64,26 @@ fn connections(page: &mut String) {
         };
         let (input, code, text) = (bad.input, bad.code.name(), bad.text);
         let _ = writeln!(page, "| {input}{first} | `{code}` | {text} |");
+    }
+}
+
+/// What opens no WebTransport session, or ends one, before or beside the frames.
+fn http3(page: &mut String) {
+    page.push_str(
+        "\n## HTTP/3\n\n| what is wrong | answer | stream refused | session's goodbye | \
+         connection's end | text |\n|---|---|---|---|---|---|\n",
+    );
+    for bad in WEBTRANSPORT_BAD_INPUTS {
+        let status = bad.status.map(|status| status.to_string());
+        let refused = bad.refused.map(|code| format!("`{code:#x}`"));
+        let goodbye = bad.goodbye.map(|code| format!("`{}`", code.name()));
+        let cells = [status, refused, goodbye].map(Option::unwrap_or_default);
+        let (input, end, text) = (bad.input, bad.end, bad.text);
+        let _ = writeln!(
+            page,
+            "| {input} | {} | `{end:#x}` | {text} |",
+            cells.join(" | ")
+        );
     }
 }
 

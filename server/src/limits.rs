@@ -81,6 +81,16 @@ limits! {
         "the control stream, and nothing else";
     QUIC_UNI_STREAMS_MAX: u32 = 3, "streams",
         "points in flight, so that a lost packet of one does not hold the next";
+    WEBTRANSPORT_BIDI_STREAMS_MAX: u32 = 2, "streams",
+        "the request that opens the session, and the control stream";
+    WEBTRANSPORT_UNI_STREAMS_MAX: u32 = 6, "streams",
+        "three that HTTP/3 needs for itself, and points in flight as above";
+    WEBTRANSPORT_FRAME_BYTES_MAX: usize = 8 * 1024, "bytes",
+        "of a frame of HTTP/3 or a capsule from a client, and of a request's fields; browsers send less than one KiB";
+    WEBTRANSPORT_BYTES_MAX: usize = 64 * 1024, "bytes",
+        "of HTTP/3 itself from a client in the life of its connection: settings, a request, capsules";
+    WEBTRANSPORT_REASON_BYTES_MAX: usize = 1_024, "bytes",
+        "of the sentence with which a session ends";
     QUIC_STREAM_WINDOW_BYTES: u32 = 16 * 1024, "bytes",
         "a client may have unread on one stream: four largest frames";
     QUIC_WINDOW_BYTES: u32 = 32 * 1024, "bytes",
@@ -130,6 +140,9 @@ limits! {
 const _: () = assert!(QUIC_SEND_WINDOW_BYTES as usize >= SERVER_FRAME_BYTES_MAX);
 const _: () = assert!(QUIC_STREAM_WINDOW_BYTES <= QUIC_WINDOW_BYTES);
 const _: () = assert!(QUIC_STREAM_WINDOW_BYTES as usize >= CLIENT_FRAME_BYTES_MAX);
+const _: () = assert!(WEBTRANSPORT_BIDI_STREAMS_MAX > QUIC_BIDI_STREAMS_MAX);
+const _: () = assert!(WEBTRANSPORT_UNI_STREAMS_MAX > QUIC_UNI_STREAMS_MAX);
+const _: () = assert!(WEBTRANSPORT_FRAME_BYTES_MAX < QUIC_STREAM_WINDOW_BYTES as usize);
 const _: () = assert!(QUIC_RETRY_FROM < QUIC_HANDSHAKES_MAX);
 const _: () = assert!(TLS_CHUNK_BYTES < TLS_BUFFER_BYTES);
 const _: () = assert!(IDLE_VIEWER_MS > 60_000);

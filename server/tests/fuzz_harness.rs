@@ -23,6 +23,13 @@ const UPGRADES: &[&str] = &[
     "\u{82}\u{85}abcdhello",
 ];
 
+const HTTP3: &[&str] = &[
+    "\0\0\x27\0:method\x07CONNECT\x27\x02:protocol\x0cwebtransport\x27\0:scheme\x05https\
+     \x27\x03:authority\x01a\x25:path\x06/v1/wt\x26origin\x09https://b",
+    "\x04\x06\x33\x01\x08\x01\x07\x00\0\x09\x68\x43\x06\0\0\0\0hi",
+    "\x33\x01\x08\x01\x21\x3f",
+];
+
 /// Numbers from a seed (splitmix64), so that a failing input has a name.
 struct Dice(u64);
 
@@ -73,5 +80,14 @@ fn upgrades_of_any_content_are_survived() {
     let mut dice = Dice(3);
     for _ in 0..INPUTS {
         harness::upgrade(&dice.damaged(UPGRADES));
+    }
+}
+
+#[test]
+fn http3_of_any_content_is_survived() {
+    let mut dice = Dice(4);
+    harness::http3(&[]);
+    for _ in 0..INPUTS {
+        harness::http3(&dice.damaged(HTTP3));
     }
 }

@@ -57,6 +57,8 @@ pub struct Ready {
     pub https: Option<SocketAddr>,
     /// The control API and the metrics.
     pub control: SocketAddr,
+    /// SHA-256 of the certificate for browsers.
+    pub browser_sha256: String,
 }
 
 impl Ready {
@@ -77,6 +79,10 @@ impl Ready {
             http: expect("http"),
             https: address("https"),
             control: expect("control"),
+            browser_sha256: json["browser_sha256"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
         }
     }
 }
@@ -116,6 +122,7 @@ impl Server {
             http,
             https: options.https.then_some(https),
             control,
+            browser_sha256: String::new(),
         };
         let mut process = launch(folder.path(), &options, &places);
         let ready = await_ready(&mut process);

@@ -81,7 +81,8 @@ impl WebSocketEcho {
         };
         let (close, closed) = watch::channel(false);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let certificates = CertificateStore::open_or_create(folder, provider);
+        let certificates =
+            CertificateStore::open_or_create(folder, Clock::start().now_ms() / 1_000, provider);
         let lobby = Lobby {
             router: Default::default(),
             origins: Origins::default(),

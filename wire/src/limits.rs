@@ -9,6 +9,9 @@ pub const VERSION: u16 = 1;
 /// ALPN of the QUIC binding.
 pub const ALPN: &[u8] = b"skein/1";
 
+/// ALPN of HTTP/3, over which browsers open WebTransport sessions.
+pub const WEBTRANSPORT_ALPN: &[u8] = b"h3";
+
 /// `Sec-WebSocket-Protocol` of the WebSocket binding.
 pub const WEBSOCKET_SUBPROTOCOL: &str = "skein.v1";
 

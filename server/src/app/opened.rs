@@ -140,7 +140,10 @@ pub(crate) fn open_certificates(config: &Config) -> anyhow::Result<Arc<Certifica
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let certificates = match (&config.tls.cert, &config.tls.key) {
         (Some(certificate), Some(key)) => CertificateStore::open(certificate, key, provider)?,
-        _ if config.dev => CertificateStore::open_or_create(&config.keys_dir(), provider)?,
+        _ if config.dev => {
+            let now_s = Clock::start().now_ms() / 1_000;
+            CertificateStore::open_or_create(&config.keys_dir(), now_s, provider)?
+        }
         _ => {
             return Err(anyhow!(
                 "QUIC needs a certificate: set tls.cert and tls.key, or use --dev on this machine"

@@ -16,6 +16,10 @@ pub struct Ready {
     /// HTTP and WebSocket over TLS, where offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub https: Option<SocketAddr>,
+    /// SHA-256 of the certificate that pages in a browser get over QUIC, for their
+    /// `serverCertificateHashes`; with `--dev` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub browser_sha256: Option<String>,
     /// The control API.
     pub control: SocketAddr,
     /// Identity of the log, part of every cursor.

@@ -102,7 +102,7 @@ impl Relay {
             quic: None,
             shards,
         }
-        .with_quic(&tls, quic_keys);
+        .with_quic(&tls, quic_keys, Origins::new(config.access.origins.clone()));
         let log_id = link.first.welcome.log;
         let start = ShardsStart {
             config,
@@ -171,6 +171,7 @@ impl Relay {
             quic: addresses.quic.ok_or_else(|| anyhow!("QUIC is not bound"))?,
             http: addresses.http.ok_or_else(|| anyhow!("HTTP is not bound"))?,
             https: addresses.https,
+            browser_sha256: certificates.browser_sha256().map(str::to_owned),
             control: control_address,
             log: skein_log::LogId(log_id).to_string(),
             shards: shards.count(),

@@ -151,7 +151,7 @@ impl Server {
             quic: None,
             shards,
         }
-        .with_quic(&tls, quic_keys);
+        .with_quic(&tls, quic_keys, Origins::new(config.access.origins.clone()));
         // Before the shards: what they append first is prepared by it.
         let janitor = start_janitor(&mut log, clock)?;
         let start = ShardsStart {
@@ -246,6 +246,7 @@ impl Server {
             quic: addresses.quic.ok_or_else(|| anyhow!("QUIC is not bound"))?,
             http: addresses.http.ok_or_else(|| anyhow!("HTTP is not bound"))?,
             https: addresses.https,
+            browser_sha256: certificates.browser_sha256().map(str::to_owned),
             control: control_address,
             log: log.id().to_string(),
             shards: shards.count(),

@@ -11,9 +11,11 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use skein_wire::limits::WEBTRANSPORT_ALPN;
 
 use crate::access::error::AccessError;
 use crate::access::secret_file;
+use crate::edge::browser_certificate::BrowserCertificate;
 
 /// The certificate within the directory of keys.
 pub const CERTIFICATE_FILE: &str = "cert.pem";
@@ -32,6 +34,8 @@ pub struct CertificateStore {
     key: PathBuf,
     provider: Arc<CryptoProvider>,
     current: ArcSwap<CertifiedKey>,
+    /// In development: what browsers accept by its hash.
+    browser: Option<BrowserCertificate>,
 }
 
 impl CertificateStore {
@@ -50,16 +54,19 @@ impl CertificateStore {
             key: key.to_owned(),
             provider,
             current: ArcSwap::from_pointee(current),
+            browser: None,
         }))
     }
 
     /// Reads the certificate in the directory of keys; makes a self-signed one for this machine
-    /// when there is none. For development only.
+    /// when there is none. For development only, as is the other one that browsers get.
+    /// `now_s`: seconds since 1970.
     ///
     /// # Errors
     /// As [`CertificateStore::open`], and what the file system says.
     pub fn open_or_create(
         dir: &Path,
+        now_s: u64,
         provider: Arc<CryptoProvider>,
     ) -> Result<Arc<Self>, AccessError> {
         let (certificate, key) = (dir.join(CERTIFICATE_FILE), dir.join(CERTIFICATE_KEY_FILE));
@@ -81,7 +88,15 @@ impl CertificateStore {
                 .pem()
                 .into_bytes()
         })?;
-        Self::open(&certificate, &key, provider)
+        let browser = BrowserCertificate::open_or_renew(dir, now_s, &DEVELOPMENT_NAMES, &provider)?;
+        let current = read(&certificate, &key, &provider)?;
+        Ok(Arc::new(Self {
+            certificate,
+            key,
+            provider,
+            current: ArcSwap::from_pointee(current),
+            browser: Some(browser),
+        }))
     }
 
     /// Reads the files again. When that fails the certificate stays as it was.
@@ -92,6 +107,12 @@ impl CertificateStore {
         let fresh = read(&self.certificate, &self.key, &self.provider)?;
         self.current.store(Arc::new(fresh));
         Ok(())
+    }
+
+    /// SHA-256 of the certificate that pages in a browser get, in hexadecimal digits: in
+    /// development only.
+    pub fn browser_sha256(&self) -> Option<&str> {
+        self.browser.as_ref().map(|browser| browser.sha256.as_str())
     }
 
     /// Where the certificate is, for clients on this machine that want to trust it.
@@ -106,7 +127,14 @@ impl CertificateStore {
 }
 
 impl ResolvesServerCert for CertificateStore {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Some(browser) = &self.browser
+            && hello
+                .alpn()
+                .is_some_and(|mut names| names.any(|name| name == WEBTRANSPORT_ALPN))
+        {
+            return Some(Arc::clone(&browser.certified));
+        }
         Some(self.current.load_full())
     }
 }
@@ -141,13 +169,15 @@ fn read(
 mod tests {
     use super::*;
 
+    const NOW_S: u64 = 1_790_000_000;
+
     #[test]
     fn the_development_certificate_is_made_once() {
         let dir = tempfile::tempdir().unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        CertificateStore::open_or_create(dir.path(), Arc::clone(&provider)).unwrap();
+        CertificateStore::open_or_create(dir.path(), NOW_S, Arc::clone(&provider)).unwrap();
         let first = std::fs::read(dir.path().join(CERTIFICATE_FILE)).unwrap();
-        CertificateStore::open_or_create(dir.path(), provider).unwrap();
+        CertificateStore::open_or_create(dir.path(), NOW_S, provider).unwrap();
         assert_eq!(
             std::fs::read(dir.path().join(CERTIFICATE_FILE)).unwrap(),
             first
@@ -159,7 +189,8 @@ mod tests {
         for file in [CERTIFICATE_FILE, CERTIFICATE_KEY_FILE] {
             let dir = tempfile::tempdir().unwrap();
             let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let open = || CertificateStore::open_or_create(dir.path(), Arc::clone(&provider));
+            let open =
+                || CertificateStore::open_or_create(dir.path(), NOW_S, Arc::clone(&provider));
             open().unwrap();
             std::fs::write(dir.path().join(file), "spoilt").unwrap();
             let error = open().unwrap_err().to_string();
@@ -180,7 +211,7 @@ mod tests {
     fn a_foreign_key_is_refused_and_the_old_certificate_stays() {
         let dir = tempfile::tempdir().unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let store = CertificateStore::open_or_create(dir.path(), provider).unwrap();
+        let store = CertificateStore::open_or_create(dir.path(), NOW_S, provider).unwrap();
         let before = store.current.load_full();
         let foreign = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         std::fs::write(

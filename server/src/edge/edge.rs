@@ -20,6 +20,7 @@ use crate::edge::arrivals::Arrivals;
 use crate::edge::error::EdgeError;
 use crate::edge::event::Event;
 use crate::edge::http_listener::HttpCounters;
+use crate::edge::origins::Origins;
 use crate::edge::poller::{Poller, Ready};
 use crate::edge::quic::Quic;
 use crate::edge::quic_config::QuicConfig;
@@ -45,9 +46,9 @@ pub struct EdgeConfig {
 }
 
 impl EdgeConfig {
-    /// Adds QUIC.
-    pub fn with_quic(mut self, tls: &Tls, keys: QuicKeys) -> Self {
-        self.quic = Some(QuicConfig::new(tls, keys));
+    /// Adds QUIC, and over it WebTransport for the pages of `origins`.
+    pub fn with_quic(mut self, tls: &Tls, keys: QuicKeys, origins: Origins) -> Self {
+        self.quic = Some(QuicConfig::new(tls, keys, origins));
         self
     }
 }
@@ -247,9 +248,11 @@ impl Edge {
 
     /// Counters.
     pub fn stats(&self) -> EdgeStats {
+        let quic = self.quic.as_ref().map(Quic::stats).unwrap_or_default();
         let mut stats = EdgeStats {
             websocket: self.websockets.stats(),
-            quic: self.quic.as_ref().map(Quic::stats).unwrap_or_default(),
+            quic: quic.bare,
+            webtransport: quic.web,
             ..EdgeStats::default()
         };
         self.http.add_to(&mut stats);

@@ -1,5 +1,5 @@
 //! The edge of a shard: QUIC and WebSocket on the shard's own thread, and the HTTP that leads to
-//! a WebSocket, on a runtime beside the shards.
+//! a WebSocket, on a runtime beside the shards; WebTransport is QUIC with a little HTTP/3 in front.
 //!
 //! From the ground up: numbers and deadlines of connections; the one place where a shard waits;
 //! WebSocket as a bare socket; HTTP/1 up to the upgrade; QUIC; and [`edge::Edge`], which the
@@ -35,6 +35,8 @@ pub mod upgrade;
 
 pub mod http_listener;
 
+pub mod browser_certificate;
+
 pub mod certificate;
 pub mod tls;
 
@@ -57,11 +59,29 @@ pub mod quic_silence;
 
 pub mod quic_socket;
 
+pub mod quic_read;
 pub mod quic_write;
+
+pub mod webtransport_fault;
+
+pub mod webtransport_bad_input;
+
+pub mod webtransport_datagrams;
+pub mod webtransport_prefix;
+pub mod webtransport_sections;
+
+pub mod webtransport_out;
+pub mod webtransport_request;
+pub mod webtransport_settings;
+
+pub mod webtransport;
 
 pub mod quic_batches;
 pub mod quic_control;
 pub mod quic_input;
+pub mod quic_turn;
+
+pub mod quic_reading;
 
 pub mod quic_connection;
 

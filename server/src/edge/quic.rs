@@ -21,15 +21,18 @@ use crate::clock::Clock;
 use crate::edge::deadlines::Deadlines;
 use crate::edge::error::EdgeError;
 use crate::edge::event::Event;
+use crate::edge::origins::Origins;
 use crate::edge::quic_arrivals::{self, Answer, QuicArrivals};
 use crate::edge::quic_config::QuicConfig;
-use crate::edge::quic_connection::{QuicConnection, Standing, Timer, Turn};
+use crate::edge::quic_connection::{QuicConnection, Standing, Timer};
 use crate::edge::quic_socket::{Answers, Origin, QuicSocket};
 use crate::edge::quic_timers::QuicTimers;
+use crate::edge::quic_turn::Turn;
 use crate::edge::slot_set::SlotSet;
 use crate::edge::slots::{Slots, Transport, place_of};
-use crate::edge::stats::TransportStats;
+use crate::edge::stats::QuicStats;
 use crate::edge::steering;
+use crate::edge::webtransport_datagrams::WebTransportDatagrams;
 use crate::limits::{
     CONNECTIONS_PER_SHARD_MAX, EVENTS_PER_POLL_MAX, QUIC_ACCEPTS_PER_POLL_MAX,
     QUIC_DATAGRAMS_PER_POLL_MAX, QUIC_PACKETS_PER_FLUSH_MAX, QUIC_TOUCHED_AT_ONCE,
@@ -41,6 +44,7 @@ pub struct Quic {
     shard: u16,
     shards: u16,
     access: Arc<Access>,
+    origins: Arc<Origins>,
     clock: Clock,
     socket: QuicSocket,
     endpoint: Endpoint,
@@ -63,7 +67,10 @@ pub struct Quic {
     outbox: Vec<Event>,
     arriving: usize,
     leaving: usize,
-    stats: TransportStats,
+    /// Connections of [`Quic::count`] that carry a WebTransport session.
+    web: usize,
+    copies: WebTransportDatagrams,
+    stats: QuicStats,
     /// The socket may have more packets for us.
     more_packets: bool,
     /// The time of the last poll: the clock is read once a pass, not once an offer.
@@ -96,6 +103,7 @@ impl Quic {
             shard,
             shards,
             access,
+            origins: config.origins(),
             clock,
             socket,
             // Paths are not probed for larger packets.
@@ -113,7 +121,9 @@ impl Quic {
             outbox: Vec::new(),
             arriving: 0,
             leaving: 0,
-            stats: TransportStats::default(),
+            web: 0,
+            copies: WebTransportDatagrams::default(),
+            stats: QuicStats::default(),
             more_packets: false,
             now_ms,
             now,
@@ -143,6 +153,7 @@ impl Quic {
         }
         self.settle_touched();
         self.socket.send();
+        self.copies.clear();
     }
 
     /// Whether [`Quic::poll`] or [`Quic::flush`] has something to do at once.
@@ -175,15 +186,16 @@ impl Quic {
         let Some(connection) = self.connections.get_mut(id) else {
             return Offer::Gone;
         };
-        let offered = connection.offer(viewer, frames, now_ms);
+        let offered = connection.offer(viewer, frames, now_ms, &mut self.copies);
+        let stats = self.stats.of(connection.is_web());
         match offered {
-            Offer::Datagram => self.stats.offers_datagram += 1,
-            Offer::Streaming => self.stats.offers_sent += 1,
-            Offer::Full => self.stats.offers_full += 1,
+            Offer::Datagram => stats.offers_datagram += 1,
+            Offer::Streaming => stats.offers_sent += 1,
+            Offer::Full => stats.offers_full += 1,
             Offer::Sent | Offer::Gone => {}
         }
         if matches!(offered, Offer::Datagram | Offer::Streaming) {
-            self.stats.bytes_out += len;
+            stats.bytes_out += len;
             self.touched.insert(place_of(id));
             self.offered += 1;
         }
@@ -197,9 +209,12 @@ impl Quic {
 
     /// Sends a small frame as a datagram, or not at all.
     pub fn offer_head(&mut self, id: ConnectionId, frame: &Bytes) {
-        let connection = self.connections.get_mut(id);
-        if connection.is_some_and(|connection| connection.offer_head(frame)) {
-            self.stats.bytes_out += frame.len() as u64;
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        if connection.offer_head(frame, &mut self.copies) {
+            let stats = self.stats.of(connection.is_web());
+            stats.bytes_out += frame.len() as u64;
             self.touched.insert(place_of(id));
         }
     }
@@ -252,11 +267,11 @@ impl Quic {
     }
 
     /// Counters.
-    pub fn stats(&self) -> TransportStats {
-        TransportStats {
-            connections: self.count() as u64,
-            ..self.stats.clone()
-        }
+    pub fn stats(&self) -> QuicStats {
+        let mut stats = self.stats.clone();
+        stats.bare.connections = (self.count() - self.web) as u64;
+        stats.web.connections = self.web as u64;
+        stats
     }
 
     fn poll_timers(&mut self) {
@@ -334,7 +349,7 @@ impl Quic {
             };
             let (count, more) = socket.receive(|origin, datagram, answers| {
                 let is_astray = steering::is_astray(datagram, shard, shards);
-                inside.stats.astray += u64::from(is_astray);
+                inside.stats.bare.astray += u64::from(is_astray);
                 inside.handle(origin, datagram, answers);
             });
             datagrams += count;
@@ -450,9 +465,10 @@ impl Quic {
         let mut turn = Turn {
             id,
             access: &self.access,
+            origins: &self.origins,
             now_ms: self.now_ms,
             now: self.now,
-            stats: &mut self.stats,
+            stats: self.stats.of(connection.is_web()),
             events: &mut self.outbox,
         };
         connection.handle_transmitted(&mut turn);
@@ -511,23 +527,34 @@ impl Quic {
     ) -> Option<R> {
         let connection = self.connections.get_mut(id)?;
         let before = connection.standing();
+        let was_web = is_web_here(connection);
         let mut turn = Turn {
             id,
             access: &self.access,
+            origins: &self.origins,
             now_ms: self.now_ms,
             now: self.now,
-            stats: &mut self.stats,
+            stats: self.stats.of(connection.is_web()),
             events: events.unwrap_or(&mut self.outbox),
         };
         let result = act(connection, &mut turn);
         let after = connection.standing();
         self.arriving -= usize::from(before == Standing::Arriving && after != before);
         self.leaving += usize::from(after == Standing::Leaving && after != before);
+        if before == Standing::Arriving && after == Standing::Here {
+            self.stats.of(connection.is_web()).opened += 1;
+        }
+        self.web += usize::from(is_web_here(connection));
+        self.web -= usize::from(was_web);
         let due_ms = connection.due_ms();
         self.deadlines.arm(id, &mut connection.armed, due_ms);
         self.touched.insert(place_of(id));
         Some(result)
     }
+}
+
+fn is_web_here(connection: &QuicConnection) -> bool {
+    connection.is_web() && connection.standing() == Standing::Here
 }
 
 impl AsFd for Quic {
@@ -552,7 +579,7 @@ struct Inside<'a> {
     heard: &'a mut SlotSet,
     touched: &'a mut SlotSet,
     arriving: usize,
-    stats: &'a mut TransportStats,
+    stats: &'a mut QuicStats,
     answer: &'a mut Vec<u8>,
 }
 
@@ -597,7 +624,7 @@ impl Inside<'_> {
                 }
             }
             Answer::Ignore => {
-                self.stats.shed += 1;
+                self.stats.bare.shed += 1;
                 self.endpoint.ignore(incoming);
             }
         }

@@ -13,6 +13,8 @@ use crate::limits::QUIC_BATCH_STREAMS_MAX;
 struct BatchStream {
     viewer: ViewerId,
     stream: StreamId,
+    /// What the transport says at the front of a stream; mostly nothing.
+    head: Bytes,
     rest: Bytes,
 }
 
@@ -43,11 +45,19 @@ impl QuicBatches {
         is_full
     }
 
-    /// Sends a batch on a fresh stream.
-    pub fn send(&mut self, link: &mut Connection, stream: StreamId, viewer: ViewerId, rest: Bytes) {
+    /// Sends a batch behind `head` on a fresh stream.
+    pub fn send(
+        &mut self,
+        link: &mut Connection,
+        stream: StreamId,
+        viewer: ViewerId,
+        head: Bytes,
+        rest: Bytes,
+    ) {
         self.open.push(BatchStream {
             viewer,
             stream,
+            head,
             rest,
         });
         self.write(link, stream);
@@ -58,6 +68,10 @@ impl QuicBatches {
         let Some(batch) = self.open.iter_mut().find(|batch| batch.stream == stream) else {
             return false;
         };
+        let (of_head, wrote) = write(link, stream, &mut batch.head);
+        if wrote != Wrote::All {
+            return of_head > 0;
+        }
         let (written, wrote) = write(link, stream, &mut batch.rest);
         if wrote == Wrote::All {
             // An error means that the client has stopped the stream, which is told apart.

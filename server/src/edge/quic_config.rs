@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quinn_proto::{EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
+use crate::edge::origins::Origins;
 use crate::edge::quic_id::ShardIdGenerator;
 use crate::edge::quic_keys::QuicKeys;
 use crate::edge::tls::Tls;
@@ -20,11 +21,12 @@ use crate::limits::{
 pub struct QuicConfig {
     server: ServerConfig,
     keys: QuicKeys,
+    origins: Arc<Origins>,
 }
 
 impl QuicConfig {
     /// One configuration for all shards: a token that one has given is good at any other.
-    pub fn new(tls: &Tls, keys: QuicKeys) -> Self {
+    pub fn new(tls: &Tls, keys: QuicKeys, origins: Origins) -> Self {
         let mut server = ServerConfig::new(tls.quic_crypto(), keys.token.clone());
         server
             .transport_config(Arc::new(transport()))
@@ -32,12 +34,21 @@ impl QuicConfig {
             .max_incoming(QUIC_INCOMING_MAX)
             .incoming_buffer_size(QUIC_INCOMING_BYTES_MAX)
             .incoming_buffer_size_total(QUIC_INCOMING_BYTES_TOTAL_MAX);
-        Self { server, keys }
+        Self {
+            server,
+            keys,
+            origins: Arc::new(origins),
+        }
     }
 
     /// How connections are treated.
     pub fn server(&self) -> ServerConfig {
         self.server.clone()
+    }
+
+    /// Which pages may open a WebTransport session.
+    pub fn origins(&self) -> Arc<Origins> {
+        Arc::clone(&self.origins)
     }
 
     /// How the endpoint of one shard makes ids and resets.

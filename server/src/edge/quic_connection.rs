@@ -5,30 +5,33 @@
 //! A larger one goes on a stream of its own. What QUIC needs for itself is behind a pointer: what
 //! the walk over many connections looks at stays together.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{BufMut, Bytes};
 use quinn_proto::{
     Connection, ConnectionHandle, Dir, Event as LinkEvent, StreamEvent, StreamId, VarInt,
 };
-use skein_engine::ids::{ConnectionId, ViewerId};
+use skein_engine::ids::ViewerId;
 use skein_engine::sink::Offer;
 use skein_wire::error::{Code, WireError};
-use skein_wire::frame::decode_request;
-use skein_wire::request::Request;
 use skein_wire::varint;
+use web_transport_proto::error_to_http3;
 
-use crate::access::Access;
 use crate::edge::deadlines::{Armed, NEVER_MS};
 use crate::edge::event::Event;
 use crate::edge::greeting;
 use crate::edge::quic_batches::QuicBatches;
 use crate::edge::quic_control::QuicControl;
-use crate::edge::quic_input::{End, FrameSink, Lane, QuicInput};
+use crate::edge::quic_input::{End, QuicInput};
+use crate::edge::quic_reading::QuicReading;
 use crate::edge::quic_silence::QuicSilence;
-use crate::edge::stats::TransportStats;
+use crate::edge::quic_turn::Turn;
+use crate::edge::webtransport::{Found, WebTransport, end_code, reject};
+use crate::edge::webtransport_datagrams::{WebTransportDatagrams, datagram, head_bytes};
+use crate::edge::webtransport_fault::{BUFFERED_STREAM_REJECTED, Fault, carried};
 use crate::limits::{
-    CLOSE_LINGER_MS, EVENTS_PER_POLL_MAX, FRAME_DEADLINE_MS, HELLO_DEADLINE_MS, IDLE_VIEWER_MS,
+    CLOSE_LINGER_MS, FRAME_DEADLINE_MS, HELLO_DEADLINE_MS, IDLE_VIEWER_MS,
     QUIC_DATAGRAM_SEND_BYTES, QUIC_HANDSHAKE_DEADLINE_MS,
 };
 
@@ -39,23 +42,6 @@ const DATAGRAM_OVERHEAD_BYTES: usize = size_of::<quinn_proto::Datagram>();
 const DATAGRAM_BYTES_MIN: usize = QUIC_DATAGRAM_SEND_BYTES - 2 * DATAGRAM_OVERHEAD_BYTES;
 /// A frame kind that every client skips.
 const SKIPPED_KIND: u8 = 0xff;
-
-/// What a connection may use while it has its turn.
-#[derive(Debug)]
-pub struct Turn<'a> {
-    /// Its number.
-    pub id: ConnectionId,
-    /// Verifies tokens.
-    pub access: &'a Access,
-    /// The time of this pass.
-    pub now_ms: u64,
-    /// The same for QUIC.
-    pub now: Instant,
-    /// Counters.
-    pub stats: &'a mut TransportStats,
-    /// What happened.
-    pub events: &'a mut Vec<Event>,
-}
 
 /// As what a connection counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +115,8 @@ pub struct QuicConnection {
     pub handle: ConnectionHandle,
     /// QUIC itself.
     pub link: Box<Connection>,
+    /// HTTP/3, where the client speaks it.
+    web: Option<Box<WebTransport>>,
     control: QuicControl,
     batches: QuicBatches,
     input: QuicInput,
@@ -151,6 +139,7 @@ impl QuicConnection {
             partial_since_ms: None,
             handle,
             link: Box::new(link),
+            web: None,
             control: QuicControl::default(),
             batches: QuicBatches::default(),
             input: QuicInput::new(),
@@ -164,6 +153,11 @@ impl QuicConnection {
             State::Greeting { .. } | State::Open | State::Closing { .. } => Standing::Here,
             State::Over => Standing::Leaving,
         }
+    }
+
+    /// Whether it carries a WebTransport session.
+    pub fn is_web(&self) -> bool {
+        self.web.is_some()
     }
 
     /// `Connected` was said and `Disconnected` was not.
@@ -230,6 +224,7 @@ impl QuicConnection {
         while let Some(event) = self.link.poll() {
             self.handle_link_event(event, turn);
         }
+        self.read_web(turn);
         self.read(turn);
         // What the client said before it left counts.
         if self.lost && !self.input.is_left() {
@@ -249,7 +244,13 @@ impl QuicConnection {
     }
 
     /// Offers the frames of a batch; all or nothing is taken.
-    pub fn offer(&mut self, viewer: ViewerId, frames: Bytes, now_ms: u64) -> Offer {
+    pub fn offer(
+        &mut self,
+        viewer: ViewerId,
+        frames: Bytes,
+        now_ms: u64,
+        copies: &mut WebTransportDatagrams,
+    ) -> Offer {
         if !self.is_present() {
             return Offer::Gone;
         }
@@ -262,18 +263,29 @@ impl QuicConnection {
         if !self.has_datagram_room() {
             return self.wait_for(Need::Datagram, now_ms);
         }
-        match self.link.datagrams().send(frames, true) {
+        let datagram = match self.session() {
+            Some(session) => copies.of(session, &frames),
+            None => frames,
+        };
+        match self.link.datagrams().send(datagram, true) {
             Ok(()) => Offer::Datagram,
             Err(_) => Offer::Gone,
         }
     }
 
     /// Sends a small frame as a datagram if nothing waits; otherwise it is forgotten.
-    pub fn offer_head(&mut self, frame: &Bytes) -> bool {
-        self.is_present()
-            && frame.len() <= self.datagram_bytes_max()
-            && self.has_datagram_room()
-            && self.link.datagrams().send(frame.clone(), true).is_ok()
+    pub fn offer_head(&mut self, frame: &Bytes, copies: &mut WebTransportDatagrams) -> bool {
+        if !self.is_present()
+            || frame.len() > self.datagram_bytes_max()
+            || !self.has_datagram_room()
+        {
+            return false;
+        }
+        let datagram = match self.session() {
+            Some(session) => copies.of(session, frame),
+            None => frame.clone(),
+        };
+        self.link.datagrams().send(datagram, true).is_ok()
     }
 
     /// Forgets what is on its way to a viewer that may not see it any more: its stream is reset,
@@ -281,11 +293,16 @@ impl QuicConnection {
     /// nothing (QUIC drops the oldest). What was the datagram of another chat is repaired like
     /// any lost one.
     pub fn purge(&mut self, viewer: ViewerId) {
-        let code = close_code(Code::MembershipRevoked);
+        let code = self.stream_code(Code::MembershipRevoked);
         self.batches.purge(&mut self.link, viewer, code);
         let len = self.datagram_bytes_max();
         if len > 0 && !self.has_datagram_room() {
-            let _ = self.link.datagrams().send(skipped_frame(len), true);
+            let skipped = skipped_frame(len);
+            let skipped = match self.session() {
+                Some(session) => datagram(session, &skipped),
+                None => skipped,
+            };
+            let _ = self.link.datagrams().send(skipped, true);
         }
         self.look_whether_blocked();
     }
@@ -307,7 +324,7 @@ impl QuicConnection {
 
     /// Says goodbye; the connection goes when the client has heard it, or a little later.
     pub fn close(&mut self, code: Code, retry_after_ms: u32, text: &str, turn: &mut Turn<'_>) {
-        if !matches!(self.state, State::Greeting { .. } | State::Open) {
+        if !self.is_open() {
             return;
         }
         turn.stats.count_close(code);
@@ -330,11 +347,17 @@ impl QuicConnection {
         self.close(error.code, 0, &error.text, turn);
     }
 
-    /// The goodbye is heard or cannot be: the connection goes.
+    /// The goodbye is heard or cannot be: the connection goes, after its session if it has one.
     fn part(&mut self, turn: &mut Turn<'_>) {
         if let State::Closing { code, text, .. } = &self.state {
+            if let Some(web) = &mut self.web
+                && web.close(&mut self.link, u32::from(*code as u16), text)
+            {
+                return;
+            }
             let text = Bytes::copy_from_slice(text.as_bytes());
-            self.link.close(turn.now, close_code(*code), text);
+            let code = self.link_code(*code);
+            self.link.close(turn.now, code, text);
         }
         self.end(turn);
     }
@@ -343,7 +366,16 @@ impl QuicConnection {
     fn cut(&mut self, code: Code, turn: &mut Turn<'_>) {
         turn.stats.cut += 1;
         let text = Bytes::from_static(code.text().as_bytes());
-        self.link.close(turn.now, close_code(code), text);
+        let code = self.link_code(code);
+        self.link.close(turn.now, code, text);
+        self.end(turn);
+    }
+
+    /// Ends a connection whose HTTP/3 is none.
+    fn cut_web(&mut self, fault: Fault, turn: &mut Turn<'_>) {
+        turn.stats.count_close(Code::Transport);
+        let text = Bytes::from_static(fault.text.as_bytes());
+        self.link.close(turn.now, carried(fault.code), text);
         self.end(turn);
     }
 
@@ -369,10 +401,10 @@ impl QuicConnection {
         match event {
             LinkEvent::Connected => {
                 if self.standing() == Standing::Arriving {
-                    turn.stats.opened += 1;
                     self.state = State::Greeting {
                         until_ms: turn.now_ms + HELLO_DEADLINE_MS,
                     };
+                    self.begin_web(turn);
                 }
             }
             LinkEvent::ConnectionLost { .. } => self.lost = true,
@@ -387,6 +419,13 @@ impl QuicConnection {
             return;
         }
         match event {
+            StreamEvent::Opened { dir } if self.is_web() => {
+                while let (Some(web), Some(stream)) =
+                    (&mut self.web, self.link.streams().accept(dir))
+                {
+                    web.accept(stream);
+                }
+            }
             StreamEvent::Opened { dir: Dir::Bi } => {
                 if let Some(stream) = self.link.streams().accept(Dir::Bi) {
                     self.control.open(stream);
@@ -398,15 +437,30 @@ impl QuicConnection {
                     self.input.open_side(stream);
                 }
             }
-            StreamEvent::Readable { id } => self.input.set_readable(id),
+            StreamEvent::Readable { id } => {
+                let web = self.web.as_mut();
+                if !web.is_some_and(|web| web.set_readable(id)) {
+                    self.input.set_readable(id);
+                }
+            }
             StreamEvent::Writable { id } if self.control.is(id) => self.write_control(turn),
             StreamEvent::Writable { id } => {
+                let web = self.web.as_mut();
+                if web.is_some_and(|web| web.write(&mut self.link, id)) {
+                    return;
+                }
                 if self.batches.write(&mut self.link, id) {
                     self.blocked_since_ms = Some(turn.now_ms);
                 }
             }
             StreamEvent::Finished { id } => self.handle_finished(id, turn),
             StreamEvent::Stopped { id, error_code } => {
+                let web = self.web.as_ref();
+                match web.map(|web| web.handle_stopped(id)).transpose() {
+                    Err(fault) => return self.cut_web(fault, turn),
+                    Ok(Some(true)) if self.is_open() => return self.leave(turn),
+                    Ok(_) => {}
+                }
                 // The stream is ours to end; an error means that it has ended.
                 let _ = self.link.send_stream(id).reset(error_code);
                 self.handle_finished(id, turn);
@@ -422,6 +476,12 @@ impl QuicConnection {
 
     /// A stream is acknowledged whole, or the client does not want it.
     fn handle_finished(&mut self, stream: StreamId, turn: &mut Turn<'_>) {
+        if self.web.as_ref().is_some_and(|web| web.is_request(stream)) {
+            if matches!(self.state, State::Closing { .. }) {
+                self.part(turn);
+            }
+            return;
+        }
         if self.control.is(stream) {
             self.control.clear();
             self.look_whether_blocked();
@@ -445,21 +505,113 @@ impl QuicConnection {
         }
     }
 
+    /// The handshake is done: what the client speaks is known.
+    fn begin_web(&mut self, turn: &mut Turn<'_>) {
+        if !WebTransport::is_chosen(&self.link) {
+            return;
+        }
+        self.input.hold_datagrams();
+        match WebTransport::new(&mut self.link, Arc::clone(turn.origins)) {
+            Ok(web) => self.web = Some(Box::new(web)),
+            Err(fault) => self.cut_web(fault, turn),
+        }
+    }
+
+    /// Takes what HTTP/3 has to tell, until it has nothing more.
+    fn read_web(&mut self, turn: &mut Turn<'_>) {
+        while self.is_open()
+            && let Some(web) = &mut self.web
+        {
+            match web.advance(&mut self.link) {
+                Ok(Some(found)) => self.handle_found(found, turn),
+                Ok(None) => return,
+                Err(fault) => return self.cut_web(fault, turn),
+            }
+        }
+    }
+
+    fn handle_found(&mut self, found: Found, turn: &mut Turn<'_>) {
+        match found {
+            Found::Opened => {
+                if let Some(session) = self.session() {
+                    self.input.open_session(session);
+                }
+            }
+            Found::Refused(no) => {
+                turn.stats.count_close(Code::Transport);
+                self.state = State::Closing {
+                    until_ms: turn.now_ms + CLOSE_LINGER_MS,
+                    code: Code::Transport,
+                    text: no.text.into(),
+                };
+            }
+            Found::Bidirectional(stream) if self.control.is_open() => {
+                reject(&mut self.link, stream, BUFFERED_STREAM_REJECTED);
+            }
+            Found::Bidirectional(stream) => {
+                self.control.open(stream);
+                self.input.open_control(stream);
+            }
+            Found::Unidirectional(stream) => self.input.open_side(stream),
+            // What the client said before counts.
+            Found::Closed => {
+                self.read(turn);
+                if self.is_open() {
+                    self.leave(turn);
+                }
+            }
+        }
+    }
+
+    /// The client has ended its session: there is nobody to say goodbye to.
+    fn leave(&mut self, turn: &mut Turn<'_>) {
+        turn.stats.count_close(Code::Ok);
+        let code = self.link_code(Code::Ok);
+        self.link.close(turn.now, code, Bytes::new());
+        self.end(turn);
+    }
+
+    fn session(&self) -> Option<StreamId> {
+        self.web.as_ref().and_then(|web| web.session())
+    }
+
+    /// The code of the protocol as the end of the connection carries it.
+    fn link_code(&self, code: Code) -> VarInt {
+        match self.web {
+            Some(_) => carried(end_code(code == Code::LimitReached)),
+            None => close_code(code),
+        }
+    }
+
+    /// The same as the end of a stream carries it.
+    fn stream_code(&self, code: Code) -> VarInt {
+        match self.web {
+            Some(_) => carried(error_to_http3(u32::from(code as u16))),
+            None => close_code(code),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Greeting { .. } | State::Open)
+    }
+
     fn read(&mut self, turn: &mut Turn<'_>) {
-        if !matches!(self.state, State::Greeting { .. } | State::Open) {
+        if !self.is_open() {
             self.input.discard();
             return;
         }
         if !self.input.is_left() {
             return;
         }
-        let mut sink = Reading {
-            state: &mut self.state,
-            answers: Vec::new(),
-            turn: &mut *turn,
-        };
-        let read = self.input.read(&mut self.link, &mut sink);
-        for answer in sink.answers {
+        let mut reading = QuicReading::new(self.is_present(), &mut *turn);
+        let read = self.input.read(&mut self.link, &mut reading);
+        let QuicReading {
+            greeted, answers, ..
+        } = reading;
+        if greeted {
+            self.state = State::Open;
+        }
+        for answer in answers {
             self.send(answer, turn);
         }
         match self.input.is_partial() {
@@ -470,6 +622,7 @@ impl QuicConnection {
             Ok(()) => return,
             Err(End::Fault(error)) => self.close_for(&error, turn),
             Err(End::Left) => self.close_for(&WireError::of(Code::Ok), turn),
+            Err(End::NoDatagram(fault)) => self.cut_web(fault, turn),
         }
         self.input.discard();
     }
@@ -497,7 +650,10 @@ impl QuicConnection {
             return self.wait_for(Need::Stream, now_ms);
         };
         self.blocked_since_ms.get_or_insert(now_ms);
-        self.batches.send(&mut self.link, stream, viewer, frames);
+        let web = self.web.as_ref();
+        let head = web.map_or_else(Bytes::new, |web| web.stream_head());
+        self.batches
+            .send(&mut self.link, stream, viewer, head, frames);
         Offer::Streaming
     }
 
@@ -524,11 +680,13 @@ impl QuicConnection {
         self.link.datagrams().send_buffer_space() >= room
     }
 
-    /// Largest datagram towards this client; 0 when it takes none, or too small ones.
+    /// Largest frame of a datagram towards this client; 0 when it takes none, or too small ones.
     fn datagram_bytes_max(&mut self) -> usize {
         let room = QUIC_DATAGRAM_SEND_BYTES - DATAGRAM_OVERHEAD_BYTES;
         match self.link.datagrams().max_size() {
-            Some(len) if len >= DATAGRAM_BYTES_MIN => len.min(room),
+            Some(len) if len >= DATAGRAM_BYTES_MIN => {
+                len.min(room) - self.session().map_or(0, head_bytes)
+            }
             _ => 0,
         }
     }
@@ -543,55 +701,6 @@ impl QuicConnection {
             self.blocked_since_ms = None;
         }
     }
-}
-
-/// Takes the frames of one connection.
-struct Reading<'a, 'b> {
-    state: &'a mut State,
-    /// What the edge itself answers.
-    answers: Vec<Bytes>,
-    turn: &'a mut Turn<'b>,
-}
-
-impl FrameSink for Reading<'_, '_> {
-    fn is_full(&self) -> bool {
-        self.turn.events.len() >= EVENTS_PER_POLL_MAX
-    }
-
-    fn count(&mut self, bytes: usize) {
-        self.turn.stats.bytes_in += bytes as u64;
-    }
-
-    fn take(&mut self, frame: &[u8], lane: Lane) -> Result<(), WireError> {
-        let turn = &mut *self.turn;
-        turn.stats.frames_in += 1;
-        let Some(request) = decode_request(frame)? else {
-            return Ok(());
-        };
-        if lane == Lane::Side && !is_point(&request) {
-            return Err(WireError::new(
-                Code::OutOfOrder,
-                "only points and heartbeats may leave the control stream",
-            ));
-        }
-        let before = matches!(self.state, State::Open);
-        let mut greeted = before;
-        let taken = greeting::take(turn.access, turn.now_ms, &mut greeted, turn.id, request)?;
-        if greeted && !before {
-            turn.stats.greeted += 1;
-            *self.state = State::Open;
-        }
-        turn.events.extend(taken.event);
-        self.answers.extend(taken.answer);
-        Ok(())
-    }
-}
-
-fn is_point(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::Point(_) | Request::Points(_) | Request::Heartbeat(_)
-    )
 }
 
 /// The code of the protocol as QUIC carries it.

@@ -3,10 +3,14 @@
 //! Bytes are only taken while the pass has room for what they bring; the rest stays with QUIC,
 //! whose windows make the client wait.
 
-use quinn_proto::{Connection, ReadError, StreamId};
+use quinn_proto::{Connection, StreamId};
 use skein_wire::error::{Code, WireError};
 use skein_wire::limits::CLIENT_FRAME_BYTES_MAX;
 use skein_wire::splitter::{Splitter, split_first};
+
+use crate::edge::quic_read::{Chunk, read};
+use crate::edge::webtransport_datagrams::frame_of;
+use crate::edge::webtransport_fault::Fault;
 
 /// Bytes of a stream that carries frames of its own: one largest frame and its length.
 const SIDE_STREAM_BYTES_MAX: usize = CLIENT_FRAME_BYTES_MAX + 8;
@@ -38,6 +42,8 @@ pub trait FrameSink {
 pub enum End {
     /// The client is told.
     Fault(WireError),
+    /// A datagram is none of HTTP/3.
+    NoDatagram(Fault),
     /// The client has said all it had to say.
     Left,
 }
@@ -46,6 +52,17 @@ impl From<WireError> for End {
     fn from(error: WireError) -> Self {
         Self::Fault(error)
     }
+}
+
+/// What is in a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Datagrams {
+    /// A frame.
+    Bare,
+    /// Nothing that can be read before a session is open.
+    Held,
+    /// The number of a session, then a frame.
+    Of(StreamId),
 }
 
 /// A stream that carries frames of its own.
@@ -61,6 +78,7 @@ struct SideStream {
 pub struct QuicInput {
     control: Option<StreamId>,
     control_readable: bool,
+    datagrams: Datagrams,
     datagrams_readable: bool,
     splitter: Splitter,
     side: Vec<SideStream>,
@@ -72,10 +90,21 @@ impl QuicInput {
         Self {
             control: None,
             control_readable: false,
+            datagrams: Datagrams::Bare,
             datagrams_readable: false,
             splitter: Splitter::new(CLIENT_FRAME_BYTES_MAX),
             side: Vec::new(),
         }
+    }
+
+    /// Datagrams are those of a session, and wait until it is open.
+    pub fn hold_datagrams(&mut self) {
+        self.datagrams = Datagrams::Held;
+    }
+
+    /// The session is open.
+    pub fn open_session(&mut self, session: StreamId) {
+        self.datagrams = Datagrams::Of(session);
     }
 
     /// The client has opened the control stream.
@@ -110,9 +139,11 @@ impl QuicInput {
 
     /// Whether something has come that was not taken.
     pub fn is_left(&self) -> bool {
-        self.control_readable
-            || self.datagrams_readable
-            || self.side.iter().any(|side| side.readable)
+        self.control_readable || self.has_datagrams() || self.side.iter().any(|side| side.readable)
+    }
+
+    fn has_datagrams(&self) -> bool {
+        self.datagrams_readable && self.datagrams != Datagrams::Held
     }
 
     /// Whether the control stream stands within a frame.
@@ -144,7 +175,7 @@ impl QuicInput {
             return Ok(());
         };
         while self.control_readable && !sink.is_full() {
-            match read_chunk(link, stream) {
+            match read(link, stream, CLIENT_FRAME_BYTES_MAX) {
                 Chunk::Bytes(bytes) => {
                     sink.count(bytes.len());
                     self.splitter.push(&bytes);
@@ -171,7 +202,7 @@ impl QuicInput {
                 at += 1;
                 continue;
             }
-            match read_chunk(link, side.stream) {
+            match read(link, side.stream, CLIENT_FRAME_BYTES_MAX) {
                 Chunk::Bytes(bytes) => {
                     if side.bytes.len() + bytes.len() > SIDE_STREAM_BYTES_MAX {
                         return Err(WireError::of(Code::TooLarge).into());
@@ -198,10 +229,19 @@ impl QuicInput {
         link: &mut Connection,
         sink: &mut impl FrameSink,
     ) -> Result<(), End> {
-        while self.datagrams_readable && !sink.is_full() {
-            match link.datagrams().recv() {
-                Some(datagram) => take_side(&datagram, sink)?,
-                None => self.datagrams_readable = false,
+        while self.has_datagrams() && !sink.is_full() {
+            let Some(datagram) = link.datagrams().recv() else {
+                self.datagrams_readable = false;
+                return Ok(());
+            };
+            match self.datagrams {
+                Datagrams::Of(session) => {
+                    // Another session's was sent to nobody.
+                    if let Some(frame) = frame_of(session, &datagram).map_err(End::NoDatagram)? {
+                        take_side(frame, sink)?;
+                    }
+                }
+                Datagrams::Bare | Datagrams::Held => take_side(&datagram, sink)?,
             }
         }
         Ok(())
@@ -221,29 +261,4 @@ fn take_side(bytes: &[u8], sink: &mut impl FrameSink) -> Result<(), WireError> {
         sink.take(frame, Lane::Side)?;
     }
     Ok(())
-}
-
-/// What a stream has.
-enum Chunk {
-    Bytes(bytes::Bytes),
-    None,
-    End,
-    Reset,
-}
-
-fn read_chunk(link: &mut Connection, stream: StreamId) -> Chunk {
-    let mut stream = link.recv_stream(stream);
-    // The stream is no more: whoever looked before has seen its end.
-    let Ok(mut chunks) = stream.read(true) else {
-        return Chunk::None;
-    };
-    let chunk = match chunks.next(CLIENT_FRAME_BYTES_MAX) {
-        Ok(Some(chunk)) => Chunk::Bytes(chunk.bytes),
-        Ok(None) => Chunk::End,
-        Err(ReadError::Blocked) => Chunk::None,
-        Err(ReadError::Reset(_)) => Chunk::Reset,
-    };
-    // What it changes for the client leaves with the next packet.
-    let _ = chunks.finalize();
-    chunk
 }

@@ -44,13 +44,34 @@ impl TransportStats {
     }
 }
 
+/// The same of what is carried by QUIC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuicStats {
+    /// The protocol without HTTP/3; also what happens before it is known what a client speaks.
+    pub bare: TransportStats,
+    /// WebTransport.
+    pub web: TransportStats,
+}
+
+impl QuicStats {
+    /// Those of a connection that carries a WebTransport session, or not.
+    pub fn of(&mut self, is_web: bool) -> &mut TransportStats {
+        match is_web {
+            true => &mut self.web,
+            false => &mut self.bare,
+        }
+    }
+}
+
 /// What the edge of one shard has done since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EdgeStats {
     /// WebSocket.
     pub websocket: TransportStats,
-    /// QUIC.
+    /// QUIC, without WebTransport.
     pub quic: TransportStats,
+    /// WebTransport.
+    pub webtransport: TransportStats,
     /// HTTP requests handed on to the HTTP service.
     pub http_requests: u64,
     /// HTTP connections turned away: no room, no descriptor.

@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::version::{TLS12, TLS13};
-use skein_wire::limits::ALPN;
+use skein_wire::limits::{ALPN, WEBTRANSPORT_ALPN};
 
 use crate::edge::certificate::CertificateStore;
 use crate::edge::error::EdgeError;
@@ -32,8 +32,12 @@ impl Tls {
     pub fn new(certificates: &Arc<CertificateStore>) -> Result<Self, EdgeError> {
         let versions = [&TLS13, &TLS12];
         Ok(Self {
-            tcp: Arc::new(config(certificates, &versions, b"http/1.1")?),
-            quic: Arc::new(config(certificates, &versions[..1], ALPN)?),
+            tcp: Arc::new(config(certificates, &versions, &[b"http/1.1"])?),
+            quic: Arc::new(config(
+                certificates,
+                &versions[..1],
+                &[ALPN, WEBTRANSPORT_ALPN],
+            )?),
         })
     }
 
@@ -47,14 +51,14 @@ impl Tls {
 fn config(
     certificates: &Arc<CertificateStore>,
     versions: &[&'static rustls::SupportedProtocolVersion],
-    alpn: &[u8],
+    alpn: &[&[u8]],
 ) -> Result<ServerConfig, rustls::Error> {
     let resolver: Arc<dyn ResolvesServerCert> = certificates.clone();
     let mut config = ServerConfig::builder_with_provider(Arc::clone(certificates.provider()))
         .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![alpn.to_vec()];
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     // Tickets carry the session: the server keeps nothing, and any shard can resume it.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Ticketer::new()?;

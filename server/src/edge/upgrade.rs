@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HOST, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use skein_wire::limits::WEBSOCKET_SUBPROTOCOL;
@@ -70,7 +70,8 @@ pub fn judge<B>(request: &Request<B>, origins: &Origins) -> Result<Response<()>,
             "the WebSocket subprotocol spoken here is skein.v1",
         );
     }
-    if !origins.allow(headers) {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    if !origins.allow(headers.get(ORIGIN), host) {
         return refuse(
             StatusCode::FORBIDDEN,
             "this page may not open a WebSocket here; list its origin",

@@ -110,6 +110,23 @@ pub static SHARD_METRICS: &[Metric] = &[
         "quic_offers_full",
         "Batches that found a QUIC connection full",
     ),
+    Metric::gauge("webtransport_connections", "WebTransport connections now"),
+    Metric::counter(
+        "webtransport_bytes_out",
+        "Bytes handed to WebTransport connections",
+    ),
+    Metric::counter(
+        "webtransport_offers_datagram",
+        "Batches that went as a datagram of a WebTransport session",
+    ),
+    Metric::counter(
+        "webtransport_offers_stream",
+        "Batches that went as a stream of a WebTransport session",
+    ),
+    Metric::counter(
+        "webtransport_offers_full",
+        "Batches that found a WebTransport connection full",
+    ),
     Metric::counter(
         "connections_shed",
         "Connections turned away for lack of room or descriptors",
@@ -136,7 +153,8 @@ pub struct LoopStats {
 
 /// Copies the numbers out.
 pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopStats) {
-    let (websocket, quic): (&TransportStats, &TransportStats) = (&edge.websocket, &edge.quic);
+    let (websocket, quic, web): (&TransportStats, &TransportStats, &TransportStats) =
+        (&edge.websocket, &edge.quic, &edge.webtransport);
     row.publish([
         engine.viewers,
         engine.connections,
@@ -183,6 +201,11 @@ pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopS
         quic.offers_datagram,
         quic.offers_sent,
         quic.offers_full,
+        web.connections,
+        web.bytes_out,
+        web.offers_datagram,
+        web.offers_sent,
+        web.offers_full,
         websocket.shed + quic.shed + edge.http_shed,
         edge.http_requests,
     ]);

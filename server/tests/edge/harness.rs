@@ -59,7 +59,8 @@ impl TestEdge {
     pub fn start_in(dir: Arc<TempDir>, addresses: Addresses, shards: u16) -> Self {
         let access = Arc::new(Access::open(dir.path(), true).unwrap());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let certificates = CertificateStore::open_or_create(dir.path(), provider).unwrap();
+        let now_s = Clock::start().now_ms() / 1_000;
+        let certificates = CertificateStore::open_or_create(dir.path(), now_s, provider).unwrap();
         let tls = Tls::new(&certificates).unwrap();
         let keys = QuicKeys::open_or_create(dir.path()).unwrap();
         let clock = Clock::start();
@@ -69,7 +70,7 @@ impl TestEdge {
             quic: None,
             shards,
         };
-        let config = config.with_quic(&tls, keys);
+        let config = config.with_quic(&tls, keys, Origins::default());
         let bound = bind::bind(&addresses, shards).unwrap();
         let (send_event, events) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_multi_thread()

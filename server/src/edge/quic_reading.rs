@@ -1,0 +1,72 @@
+//! Takes the frames of one connection as they are read: requests become events.
+
+use bytes::Bytes;
+use skein_wire::error::{Code, WireError};
+use skein_wire::frame::decode_request;
+use skein_wire::request::Request;
+
+use crate::edge::greeting;
+use crate::edge::quic_input::{FrameSink, Lane};
+use crate::edge::quic_turn::Turn;
+use crate::limits::EVENTS_PER_POLL_MAX;
+
+/// Where the frames of one connection go.
+#[derive(Debug)]
+pub struct QuicReading<'a, 'b> {
+    /// Whether its `Hello` was taken, now or before.
+    pub greeted: bool,
+    /// What the edge itself answers.
+    pub answers: Vec<Bytes>,
+    turn: &'a mut Turn<'b>,
+}
+
+impl<'a, 'b> QuicReading<'a, 'b> {
+    /// Nothing was read yet.
+    pub fn new(greeted: bool, turn: &'a mut Turn<'b>) -> Self {
+        Self {
+            greeted,
+            answers: Vec::new(),
+            turn,
+        }
+    }
+}
+
+impl FrameSink for QuicReading<'_, '_> {
+    fn is_full(&self) -> bool {
+        self.turn.events.len() >= EVENTS_PER_POLL_MAX
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.turn.stats.bytes_in += bytes as u64;
+    }
+
+    fn take(&mut self, frame: &[u8], lane: Lane) -> Result<(), WireError> {
+        let turn = &mut *self.turn;
+        turn.stats.frames_in += 1;
+        let Some(request) = decode_request(frame)? else {
+            return Ok(());
+        };
+        if lane == Lane::Side && !is_point(&request) {
+            return Err(WireError::new(
+                Code::OutOfOrder,
+                "only points and heartbeats may leave the control stream",
+            ));
+        }
+        let before = self.greeted;
+        let greeted = &mut self.greeted;
+        let taken = greeting::take(turn.access, turn.now_ms, greeted, turn.id, request)?;
+        if self.greeted && !before {
+            turn.stats.greeted += 1;
+        }
+        turn.events.extend(taken.event);
+        self.answers.extend(taken.answer);
+        Ok(())
+    }
+}
+
+fn is_point(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Point(_) | Request::Points(_) | Request::Heartbeat(_)
+    )
+}
