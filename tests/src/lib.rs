@@ -19,6 +19,8 @@ pub mod lines;
 pub mod process;
 pub mod python;
 
+pub mod browser;
+
 pub mod events;
 pub mod http;
 pub mod metrics;
