@@ -174,6 +174,14 @@ class Stranger(QuicConnectionProtocol):
             self.stopped = event.error_code
 
 
+async def slowly(stranger, *steps):
+    """One flight of packets after the other."""
+    for step in steps:
+        step()
+        stranger.transmit()
+        await asyncio.sleep(0.2)
+
+
 def cases(to, token):
     """Names of nonsense, and how it is sent."""
     hello = wire.hello(token)
@@ -212,6 +220,7 @@ def cases(to, token):
         "a second request": lambda s: (s.control(), s.connect_request(to), s.connect_request(to)),
         "a session that is no request": lambda s: (s.control(), s.connect_request(to), s.stream(wire.varint(0x54) + b"\2", uni=True)),
         "a stream of another session": lambda s: (s.control(), s.connect_request(to), s.stream(wire.varint(0x54) + b"\4", uni=True)),
+        "a datagram, and no session": lambda s: (s.control(), s._quic.send_datagram_frame(b"\0\1\xff")),
         "an empty datagram": lambda s: (s.control(), s.connect_request(to), s._quic.send_datagram_frame(b"")),
         "a datagram of another session": lambda s: (s.control(), s.connect_request(to), s._quic.send_datagram_frame(b"\1\1\xff")),
         "a goodbye that is too short": lambda s: (s.control(), s.connect_request(to, more=section(0, section(0x2843, b"xx")))),
@@ -222,15 +231,17 @@ def cases(to, token):
         "a session, and no hello": lambda s: (s.control(), s.connect_request(to)),
         "a stream of the session, and no hello": lambda s: (s.control(), s.connect_request(to), s.stream(wire.varint(0x41) + b"\0")),
         "a frame that is none": lambda s: (s.control(), s.connect_request(to), s.stream(wire.varint(0x41) + b"\0" + hello + b"\0")),
-        "streams before the request": lambda s: (s.control(), s.stream(wire.varint(0x54) + b"\0" + wire.ping(), uni=True, fin=True), s.connect_request(to),
-                                                 s.stream(wire.varint(0x41) + b"\0" + hello)),
+        "streams before the request": lambda s: slowly(
+            s, lambda: (s.control(), s.stream(wire.varint(0x54) + b"\0" + wire.ping(), uni=True, fin=True)),
+            lambda: (s.connect_request(to), s.stream(wire.varint(0x41) + b"\0" + hello))),
     }  # fmt: skip
 
 
 async def nonsense(args):
     async def one(name, send):
         transport, stranger = await connect(args.to, Stranger)
-        send(stranger)
+        if asyncio.iscoroutine(later := send(stranger)):
+            await later
         stranger.transmit()
         try:
             await asyncio.wait_for(stranger.over.wait(), WAIT_S)

@@ -11,6 +11,7 @@ use skein_tests::fleet::Fleet;
 use skein_tests::on_one_and_two_shards;
 use skein_tests::server::{Options, Server};
 use skein_tests::wait::{self, PATIENCE};
+use skein_wire::error::Code;
 
 on_one_and_two_shards!(
     a_page_watches_and_comes_back_with_its_cursor,
@@ -109,6 +110,13 @@ fn a_page_watches_and_comes_back_with_its_cursor(cores: Cores) {
         .metrics()
         .sum("skein_webtransport_offers_datagram_total");
     assert!(datagrams > 0.0, "{datagrams} datagrams");
+
+    server.remove_member("walk", "viewer");
+    wait::until("the page is told that it may not watch", PATIENCE, || {
+        !pages.told_of("watch_ended").is_empty()
+    });
+    let ended = &pages.told_of("watch_ended")[0];
+    assert_eq!(ended["code"], Code::MembershipRevoked as u16);
 }
 
 fn a_page_shares_on_all_three_ways(cores: Cores) {

@@ -394,7 +394,8 @@ pub struct AccessSettings {
     pub clock_skew: Span,
     /// Where rights in chats come from: `table` or `token`.
     pub membership: Membership,
-    /// Browser origins that may open a WebSocket; empty = only clients that send no `Origin`.
+    /// Browser origins that may open a WebSocket or a WebTransport session; `*` = any; empty = only
+    /// pages of the address that they connect to, and clients that send no `Origin`.
     pub origins: Vec<String>,
     /// File with the bearer token of the control API.
     pub control_token: Option<PathBuf>,

@@ -105,6 +105,8 @@ pub struct QuicConnection {
     /// The endpoint has forgotten it.
     pub drained: bool,
     lost: bool,
+    /// The client has ended its session.
+    parted: bool,
     /// What an offer lacked and somebody waits for.
     waiting: Option<Need>,
     /// Since when nothing was taken, while something waits.
@@ -134,6 +136,7 @@ impl QuicConnection {
             silence: QuicSilence::default(),
             drained: false,
             lost: false,
+            parted: false,
             waiting: None,
             blocked_since_ms: None,
             partial_since_ms: None,
@@ -229,6 +232,9 @@ impl QuicConnection {
         // What the client said before it left counts.
         if self.lost && !self.input.is_left() {
             self.end(turn);
+        }
+        if self.parted && self.is_open() && !self.input.is_left() {
+            self.leave(turn);
         }
         self.input.is_left()
     }
@@ -553,13 +559,7 @@ impl QuicConnection {
                 self.input.open_control(stream);
             }
             Found::Unidirectional(stream) => self.input.open_side(stream),
-            // What the client said before counts.
-            Found::Closed => {
-                self.read(turn);
-                if self.is_open() {
-                    self.leave(turn);
-                }
-            }
+            Found::Closed => self.parted = true,
         }
     }
 

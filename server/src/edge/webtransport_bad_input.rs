@@ -241,6 +241,11 @@ pub const WEBTRANSPORT_BAD_INPUTS: &[WebTransportBadInput] = &[
         BUFFERED_STREAM_REJECTED,
     ),
     faults(
+        "a datagram, and no session",
+        NO_ERROR,
+        "the frame or the handshake was not finished in time",
+    ),
+    faults(
         "an empty datagram",
         DATAGRAM_ERROR,
         "a datagram ends within its session's number",
