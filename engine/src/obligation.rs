@@ -67,6 +67,8 @@ pub(crate) struct MemberChange {
     pub version: u64,
     /// It takes a right away, and did so when it was received.
     pub restricts: bool,
+    /// Of a change of one member: whether they were one before, or could be by their token.
+    pub was_member: bool,
     /// It also gives a right, which waits for the commit.
     pub grants: bool,
     pub committed: bool,
@@ -133,6 +135,7 @@ impl MemberChange {
             rights,
             also: Vec::new(),
             version: 0,
+            was_member: false,
             restricts: false,
             grants: true,
             committed: false,

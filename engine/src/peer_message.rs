@@ -80,6 +80,7 @@ pub(crate) enum Answer {
     Changed {
         durable: bool,
         version: u64,
+        was_member: bool,
     },
 }
 

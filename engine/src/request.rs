@@ -188,8 +188,10 @@ pub enum ChatRequest {
         /// Sealed ones only: plain ones end, and none begins.
         sealed: bool,
     },
-    /// What is set for a chat. Control only. Reply: `Settings`.
+    /// What is set for a chat; for its members. Reply: `Settings`.
     Settings {
+        /// Who asks.
+        actor: Actor,
         /// Which.
         chat: ChatName,
     },
@@ -254,7 +256,7 @@ impl ChatRequest {
             | Self::PutGuest { chat, .. }
             | Self::RemoveGuest { chat, .. }
             | Self::SealChat { chat, .. }
-            | Self::Settings { chat }
+            | Self::Settings { chat, .. }
             | Self::Guests { chat }
             | Self::RemoveGeofence { chat, .. }
             | Self::Geofences { chat, .. }
@@ -377,6 +379,8 @@ pub enum ChatReply {
     Positions {
         /// Where a watch can go on from here.
         cursor: Cursor,
+        /// That somebody looked was recorded, for those who are seen.
+        view_recorded: bool,
         /// One per live session.
         positions: Vec<PositionInfo>,
     },
@@ -388,6 +392,8 @@ pub enum ChatReply {
         durable: bool,
         /// Version of the members after the change; 0 while it is not durable.
         version: u64,
+        /// Of a change of one member: whether they were one before, or could be by their token.
+        was_member: bool,
     },
     /// Nothing of a batch was applied: these, by their places in it, have rights that it would take.
     WouldRestrict(Vec<usize>),

@@ -186,6 +186,7 @@ fn one_chat(request: &ChatRequest) -> ChatResult {
         ChatRequest::PutMember { .. } | ChatRequest::RemoveMember { .. } => ChatReply::Changed {
             durable: true,
             version: 2,
+            was_member: true,
         },
         ChatRequest::Stop { .. } => ChatReply::Done { durable: false },
         _ => ChatReply::Done { durable: true },

@@ -116,8 +116,8 @@ impl Shard {
                 self.remove_guest(now, caller, &chat, guest);
             }
             ChatRequest::SealChat { chat, sealed } => self.seal_chat(now, caller, &chat, sealed),
-            ChatRequest::Settings { chat } => {
-                let reply = self.settings(&chat);
+            ChatRequest::Settings { chat, actor } => {
+                let reply = self.settings(&chat, &actor);
                 self.reply(request, reply);
             }
             ChatRequest::PutGeofence { actor, wish } => {
@@ -214,7 +214,11 @@ impl Shard {
         };
         let shown = chat.table.rows_live().filter(|row| shows(guest, row));
         let positions = shown.map(position).collect();
-        Ok(ChatReply::Positions { cursor, positions })
+        Ok(ChatReply::Positions {
+            cursor,
+            view_recorded: self.records_glance(actor),
+            positions,
+        })
     }
 
     fn sessions(&self, name: &ChatName, actor: &Actor) -> ChatResult {

@@ -69,6 +69,8 @@ impl Shard {
         let (held, wanted) = (current.granted(), rights.granted());
         change.grants = !rights.is_revoked() && wanted != held.and(wanted);
         change.restricts = !change.grants || held != held.and(wanted);
+        let keeps_out = rights.is_revoked() && !current.is_revoked();
+        change.was_member = !held.is_none() || keeps_out;
         if change.restricts {
             self.restrict_now(now, chat, &user, rights);
             let owner = self.chats.owner_mut(chat);
@@ -280,13 +282,19 @@ impl Shard {
             let Some(obligation) = self.obligations.remove(&older) else {
                 continue;
             };
+            let was_member = obligation.change_of(user).is_some_and(|it| it.was_member);
             if let Some(owner) = self.chats.owner_mut(chat) {
                 owner.unrestrict(older);
                 owner.changes.retain(|other| *other != older);
             }
             for caller in obligation.callers {
                 let (durable, version) = (false, 0);
-                self.answer(caller, Ok(Answer::Changed { durable, version }));
+                let changed = Answer::Changed {
+                    durable,
+                    version,
+                    was_member,
+                };
+                self.answer(caller, Ok(changed));
             }
         }
     }
@@ -339,7 +347,7 @@ impl Shard {
         if !durable && change.grants {
             return;
         }
-        let version = change.version;
+        let (version, was_member) = (change.version, change.was_member);
         let chat = obligation.chat;
         let callers = std::mem::take(&mut obligation.callers);
         if durable {
@@ -349,7 +357,12 @@ impl Shard {
             }
         }
         for caller in callers {
-            self.answer(caller, Ok(Answer::Changed { durable, version }));
+            let changed = Answer::Changed {
+                durable,
+                version,
+                was_member,
+            };
+            self.answer(caller, Ok(changed));
         }
     }
 

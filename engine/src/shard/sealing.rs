@@ -9,9 +9,11 @@ use skein_wire::update::SessionState;
 
 use crate::caller::Caller;
 use crate::command::Command;
+
 use crate::obligation::Purpose;
 use crate::peer_message::Answer;
-use crate::request::{ChatReply, ChatResult, ChatSettings};
+use crate::request::{Actor, ChatReply, ChatResult, ChatSettings};
+use crate::rights::Rights;
 use crate::shard::Shard;
 use crate::time::Timestamp;
 
@@ -126,12 +128,10 @@ impl Shard {
         WireError::new(Code::WrongSealing, text)
     }
 
-    /// What is set for a chat.
-    pub(super) fn settings(&self, name: &ChatName) -> ChatResult {
-        let chat = self.chats.named(name).and_then(|chat| self.chats.get(chat));
-        let owner = chat.and_then(|chat| chat.owner());
-        let owner = owner.ok_or(Self::not_found())?;
-        let sealed = owner.sealed_only;
+    /// What is set for a chat, as far as its members are concerned by it: all of it.
+    pub(super) fn settings(&self, name: &ChatName, actor: &Actor) -> ChatResult {
+        let chat = self.visible(name, actor, Rights::NONE)?;
+        let sealed = chat.owner().is_some_and(|owner| owner.sealed_only);
         Ok(ChatReply::Settings(ChatSettings { sealed }))
     }
 }

@@ -428,8 +428,17 @@ impl Shard {
                 Ok(Answer::Done { durable }) => {
                     self.reply(request, Ok(ChatReply::Done { durable }));
                 }
-                Ok(Answer::Changed { durable, version }) => {
-                    self.reply(request, Ok(ChatReply::Changed { durable, version }));
+                Ok(Answer::Changed {
+                    durable,
+                    version,
+                    was_member,
+                }) => {
+                    let changed = ChatReply::Changed {
+                        durable,
+                        version,
+                        was_member,
+                    };
+                    self.reply(request, Ok(changed));
                 }
                 Err(error) => self.reply(request, Err(error)),
                 Ok(Answer::Shared(_)) => {}

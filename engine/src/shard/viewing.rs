@@ -96,9 +96,14 @@ impl Shard {
         }
     }
 
+    /// Whether it is recorded when this one looks for a moment: operators are in no record.
+    pub(super) fn records_glance(&self, actor: &Actor) -> bool {
+        matches!(actor, Actor::User(_)) && self.config.limits.views_recorded
+    }
+
     /// Somebody was shown everybody's positions, for a moment.
     pub(super) fn glance(&mut self, now: Timestamp, chat: &ChatName, actor: &Actor) {
-        if let (Actor::User(person), true) = (actor, self.config.limits.views_recorded) {
+        if let (Actor::User(person), true) = (actor, self.records_glance(actor)) {
             let session = person.guest().and_then(|grant| grant.session);
             let view = self.view(now, chat.clone(), person.user.clone(), session);
             self.end_view(now, view);

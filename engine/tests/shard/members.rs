@@ -17,7 +17,9 @@ pub fn members_of(chat: ChatName) -> ChatRequest {
 /// A change of members was met, and whether it is durable.
 pub fn assert_changed(reply: Option<&ChatResult>, expected: bool) {
     match reply {
-        Some(Ok(ChatReply::Changed { durable, version })) => {
+        Some(Ok(ChatReply::Changed {
+            durable, version, ..
+        })) => {
             assert_eq!((*durable, *version > 0), (expected, expected));
         }
         other => panic!("not changed: {other:?}"),

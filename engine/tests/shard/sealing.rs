@@ -1,7 +1,7 @@
 //! Chats that take sealed sessions only.
 
 use bytes::Bytes;
-use skein_engine::request::{ChatReply, ChatRequest, ChatResult, ChatSettings};
+use skein_engine::request::{Actor, ChatReply, ChatRequest, ChatResult, ChatSettings};
 use skein_wire::error::Code;
 use skein_wire::ids::ShareNumber;
 use skein_wire::point::{Payload, Point};
@@ -22,7 +22,10 @@ const fn done(durable: bool) -> Option<ChatResult> {
 }
 
 fn is_sealed(rig: &mut Rig) -> bool {
-    let asked = ChatRequest::Settings { chat: chat() };
+    let asked = ChatRequest::Settings {
+        actor: Actor::Control,
+        chat: chat(),
+    };
     let reply = rig.ask(asked).1;
     for sealed in [true, false] {
         if reply == Some(Ok(ChatReply::Settings(ChatSettings { sealed }))) {

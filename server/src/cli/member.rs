@@ -192,7 +192,12 @@ fn read_lines(file: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 fn remove(chat: &ChatName, user: &UserName, control: &ControlArgs) -> anyhow::Result<()> {
-    ControlApi::new(control)?.call(Method::DELETE, &path(chat, user), None)?;
+    let answer = ControlApi::new(control)?.call(Method::DELETE, &path(chat, user), None)?;
+    if answer["was_member"] == false {
+        bail!(
+            "{user} was not a member of {chat}, or was removed before; `skein member list` names those who are"
+        );
+    }
     Ok(out::say(format_args!(
         "{user} is no longer a member of {chat}"
     ))?)

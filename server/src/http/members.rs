@@ -19,7 +19,7 @@ use crate::http::gateway::{ask, mismatch};
 use crate::http::if_match::{IfMatch, with_version};
 use crate::http::limits::MEMBERS_PER_PAGE;
 use crate::http::names::{ChatPath, MemberPath};
-use crate::http::sessions::done;
+use crate::http::sessions::{done, met};
 use crate::http::state::ApiState;
 
 /// Rights by their names.
@@ -91,13 +91,15 @@ pub fn check_user(user: &UserName) -> Result<(), ApiError> {
     }
 }
 
-/// The answer to a change of members: 200, or 202 while it is not yet durable.
+/// The answer to a change of members or links: 200, or 202 while it is not yet durable.
 ///
 /// # Errors
 /// `internal` when the reply is another one.
 pub fn changed(reply: ChatReply) -> Result<Response, ApiError> {
     match reply {
-        ChatReply::Changed { durable, version } => {
+        ChatReply::Changed {
+            durable, version, ..
+        } => {
             let done = done(ChatReply::Done { durable })?;
             Ok(with_version(version, done))
         }
@@ -159,7 +161,17 @@ pub async fn remove(
         user,
         expected,
     };
-    changed(ask(&*state.gateway, request).await?)
+    match ask(&*state.gateway, request).await? {
+        ChatReply::Changed {
+            durable,
+            version,
+            was_member,
+        } => {
+            let body = json!({ "durable": durable, "was_member": was_member });
+            Ok(with_version(version, met(durable, &body)))
+        }
+        other => Err(mismatch(&other)),
+    }
 }
 
 /// `GET /v1/chats/{chat}/members`

@@ -23,12 +23,17 @@ pub async fn get(
 ) -> Result<Json<Value>, ApiError> {
     let name = chat.to_string();
     match ask(&*state.gateway, ChatRequest::Positions { chat, actor }).await? {
-        ChatReply::Positions { cursor, positions } => {
+        ChatReply::Positions {
+            cursor,
+            view_recorded,
+            positions,
+        } => {
             let positions: Vec<PositionJson> = positions.iter().map(PositionJson::from).collect();
             Ok(Json(json!({
                 "chat": name,
                 "cursor": cursor.to_string(),
                 "positions": positions,
+                "view_recorded": view_recorded,
             })))
         }
         other => Err(mismatch(&other)),

@@ -10,7 +10,7 @@ use skein_wire::error::Code;
 use crate::http::error::{ApiError, NO_SUCH_PATH};
 use crate::http::state::ApiState;
 use crate::http::viewers::{self, ViewersState};
-use crate::http::{geofences, health, points, positions, sessions};
+use crate::http::{geofences, health, points, positions, sessions, settings};
 
 /// The public routes.
 pub fn router(state: ApiState, viewers: ViewersState) -> Router {
@@ -18,6 +18,7 @@ pub fn router(state: ApiState, viewers: ViewersState) -> Router {
         .merge(session_routes())
         .merge(geofences::routes())
         .route("/v1/chats/{chat}/positions", get(positions::get))
+        .route("/v1/chats/{chat}/settings", get(settings::get))
         .route("/v1/points", post(points::post))
         .route("/v1/health", get(health::get))
         .merge(viewers::routes().with_state(viewers))

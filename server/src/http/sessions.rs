@@ -151,16 +151,18 @@ pub async fn list(
 /// `internal` when the reply is another one.
 pub fn done(reply: ChatReply) -> Result<Response, ApiError> {
     match reply {
-        ChatReply::Done { durable } => {
-            let status = if durable {
-                StatusCode::OK
-            } else {
-                StatusCode::ACCEPTED
-            };
-            Ok((status, Json(json!({ "durable": durable }))).into_response())
-        }
+        ChatReply::Done { durable } => Ok(met(durable, &json!({ "durable": durable }))),
         other => Err(mismatch(&other)),
     }
+}
+
+/// An answer with 200, or with 202 while what was asked for is not yet durable.
+pub fn met(durable: bool, body: &Value) -> Response {
+    let status = match durable {
+        true => StatusCode::OK,
+        false => StatusCode::ACCEPTED,
+    };
+    (status, Json(body)).into_response()
 }
 
 fn session(reply: ChatReply) -> Result<Json<SessionJson>, ApiError> {

@@ -1,4 +1,4 @@
-//! What is set for a chat as a whole: for the chat service and the operator only.
+//! What is set for a chat as a whole: changed by the chat service and the operator, read by members too.
 
 use axum::Json;
 use axum::extract::State;
@@ -26,13 +26,13 @@ pub struct SettingsBody {
 /// `GET /v1/chats/{chat}/settings`
 ///
 /// # Errors
-/// `not_found` for a chat that nobody has named.
+/// `not_found` for a chat that nobody has named, and for who is no member.
 pub async fn get(
     State(state): State<ApiState>,
-    Caller(_operator): Caller,
+    Caller(actor): Caller,
     ChatPath(chat): ChatPath,
 ) -> Result<Json<Value>, ApiError> {
-    match ask(&*state.gateway, ChatRequest::Settings { chat }).await? {
+    match ask(&*state.gateway, ChatRequest::Settings { chat, actor }).await? {
         ChatReply::Settings(settings) => Ok(Json(json!({ "sealed": settings.sealed }))),
         other => Err(mismatch(&other)),
     }

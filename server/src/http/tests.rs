@@ -118,6 +118,7 @@ fn answer(request: &ChatRequest, durable: bool) -> ChatReply {
                     epoch: 2,
                     offset: 3,
                 },
+                view_recorded: true,
                 positions: vec![
                     PositionInfo {
                         session: session.clone(),
@@ -142,6 +143,7 @@ fn answer(request: &ChatRequest, durable: bool) -> ChatReply {
         | ChatRequest::RemoveGuest { .. } => ChatReply::Changed {
             durable,
             version: 18,
+            was_member: false,
         },
         _ => ChatReply::Done { durable },
     }
