@@ -406,7 +406,7 @@ fn kinds(inbox: &VecDeque<Update>) -> Vec<String> {
 }
 
 /// Reads one message if `inbox` is empty and hands out its first frame.
-fn receive(
+pub fn receive(
     socket: &mut WebSocket,
     inbox: &mut VecDeque<Update>,
     limit: Duration,

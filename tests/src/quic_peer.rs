@@ -43,28 +43,13 @@ impl QuicPeer {
     /// How the server closed the connection instead of a welcome.
     ///
     /// # Panics
-    /// If there is no QUIC server, or it says something else first.
+    /// If it says something else first.
     pub fn try_connect(to: SocketAddr, token: &str) -> Result<Self, Closed> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime");
-        let (endpoint, connection, control, updates) = runtime.block_on(async {
-            let endpoint = quic::endpoint().expect("a socket");
-            let connecting = endpoint.connect(to, "localhost").expect("an address");
-            let connection = connecting.await.expect("a QUIC server");
-            let (control, updates) = connection.open_bi().await.expect("a control stream");
-            (endpoint, connection, control, updates)
-        });
-        let mut peer = Self {
-            runtime,
-            endpoint,
-            connection,
-            control,
-            updates,
-            splitter: Splitter::new(SERVER_FRAME_BYTES_MAX),
-            inbox: VecDeque::new(),
-        };
+        let mut peer = Self::open(to, runtime)?;
         peer.send(&[Request::Hello(Hello {
             version: VERSION,
             token: Token(token.to_owned()),
@@ -79,6 +64,64 @@ impl QuicPeer {
             Some(Received::Closed(closed)) => Err(closed),
             other => panic!("not a welcome: {other:?}"),
         }
+    }
+
+    /// Connects and says nothing.
+    ///
+    /// # Errors
+    /// How the server refused the connection.
+    ///
+    /// # Panics
+    /// If there is no socket for it.
+    pub fn silent(to: SocketAddr) -> Result<Self, Closed> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        Self::open(to, runtime)
+    }
+
+    fn open(to: SocketAddr, runtime: Runtime) -> Result<Self, Closed> {
+        let opened = runtime.block_on(async {
+            let endpoint = quic::endpoint().expect("a socket");
+            let connecting = endpoint.connect(to, "localhost").expect("an address");
+            let connection = connecting.await?;
+            let (control, updates) = connection.open_bi().await?;
+            Ok((endpoint, connection, control, updates))
+        });
+        let (endpoint, connection, control, updates) = opened.map_err(|lost| closed(&lost))?;
+        Ok(Self {
+            runtime,
+            endpoint,
+            connection,
+            control,
+            updates,
+            splitter: Splitter::new(SERVER_FRAME_BYTES_MAX),
+            inbox: VecDeque::new(),
+        })
+    }
+
+    /// Sends bytes on the control stream, whatever they are.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        let _ = self.runtime.block_on(self.control.write_all(bytes));
+    }
+
+    /// Sends bytes on a stream of their own, and ends it.
+    pub fn send_beside(&mut self, bytes: &[u8]) {
+        let _ = self.runtime.block_on(async {
+            let mut stream = self.connection.open_uni().await?;
+            stream.write_all(bytes).await?;
+            let _ = stream.finish();
+            Ok::<_, quinn::WriteError>(())
+        });
+    }
+
+    /// Sends bytes as a datagram of their own.
+    pub fn send_datagram_bytes(&mut self, bytes: &[u8]) {
+        let bytes = Bytes::copy_from_slice(bytes);
+        let _ = self
+            .runtime
+            .block_on(self.connection.send_datagram_wait(bytes));
     }
 
     /// Sends requests on the control stream. A connection that is gone shows at the next read.

@@ -1,5 +1,6 @@
 //! Nonsense from outside: each kind gets its clear answer, nobody else notices, nothing is lost.
 
+mod corpus;
 mod directories;
 mod frames;
 mod http;
