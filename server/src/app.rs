@@ -3,6 +3,7 @@
 pub mod bad_inputs;
 pub mod data_dir;
 pub mod entrance;
+mod files_in_force;
 mod http_services;
 pub mod ready;
 mod traces;

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -83,7 +83,7 @@ pub async fn exchange(
         return send(request, stream, bytes_max).await;
     }
     let server = ServerName::try_from(name.to_owned()).context("the host is no name")?;
-    let connector = TlsConnector::from(Arc::new(tls(ca)?));
+    let connector = TlsConnector::from(Arc::new(tls(ca, None)?));
     send(request, connector.connect(server, stream).await?, bytes_max).await
 }
 
@@ -116,12 +116,36 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-fn tls(ca: Option<&Path>) -> anyhow::Result<ClientConfig> {
+/// A certificate to show, and its private key; both PEM.
+#[derive(Clone, Debug)]
+pub struct ClientIdentity {
+    /// The chain.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+}
+
+/// TLS for one call. `ca` names the certificates to trust; absent = those of the system.
+///
+/// # Errors
+/// Which file cannot be used.
+pub fn tls(ca: Option<&Path>, identity: Option<&ClientIdentity>) -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots(ca)?)
-        .with_no_client_auth();
+        .with_root_certificates(roots(ca)?);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let chain = certificates(&identity.certificate)?;
+            let unusable = || format!("no private key in {}", identity.key.display());
+            let key = PrivateKeyDer::from_pem_file(&identity.key).with_context(unusable)?;
+            builder.with_client_auth_cert(chain, key).with_context(|| {
+                let (certificate, key) = (identity.certificate.display(), identity.key.display());
+                format!("{certificate} and {key} do not belong together")
+            })?
+        }
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -131,18 +155,22 @@ fn roots(ca: Option<&Path>) -> anyhow::Result<RootCertStore> {
         .map(Path::to_owned)
         .or_else(system_certificates)
         .context("this system has no certificates to trust; name a file of some in the configuration, beside the address")?;
-    let unusable = || format!("no certificates to trust in {}", path.display());
-    let pem = std::fs::read(&path).with_context(unusable)?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, _>>()
-        .with_context(unusable)?;
+    let certificates = certificates(&path)?;
     let mut store = RootCertStore::empty();
     // A system's file may hold one that is of no use here; the others count.
     let (added, _) = store.add_parsable_certificates(certificates);
     if added == 0 {
-        bail!(unusable());
+        bail!("no certificates to trust in {}", path.display());
     }
     Ok(store)
+}
+
+fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let unusable = || format!("no certificates in {}", path.display());
+    let pem = std::fs::read(path).with_context(unusable)?;
+    CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .with_context(unusable)
 }
 
 fn system_certificates() -> Option<PathBuf> {

@@ -12,7 +12,7 @@ use skein_engine::journal::Entry;
 use skein_engine::request::{ChatReply, ChatRequest, ChatResult, MembersPage, SessionInfo};
 use skein_log::{DiskStorage, Log, MemoryStorage, Options, PartitionId, Record};
 use skein_server::access::Access;
-use skein_server::access::control_token::ControlToken;
+use skein_server::access::control_token::ControlTokens;
 use skein_server::access::key_set::TOKEN_KEY_FILE;
 use skein_server::access::signer::TokenSigner;
 use skein_server::cli::bad_inputs::BAD_COMMANDS;
@@ -25,7 +25,7 @@ use skein_server::http::events::EventsState;
 use skein_server::http::gateway::ShardGateway;
 use skein_server::http::guests::GuestsState;
 use skein_server::http::history::HistoryState;
-use skein_server::http::listener;
+use skein_server::http::listener::{self, CONTROL_LISTENER_METRICS, ControlListener};
 use skein_server::http::metrics::MetricsBoard;
 use skein_server::http::state::{ApiState, Callers};
 use skein_server::http::viewers::ViewersState;
@@ -198,7 +198,7 @@ fn with_control(test: impl FnOnce(&str, &Path)) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let token = dir.path().join("token");
     std::fs::write(&token, "0123456789abcdef0123456789abcdef\n").expect("write");
-    let callers = Callers::Operators(Arc::new(ControlToken::read(&token).expect("token")));
+    let callers = Callers::Operators(Arc::new(ControlTokens::read(&token).expect("token")));
     let clock = Clock::start();
     let state = ApiState::new(
         Arc::new(OneChat),
@@ -240,6 +240,11 @@ fn with_control(test: impl FnOnce(&str, &Path)) {
         .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
         .expect("bind");
     let address = listening.local_addr().expect("address").to_string();
+    let listening = ControlListener {
+        socket: listening,
+        tls: None,
+        metrics: MetricsBoard::default().once(CONTROL_LISTENER_METRICS),
+    };
     let serving = runtime.spawn(listener::serve(listening, router, stopped));
     test(&address, &token);
     stop.send(true).expect("the listener runs");

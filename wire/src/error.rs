@@ -74,6 +74,9 @@ codes! {
     /// Membership ended while the watch or session was on.
     MembershipRevoked = 35, "membership_revoked", 403, "the membership of this chat was revoked";
 
+    /// A control token without the scope that the request needs.
+    OutOfScope = 36, "out_of_scope", 403, "this token is not good for that request; use one with its scope";
+
     // 48..: a request that cannot be met.
     /// A chat, user or session name that is not well-formed.
     BadName = 48, "bad_name", 400, "the name is empty, too long or has control characters";

@@ -8,6 +8,8 @@ limits! {
 
     TRUSTED_KEYS_MAX: usize = 64, "keys",
         "in the directory, and again in the JWK set: an issuer needs two while it rotates; more is a wrong file";
+    CONTROL_TOKENS_MAX: usize = 64, "tokens",
+        "of the control API, one for each service and operator, and twice while they are rotated; each is compared";
     KID_BYTES_MAX: usize = 64, "bytes",
         "of a key's id";
     JWKS_BYTES_MAX: usize = 64 * 1024, "bytes",

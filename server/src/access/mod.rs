@@ -10,6 +10,7 @@ pub mod error;
 pub mod limits;
 pub mod secret_file;
 
+pub mod control_scope;
 pub mod control_token;
 
 pub mod claims;

@@ -11,13 +11,14 @@ use anyhow::{Context, anyhow};
 use skein_log::{DiskStorage, Log, OpenError, Options, WriterBackend};
 
 use crate::access::Access;
-use crate::access::control_token::ControlToken;
+use crate::access::control_token::ControlTokens;
 use crate::app::data_dir::DataDir;
 use crate::clock::Clock;
 use crate::config::settings::{Config, LogWriter};
 use crate::control::core::{Acknowledge, ControlCore};
 use crate::edge::bind::{Addresses, Bound, bind};
 use crate::edge::certificate::CertificateStore;
+use crate::edge::control_tls::ControlTls;
 use crate::edge::error::EdgeError;
 use crate::edge::quic_keys::QuicKeys;
 use crate::edge::tls::Tls;
@@ -45,6 +46,8 @@ pub struct Opened {
     pub bound: Bound,
     /// The control API's socket.
     pub control_listener: TcpListener,
+    /// Its TLS, unless plain.
+    pub control_tls: Option<Arc<ControlTls>>,
     /// The control log.
     pub control: ControlCore,
     /// The event log.
@@ -74,6 +77,7 @@ impl Opened {
         let tls = Tls::new(&certificates)?;
         let quic_keys = QuicKeys::open_or_create(&keys)?;
         let bound = bind_shards(config, cores.len() as u16)?;
+        let control_tls = open_control_tls(config, &certificates)?;
         let control_listener = bind_control(config.listen.control)?;
         let clock = Clock::start();
         let (control, seen_ms) = open_control(&dir, clock)?;
@@ -89,6 +93,7 @@ impl Opened {
             quic_keys,
             bound,
             control_listener,
+            control_tls,
             control,
             log,
             history_dir: dir.history(),
@@ -106,7 +111,7 @@ pub(crate) fn open_access(config: &Config) -> anyhow::Result<(Arc<Access>, Optio
         .jwks_source()
         .map_err(|problem| anyhow!("access.jwks: {problem}"))?
         .map(KeySource::new);
-    let access = Arc::new(Access::with_rules(
+    let access = Access::with_rules(
         &config.keys_dir(),
         config.dev,
         config.access.token_rules(),
@@ -128,7 +133,7 @@ pub(crate) fn bind_shards(config: &Config, shards: u16) -> anyhow::Result<Bound>
 
 pub(crate) fn control_callers(config: &Config) -> anyhow::Result<Callers> {
     match &config.access.control_token {
-        Some(path) => Ok(Callers::Operators(Arc::new(ControlToken::read(path)?))),
+        Some(path) => Ok(Callers::Operators(Arc::new(ControlTokens::read(path)?))),
         None if config.dev => Ok(Callers::ThisMachine),
         None => Err(anyhow!(
             "the control API needs a token: give --control-token FILE, or --dev on this machine"

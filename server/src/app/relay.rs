@@ -11,26 +11,26 @@ use skein_engine::table::TableLimits;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::access::Access;
 use crate::access::secret_file;
 use crate::app::data_dir::DataDir;
 use crate::app::entrance::Lobby;
+use crate::app::files_in_force::FilesInForce;
 use crate::app::http_services::HttpServices;
 use crate::app::opened::{
-    bind_control, bind_shards, control_callers, open_access, open_certificates,
+    bind_control, bind_shards, control_callers, open_access, open_certificates, open_control_tls,
 };
 use crate::app::ready::Ready;
 use crate::app::running::Running;
 use crate::app::shards::{ShardEntries, ShardSource, Shards, ShardsStart};
 use crate::clock::Clock;
 use crate::config::settings::Config;
-use crate::edge::certificate::CertificateStore;
 use crate::edge::edge::EdgeConfig;
 use crate::edge::origins::Origins;
 use crate::edge::quic_keys::QuicKeys;
 use crate::edge::tls::Tls;
 use crate::health::{Health, Phase};
 use crate::http::metrics::MetricsBoard;
+use crate::http::listener::CONTROL_LISTENER_METRICS;
 use crate::http::relayed::{self, RelayState};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
 use crate::machine::{allowed_cores, raise_descriptor_limit};
@@ -53,8 +53,7 @@ const RELAY_ID_FILE: &str = "relay.id";
 #[derive(Debug)]
 pub struct Relay {
     ready: Ready,
-    access: Arc<Access>,
-    certificates: Arc<CertificateStore>,
+    files: FilesInForce,
     health: Arc<Health>,
     gateway: Gateway,
     shards: Shards,
@@ -77,10 +76,11 @@ impl Relay {
         let shards = cores.len() as u16;
         DataDir::open(&config.data_dir)?;
         let (access, jwks) = open_access(config)?;
-        control_callers(config)?;
+        let callers = control_callers(config)?;
         let certificates = open_certificates(config)?;
         let tls = Tls::new(&certificates)?;
         let quic_keys = QuicKeys::open_or_create(&config.keys_dir())?;
+        let control_tls = open_control_tls(config, &certificates)?;
         let relay_id = relay_id(config)?;
         let named = upstream.server.to_string();
         let link = WaitingLink::connect(upstream, relay_id)?;
@@ -167,6 +167,8 @@ impl Relay {
         health.set_phase(Phase::Serving);
         let addresses = bound.addresses;
         let ready = Ready {
+            control_tls: control_tls.clone(),
+            control_metrics: board.once(CONTROL_LISTENER_METRICS),
             ready: true,
             quic: addresses.quic.ok_or_else(|| anyhow!("QUIC is not bound"))?,
             http: addresses.http.ok_or_else(|| anyhow!("HTTP is not bound"))?,
@@ -181,8 +183,12 @@ impl Relay {
         };
         Ok(Self {
             ready,
-            access,
-            certificates,
+            files: FilesInForce {
+                access,
+                certificates,
+                control_tls,
+                callers,
+            },
             health,
             gateway,
             shards,
@@ -201,9 +207,7 @@ impl Running for Relay {
     }
 
     fn reload(&self) -> anyhow::Result<()> {
-        let keys = self.access.reload().context("the keys stay as they were");
-        let certificate = self.certificates.reload();
-        keys.and(certificate.context("the certificate stays as it was"))
+        self.files.reload()
     }
 
     /// Says goodbye to all viewers, then to the upstream.

@@ -7,8 +7,8 @@ pub trait Running {
     /// Where it listens.
     fn ready(&self) -> &Ready;
 
-    /// Reads the trusted keys and the certificate again, for new connections. What cannot be read stays
-    /// as it was.
+    /// Reads keys, certificates and the control API's tokens again, for new connections and requests.
+    /// What cannot be read stays as it was.
     ///
     /// # Errors
     /// What could not be read.

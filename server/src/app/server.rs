@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::access::Access;
 use crate::app::data_dir::DataDir;
 use crate::app::entrance::Lobby;
+use crate::app::files_in_force::FilesInForce;
 use crate::app::http_services::HttpServices;
 use crate::app::opened::Opened;
 use crate::app::outcomes::Outcomes;
@@ -25,7 +26,6 @@ use crate::clock::Clock;
 use crate::config::settings::Config;
 use crate::control::stats::CONTROL_METRICS;
 use crate::control::thread::{ControlSignals, ControlThread};
-use crate::edge::certificate::CertificateStore;
 use crate::edge::edge::EdgeConfig;
 use crate::edge::origins::Origins;
 use crate::health::{Health, Phase};
@@ -34,6 +34,7 @@ use crate::http::events::EventsState;
 use crate::http::guests::GuestsState;
 use crate::http::history::HistoryState;
 use crate::http::log_erasing;
+use crate::http::listener::CONTROL_LISTENER_METRICS;
 use crate::http::log_reading::{self, LogState};
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
@@ -59,8 +60,7 @@ const RETRY_AFTER_STOP_MS: u32 = 2_000;
 #[derive(Debug)]
 pub struct Server {
     ready: Ready,
-    access: Arc<Access>,
-    certificates: Arc<CertificateStore>,
+    files: FilesInForce,
     health: Arc<Health>,
     gateway: Gateway,
     shards: Shards,
@@ -96,6 +96,7 @@ impl Server {
             bound,
             control_listener,
             control,
+            control_tls,
             mut log,
             history_dir,
             views_dir,
@@ -176,7 +177,7 @@ impl Server {
         let api =
             |callers| ApiState::new(Arc::new(gateway.clone()), callers, clock, health.clone());
         let users = api(Callers::Users(access.clone()));
-        let operators = api(callers);
+        let operators = api(callers.clone());
         let events = EventsState::new(operators.clone(), control.feed(), stopped.clone());
         let past = HistoryState::new(
             operators.clone(),
@@ -232,6 +233,8 @@ impl Server {
                 guests,
                 seen_by_operators,
                 Arc::new(board),
+            control_tls: control_tls.clone(),
+            control_metrics: board.once(CONTROL_LISTENER_METRICS),
             )
             .merge(webhooks::routes().with_state(hooks))
             .merge(log_reading::routes(reading))
@@ -256,8 +259,12 @@ impl Server {
         };
         Ok(Server {
             ready,
-            access,
-            certificates,
+            files: FilesInForce {
+                access,
+                certificates,
+                control_tls,
+                callers,
+            },
             health,
             gateway,
             shards,
@@ -288,7 +295,7 @@ impl Server {
 
     /// The keys that it trusts.
     pub fn access(&self) -> &Arc<Access> {
-        &self.access
+        &self.files.access
     }
 }
 
@@ -297,15 +304,8 @@ impl Running for Server {
         &self.ready
     }
 
-    /// Reads the trusted keys and the certificate again, for new connections. What cannot be read
-    /// stays as it was.
-    ///
-    /// # Errors
-    /// What could not be read.
     fn reload(&self) -> anyhow::Result<()> {
-        let keys = self.access.reload().context("the keys stay as they were");
-        let certificate = self.certificates.reload();
-        keys.and(certificate.context("the certificate stays as it was"))
+        self.files.reload()
     }
 
     /// Says goodbye to all clients, makes everything durable and marks the logs as cleanly closed.

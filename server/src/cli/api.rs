@@ -2,6 +2,8 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -10,10 +12,15 @@ use clap::Args;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::http::error::NO_SUCH_PATH;
+use crate::http_call::{self, ClientIdentity};
 
 /// Bytes of an answer that are read. A list of a very large chat's members is the longest.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -34,19 +41,60 @@ const JSON_LINES: &str = "application/x-ndjson";
 #[derive(Clone, Debug, Args)]
 pub struct ControlArgs {
     /// Address of the server's control listener.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = address)]
-    pub control: SocketAddr,
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    pub control: ControlAddress,
     /// File with the control token (not needed on loopback in dev mode).
     #[arg(long, value_name = "FILE")]
     pub control_token: Option<PathBuf>,
+    /// Speak TLS with the control listener, and trust the certificates of this PEM file.
+    #[arg(long, value_name = "FILE")]
+    pub control_ca: Option<PathBuf>,
+    /// Certificate to show there, PEM.
+    #[arg(long, value_name = "FILE", requires_all = ["control_ca", "control_key"])]
+    pub control_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "control_cert")]
+    pub control_key: Option<PathBuf>,
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let found = text
-        .to_socket_addrs()
-        .ok()
-        .and_then(|mut found| found.next());
-    found.ok_or_else(|| "not an address; write HOST:PORT, as 127.0.0.1:9090".to_owned())
+/// An address, and the name in it, which a certificate must have.
+#[derive(Clone, Debug)]
+pub struct ControlAddress {
+    host: String,
+    socket: SocketAddr,
+}
+
+impl FromStr for ControlAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = text
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut found| found.next());
+        let socket = found.ok_or("not an address; write HOST:PORT, as 127.0.0.1:9090")?;
+        let (host, _port) = text.rsplit_once(':').unwrap_or((text, ""));
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        Ok(Self { host, socket })
+    }
+}
+
+impl ControlArgs {
+    /// TLS, and whom it must be spoken with.
+    fn tls(&self) -> anyhow::Result<Option<(Arc<ClientConfig>, ServerName<'static>)>> {
+        let Some(ca) = &self.control_ca else {
+            return Ok(None);
+        };
+        let identity = self.control_cert.clone().zip(self.control_key.clone());
+        let identity = identity.map(|(certificate, key)| ClientIdentity { certificate, key });
+        let config = http_call::tls(Some(ca), identity.as_ref())?;
+        let name = ServerName::try_from(self.control.host.clone())
+            .with_context(|| format!("{} is no name of a host", self.control.host))?;
+        Ok(Some((Arc::new(config), name)))
+    }
 }
 
 /// Calls the control API, one connection per call.
@@ -54,18 +102,20 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 pub struct ControlApi {
     address: SocketAddr,
     token: Option<String>,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
 }
 
 impl ControlApi {
-    /// Reads the token file, if there is one.
+    /// Reads the files of the token and of certificates, as far as there are any.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// Which file cannot be read.
     pub fn new(args: &ControlArgs) -> anyhow::Result<Self> {
         let token = args.control_token.as_deref().map(read_token).transpose()?;
         Ok(Self {
-            address: args.control,
+            address: args.control.socket,
             token,
+            tls: args.tls()?,
         })
     }
 
@@ -143,15 +193,34 @@ impl ControlApi {
         let stream = TcpStream::connect(self.address).await.with_context(|| {
             format!("cannot reach the control API at {}; is `skein serve` running, and is --control its address?", self.address)
         })?;
+        let Some((config, name)) = &self.tls else {
+            return self.send(request, stream).await;
+        };
+        let connector = TlsConnector::from(Arc::clone(config));
+        let stream = connector.connect(name.clone(), stream).await.with_context(|| {
+            format!("no TLS with the control API at {}; is --control-ca the file of its certificate's authority?", self.address)
+        })?;
+        self.send(request, stream).await
+    }
+
+    async fn send<S>(
+        &self,
+        request: Request<Full<Bytes>>,
+        stream: S,
+    ) -> anyhow::Result<(StatusCode, Value)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // Ends with the connection; an error there shows up in `send_request`.
         let driver = tokio::spawn(connection);
         let answer = sender.send_request(request).await.with_context(|| {
-            format!(
-                "{} broke off the request; is it the control address?",
-                self.address
-            )
+            let hint = match &self.tls {
+                None => "is it the control address, and does it speak TLS (--control-ca)?",
+                Some(_) => "does it ask for a certificate, and is --control-cert one that it trusts and whose time is not over?",
+            };
+            format!("{} broke off the request; {hint}", self.address)
         })?;
         let status = answer.status();
         let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
@@ -195,13 +264,15 @@ impl ControlApi {
 fn read_token(path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the control token file {}", path.display()))?;
-    let token = text.trim();
-    if token.is_empty() {
+    // The server's own file may name scopes behind the token.
+    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+    let token = lines.find_map(|line| line.split_whitespace().next());
+    let Some(token) = token else {
         bail!(
             "the control token file {} is empty; put the token of the server's access.control_token there",
             path.display()
         );
-    }
+    };
     Ok(token.to_owned())
 }
 

@@ -132,6 +132,12 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "set it or --control-token",
     ),
     BadInput::new(
+        "a key of the control API without its certificate",
+        "dev = true\n[control]\nkey = \"key.pem\"",
+        "control.cert",
+        "set both `control.cert` and `control.key`",
+    ),
+    BadInput::new(
         "a JWK set that cannot be fetched",
         "dev = true\n[access]\njwks = \"ftp://id.example/keys\"",
         "access.jwks",

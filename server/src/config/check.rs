@@ -386,3 +386,10 @@ impl Config {
 fn invalid(key: &'static str, problem: String) -> Result<(), ConfigError> {
     Err(ConfigError::Invalid { key, problem })
 }
+        if self.control.cert.is_some() != self.control.key.is_some() {
+            return invalid(
+                "control.cert",
+                "certificate and key go together; set both `control.cert` and `control.key`"
+                    .to_owned(),
+            );
+        }

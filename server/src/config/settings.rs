@@ -52,6 +52,8 @@ pub struct Config {
     pub tls: TlsSettings,
     /// Of `skein relay`: what it relays.
     pub relay: RelaySettings,
+    /// TLS of the control API.
+    pub control: ControlSettings,
 }
 
 impl Default for Config {
@@ -70,6 +72,7 @@ impl Default for Config {
             tls: TlsSettings::default(),
             relay: RelaySettings::default(),
         }
+            control: ControlSettings::default(),
     }
 }
 
@@ -397,7 +400,7 @@ pub struct AccessSettings {
     /// Browser origins that may open a WebSocket or a WebTransport session; `*` = any; empty = only
     /// pages of the address that they connect to, and clients that send no `Origin`.
     pub origins: Vec<String>,
-    /// File with the bearer token of the control API.
+    /// File with the bearer tokens of the control API, one a line, each with its scopes.
     pub control_token: Option<PathBuf>,
 }
 
@@ -466,3 +469,22 @@ pub struct RelaySettings {
     /// Where who shares is sent to; absent = the refusal names no address.
     pub senders_to: Option<String>,
 }
+/// TLS of the control API; plain where nothing is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlSettings {
+    /// Certificate chain, PEM; absent = that of `tls.cert`.
+    pub cert: Option<PathBuf>,
+    /// Its private key, PEM, readable by the owner only.
+    pub key: Option<PathBuf>,
+    /// Authorities of callers' certificates, PEM: a caller must show one that is signed by them.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl ControlSettings {
+    /// Whether the control API is spoken to over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.cert.is_some() || self.client_ca.is_some()
+    }
+}
+

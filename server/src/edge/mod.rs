@@ -38,6 +38,7 @@ pub mod http_listener;
 pub mod browser_certificate;
 
 pub mod certificate;
+pub mod control_tls;
 pub mod tls;
 
 pub mod quic_id;

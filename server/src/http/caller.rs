@@ -6,15 +6,16 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{FromRef, FromRequestParts};
+use axum::extract::{FromRef, FromRequestParts, MatchedPath};
 use http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
 use http::request::Parts;
 use skein_engine::request::Actor;
 use skein_wire::error::Code;
 
 use crate::access::Access;
-use crate::access::control_token::ControlToken;
+use crate::access::control_token::ControlTokens;
 use crate::edge::http_listener::PeerAddress;
+use crate::http::control_scopes;
 use crate::http::error::ApiError;
 use crate::http::state::{ApiState, Callers};
 
@@ -44,14 +45,17 @@ fn user(parts: &Parts, access: &Access, now_ms: u64) -> Result<Caller, ApiError>
     Ok(Caller(Actor::User(identity.person)))
 }
 
-fn operator(parts: &Parts, token: &ControlToken) -> Result<Caller, ApiError> {
-    if token.matches(bearer(parts)?) {
-        return Ok(Caller(Actor::Control));
-    }
-    Err(ApiError::new(
-        Code::BadToken,
-        "not the control token of this server; see --control-token",
-    ))
+fn operator(parts: &Parts, tokens: &ControlTokens) -> Result<Caller, ApiError> {
+    let Some(scopes) = tokens.scopes_of(bearer(parts)?) else {
+        return Err(ApiError::new(
+            Code::BadToken,
+            "not a control token of this server; see --control-token",
+        ));
+    };
+    let path = parts.extensions.get::<MatchedPath>();
+    let path = path.map_or("", MatchedPath::as_str);
+    control_scopes::check(scopes, &parts.method, path)?;
+    Ok(Caller(Actor::Control))
 }
 
 fn this_machine(parts: &Parts) -> Result<Caller, ApiError> {

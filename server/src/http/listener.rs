@@ -1,7 +1,7 @@
-//! Serves a router on a TCP listener of its own: the control API.
+//! Serves a router on a TCP listener of its own: the control API, plain or over TLS.
 //!
-//! Runs on the control runtime. Connections, header size and header time are bounded; when the
-//! process has no descriptors left, accepting pauses instead of spinning.
+//! Runs on the control runtime. Connections, handshakes, header size and header time are bounded;
+//! when the process has no descriptors left, accepting pauses instead of spinning.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,18 +16,51 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
+use crate::edge::control_tls::ControlTls;
 use crate::edge::http_listener::PeerAddress;
 use crate::http::limits::{
     CONTROL_ACCEPT_BACKOFF_MS, CONTROL_CONNECTIONS_MAX, CONTROL_HEADER_BYTES_MAX,
     CONTROL_HEADER_DEADLINE_MS, CONTROL_STALLED_MS, SHUTDOWN_GRACE_MS,
 };
+use crate::http::metrics::{Metric, MetricRow};
+use crate::limits::TLS_HANDSHAKE_DEADLINE_MS;
+
+/// What the control listener counts.
+pub static CONTROL_LISTENER_METRICS: &[Metric] = &[
+    Metric::counter(
+        "control_tls_failed",
+        "Connections to the control API whose TLS handshake failed, also for want of a good certificate",
+    ),
+    Metric::counter(
+        "control_accepts_failed",
+        "Times that the control API could not accept a connection, for lack of descriptors",
+    ),
+];
+
+/// Places in [`CONTROL_LISTENER_METRICS`].
+const TLS_FAILED: usize = 0;
+const ACCEPTS_FAILED: usize = 1;
+
+/// The control API's place, and how it is spoken to.
+#[derive(Debug)]
+pub struct ControlListener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// TLS, unless plain.
+    pub tls: Option<Arc<ControlTls>>,
+    /// What it counts.
+    pub metrics: Arc<MetricRow>,
+}
 
 /// Serves until `stop` is true or its sender is gone, then gives open requests a moment.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: ControlListener, router: Router, mut stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -37,27 +70,37 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
             () = stopped(&mut stop) => break,
         };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.socket.accept() => accepted,
             () = stopped(&mut stop) => break,
         };
         match accepted {
             Ok((stream, peer)) => {
                 let (router, stop) = (router.clone(), stop.clone());
+                let tls = listener.tls.as_deref().map(ControlTls::config);
+                let metrics = Arc::clone(&listener.metrics);
                 connections.spawn(async move {
-                    connection(stream, peer, router, stop).await;
+                    prepare(&stream);
+                    match tls {
+                        None => connection(stream, peer, router, stop).await,
+                        Some(tls) => match greet(stream, tls).await {
+                            Some(stream) => connection(stream, peer, router, stop).await,
+                            None => metrics.add(TLS_FAILED, 1),
+                        },
+                    }
                     drop(place);
                 });
             }
             Err(error) => {
+                listener.metrics.add(ACCEPTS_FAILED, 1);
                 tracing::warn!(%error, "the control listener could not accept a connection");
                 tokio::time::sleep(Duration::from_millis(CONTROL_ACCEPT_BACKOFF_MS)).await;
             }
         }
         while connections.try_join_next().is_some() {}
     }
-    drop(listener);
+    drop(listener.socket);
     let all = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(Duration::from_millis(SHUTDOWN_GRACE_MS), all).await;
+    let _ = timeout(Duration::from_millis(SHUTDOWN_GRACE_MS), all).await;
 }
 
 /// Resolves when the server stops.
@@ -66,17 +109,36 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopped| *stopped).await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    mut stop: watch::Receiver<bool>,
-) {
+fn prepare(stream: &TcpStream) {
     // Answers are small and whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     // The kernel ends a connection whose peer takes nothing for so long; we only see a full socket.
     let stalled = Duration::from_millis(CONTROL_STALLED_MS);
-    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(stalled));
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(stalled));
+}
+
+/// The handshake. `None` when it fails, takes too long, or the caller's certificate is no good.
+async fn greet(
+    stream: TcpStream,
+    tls: Arc<rustls::ServerConfig>,
+) -> Option<impl AsyncRead + AsyncWrite + Unpin> {
+    let deadline = Duration::from_millis(TLS_HANDSHAKE_DEADLINE_MS);
+    match timeout(deadline, TlsAcceptor::from(tls).accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a TLS handshake with the control API failed");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: SocketAddr,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddress(peer));

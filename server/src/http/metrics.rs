@@ -94,6 +94,11 @@ impl MetricRow {
         self.values[index].store(number, Ordering::Relaxed);
     }
 
+    /// Adds to one number.
+    pub fn add(&self, index: usize, more: u64) {
+        self.values[index].fetch_add(more, Ordering::Relaxed);
+    }
+
     /// One number.
     pub fn get(&self, index: usize) -> u64 {
         self.values[index].load(Ordering::Relaxed)

@@ -13,6 +13,8 @@ pub mod metrics;
 pub mod state;
 
 pub mod body;
+pub mod control_scopes;
+
 pub mod caller;
 pub mod names;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
-use crate::access::control_token::ControlToken;
+use crate::access::control_token::ControlTokens;
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::http::gateway::ShardGateway;
@@ -17,8 +17,8 @@ use crate::http::limits::REQUESTS_MAX;
 pub enum Callers {
     /// The public API: a bearer token names the user.
     Users(Arc<Access>),
-    /// The control API: one bearer token for all.
-    Operators(Arc<ControlToken>),
+    /// The control API: a bearer token says what its holder may ask for.
+    Operators(Arc<ControlTokens>),
     /// The control API in dev mode: whoever is on this machine, browsers excepted.
     ThisMachine,
 }

@@ -26,7 +26,7 @@ use skein_wire::update::{SessionState, Verdict};
 use tokio::sync::{oneshot, watch};
 
 use crate::access::Access;
-use crate::access::control_token::ControlToken;
+use crate::access::control_token::ControlTokens;
 use crate::access::key_set::TOKEN_KEY_FILE;
 use crate::access::signer::TokenSigner;
 use crate::bad_input::BadInput;
@@ -176,7 +176,7 @@ fn rig(api: &Api) -> Rig {
     std::fs::write(&path, TOKEN).expect("write");
     let callers = match api {
         Api::Public => Callers::Users(access.clone()),
-        Api::Control => Callers::Operators(Arc::new(ControlToken::read(&path).expect("token"))),
+        Api::Control => Callers::Operators(Arc::new(ControlTokens::read(&path).expect("token"))),
         Api::ControlDev => Callers::ThisMachine,
     };
     let (gateway, health) = (Arc::new(Rote::default()), Arc::new(Health::default()));
