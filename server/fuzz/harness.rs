@@ -97,7 +97,7 @@ pub fn bodies(data: &[u8]) {
         parse::<SettingsBody>(data).err(),
     ];
     for refusal in refusals.into_iter().flatten() {
-        assert!(!refusal.0.text.is_empty());
+        assert!(!refusal.error.text.is_empty());
     }
     if let Ok(body) = parse::<GeofenceBody>(data)
         && let Ok(shape) = body.shape()

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use skein_server::access::Access;
 use skein_server::app::entrance::{Entrance, Lobby};
 use skein_server::clock::Clock;
 use skein_server::edge::arrivals::{Arrivals, Upgraded};
 use skein_server::edge::bind::{self, Addresses};
 use skein_server::edge::certificate::CertificateStore;
-use skein_server::edge::http_listener::HttpCounters;
+use skein_server::edge::http_listener::{Gate, HttpCounters};
 use skein_server::edge::origins::Origins;
 use skein_server::edge::poller::Poller;
 use skein_server::edge::stats::TransportStats;
@@ -86,6 +87,10 @@ impl WebSocketEcho {
         let lobby = Lobby {
             router: Default::default(),
             origins: Origins::default(),
+            gate: Gate {
+                access: Arc::new(Access::open(folder, true).expect("keys")),
+                clock: Clock::start(),
+            },
             tls: Tls::new(&certificates.expect("a certificate"))
                 .expect("TLS")
                 .tcp,

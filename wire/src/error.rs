@@ -114,8 +114,8 @@ codes! {
     OutsideWindow = 67, "outside_window", 422, "seen before or older than the window of 1,024 points";
     /// Sealed where plain is expected or the reverse.
     WrongSealing = 68, "wrong_sealing", 422, "the session is sealed and the point is not, or the reverse";
-    /// More points than the rate limit allows.
-    RateLimited = 69, "rate_limited", 429, "too many points; send fewer";
+    /// More points or requests than a rate limit allows.
+    RateLimited = 69, "rate_limited", 429, "too many points or requests; send fewer";
 
     // 80..: the server cannot, for now.
     /// No memory or capacity for more.

@@ -10,6 +10,8 @@ limits! {
         "in the directory, and again in the JWK set: an issuer needs two while it rotates; more is a wrong file";
     CONTROL_TOKENS_MAX: usize = 64, "tokens",
         "of the control API, one for each service and operator, and twice while they are rotated; each is compared";
+    RATE_CELLS: usize = 128 * 1024, "cells",
+        "of 8 bytes each that remember how often addresses and users have asked: 1 MiB for each of the two";
     KID_BYTES_MAX: usize = 64, "bytes",
         "of a key's id";
     JWKS_BYTES_MAX: usize = 64 * 1024, "bytes",

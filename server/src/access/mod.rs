@@ -13,6 +13,10 @@ pub mod secret_file;
 pub mod control_scope;
 pub mod control_token;
 
+pub mod network;
+pub mod rate_table;
+pub mod rates;
+
 pub mod claims;
 pub mod guest_token;
 pub mod signer;

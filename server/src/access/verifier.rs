@@ -21,6 +21,7 @@ use crate::access::claims::Claims;
 use crate::access::error::AccessError;
 use crate::access::guest_token::{GUEST_TOKEN_PREFIX, GuestKey};
 use crate::access::key_set::{self, KeySet, TOKEN_KEY_FILE};
+use crate::access::rates::Rates;
 use crate::access::refresh_signal::RefreshSignal;
 use crate::access::signer::TokenSigner;
 use crate::access::token_rules::TokenRules;
@@ -39,6 +40,8 @@ pub struct Access {
     refresh: Option<Arc<RefreshSignal>>,
     /// Signs and verifies tokens of guests.
     guests: GuestKey,
+    /// How often who comes in may ask.
+    rates: Rates,
 }
 
 /// Keys by where they come from.
@@ -85,9 +88,22 @@ impl Access {
             keys: ArcSwap::default(),
             refresh,
             guests: GuestKey::open_or_create(dir)?,
+            rates: Rates::unlimited(),
         };
         access.reload()?;
         Ok(access)
+    }
+
+    /// The same with bounds of how often addresses and users may ask.
+    #[must_use]
+    pub fn with_rates(mut self, rates: Rates) -> Self {
+        self.rates = rates;
+        self
+    }
+
+    /// How often who comes in may ask.
+    pub fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     /// Reads the directory again. When that fails the keys stay as they were.

@@ -7,7 +7,7 @@ use axum::Router;
 use tokio::sync::watch;
 
 use crate::edge::arrivals::ArrivalsSender;
-use crate::edge::http_listener::{self, HttpCounters, HttpStage};
+use crate::edge::http_listener::{self, Gate, HttpCounters, HttpStage};
 use crate::edge::origins::Origins;
 
 /// What the HTTP runtime needs of one shard.
@@ -30,6 +30,8 @@ pub struct Lobby {
     pub router: Router,
     /// Pages from elsewhere that may open a WebSocket.
     pub origins: Origins,
+    /// How often an address may come.
+    pub gate: Gate,
     /// TLS for `https`.
     pub tls: Arc<rustls::ServerConfig>,
     /// True once nobody is let in any more.
@@ -45,6 +47,7 @@ impl Entrance {
         let stage = HttpStage::new(
             lobby.router.clone(),
             lobby.origins.clone(),
+            lobby.gate.clone(),
             self.arrivals,
             self.counters,
         );

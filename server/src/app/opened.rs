@@ -116,7 +116,8 @@ pub(crate) fn open_access(config: &Config) -> anyhow::Result<(Arc<Access>, Optio
         config.dev,
         config.access.token_rules(),
         jwks.as_ref().map(KeySource::signal),
-    )?);
+    )?;
+    let access = Arc::new(access.with_rates(config.limits.to_rates()));
     let jwks = jwks.map(|source| source.open(&access)).transpose()?;
     Ok((access, jwks))
 }
@@ -156,6 +157,31 @@ pub(crate) fn open_certificates(config: &Config) -> anyhow::Result<Arc<Certifica
         }
     };
     Ok(certificates)
+}
+
+/// TLS of the control API where it is asked for, with the certificate of all else unless it has its own.
+pub(crate) fn open_control_tls(
+    config: &Config,
+    certificates: &Arc<CertificateStore>,
+) -> anyhow::Result<Option<Arc<ControlTls>>> {
+    let (settings, address) = (&config.control, config.listen.control);
+    if !settings.is_tls() {
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                %address,
+                "the control API is not encrypted: whoever sits on the way can take its token; set control.client_ca or control.cert, or keep it on a network that nobody else reads"
+            );
+        }
+        return Ok(None);
+    }
+    let certificates = match (&settings.cert, &settings.key) {
+        (Some(certificate), Some(key)) => {
+            CertificateStore::open(certificate, key, Arc::clone(certificates.provider()))?
+        }
+        _ => Arc::clone(certificates),
+    };
+    let tls = ControlTls::new(certificates, settings.client_ca.clone())?;
+    Ok(Some(Arc::new(tls)))
 }
 
 pub(crate) fn bind_control(address: SocketAddr) -> Result<TcpListener, EdgeError> {

@@ -25,12 +25,14 @@ use crate::app::shards::{ShardEntries, ShardSource, Shards, ShardsStart};
 use crate::clock::Clock;
 use crate::config::settings::Config;
 use crate::edge::edge::EdgeConfig;
+use crate::edge::http_listener::Gate;
 use crate::edge::origins::Origins;
 use crate::edge::quic_keys::QuicKeys;
 use crate::edge::tls::Tls;
 use crate::health::{Health, Phase};
-use crate::http::metrics::MetricsBoard;
 use crate::http::listener::CONTROL_LISTENER_METRICS;
+use crate::http::metrics::MetricsBoard;
+use crate::http::rate_metrics;
 use crate::http::relayed::{self, RelayState};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
 use crate::machine::{allowed_cores, raise_descriptor_limit};
@@ -78,9 +80,9 @@ impl Relay {
         let (access, jwks) = open_access(config)?;
         let callers = control_callers(config)?;
         let certificates = open_certificates(config)?;
+        let control_tls = open_control_tls(config, &certificates)?;
         let tls = Tls::new(&certificates)?;
         let quic_keys = QuicKeys::open_or_create(&config.keys_dir())?;
-        let control_tls = open_control_tls(config, &certificates)?;
         let relay_id = relay_id(config)?;
         let named = upstream.server.to_string();
         let link = WaitingLink::connect(upstream, relay_id)?;
@@ -92,6 +94,7 @@ impl Relay {
 
         let mut board = MetricsBoard::default();
         let metrics = board.per_shard(SHARD_METRICS, shards);
+        rate_metrics::show(&mut board, &access);
         let link_metrics = board.once(RELAY_METRICS);
         let health = Arc::new(Health::default());
         let entries = ShardEntries::new(shards, 1)?;
@@ -156,10 +159,16 @@ impl Relay {
             lobby: Lobby {
                 router: relayed::public(state.clone()),
                 origins: Origins::new(config.access.origins.clone()),
+                gate: Gate {
+                    access: access.clone(),
+                    clock,
+                },
                 tls: tls.tcp,
                 closed,
             },
             control_listener,
+            control_tls: control_tls.clone(),
+            control_metrics: board.once(CONTROL_LISTENER_METRICS),
             control: relayed::control(state, Arc::new(board)),
         };
         let runtime = services.start(&stopped)?;
@@ -167,8 +176,6 @@ impl Relay {
         health.set_phase(Phase::Serving);
         let addresses = bound.addresses;
         let ready = Ready {
-            control_tls: control_tls.clone(),
-            control_metrics: board.once(CONTROL_LISTENER_METRICS),
             ready: true,
             quic: addresses.quic.ok_or_else(|| anyhow!("QUIC is not bound"))?,
             http: addresses.http.ok_or_else(|| anyhow!("HTTP is not bound"))?,

@@ -27,20 +27,21 @@ use crate::config::settings::Config;
 use crate::control::stats::CONTROL_METRICS;
 use crate::control::thread::{ControlSignals, ControlThread};
 use crate::edge::edge::EdgeConfig;
+use crate::edge::http_listener::Gate;
 use crate::edge::origins::Origins;
 use crate::health::{Health, Phase};
 use crate::history::handle::HistoryThread;
 use crate::http::events::EventsState;
 use crate::http::guests::GuestsState;
 use crate::http::history::HistoryState;
-use crate::http::log_erasing;
 use crate::http::listener::CONTROL_LISTENER_METRICS;
+use crate::http::log_erasing;
 use crate::http::log_reading::{self, LogState};
 use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
 use crate::http::viewers::ViewersState;
 use crate::http::webhooks::{self, WebhooksState};
-use crate::http::{control as control_api, public};
+use crate::http::{control as control_api, public, rate_metrics};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
 use crate::log_erase::{Means, Others};
 use crate::log_thinner::{LogThinner, THINNER_METRICS};
@@ -95,8 +96,8 @@ impl Server {
             quic_keys,
             bound,
             control_listener,
-            control,
             control_tls,
+            control,
             mut log,
             history_dir,
             views_dir,
@@ -107,6 +108,7 @@ impl Server {
         let shards = cores.len() as u16;
         let mut board = MetricsBoard::default();
         let metrics = board.per_shard(SHARD_METRICS, shards);
+        rate_metrics::show(&mut board, &access);
         let health = Arc::new(Health::default());
         let entries = ShardEntries::new(shards, log.partitions())?;
         let gateway = entries.gateway().clone();
@@ -223,18 +225,22 @@ impl Server {
                 router: public::router(users, seen_by_users),
                 origins: Origins::new(config.access.origins.clone()),
                 tls: tls.tcp,
+                gate: Gate {
+                    access: access.clone(),
+                    clock,
+                },
                 closed,
             },
             control_listener,
             control: control_api::router(
+            control_tls: control_tls.clone(),
+            control_metrics: board.once(CONTROL_LISTENER_METRICS),
                 operators.clone(),
                 events,
                 past,
                 guests,
                 seen_by_operators,
                 Arc::new(board),
-            control_tls: control_tls.clone(),
-            control_metrics: board.once(CONTROL_LISTENER_METRICS),
             )
             .merge(webhooks::routes().with_state(hooks))
             .merge(log_reading::routes(reading))

@@ -102,6 +102,18 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "90000 is not within 1 to 86400",
     ),
     BadInput::new(
+        "a network that is none",
+        "dev = true\n[limits]\naddress_exempt = [\"10.0.0.0/33\"]",
+        "limits.address_exempt",
+        "`10.0.0.0/33` is not a network; write 10.0.0.0/8",
+    ),
+    BadInput::new(
+        "a burst of nothing",
+        "dev = true\n[limits]\nuser_requests_burst_max = 0",
+        "limits.user_requests_burst_max",
+        "0 is not within 1 to 1000000",
+    ),
+    BadInput::new(
         "dev mode for others than this machine",
         "dev = true\n[listen]\ncontrol = \"0.0.0.0:9090\"",
         "listen.control",
@@ -120,6 +132,12 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "set both `tls.cert` and `tls.key`",
     ),
     BadInput::new(
+        "a key of the control API without its certificate",
+        "dev = true\n[control]\nkey = \"key.pem\"",
+        "control.cert",
+        "set both `control.cert` and `control.key`",
+    ),
+    BadInput::new(
         "no certificate outside of dev mode",
         "",
         "tls.cert",
@@ -130,12 +148,6 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"",
         "access.control_token",
         "set it or --control-token",
-    ),
-    BadInput::new(
-        "a key of the control API without its certificate",
-        "dev = true\n[control]\nkey = \"key.pem\"",
-        "control.cert",
-        "set both `control.cert` and `control.key`",
     ),
     BadInput::new(
         "a JWK set that cannot be fetched",

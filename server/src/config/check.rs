@@ -294,6 +294,30 @@ impl Config {
                 60_000,
             ),
             (
+                "limits.address_requests_per_second_max",
+                u64::from(limits.address_requests_per_second_max),
+                0,
+                1_000_000,
+            ),
+            (
+                "limits.address_requests_burst_max",
+                u64::from(limits.address_requests_burst_max),
+                1,
+                1_000_000,
+            ),
+            (
+                "limits.user_requests_per_second_max",
+                u64::from(limits.user_requests_per_second_max),
+                0,
+                1_000_000,
+            ),
+            (
+                "limits.user_requests_burst_max",
+                u64::from(limits.user_requests_burst_max),
+                1,
+                1_000_000,
+            ),
+            (
                 "limits.memory_bytes_max",
                 limits.memory_bytes_max as u64,
                 MEMORY_BYTES_MIN,
@@ -367,6 +391,13 @@ impl Config {
                 "certificate and key go together; set both `tls.cert` and `tls.key`".to_owned(),
             );
         }
+        if self.control.cert.is_some() != self.control.key.is_some() {
+            return invalid(
+                "control.cert",
+                "certificate and key go together; set both `control.cert` and `control.key`"
+                    .to_owned(),
+            );
+        }
         if self.dev {
             return Ok(());
         }
@@ -386,10 +417,3 @@ impl Config {
 fn invalid(key: &'static str, problem: String) -> Result<(), ConfigError> {
     Err(ConfigError::Invalid { key, problem })
 }
-        if self.control.cert.is_some() != self.control.key.is_some() {
-            return invalid(
-                "control.cert",
-                "certificate and key go together; set both `control.cert` and `control.key`"
-                    .to_owned(),
-            );
-        }

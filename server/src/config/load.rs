@@ -17,7 +17,7 @@ pub const ENVIRONMENT_PREFIX: &str = "SKEIN_";
 pub const ENVIRONMENT_SEPARATOR: &str = "__";
 
 /// Keys whose value is a list; in a variable or a flag it is separated by commas.
-const LIST_KEYS: [&str; 2] = ["access.origins", "webhook.urls"];
+const LIST_KEYS: [&str; 3] = ["access.origins", "limits.address_exempt", "webhook.urls"];
 
 /// The layers above the defaults. Later ones win.
 #[derive(Clone, Debug, Default)]

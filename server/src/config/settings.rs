@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use skein_engine::limits::{IMAGE_ROWS_PER_PASS, Limits};
 
 use crate::access::jwks_source::JwksSource;
+use crate::access::network::Network;
+use crate::access::rates::{Rate, Rates};
 use crate::access::token_rules::{CLOCK_SKEW_MS, TokenRules};
 use crate::config::address;
 use crate::config::choice::choose;
@@ -50,10 +52,10 @@ pub struct Config {
     pub access: AccessSettings,
     /// Certificate.
     pub tls: TlsSettings,
-    /// Of `skein relay`: what it relays.
-    pub relay: RelaySettings,
     /// TLS of the control API.
     pub control: ControlSettings,
+    /// Of `skein relay`: what it relays.
+    pub relay: RelaySettings,
 }
 
 impl Default for Config {
@@ -70,9 +72,9 @@ impl Default for Config {
             limits: LimitSettings::default(),
             access: AccessSettings::default(),
             tls: TlsSettings::default(),
+            control: ControlSettings::default(),
             relay: RelaySettings::default(),
         }
-            control: ControlSettings::default(),
     }
 }
 
@@ -310,6 +312,17 @@ pub struct LimitSettings {
     pub floor_interval_ms_max: u64,
     /// Memory for rows, trails, mirrors and sessions of one shard, bytes.
     pub memory_bytes_max: usize,
+    /// Connections and HTTP requests per second of one address, sustained; 0 = no limit.
+    pub address_requests_per_second_max: u32,
+    /// Those that may come at once.
+    pub address_requests_burst_max: u32,
+    /// Networks whose addresses are not limited: proxies, which bring many clients.
+    pub address_exempt: Vec<Network>,
+    /// Requests per second of one user, over all connections, sustained; 0 = no limit. Points have
+    /// a limit of their own.
+    pub user_requests_per_second_max: u32,
+    /// Those that may come at once.
+    pub user_requests_burst_max: u32,
 }
 
 impl Default for LimitSettings {
@@ -329,11 +342,33 @@ impl Default for LimitSettings {
             tombstone_age_ms_max: limits.tombstone_age_ms_max,
             floor_interval_ms_max: limits.floor_interval_ms_max,
             memory_bytes_max: limits.memory_bytes_max,
+            address_requests_per_second_max: 200,
+            address_requests_burst_max: 2_000,
+            address_exempt: ["127.0.0.0/8", "::1/128"].map(loopback).to_vec(),
+            user_requests_per_second_max: 100,
+            user_requests_burst_max: 1_000,
         }
     }
 }
 
+fn loopback(text: &str) -> Network {
+    text.parse().expect("a constant network")
+}
+
 impl LimitSettings {
+    /// How often addresses and users may ask.
+    pub fn to_rates(&self) -> Rates {
+        let address = Rate {
+            per_second: self.address_requests_per_second_max,
+            burst: self.address_requests_burst_max,
+        };
+        let user = Rate {
+            per_second: self.user_requests_per_second_max,
+            burst: self.user_requests_burst_max,
+        };
+        Rates::new(address, user, self.address_exempt.clone())
+    }
+
     /// The limits as the engine takes them.
     pub fn to_engine(&self) -> Limits {
         Limits {
@@ -453,22 +488,6 @@ pub struct TlsSettings {
     pub key: Option<PathBuf>,
 }
 
-/// What a relay relays. Only `skein relay` has an upstream.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RelaySettings {
-    /// The server, or another relay: `quic://HOST:PORT`, `wss://HOST:PORT` or `ws://HOST:PORT`.
-    pub upstream: Option<String>,
-    /// File with the token that this relay shows there, see `skein token --relay`. Read again when it
-    /// changes.
-    pub token: Option<PathBuf>,
-    /// Certificates to trust there, PEM.
-    pub ca: Option<PathBuf>,
-    /// Trust any certificate there.
-    pub insecure: bool,
-    /// Where who shares is sent to; absent = the refusal names no address.
-    pub senders_to: Option<String>,
-}
 /// TLS of the control API; plain where nothing is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -488,3 +507,19 @@ impl ControlSettings {
     }
 }
 
+/// What a relay relays. Only `skein relay` has an upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelaySettings {
+    /// The server, or another relay: `quic://HOST:PORT`, `wss://HOST:PORT` or `ws://HOST:PORT`.
+    pub upstream: Option<String>,
+    /// File with the token that this relay shows there, see `skein token --relay`. Read again when it
+    /// changes.
+    pub token: Option<PathBuf>,
+    /// Certificates to trust there, PEM.
+    pub ca: Option<PathBuf>,
+    /// Trust any certificate there.
+    pub insecure: bool,
+    /// Where who shares is sent to; absent = the refusal names no address.
+    pub senders_to: Option<String>,
+}

@@ -10,6 +10,7 @@ use skein_wire::request::{Hello, Request, Token};
 use skein_wire::update::{Done, Goodbye, Refused, Update};
 
 use crate::access::Access;
+use crate::access::rate_table::RateKey;
 use crate::edge::event::Event;
 
 /// What a request of a connection leads to.
@@ -35,7 +36,8 @@ pub fn is_costly(request: &Request) -> bool {
     matches!(request, Request::Hello(_) | Request::Auth(_))
 }
 
-/// Takes one request. `greeted` tells whether this connection's `Hello` was taken before.
+/// Takes one request. `speaker` is who has said `Hello` on this connection before, as those are known
+/// whose requests are counted.
 ///
 /// A refused `Auth` leaves the connection as it was: the old token is good until it expires.
 ///
@@ -45,24 +47,72 @@ pub fn is_costly(request: &Request) -> bool {
 pub fn take(
     access: &Access,
     now_ms: u64,
-    greeted: &mut bool,
+    speaker: &mut Option<RateKey>,
     connection: ConnectionId,
     request: Request,
 ) -> Result<Greeted, WireError> {
-    match request {
-        Request::Hello(hello) if !*greeted => {
-            let event = welcome(access, now_ms, connection, &hello)?;
-            *greeted = true;
-            Ok(Greeted::event(event))
+    let taken = match (request, *speaker) {
+        (Request::Hello(hello), None) => {
+            Greeted::event(welcome(access, now_ms, connection, &hello)?)
         }
-        Request::Hello(_) => Err(WireError::of(Code::OutOfOrder)),
-        _ if !*greeted => Err(WireError::of(Code::OutOfOrder)),
-        Request::Auth(token) => Ok(renew(access, now_ms, connection, &token)),
-        request => Ok(Greeted::event(Event::Frame {
+        (Request::Hello(_), _) | (_, None) => {
+            return Err(WireError::of(Code::OutOfOrder));
+        }
+        (Request::Auth(token), _) => renew(access, now_ms, connection, &token),
+        (request, Some(user)) => {
+            return Ok(hand_on(access, now_ms, connection, request, user));
+        }
+    };
+    if let Some(Event::Connected { identity, .. } | Event::Renewed { identity, .. }) = &taken.event
+    {
+        *speaker = Some(access.rates().user(&identity.person));
+    }
+    Ok(taken)
+}
+
+/// A request is for the engine, unless its user asks too often.
+fn hand_on(
+    access: &Access,
+    now_ms: u64,
+    connection: ConnectionId,
+    request: Request,
+    user: RateKey,
+) -> Greeted {
+    let asked = number_of(&request);
+    let taken = asked.map(|_| access.rates().take_user(user, now_ms));
+    match (asked, taken) {
+        (Some(number), Some(Err(too_often))) => Greeted {
+            event: None,
+            answer: Some(refused(number, too_often.into())),
+        },
+        _ => Greeted::event(Event::Frame {
             connection,
             request,
-        })),
+        }),
     }
+}
+
+/// The number of a request that is counted: it makes work for the chat's owner and is answered.
+fn number_of(request: &Request) -> Option<RequestNumber> {
+    match request {
+        Request::ShareStart(start) => Some(start.request),
+        Request::ShareResume(resume) => Some(resume.request),
+        Request::ShareExtend(extend) => Some(extend.request),
+        Request::ShareStop(stop) => Some(stop.request),
+        Request::Watch(watch) => Some(watch.request),
+        _ => None,
+    }
+}
+
+fn refused(request: RequestNumber, error: WireError) -> Bytes {
+    let update = Update::Refused(Refused {
+        request,
+        code: error.code,
+        text: error.text.into_owned(),
+    });
+    let mut frame = Vec::new();
+    encode_update(&update, &mut frame);
+    frame.into()
 }
 
 /// A whole `Goodbye` frame.
@@ -95,30 +145,23 @@ fn welcome(
 
 fn renew(access: &Access, now_ms: u64, connection: ConnectionId, token: &Token) -> Greeted {
     let request = RequestNumber(0);
-    let (event, update) = match access.verify(&token.0, now_ms) {
-        Ok(identity) => (
-            Some(Event::Renewed {
-                connection,
-                identity,
-            }),
-            Update::Done(Done {
-                request,
-                durable: true,
-            }),
-        ),
-        Err(error) => (
-            None,
-            Update::Refused(Refused {
-                request,
-                code: error.code,
-                text: error.text.into_owned(),
-            }),
-        ),
+    let identity = match access.verify(&token.0, now_ms) {
+        Ok(identity) => identity,
+        Err(error) => {
+            return Greeted {
+                event: None,
+                answer: Some(refused(request, error)),
+            };
+        }
     };
     let mut frame = Vec::new();
-    encode_update(&update, &mut frame);
+    let durable = true;
+    encode_update(&Update::Done(Done { request, durable }), &mut frame);
     Greeted {
-        event,
+        event: Some(Event::Renewed {
+            connection,
+            identity,
+        }),
         answer: Some(frame.into()),
     }
 }

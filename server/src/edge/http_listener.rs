@@ -8,7 +8,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,13 +25,16 @@ use hyper::service::service_fn;
 use hyper::upgrade::Upgraded as HyperUpgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use skein_wire::error::Code;
+use skein_wire::error::{Code, WireError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::access::Access;
+use crate::access::rates::TooOften;
+use crate::clock::Clock;
 use crate::edge::arrivals::{ArrivalsSender, Upgraded};
 use crate::edge::origins::Origins;
 use crate::edge::stats::EdgeStats;
@@ -66,11 +69,28 @@ impl HttpCounters {
     }
 }
 
+/// How often an address may come.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    /// Has the rates.
+    pub access: Arc<Access>,
+    /// The server's clock.
+    pub clock: Clock,
+}
+
+impl Gate {
+    fn pass(&self, address: IpAddr) -> Result<(), TooOften> {
+        let now_ms = self.clock.now_ms();
+        self.access.rates().take_address(address, now_ms)
+    }
+}
+
 /// What all listeners of a shard share.
 #[derive(Debug)]
 pub struct HttpStage {
     router: Router,
     origins: Origins,
+    gate: Gate,
     arrivals: ArrivalsSender,
     counters: Arc<HttpCounters>,
     /// Connections in this stage now.
@@ -86,12 +106,14 @@ impl HttpStage {
     pub fn new(
         router: Router,
         origins: Origins,
+        gate: Gate,
         arrivals: ArrivalsSender,
         counters: Arc<HttpCounters>,
     ) -> Arc<Self> {
         Arc::new(Self {
             router,
             origins,
+            gate,
             arrivals,
             counters,
             open: AtomicUsize::new(0),
@@ -144,7 +166,8 @@ pub async fn listen(
 }
 
 fn take(stage: &Arc<HttpStage>, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
-    let Some(place) = Place::take(stage) else {
+    let place = Place::take(stage).filter(|_| stage.gate.pass(peer.ip()).is_ok());
+    let Some(place) = place else {
         HttpCounters::count(&stage.counters.shed);
         return;
     };
@@ -232,6 +255,9 @@ async fn handle<S: Stream>(
     peer: SocketAddr,
 ) -> Response<Body> {
     let stage = Arc::clone(&place.0);
+    if let Err(too_often) = stage.gate.pass(peer.ip()) {
+        return limited(too_often);
+    }
     if request.uri().path() != WEBSOCKET_PATH {
         HttpCounters::count(&stage.counters.requests);
         request.extensions_mut().insert(PeerAddress(peer));
@@ -274,6 +300,15 @@ async fn answer(stage: &HttpStage, request: Request<Incoming>) -> Response<Body>
             "the answer took too long; try again later",
         ),
     }
+}
+
+fn limited(too_often: TooOften) -> Response<Body> {
+    let seconds = too_often.retry_after_ms.div_ceil(1_000);
+    let error = WireError::from(too_often);
+    let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, error.code, &error.text);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, http::HeaderValue::from(seconds));
+    response
 }
 
 /// An error in the form of the HTTP service's own.

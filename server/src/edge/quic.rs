@@ -17,6 +17,7 @@ use skein_engine::sink::Offer;
 use skein_wire::error::Code;
 
 use crate::access::Access;
+use crate::access::rates::Rates;
 use crate::clock::Clock;
 use crate::edge::deadlines::Deadlines;
 use crate::edge::error::EdgeError;
@@ -344,6 +345,8 @@ impl Quic {
                 heard,
                 touched,
                 arriving: *arriving,
+                rates: self.access.rates(),
+                now_ms: self.now_ms,
                 stats,
                 answer,
             };
@@ -580,6 +583,9 @@ struct Inside<'a> {
     touched: &'a mut SlotSet,
     arriving: usize,
     stats: &'a mut QuicStats,
+    rates: &'a Rates,
+    now_ms: u64,
+    stats: &'a mut TransportStats,
     answer: &'a mut Vec<u8>,
 }
 
@@ -615,7 +621,10 @@ impl Inside<'_> {
     fn receive(&mut self, incoming: Incoming, answers: &mut Answers<'_>) {
         let handshakes = self.arriving + self.arrivals.len();
         let has_place = self.connections.len() < CONNECTIONS_PER_SHARD_MAX;
-        match quic_arrivals::answer(handshakes, has_place, incoming.may_retry()) {
+        let address = incoming.remote_address().ip();
+        let is_busy = self.rates.check_address(address, self.now_ms).is_err();
+        let answer = quic_arrivals::answer(handshakes, has_place, incoming.may_retry(), is_busy);
+        match answer {
             Answer::Accept => self.arrivals.push(incoming),
             Answer::Retry => {
                 self.answer.clear();
@@ -626,6 +635,12 @@ impl Inside<'_> {
             Answer::Ignore => {
                 self.stats.bare.shed += 1;
                 self.endpoint.ignore(incoming);
+            }
+            Answer::Refuse => {
+                self.stats.shed += 1;
+                self.answer.clear();
+                let transmit = self.endpoint.refuse(incoming, self.answer);
+                answers.push(&transmit, self.answer);
             }
         }
     }

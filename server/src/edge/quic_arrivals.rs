@@ -20,15 +20,20 @@ pub enum Answer {
     Retry,
     /// Nothing.
     Ignore,
+    /// Its connection is refused.
+    Refuse,
 }
 
 /// Decides about a client when `handshakes` run or are about to. `may_retry` tells whether it can
-/// be asked for a proof.
-pub fn answer(handshakes: usize, has_place: bool, may_retry: bool) -> Answer {
+/// be asked for a proof, and `is_busy` that its address has opened too many connections: whoever
+/// only pretends to have that address cannot keep others out of it.
+pub fn answer(handshakes: usize, has_place: bool, may_retry: bool, is_busy: bool) -> Answer {
     if handshakes >= QUIC_HANDSHAKES_MAX || !has_place {
         Answer::Ignore
-    } else if handshakes >= QUIC_RETRY_FROM && may_retry {
+    } else if (is_busy || handshakes >= QUIC_RETRY_FROM) && may_retry {
         Answer::Retry
+    } else if is_busy {
+        Answer::Refuse
     } else {
         Answer::Accept
     }
@@ -68,11 +73,19 @@ mod tests {
 
     #[test]
     fn a_flood_must_prove_its_addresses_and_is_ignored_beyond_a_bound() {
-        assert_eq!(answer(0, true, true), Answer::Accept);
-        assert_eq!(answer(QUIC_RETRY_FROM - 1, true, true), Answer::Accept);
-        assert_eq!(answer(QUIC_RETRY_FROM, true, true), Answer::Retry);
-        assert_eq!(answer(QUIC_HANDSHAKES_MAX - 1, true, false), Answer::Accept);
-        assert_eq!(answer(QUIC_HANDSHAKES_MAX, true, false), Answer::Ignore);
-        assert_eq!(answer(0, false, false), Answer::Ignore);
+        let calm =
+            |handshakes, has_place, may_retry| answer(handshakes, has_place, may_retry, false);
+        assert_eq!(calm(0, true, true), Answer::Accept);
+        assert_eq!(calm(QUIC_RETRY_FROM - 1, true, true), Answer::Accept);
+        assert_eq!(calm(QUIC_RETRY_FROM, true, true), Answer::Retry);
+        assert_eq!(calm(QUIC_HANDSHAKES_MAX - 1, true, false), Answer::Accept);
+        assert_eq!(calm(QUIC_HANDSHAKES_MAX, true, false), Answer::Ignore);
+        assert_eq!(calm(0, false, false), Answer::Ignore);
+    }
+
+    #[test]
+    fn a_busy_address_must_be_proved_before_it_is_refused() {
+        assert_eq!(answer(0, true, true, true), Answer::Retry);
+        assert_eq!(answer(0, true, false, true), Answer::Refuse);
     }
 }

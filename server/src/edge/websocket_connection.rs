@@ -15,6 +15,7 @@ use skein_wire::request::Request;
 use skein_wire::splitter::split_first;
 
 use crate::access::Access;
+use crate::access::rate_table::RateKey;
 use crate::edge::deadlines::{Armed, NEVER_MS};
 use crate::edge::event::Event;
 use crate::edge::greeting;
@@ -85,8 +86,8 @@ enum State {
 pub struct WebSocketConnection {
     link: WebSocketLink,
     state: State,
-    /// `Connected` was said and `Disconnected` was not.
-    present: bool,
+    /// Who has said `Hello`. There while `Connected` was said and `Disconnected` was not.
+    speaker: Option<RateKey>,
     /// The kernel may have bytes for us.
     pub readable: bool,
     /// The kernel has announced the end of what the peer sends, or an error.
@@ -105,6 +106,10 @@ const CONNECTION_BYTES_MAX: usize = 96;
 const _: () = assert!(size_of::<WebSocketConnection>() <= CONNECTION_BYTES_MAX);
 
 impl WebSocketConnection {
+    fn is_present(&self) -> bool {
+        self.speaker.is_some()
+    }
+
     /// A connection just upgraded; `early` came right behind the request.
     pub fn new(socket: Socket, early: &[u8], now_ms: u64) -> Self {
         Self {
@@ -112,7 +117,7 @@ impl WebSocketConnection {
             state: State::Greeting {
                 until_ms: now_ms + HELLO_DEADLINE_MS,
             },
-            present: false,
+            speaker: None,
             readable: true,
             ending: false,
             in_line: false,
@@ -190,7 +195,7 @@ impl WebSocketConnection {
             Err(_) => self.over(id, turn),
             Ok(false) => Fate::Stays,
             Ok(true) => {
-                if std::mem::take(&mut self.starved) && self.present {
+                if std::mem::take(&mut self.starved) && self.is_present() {
                     turn.events.push(Event::Writable { connection: id });
                 }
                 Fate::Stays
@@ -200,7 +205,7 @@ impl WebSocketConnection {
 
     /// Offers the bytes of a batch; all or nothing is taken.
     pub fn offer(&mut self, bytes: &Bytes, viewer: ViewerId, turn: &mut Turn<'_>) -> Took {
-        if !self.present {
+        if !self.is_present() {
             return Took::Gone;
         }
         if self.link.is_busy() {
@@ -218,7 +223,7 @@ impl WebSocketConnection {
 
     /// Sends a protocol frame as a message of its own, behind what waits.
     pub fn send(&mut self, frame: &[u8], turn: &mut Turn<'_>) -> Fate {
-        if !self.present {
+        if !self.is_present() {
             return Fate::Stays;
         }
         turn.stats.frames_out += 1;
@@ -258,7 +263,7 @@ impl WebSocketConnection {
 
     /// The connection is over: says so to the shard, once.
     pub fn over(&mut self, id: ConnectionId, turn: &mut Turn<'_>) -> Fate {
-        if std::mem::take(&mut self.present) {
+        if self.speaker.take().is_some() {
             turn.events.push(Event::Disconnected { connection: id });
         }
         Fate::Over
@@ -359,11 +364,11 @@ impl WebSocketConnection {
             if greeting::is_costly(&request) {
                 turn.hellos_left = turn.hellos_left.saturating_sub(1);
             }
-            let mut greeted = self.present;
-            let taken = greeting::take(turn.access, turn.now_ms, &mut greeted, id, request)?;
-            if greeted && !self.present {
+            let was_present = self.is_present();
+            let speaker = &mut self.speaker;
+            let taken = greeting::take(turn.access, turn.now_ms, speaker, id, request)?;
+            if self.is_present() && !was_present {
                 turn.stats.greeted += 1;
-                self.present = true;
                 self.state = State::Open;
             }
             turn.events.extend(taken.event);

@@ -42,6 +42,8 @@ where
 
 fn user(parts: &Parts, access: &Access, now_ms: u64) -> Result<Caller, ApiError> {
     let identity = access.verify(bearer(parts)?, now_ms)?;
+    let rates = access.rates();
+    rates.take_user(rates.user(&identity.person), now_ms)?;
     Ok(Caller(Actor::User(identity.person)))
 }
 

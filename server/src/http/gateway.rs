@@ -34,7 +34,7 @@ pub async fn ask(gateway: &dyn ShardGateway, request: ChatRequest) -> Result<Cha
 /// As [`ask`].
 pub async fn reply_of(reply: oneshot::Receiver<ChatResult>) -> Result<ChatReply, ApiError> {
     match tokio::time::timeout(Duration::from_millis(REPLY_DEADLINE_MS), reply).await {
-        Ok(Ok(result)) => result.map_err(ApiError),
+        Ok(Ok(result)) => result.map_err(ApiError::from),
         Ok(Err(_)) => Err(ApiError::of(Code::GoingAway)),
         Err(_) => Err(ApiError::new(
             Code::Busy,

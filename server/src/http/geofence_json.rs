@@ -101,7 +101,7 @@ impl GeofenceBody {
     /// `bad_name`.
     pub fn user(&self) -> Result<Option<UserName>, ApiError> {
         let user = self.user.as_deref().map(UserName::new);
-        user.transpose().map_err(ApiError)
+        user.transpose().map_err(ApiError::from)
     }
 
     /// Only this session.
@@ -114,7 +114,7 @@ impl GeofenceBody {
 }
 
 fn session(text: &str) -> Result<SessionId, ApiError> {
-    text.parse().map_err(ApiError)
+    text.parse().map_err(ApiError::from)
 }
 
 fn e6(lat: f64, lon: f64) -> Result<(i32, i32), ApiError> {

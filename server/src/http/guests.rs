@@ -199,7 +199,7 @@ fn id(guest: GuestId) -> String {
 }
 
 fn session(text: &str) -> Result<SessionId, ApiError> {
-    text.parse().map_err(ApiError)
+    text.parse().map_err(ApiError::from)
 }
 
 fn grid(metres: u32) -> Result<Grid, ApiError> {

@@ -149,7 +149,7 @@ impl Import {
         }
         match member(line) {
             Ok((user, rights)) => self.batch.push(self.lines, user, rights),
-            Err(ApiError(error)) => {
+            Err(ApiError { error, .. }) => {
                 self.batch.is_refused = true;
                 self.refuse(self.lines, &error);
             }
@@ -227,7 +227,11 @@ impl Import {
             "version": self.version,
         });
         let mut status = StatusCode::OK;
-        if let Some(ApiError(WireError { code, text })) = stopped {
+        if let Some(ApiError {
+            error: WireError { code, text },
+            ..
+        }) = stopped
+        {
             status = StatusCode::from_u16(code.http_status()).unwrap_or(status);
             report["code"] = json!(code.name());
             report["text"] = json!(text);

@@ -118,6 +118,17 @@ enum Rows {
     Once(Arc<MetricRow>),
     /// Each shard has one.
     PerShard(Vec<Arc<MetricRow>>),
+    /// Another part of the process counts, and is asked.
+    Asked(Source),
+}
+
+/// Gives the numbers of a table, in its order.
+struct Source(Box<dyn Fn() -> Vec<u64> + Send + Sync>);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source(..)")
+    }
 }
 
 /// All metrics of the process.
@@ -153,6 +164,15 @@ impl MetricsBoard {
         row
     }
 
+    /// Adds metrics that the process has once, and whose numbers `source` has, in their order.
+    pub fn asked(
+        &mut self,
+        metrics: &'static [Metric],
+        source: impl Fn() -> Vec<u64> + Send + Sync + 'static,
+    ) {
+        self.add(metrics, Rows::Asked(Source(Box::new(source))));
+    }
+
     fn add(&mut self, metrics: &'static [Metric], rows: Rows) {
         self.tables.push(Arc::new(Table { metrics, rows }));
     }
@@ -174,6 +194,10 @@ impl MetricsBoard {
 
 impl Collector for Table {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let asked = match &self.rows {
+            Rows::Asked(source) => source.0(),
+            Rows::Once(_) | Rows::PerShard(_) => Vec::new(),
+        };
         for (index, metric) in self.metrics.iter().enumerate() {
             let kind = match metric.kind {
                 MetricKind::Counter => ConstCounter::<u64>::default().metric_type(),
@@ -182,6 +206,7 @@ impl Collector for Table {
             let mut family = encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
             match &self.rows {
                 Rows::Once(row) => put(metric.kind, row.get(index), family)?,
+                Rows::Asked(_) => put(metric.kind, asked[index], family)?,
                 Rows::PerShard(rows) => {
                     for (shard, row) in rows.iter().enumerate() {
                         let labels = [("shard", shard)];
@@ -222,16 +247,20 @@ mod tests {
     ];
     static PROCESS: &[Metric] = &[Metric::gauge("control_index", "Newest index")];
 
+    static ASKED: &[Metric] = &[Metric::counter("refused", "Refused")];
+
     #[test]
     fn shards_have_labels_and_the_process_has_none() {
         let mut board = MetricsBoard::default();
         let rows = board.per_shard(SHARD, 2);
         board.once(PROCESS).set(0, 9);
+        board.asked(ASKED, || vec![5]);
         rows[0].publish([3, 1]);
         rows[1].publish([4, u64::MAX]);
         let text = board.text().unwrap();
         for line in [
             "# TYPE skein_sends counter",
+            "skein_refused_total 5",
             "# HELP skein_viewers Viewers now",
             "skein_sends_total{shard=\"0\"} 3",
             "skein_sends_total{shard=\"1\"} 4",

@@ -9,12 +9,13 @@ pub mod limits;
 
 pub mod gateway;
 pub mod metrics;
+pub mod rate_metrics;
 
 pub mod state;
 
-pub mod body;
 pub mod control_scopes;
 
+pub mod body;
 pub mod caller;
 pub mod names;
 

@@ -53,7 +53,7 @@ where
     T: std::str::FromStr<Err = skein_wire::error::WireError>,
 {
     let text = parameters.get(name).map_or("", String::as_str);
-    text.parse().map_err(ApiError)
+    text.parse().map_err(ApiError::from)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for GuestPath {

@@ -65,7 +65,7 @@ pub async fn start(
         sealed: body.sealed,
     };
     match ask(&*state.gateway, ChatRequest::Start(request)).await {
-        Err(ApiError(error)) if error.code == Code::NotFound => Err(unknown),
+        Err(refused) if refused.error.code == Code::NotFound => Err(unknown),
         reply => session(reply?),
     }
 }

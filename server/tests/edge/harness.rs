@@ -19,7 +19,7 @@ use skein_server::edge::bind::{self, Addresses};
 use skein_server::edge::certificate::{CERTIFICATE_FILE, CertificateStore};
 use skein_server::edge::edge::{Edge, EdgeConfig, Sources};
 use skein_server::edge::event::Event;
-use skein_server::edge::http_listener::HttpCounters;
+use skein_server::edge::http_listener::{Gate, HttpCounters};
 use skein_server::edge::origins::Origins;
 use skein_server::edge::quic_keys::QuicKeys;
 use skein_server::edge::tls::Tls;
@@ -64,6 +64,10 @@ impl TestEdge {
         let tls = Tls::new(&certificates).unwrap();
         let keys = QuicKeys::open_or_create(dir.path()).unwrap();
         let clock = Clock::start();
+        let gate = Gate {
+            access: access.clone(),
+            clock,
+        };
         let config = EdgeConfig {
             access,
             clock,
@@ -82,6 +86,7 @@ impl TestEdge {
         let lobby = Lobby {
             router: Router::new().fallback(answer),
             origins: Origins::default(),
+            gate,
             tls: tls.tcp,
             closed,
         };
