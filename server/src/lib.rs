@@ -42,3 +42,4 @@ pub mod app;
 pub mod cli;
 
 pub mod errors_doc;
+pub mod limits_doc;

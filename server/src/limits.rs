@@ -117,6 +117,24 @@ limits! {
         "kept of one connection that waits for its handshake";
     QUIC_INCOMING_BYTES_TOTAL_MAX: u64 = 1024 * 1024, "bytes",
         "kept of all of them";
+    QUIC_RETRY_TOKEN_LIFETIME_MS: u64 = 15_000, "milliseconds",
+        "for which the answer to a Retry is good: some round trips of a bad link";
+    QUIC_ADDRESS_TOKEN_LIFETIME_MS: u64 = 14 * 24 * 60 * 60 * 1_000, "milliseconds",
+        "for which a client that was here proves its address without a Retry: a phone keeps its address for days at home";
+    QUIC_ADDRESS_TOKENS_SENT: u32 = 2, "tokens",
+        "of that kind given to a connection, each good once";
+    QUIC_ADDRESS_TOKEN_LOG_BYTES: usize = 1024 * 1024, "bytes",
+        "of the filter that remembers which of them were used";
+    QUIC_ADDRESS_TOKENS_LOGGED: u64 = 1_000_000, "tokens",
+        "for which that filter is laid out";
+    QUIC_PACKET_THRESHOLD: u32 = 3, "packets",
+        "after which one that is not acknowledged counts as lost, as RFC 9002 recommends";
+    QUIC_INITIAL_RTT_MS: u64 = 333, "milliseconds",
+        "taken for the round trip before one is measured, as RFC 9002 recommends";
+    QUIC_PERSISTENT_CONGESTION: u32 = 3, "timeouts",
+        "of silence after which a path counts as gone bad, as RFC 9002 recommends";
+    QUIC_UDP_PAYLOAD_BYTES_MAX: u16 = 1_472, "bytes",
+        "of a datagram that is taken: what an Ethernet carries";
     QUIC_ACCEPTS_PER_POLL_MAX: usize = 8, "handshakes",
         "begun in one pass, at a third of a millisecond each, so that viewers do not wait for newcomers";
     QUIC_DATAGRAMS_PER_POLL_MAX: usize = 1_024, "datagrams",

@@ -25,19 +25,33 @@ const CONNECTION_BYTES: u64 = 20 * 1024;
 /// The text.
 pub fn text(config: &Config) -> String {
     let mut text = String::new();
-    section(&mut text, "Protocol (fixed)", &wire_limits());
-    section(&mut text, "Connections (fixed)", &edge_limits());
-    section(&mut text, "Tokens (fixed)", &access_limits());
-    section(&mut text, "HTTP (fixed)", &http_limits());
-    section(&mut text, "Control log (fixed)", &control_limits());
-    section(&mut text, "History (fixed)", &history_limits());
-    section(&mut text, "Record of views (fixed)", &views_limits());
-    section(&mut text, "Webhooks (fixed)", &webhook_limits());
-    section(&mut text, "Databases (fixed)", &database_limits());
-    section(&mut text, "Chats (fixed)", &engine_limits());
+    for (title, lines) in sections() {
+        section(&mut text, title, &lines);
+    }
     configured(&mut text, config);
     sums(&mut text, config);
     text
+}
+
+/// Every bound that is fixed.
+pub fn fixed() -> Vec<LimitLine> {
+    let sections = sections().into_iter();
+    sections.flat_map(|(_, lines)| lines).collect()
+}
+
+fn sections() -> [(&'static str, Vec<LimitLine>); 10] {
+    [
+        ("Protocol (fixed)", wire_limits()),
+        ("Connections (fixed)", edge_limits()),
+        ("Tokens (fixed)", access_limits()),
+        ("HTTP (fixed)", http_limits()),
+        ("Control log (fixed)", control_limits()),
+        ("History (fixed)", history_limits()),
+        ("Record of views (fixed)", views_limits()),
+        ("Webhooks (fixed)", webhook_limits()),
+        ("Databases (fixed)", database_limits()),
+        ("Chats (fixed)", engine_limits()),
+    ]
 }
 
 fn section(text: &mut String, title: &str, lines: &[LimitLine]) {
@@ -240,6 +254,18 @@ fn engine_limits() -> Vec<LimitLine> {
             engine::REQUESTS_WAITING_PER_CONNECTION_MAX as u64,
             "requests",
             "of one connection that wait for an answer",
+        ),
+        line(
+            "requests_per_second_max",
+            engine::REQUESTS_PER_SECOND_MAX.into(),
+            "requests",
+            "of one connection per second that are not points, sustained",
+        ),
+        line(
+            "requests_burst_max",
+            engine::REQUESTS_BURST_MAX.into(),
+            "requests",
+            "of one connection at once",
         ),
         line(
             "durable_waits_per_session_max",
