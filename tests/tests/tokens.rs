@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use skein_server::access::signer::TokenSigner;
 use skein_tests::cores::Cores;
@@ -17,6 +18,7 @@ use skein_tests::peer::name;
 use skein_tests::server::{Options, Server};
 use skein_tests::talker::{TRANSPORTS, Talker, Transport};
 use skein_tests::wait::{self, PATIENCE};
+use skein_tests::webhook;
 use skein_wire::error::Code;
 use skein_wire::ids::{RequestNumber, UserName};
 use skein_wire::request::{Delivery, Request, ShareStart, Token, Watch};
@@ -25,6 +27,7 @@ use skein_wire::update::Update;
 on_one_and_two_shards!(
     keys_of_a_file_come_and_go,
     keys_are_fetched_when_a_token_needs_them,
+    keys_come_by_https_from_whom_the_authority_names,
     a_renewed_token_keeps_the_connection,
     an_expired_token_ends_everything,
     the_rules_of_the_configuration_hold,
@@ -137,6 +140,11 @@ struct Issuer {
 
 impl Issuer {
     fn start(answer: Option<String>) -> Self {
+        Self::start_with(answer, None)
+    }
+
+    /// The same over TLS where there is a configuration.
+    fn start_with(answer: Option<String>, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         let answer = Arc::new(Mutex::new(answer));
@@ -145,19 +153,15 @@ impl Issuer {
         // Ends with the process: it waits in `accept` for ever.
         thread::spawn(move || {
             for socket in listener.incoming() {
-                let Ok(mut socket) = socket else { continue };
-                let mut head = [0; 4096];
-                let _ = socket.read(&mut head);
-                *count.lock().expect("no panic inside") += 1;
-                let text = match &*held.lock().expect("no panic inside") {
-                    Some(body) => format!(
-                        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-                        body.len()
-                    ),
-                    None => "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-                        .to_owned(),
-                };
-                let _ = socket.write_all(text.as_bytes());
+                let Ok(socket) = socket else { continue };
+                match &tls {
+                    None => serve(socket, &held, &count),
+                    Some(config) => {
+                        let connection = ServerConnection::new(config.clone());
+                        let connection = connection.expect("a sound configuration");
+                        serve(StreamOwned::new(connection, socket), &held, &count);
+                    }
+                }
             }
         });
         Self {
@@ -174,6 +178,53 @@ impl Issuer {
     fn asked(&self) -> usize {
         *self.asked.lock().expect("no panic inside")
     }
+}
+
+/// Answers one request, if one comes: a handshake that fails brings none.
+fn serve(mut socket: impl Read + Write, held: &Mutex<Option<String>>, count: &Mutex<usize>) {
+    let mut head = [0; 4096];
+    if socket.read(&mut head).unwrap_or(0) == 0 {
+        return;
+    }
+    *count.lock().expect("no panic inside") += 1;
+    let text = match &*held.lock().expect("no panic inside") {
+        Some(body) => format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        ),
+        None => "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned(),
+    };
+    let _ = socket.write_all(text.as_bytes());
+    let _ = socket.flush();
+}
+
+fn keys_come_by_https_from_whom_the_authority_names(cores: Cores) {
+    // Another server's certificate is as good as any for 127.0.0.1.
+    let donor = Server::start(Cores::One);
+    let keys = donor.data_dir().join("keys");
+    let read = |name: &str| std::fs::read(keys.join(name)).expect(name);
+    let tls = webhook::tls(&read("cert.pem"), &read("key.pem"));
+    let key = signer(&donor, "issuer.pem");
+    let token = token_for(&key, "ana", 600);
+    let issuer = Issuer::start_with(Some(set_of(&[&key])), Some(tls));
+    let jwks = format!("jwks = \"https://{}/jwks\"", issuer.address);
+
+    let trusting = format!("{jwks}\njwks_ca = {:?}", keys.join("cert.pem"));
+    let server = Server::start_with(with_access(cores, &trusting));
+    for transport in TRANSPORTS {
+        wait::until("the issuer's key counts", PATIENCE, || {
+            outcome(&server, transport, &token) == Code::Ok
+        });
+    }
+    // Whoever cannot prove to be the issuer is not asked, and none of its keys counts.
+    let asked = issuer.asked();
+    let server = Server::start_with(with_access(cores, &jwks));
+    wait::until("it fails", PATIENCE, || {
+        assert_ne!(outcome(&server, Transport::Quic, &token), Code::Ok);
+        server.metrics().sum("skein_jwks_failures_total") >= 1.0
+    });
+    assert_ne!(outcome(&server, Transport::WebSocket, &token), Code::Ok);
+    assert_eq!(issuer.asked(), asked);
 }
 
 fn keys_are_fetched_when_a_token_needs_them(cores: Cores) {
