@@ -5,6 +5,7 @@
 //! state, and maps are ordered so that a checkpoint of it has one form. It is total (a command
 //! about something that is not there changes nothing) and idempotent (an index is applied once).
 
+pub mod erasing;
 pub mod v1;
 pub mod v3;
 pub mod v4;

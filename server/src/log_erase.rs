@@ -22,6 +22,7 @@ use skein_log::{PartitionId, Reader, RecordRef, Rewriter};
 use skein_wire::ids::{ChatName, UserName};
 
 use crate::chat_names::ChatNames;
+use crate::control::erased::ControlErased;
 use crate::erase_scope::EraseScope;
 use crate::history::erase::{EraseReport, EraseWhat};
 use crate::raw_record::raw;
@@ -69,12 +70,15 @@ pub struct Erased {
     pub views: Option<ViewsErased>,
     /// What was taken out of the dead letters of webhooks; `None`: there never was a webhook.
     pub dead_letters: Option<LettersErased>,
+    /// What was taken out of the control log, and what of it still names them.
+    pub control: Option<ControlErased>,
 }
 
 impl Erased {
     /// Whether something is left that should go.
     pub fn leaves_something(&self) -> bool {
-        self.records_left > 0 || !self.quarantined.is_empty()
+        let control = self.control.unwrap_or_default();
+        self.records_left > 0 || control.records_left > 0 || !self.quarantined.is_empty()
     }
 
     /// Adds what was done in another chat.
@@ -105,6 +109,8 @@ pub struct Others {
     pub views: Box<OtherEraser<EraseScope, ViewsErased>>,
     /// The dead letters of webhooks.
     pub dead_letters: Box<OtherEraser<EraseScope, LettersErased>>,
+    /// The control log. Last: the ends of alerts are in it by then.
+    pub control: Box<OtherEraser<EraseScope, ControlErased>>,
 }
 
 /// What an erase works with.
@@ -164,6 +170,7 @@ pub fn erase(
     }
     erased.views = (others.views)(scope).context(left)?;
     erased.dead_letters = (others.dead_letters)(scope).context(left)?;
+    erased.control = (others.control)(scope).context(left)?;
     Ok(Some(erased))
 }
 

@@ -15,6 +15,7 @@ use skein_tests::wait::{self, PATIENCE};
 
 on_one_and_two_shards!(
     points_of_a_member_are_in_no_file_after_an_erase,
+    names_are_in_no_file_of_the_control_log_after_an_erase,
     old_points_are_thinned_and_the_newest_stay,
 );
 
@@ -112,6 +113,90 @@ fn points_of_a_member_are_in_no_file_after_an_erase(cores: Cores) {
     server.restart();
     server.stop().expect_success("a stop");
     assert_eq!(count(&data, ANA) + count(&data, BEN), 0, "after a restart");
+}
+
+/// Bytes of a name in the files of a folder.
+fn named(folder: &Path, name: &str) -> usize {
+    let mut found = 0;
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
+        let is_there = |window: &&[u8]| *window == name.as_bytes();
+        found += bytes.windows(name.len()).filter(is_there).count();
+    }
+    found
+}
+
+fn alert(server: &Server, owner: &str, about: Option<&str>) {
+    let mut body = json!({
+        "circle": { "lat": 47.1, "lon": 8.7, "radius_m": 500 },
+        "owner": owner, "duration_s": 600,
+    });
+    if let Some(about) = about {
+        body["user"] = json!(about);
+    }
+    Request::new("PUT", "/v1/chats/hike/alerts/there")
+        .json(&body)
+        .send(server.ready.control)
+        .expect_success("an alert");
+}
+
+fn names_are_in_no_file_of_the_control_log_after_an_erase(cores: Cores) {
+    const GONE: &str = "wilhelmina-of-old";
+    const STAYS: &str = "konstantin-the-next";
+    let mut options = Options::new(cores);
+    options.configuration = "[shards]\npartitions = 4\n".to_owned();
+    let mut server = Server::start_with(options);
+    let control = server.data_dir().join("control");
+    for user in [GONE, STAYS] {
+        server.add_member("hike", user);
+    }
+    let body = json!({ "duration_s": 600, "idempotency_key": "once" });
+    let started = server.start_session("hike", GONE, &body).json();
+    alert(&server, STAYS, Some(GONE));
+    let started = started["session"].as_str().expect("an id").to_owned();
+    end(&server, &started);
+    server.remove_member("hike", GONE);
+    assert!(named(&control, GONE) > 2, "the test would see it");
+
+    let erase = |server: &Server, user: &str| {
+        let path = format!("/v1/log/users/{user}/points");
+        let erase = Request::new("DELETE", &path).send(server.ready.control);
+        erase.expect_success("an erase").json()
+    };
+    let report = erase(&server, GONE);
+    assert_eq!(report["alerts"], 1, "{report}");
+    let of_control = &report["control"];
+    assert!(of_control["records_removed"].as_u64() > Some(4), "{report}");
+    assert_eq!(of_control["records_left"], 0, "{report}");
+    assert_eq!(of_control["names_left"], 0, "{report}");
+    assert_eq!(named(&control, GONE), 0, "at once");
+    assert!(named(&control, STAYS) > 0, "the others stay");
+
+    // What is left is whole: after a crash the others are members, and she is not.
+    server.crash_and_restart();
+    assert_eq!(named(&control, GONE), 0, "after a crash");
+    let stays = server.start_session("hike", STAYS, &json!({ "duration_s": 600 }));
+    stays.expect_success("a start");
+    let gone = server.start_session("hike", GONE, &json!({ "duration_s": 600 }));
+    assert_eq!(gone.status, 404, "{gone:?}");
+
+    // Who is still a member is named as such, and said to be.
+    let report = erase(&server, STAYS);
+    assert!(
+        report["control"]["names_left"].as_u64() >= Some(2),
+        "{report}"
+    );
+    assert_eq!(named(&control, GONE), 0, "{report}");
+    alert(&server, STAYS, None);
+    server.stop().expect_success("a stop");
+    let data = server.data_dir().display().to_string();
+    let ended = process::run(["log", "erase", "--user", STAYS, "--data-dir", &data]);
+    let report: Value = serde_json::from_str(ended.stdout.trim()).expect("a report");
+    assert_eq!(report["alerts"], 1, "{report}");
+    assert_eq!(report["control"]["records_left"], 0, "{report}");
+    server.restart();
+    let alerts = Request::new("GET", "/v1/chats/hike/alerts").send(server.ready.control);
+    assert_eq!(alerts.json()["alerts"], json!([]), "they are over");
 }
 
 /// `skein log erase`: its exit code, and what it said.

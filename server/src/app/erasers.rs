@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use skein_log::LogId;
 
+use crate::control::erased::ControlErased;
+use crate::control::thread::ControlSender;
 use crate::erase_scope::EraseScope;
 use crate::history::erase::{EraseReport, EraseWhat};
 use crate::history::handle::HistoryThread;
@@ -52,6 +54,11 @@ pub fn views(
         }
         None => Box::new(move |scope| views::idle::erase(&folder, scope)),
     }
+}
+
+/// The control log, by its thread.
+pub fn control(sender: ControlSender) -> Box<OtherEraser<EraseScope, ControlErased>> {
+    Box::new(move |scope| Ok(Some(sender.erase(scope)?)))
 }
 
 /// The dead letters of webhooks.

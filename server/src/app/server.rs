@@ -202,6 +202,7 @@ impl Server {
                 history: erasers::history(history.as_ref(), history_dir, log.id()),
                 views: erasers::views(views.as_ref(), views_dir),
                 dead_letters: erasers::dead_letters(webhook.as_ref(), webhook_dir),
+                control: erasers::control(control.sender()),
             },
         };
         let eraser = erasers::eraser(gateway.clone(), means);
@@ -224,17 +225,17 @@ impl Server {
             lobby: Lobby {
                 router: public::router(users, seen_by_users),
                 origins: Origins::new(config.access.origins.clone()),
-                tls: tls.tcp,
                 gate: Gate {
                     access: access.clone(),
                     clock,
                 },
+                tls: tls.tcp,
                 closed,
             },
             control_listener,
-            control: control_api::router(
             control_tls: control_tls.clone(),
             control_metrics: board.once(CONTROL_LISTENER_METRICS),
+            control: control_api::router(
                 operators.clone(),
                 events,
                 past,

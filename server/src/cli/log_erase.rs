@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use skein_engine::ids::ShardId;
+use skein_engine::control_state::erasing::NamesOf;
+use skein_engine::ids::{ProposalId, ShardId};
 use skein_engine::limits::Limits;
 use skein_engine::shard::ShardConfig;
 use skein_engine::shard::forgetting::Forgotten;
@@ -18,7 +19,7 @@ use crate::app::data_dir::DataDir;
 use crate::chat_names::ChatNames;
 use crate::cli::{log_open, out};
 use crate::clock::Clock;
-use crate::control::core::{Acknowledge, ControlCore};
+use crate::control::core::{Acknowledge, ControlCore, Proposal};
 use crate::erase_scope::EraseScope;
 use crate::history::idle;
 use crate::log_erase::{Erase, Means, Others, Owner, erase};
@@ -56,7 +57,12 @@ pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
     };
     let partitions = log_open::one(&args.data_dir, false)?.partitions();
     let clock = Clock::start();
-    let control = open_control(&args.data_dir, clock)?;
+    let mut control = open_control(&args.data_dir, clock)?;
+    let names = NamesOf {
+        chat: wanted.chat(),
+        user: wanted.user(),
+    };
+    let alerts = end_alerts(&mut control, names, clock)?;
     let mut log = open_log(&args.data_dir, partitions, clock)?;
     let janitor = log.take_janitor().expect("a fresh log has its janitor");
     let janitor = JanitorThread::spawn(janitor, move || clock.now_ms(), |_| {})?;
@@ -69,10 +75,15 @@ pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
         names: Arc::new(ChatNames::of(control.state())),
         others: others(&DataDir::open(&args.data_dir)?, log.id().to_string()),
     };
-    let erased = erase(&wanted, &mut owner, &means);
+    let mut erased = erase(&wanted, &mut owner, &means);
     drop((owner, means));
     drop(janitor.stop());
     log.close(clock.now_ms()).context("closing the event log")?;
+    if let Ok(Some(erased)) = &mut erased {
+        erased.alerts = alerts;
+        let of_control = control.erase(clock.now_ms(), names);
+        erased.control = Some(of_control.map_err(|failure| anyhow!("the control log: {failure}"))?);
+    }
     let closed = control.close(clock.now_ms());
     closed.context("closing the control log")?;
     let Some(erased) = erased? else {
@@ -92,6 +103,8 @@ fn others(dir: &DataDir, log_id: String) -> Others {
         history: Box::new(move |what| Ok(idle::erase(&history, &log_id, what)?)),
         views: Box::new(move |scope| views::idle::erase(&views, scope)),
         dead_letters: Box::new(move |scope| webhook::idle::erase(&webhook, scope)),
+        // It is open here, and comes last.
+        control: Box::new(|_| Ok(None)),
     }
 }
 
@@ -101,6 +114,26 @@ fn open_control(data_dir: &Path, clock: Clock) -> anyhow::Result<ControlCore> {
     let opened = ControlCore::open(storage, Acknowledge::AfterSync, clock.now_ms(), random);
     let (control, _) = opened.context("the control log cannot be opened; stop the server first, or call DELETE /v1/log/chats/CHAT/points of its control API")?;
     Ok(control)
+}
+
+/// Ends alerts of whom, and about whom it is, before the shard that owns them learns of any. How many.
+fn end_alerts(control: &mut ControlCore, of: NamesOf<'_>, clock: Clock) -> anyhow::Result<u64> {
+    let ends = control.state().ends_of_alerts(of);
+    let alerts = ends.len() as u64;
+    for (number, command) in (0..).zip(ends) {
+        let proposal = Proposal {
+            shard: ShardId(0),
+            proposal: ProposalId(number),
+            command,
+        };
+        // A group at a time: more than one erase ends are never waiting.
+        let _ = control.propose(proposal);
+        let flushed = control.flush(clock.now_ms());
+        if let Some(failure) = flushed.failure {
+            bail!("alerts cannot be ended: {failure}; look at the disk, then erase again");
+        }
+    }
+    Ok(alerts)
 }
 
 fn open_log(data_dir: &Path, partitions: u16, clock: Clock) -> anyhow::Result<Log> {
@@ -175,12 +208,7 @@ impl Owner for OneShard {
     fn forget(&mut self, erase: &Erase) -> anyhow::Result<Option<Forgotten>> {
         self.rest();
         let engine = self.core.engine();
-        let forgotten = engine.forget_points(&erase.chat, erase.user.as_ref());
-        // The control log is not written here: alerts go on until their time is over, within a day.
-        Ok(forgotten.map(|forgotten| Forgotten {
-            alerts: 0,
-            ..forgotten
-        }))
+        Ok(engine.forget_points(&erase.chat, erase.user.as_ref()))
     }
 
     fn begin_checkpoint(&mut self, partition: PartitionId) {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
+use skein_engine::control_state::erasing::NamesOf;
 use skein_engine::ids::{ProposalId, ShardId};
 use skein_log::{
     AppendError, CloseError, Durability, Janitor, Log, LogId, OpenError, Options, PartitionId,
@@ -24,10 +25,11 @@ use skein_wire::ids::ChatHandle;
 
 use crate::control::checkpoint::CheckpointWriter;
 use crate::control::codec::encode_command;
+use crate::control::erased::{ControlErased, goes};
 use crate::control::limits::{
     CHECKPOINT_AFTER_BYTES, CHECKPOINT_CHUNKS_PER_STEP, CONTROL_DISK_RESERVE_BYTES,
-    CONTROL_RETENTION_BYTES, CONTROL_SEGMENT_BYTES, FLUSH_RETRY_MS, GROUP_BYTES_MAX,
-    GROUP_COMMANDS_MAX, PROPOSALS_WAITING_MAX,
+    CONTROL_RETENTION_BYTES, CONTROL_SEGMENT_BYTES, ERASE_ROUNDS_MAX, FLUSH_RETRY_MS,
+    GROUP_BYTES_MAX, GROUP_COMMANDS_MAX, PROPOSALS_WAITING_MAX,
 };
 use crate::control::record;
 use crate::control::recovery::{ControlRecovery, recover};
@@ -415,6 +417,53 @@ impl ControlCore {
         self.checkpoint = None;
         self.counters.checkpoints += 1;
         Ok(false)
+    }
+
+    /// Takes the names of users, and what tells of them, out of the log: forgets what can go by
+    /// itself, writes a checkpoint, and rewrites all that lies before it without them.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be made durable, and nothing is erased; when the disk refuses to
+    /// rewrite a file.
+    pub fn erase(&mut self, now_ms: u64, of: NamesOf<'_>) -> Result<ControlErased, String> {
+        self.state.forget_keys(of);
+        let begin = self.checkpoint_now(now_ms)?;
+        let rewriter = self.log.rewriter();
+        let mut erased = ControlErased {
+            names_left: self.state.names_left(of),
+            ..ControlErased::default()
+        };
+        for _ in 0..ERASE_ROUNDS_MAX {
+            self.writer.close_segment();
+            let report = rewriter
+                .erase(PARTITION, |offset, record| goes(offset, record, begin, of))
+                .map_err(|error| error.to_string())?;
+            erased.records_removed += report.records_removed;
+            erased.files_rewritten += report.segments_rewritten;
+            erased.records_left = report.records_left;
+            if erased.records_left == 0 {
+                break;
+            }
+            // A file that is not named or not durable yet is so after the log's own upkeep.
+            self.janitor.work(now_ms);
+        }
+        // The old files go now, not with the next command.
+        self.janitor.work(now_ms);
+        Ok(erased)
+    }
+
+    /// Writes a whole checkpoint; where it begins, once it is durable.
+    fn checkpoint_now(&mut self, now_ms: u64) -> Result<u64, String> {
+        self.checkpoint = None;
+        let begin = self.writer.next_offset();
+        let before = self.counters.checkpoints;
+        while self.checkpoint_part(now_ms).map_err(|it| it.to_string())? {}
+        if self.counters.checkpoints == before {
+            return Err("no checkpoint could be written".to_owned());
+        }
+        self.sync(now_ms, begin)?;
+        self.janitor.work(now_ms);
+        Ok(begin)
     }
 
     /// Makes everything durable and marks the log as cleanly closed.

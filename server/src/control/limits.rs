@@ -28,6 +28,8 @@ limits! {
         "of control log kept for event streams that were away";
     CONTROL_DISK_RESERVE_BYTES: u64 = 8 * 1024 * 1024, "bytes",
         "of the disk left free: less than the event log leaves, so that promises fail last";
+    ERASE_ROUNDS_MAX: usize = 8, "rounds",
+        "in which an erase looks again for what could not be rewritten yet";
     FLUSH_RETRY_MS: u64 = 100, "milliseconds",
         "between two tries of a checkpoint while the control log cannot be made durable";
 }

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod record;
 
 pub mod checkpoint;
+pub mod erased;
 pub mod recovery;
 pub mod voids;
 

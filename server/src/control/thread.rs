@@ -10,16 +10,20 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anyhow::{Context, anyhow};
 use skein_engine::command::Command;
+use skein_engine::control_state::erasing::NamesOf;
 use skein_engine::ids::{ProposalId, ShardId};
 use skein_log::CloseError;
 use skein_wire::error::Code;
 
 use crate::clock::Clock;
 use crate::control::core::{Committed, ControlCore, Flushed, Proposal, Rejected};
+use crate::control::erased::ControlErased;
 use crate::control::feed::{EventFeed, FeedPublisher};
 use crate::control::limits::PROPOSALS_WAITING_MAX;
 use crate::control::stats;
+use crate::erase_scope::EraseScope;
 use crate::health::Health;
 use crate::http::metrics::MetricRow;
 
@@ -35,6 +39,7 @@ pub trait OutcomeSink: Send {
 enum Message {
     Propose(Proposal),
     Refuse(Rejected),
+    Erase(EraseScope, mpsc::Sender<Result<ControlErased, String>>),
     Stop,
 }
 
@@ -66,6 +71,17 @@ impl ControlSender {
         };
         // A closed channel means that the process stops; nobody is acknowledged any more.
         let _ = self.messages.send(message);
+    }
+
+    /// Takes names out of the control log. Waits.
+    ///
+    /// # Errors
+    /// What the control log says, or that it is closed.
+    pub fn erase(&self, scope: &EraseScope) -> anyhow::Result<ControlErased> {
+        let (reply, answer) = mpsc::channel();
+        let _ = self.messages.send(Message::Erase(scope.clone(), reply));
+        let erased = answer.recv().context("the server stops")?;
+        erased.map_err(|failure| anyhow!("the control log: {failure}"))
     }
 }
 
@@ -183,6 +199,7 @@ impl Worker {
             match message {
                 Message::Propose(proposal) => self.take(proposal),
                 Message::Refuse(rejected) => self.sink.rejected(rejected),
+                Message::Erase(scope, reply) => self.erase(&scope, &reply),
                 Message::Stop => return false,
             }
             message = match self.inbox.try_recv() {
@@ -202,6 +219,20 @@ impl Worker {
         if let Err(rejected) = self.core.propose(proposal) {
             self.sink.rejected(rejected);
         }
+    }
+
+    /// What was asked for before is in the log first: an erase is about all of it.
+    fn erase(&mut self, scope: &EraseScope, reply: &mpsc::Sender<Result<ControlErased, String>>) {
+        while self.core.waiting() > 0 {
+            let flushed = self.core.flush(self.clock.now_ms());
+            self.deliver(flushed);
+        }
+        let of = NamesOf {
+            chat: scope.chat(),
+            user: scope.user(),
+        };
+        // Whoever has gone away need not know.
+        let _ = reply.send(self.core.erase(self.clock.now_ms(), of));
     }
 
     /// Streams and shards learn of a group only when it is durable.
