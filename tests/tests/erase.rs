@@ -197,6 +197,11 @@ fn names_are_in_no_file_of_the_control_log_after_an_erase(cores: Cores) {
     server.restart();
     let alerts = Request::new("GET", "/v1/chats/hike/alerts").send(server.ready.control);
     assert_eq!(alerts.json()["alerts"], json!([]), "they are over");
+    // Checkpoints of before, which the erases wrote, have the names of then, and go as well.
+    server.remove_member("hike", STAYS);
+    let report = erase(&server, STAYS);
+    assert_eq!(report["control"]["names_left"], 0, "{report}");
+    assert_eq!(named(&control, STAYS), 0, "{report}");
 }
 
 /// `skein log erase`: its exit code, and what it said.

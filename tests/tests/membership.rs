@@ -21,7 +21,25 @@ on_one_and_two_shards!(
     an_import_is_whole_in_each_batch,
     a_token_brings_rights_and_a_revocation_wins,
     rights_of_tokens_count_only_where_they_are_wanted,
+    a_removal_says_whether_there_was_a_member,
 );
+
+fn a_removal_says_whether_there_was_a_member(cores: Cores) {
+    let server = Server::start(cores);
+    server.add_member("hike", "ana");
+    let remove = |user: &str| {
+        let request = Request::new("DELETE", &format!("/v1/chats/hike/members/{user}"));
+        let answer = request.send(server.ready.control);
+        answer.expect_success("a removal").json()["was_member"].clone()
+    };
+    // A misspelt name is no removal, and a shell learns it.
+    assert_eq!(remove("anna"), false);
+    let misspelt = server.member(&["remove", "--chat", "hike", "--user", "anna"]);
+    assert_eq!(misspelt.code(), Some(1), "{misspelt:?}");
+    assert!(misspelt.stderr.contains("was not a member"), "{misspelt:?}");
+    assert_eq!(remove("ana"), true);
+    assert_eq!(remove("ana"), false, "repeated, it holds all the same");
+}
 
 fn members(server: &Server, chat: &str, query: &str) -> Value {
     let answer = Request::new("GET", &format!("/v1/chats/{chat}/members{query}"));

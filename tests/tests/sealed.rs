@@ -400,12 +400,19 @@ fn a_sealed_chat_takes_sealed_points_only_by_every_way_in(cores: Cores) {
     let unknown = Request::new("GET", "/v1/chats/nowhere/settings");
     assert_eq!(unknown.send(server.ready.control).status, 404);
     let path = "/v1/chats/vault/settings";
-    let public = Request::new("GET", path).token(&server.token("ana"));
+    // Members read it, so that an application knows what to start; they do not change it.
+    let by_ana = |method: &str| {
+        let request = Request::new(method, path).token(&server.token("ana"));
+        request
+            .json(&json!({ "sealed": false }))
+            .send(server.ready.http)
+    };
     assert_eq!(
-        public.send(server.ready.http).status,
-        404,
-        "for operators only"
+        by_ana("GET").expect_success("settings").json()["sealed"],
+        true
     );
+    assert_eq!(by_ana("PUT").status, 405);
+    assert!(settings(&server, "vault"));
     set_sealed(&server, "vault", false);
     let started = server.start_session("vault", "ana", &json!({ "duration_s": 60 }));
     started.expect_success("a plain session");

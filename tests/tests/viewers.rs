@@ -196,7 +196,8 @@ fn a_record_of_views_is_kept_for_the_sharer_alone(cores: Cores) {
     let (link, token) = guest(&server);
     let mut visitor = Peer::connect(server.ready.http, &token);
     visitor.watch("hike", None, Delivery::Latest);
-    server.positions("hike", "cem");
+    let looked = server.positions("hike", "cem");
+    assert_eq!(looked["view_recorded"], true, "who looks is told, too");
     let is_whole =
         |server: &Server| views(server, session)["views"].as_array().map(Vec::len) == Some(4);
     wait::until("all are recorded", PATIENCE, || is_whole(&server));
@@ -258,6 +259,7 @@ fn without_a_record_there_is_none_to_read(cores: Cores) {
     server.add_member("hike", "ana");
     let mut ana = Peer::connect(server.ready.http, &server.token("ana"));
     assert!(!ana.welcome.views_recorded);
+    assert_eq!(server.positions("hike", "ana")["view_recorded"], false);
     let session = ana.share("hike", 600, "walk").session;
     let answer = ask(&server, Some("ana"), session, "views");
     assert_eq!(answer.status, 404, "{answer:?}");
