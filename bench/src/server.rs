@@ -23,6 +23,8 @@ const TOKEN_TTL_S: u64 = 7_200;
 /// Limits that a few publishers with very many sessions would reach; they bound peers, they do
 /// not change what a pass does.
 const VARIABLES: &[(&str, &str)] = &[
+    // One user watches on thousands of connections.
+    ("SKEIN_LIMITS__USER_REQUESTS_PER_SECOND_MAX", "0"),
     ("SKEIN_LIMITS__SESSIONS_PER_USER_MAX", "1000"),
     ("SKEIN_LIMITS__SHARES_PER_CONNECTION_MAX", "1000"),
     ("SKEIN_LIMITS__POINTS_PER_SECOND_MAX", "10000"),

@@ -66,7 +66,8 @@ impl SkeinServer {
              http = \"127.0.0.1:0\"\ncontrol = \"127.0.0.1:0\"\n[shards]\ncores = \"{}\"\n\
              [limits]\npoints_per_second_max = {POINTS_PER_SECOND}\n\
              points_burst_max = {POINTS_PER_SECOND}\n\
-             floor_interval_ms_max = {FLOOR_INTERVAL_MS}\n",
+             floor_interval_ms_max = {FLOOR_INTERVAL_MS}\n\
+             user_requests_per_second_max = 0\n",
             server_core()
         );
         let path = folder.join("skein.toml");
