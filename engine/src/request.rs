@@ -234,6 +234,13 @@ pub enum ChatRequest {
         /// Who asks.
         actor: Actor,
     },
+    /// A member is about to be shown what happened at geofences; not for guests. Reply: `Done`.
+    Look {
+        /// Where.
+        chat: ChatName,
+        /// Who asks.
+        actor: Actor,
+    },
 }
 
 impl ChatRequest {
@@ -260,7 +267,8 @@ impl ChatRequest {
             | Self::Guests { chat }
             | Self::RemoveGeofence { chat, .. }
             | Self::Geofences { chat, .. }
-            | Self::Alerts { chat, .. } => chat,
+            | Self::Alerts { chat, .. }
+            | Self::Look { chat, .. } => chat,
         }
     }
 }

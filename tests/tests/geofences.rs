@@ -27,7 +27,103 @@ on_one_and_two_shards!(
     a_track_crosses_what_lies_on_it_and_everybody_who_may_know_is_told_once,
     an_alert_reaches_its_owner_alone_and_goes_with_the_right,
     sealed_is_refused_and_an_erase_takes_crossings_and_alerts,
+    who_was_away_reads_what_happened_meanwhile,
 );
+
+fn who_was_away_reads_what_happened_meanwhile(cores: Cores) {
+    let mut server = Server::start(cores);
+    for user in ["ana", "ben", "cem"] {
+        server.add_member("hike", user);
+    }
+    let put = [
+        "put", "--chat", "hike", "--name", "hut", "--circle", "47.0,8.0", "--radius", "100",
+    ];
+    geofence(&server, &put).expect_success("skein geofence put");
+    let circle = json!({ "circle": { "lat": 47.0, "lon": 8.0, "radius_m": 100 }, "once": false });
+    let alert = ask(
+        &server,
+        "PUT",
+        "/v1/chats/hike/alerts/mine",
+        "ben",
+        Some(circle),
+    );
+    alert.expect_success("an alert");
+    let look = |server: &Server, user: &str, after: &str| {
+        let path = format!("/v1/chats/hike/crossings{after}");
+        let answer = ask(server, "GET", &path, user, None).expect_success("crossings");
+        answer.json()
+    };
+    let told = |answer: &Value| -> Vec<String> {
+        let list = answer["crossings"].as_array().expect("a list");
+        let text = |it: &Value| {
+            let name = it["geofence"].as_str().or(it["alert"].as_str());
+            let (kind, user) = (it["type"].as_str(), it["user"].as_str());
+            format!(
+                "{} {} {}",
+                name.unwrap_or("-"),
+                kind.unwrap_or("-"),
+                user.unwrap_or("-")
+            )
+        };
+        list.iter().map(text).collect()
+    };
+    // Where the viewer was; then it is away.
+    let before = look(&server, "ben", "");
+    assert_eq!(told(&before), Vec::<String>::new());
+    let after = |answer: &Value| format!("?after={}", answer["next"].as_str().expect("a place"));
+    let mut ana = Walker::start(&server, "hike", "ana");
+    let inside = Position {
+        lat_e6: 47_000_000,
+        lon_e6: 8_000_000,
+    };
+    let outside = Position {
+        lat_e6: 47_010_000,
+        lon_e6: 8_000_000,
+    };
+    for place in [outside, inside, outside] {
+        ana.go(place);
+        ana.settle();
+    }
+    let mut expect = vec![
+        "hut enter ana",
+        "hut exit ana",
+        "mine enter ana",
+        "mine exit ana",
+    ];
+    expect.sort_unstable();
+    wait::until("the crossings are there", PATIENCE, || {
+        let mut found = told(&look(&server, "ben", &after(&before)));
+        found.sort();
+        found == expect
+    });
+    // An alert is its owner's alone, operators excepted; and it comes once.
+    let of_cem = look(&server, "cem", &after(&before));
+    assert_eq!(told(&of_cem), ["hut enter ana", "hut exit ana"]);
+    let of_ben = look(&server, "ben", &after(&before));
+    assert_eq!(
+        told(&look(&server, "ben", &after(&of_ben))),
+        Vec::<String>::new()
+    );
+    let path = format!("/v1/chats/hike/crossings{}", after(&before));
+    let all = Request::new("GET", &path).send(server.ready.control);
+    assert_eq!(told(&all.expect_success("all").json()).len(), 4);
+    // The same after a kill, and a place of another log is said to be a gap.
+    server.crash_and_restart();
+    assert_eq!(told(&look(&server, "cem", &after(&before))), told(&of_cem));
+    let elsewhere = look(&server, "cem", "?after=00000000000000ff-1");
+    assert_eq!(elsewhere["gap"], true, "{elsewhere}");
+    let bad = ask(
+        &server,
+        "GET",
+        "/v1/chats/hike/crossings?after=x",
+        "cem",
+        None,
+    );
+    assert_eq!(bad.status, 400, "{bad:?}");
+    server.remove_member("hike", "cem");
+    let gone = ask(&server, "GET", &path, "cem", None);
+    assert_eq!(gone.status, 404, "{gone:?}");
+}
 
 /// Kinds of crossings.
 const CROSSINGS: [&str; 4] = ["enter", "exit", "near", "far"];

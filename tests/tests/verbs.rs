@@ -238,6 +238,7 @@ fn paths_are_refused(stage: &Stage, case: &Case, what: &str) {
         tries.push(("GET", format!("/v1/chats/{chat}/positions"), None));
         tries.push(("GET", format!("/v1/chats/{chat}/geofences"), None));
         tries.push(("GET", format!("/v1/chats/{chat}/settings"), None));
+        tries.push(("GET", format!("/v1/chats/{chat}/crossings?after=0"), None));
         let circle = json!({ "circle": { "lat": 1.0, "lon": 1.0, "radius_m": 100 } });
         tries.push(("PUT", format!("{alerts}/place"), Some(circle)));
         tries.push(("DELETE", format!("{alerts}/place"), None));

@@ -137,6 +137,13 @@ impl Shard {
                 let reply = self.alerts(&chat, &actor);
                 self.reply(request, reply);
             }
+            ChatRequest::Look { chat, actor } => {
+                let reply = self.may_look(&chat, &actor);
+                if reply.is_ok() {
+                    self.glance(now, &chat, &actor);
+                }
+                self.reply(request, reply);
+            }
             ChatRequest::Guests { chat } => {
                 let reply = self.guests(now, &chat);
                 self.reply(request, reply);

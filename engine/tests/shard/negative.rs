@@ -91,6 +91,10 @@ fn api_verbs_of_a_chat_find_nothing_for_strangers() {
                 chat: name.clone(),
                 actor: actor.clone(),
             },
+            ChatRequest::Look {
+                chat: name.clone(),
+                actor: actor.clone(),
+            },
             ChatRequest::Settings {
                 chat: name.clone(),
                 actor: actor.clone(),

@@ -31,6 +31,7 @@ use crate::edge::http_listener::Gate;
 use crate::edge::origins::Origins;
 use crate::health::{Health, Phase};
 use crate::history::handle::HistoryThread;
+use crate::http::crossings::{self, CrossingsState};
 use crate::http::events::EventsState;
 use crate::http::guests::GuestsState;
 use crate::http::history::HistoryState;
@@ -223,7 +224,9 @@ impl Server {
         let services = HttpServices {
             entrances,
             lobby: Lobby {
-                router: public::router(users, seen_by_users),
+                router: public::router(users.clone(), seen_by_users).merge(crossings::routes(
+                    CrossingsState::new(users, control.feed()),
+                )),
                 origins: Origins::new(config.access.origins.clone()),
                 gate: Gate {
                     access: access.clone(),
@@ -244,6 +247,10 @@ impl Server {
                 Arc::new(board),
             )
             .merge(webhooks::routes().with_state(hooks))
+            .merge(crossings::routes(CrossingsState::new(
+                operators.clone(),
+                control.feed(),
+            )))
             .merge(log_reading::routes(reading))
             .merge(log_erasing::routes(operators, eraser)),
         };

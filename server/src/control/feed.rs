@@ -157,6 +157,15 @@ impl EventCursor {
         }
     }
 
+    /// The next items up to an index that is committed, without waiting; perhaps none of the batch
+    /// at this place. `None` when all up to there was given.
+    pub fn next_until(&mut self, end: u64) -> Option<Vec<FeedItem>> {
+        if let Some(first_index) = self.resync.take() {
+            return Some(vec![FeedItem::Resync { first_index }]);
+        }
+        (self.next <= end).then(|| self.read(end))
+    }
+
     /// The commands of the batch at this place; empty when there are none in it.
     fn read(&mut self, newest: u64) -> Vec<FeedItem> {
         match self.reader.next_batch() {

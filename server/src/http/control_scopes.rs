@@ -28,6 +28,7 @@ pub const CONTROL_SCOPES: &[(Method, &str, ControlScope)] = &[
         "/v1/chats/{chat}/sessions/{session}/views",
         Read,
     ),
+    (Method::GET, "/v1/chats/{chat}/crossings", Read),
     (Method::GET, "/v1/events", Read),
     (Method::GET, "/v1/webhooks", Read),
     (Method::GET, "/v1/log", Read),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 use skein_engine::command::{Command, RIGHTS_REVOKED};
+use skein_engine::geofence::ledger::CrossingRecord;
 use skein_wire::ids::SessionId;
 use skein_wire::update::{CrossingKind, SessionState};
 
@@ -170,19 +171,23 @@ fn describe(command: &Command) -> Option<(&'static str, Value)> {
             };
             (kind, named(name, owner, json!({})))
         }
-        Command::Cross { crossing, .. } => {
-            let other = (crossing.other != 0).then(|| id(&crossing.other));
-            let details = json!({
-                "session": id(&crossing.session),
-                "user": crossing.user,
-                "other_session": other,
-                "other_user": name(&crossing.other_user),
-                "at": crossing.at_ms,
-            });
-            let kind = crossing.kind().map_or("crossed", CrossingKind::name);
-            (kind, named(&crossing.name, &crossing.owner, details))
-        }
+        Command::Cross { crossing, .. } => crossing_json(crossing),
     })
+}
+
+/// What happened at a geofence or an alert: its kind, who, and whose alert; no place.
+pub fn crossing_json(crossing: &CrossingRecord) -> (&'static str, Value) {
+    let mut details = json!({
+        "session": SessionId(crossing.session).to_string(),
+        "user": crossing.user,
+        "at": crossing.at_ms,
+    });
+    if crossing.other != 0 {
+        details["other_session"] = json!(SessionId(crossing.other).to_string());
+        details["other_user"] = json!(crossing.other_user);
+    }
+    let kind = crossing.kind().map_or("crossed", CrossingKind::name);
+    (kind, named(&crossing.name, &crossing.owner, details))
 }
 
 /// With the name of a geofence, or of an alert and whose it is.

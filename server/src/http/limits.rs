@@ -42,6 +42,12 @@ limits! {
         "of events open at once, each a reader of the control log";
     EVENT_KEEP_ALIVE_S: u64 = 15, "seconds",
         "after which a quiet event stream sends a comment, so that proxies keep it open";
+    CROSSING_READS_MAX: usize = 4, "requests",
+        "that read the control log for crossings at once; each may look through all of it";
+    CROSSINGS_PER_PAGE: usize = 1_000, "crossings",
+        "after which an answer ends; the caller goes on from there";
+    CROSSINGS_AGE_MS_MAX: u64 = 60 * 60 * 1_000, "milliseconds",
+        "for which a crossing is told to who was away: as long as an end usually is; a new member must not learn of last week";
     DEAD_LETTERS_PER_PAGE: usize = 100, "batches",
         "of an answer that lists what webhooks gave up";
     LOG_READS_MAX: usize = 8, "requests",

@@ -29,6 +29,7 @@ pub mod history;
 pub mod if_match;
 pub mod members;
 
+pub mod crossings;
 pub mod geofences;
 pub mod guests;
 pub mod member_import;
