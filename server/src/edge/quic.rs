@@ -585,7 +585,6 @@ struct Inside<'a> {
     stats: &'a mut QuicStats,
     rates: &'a Rates,
     now_ms: u64,
-    stats: &'a mut TransportStats,
     answer: &'a mut Vec<u8>,
 }
 
@@ -637,7 +636,7 @@ impl Inside<'_> {
                 self.endpoint.ignore(incoming);
             }
             Answer::Refuse => {
-                self.stats.shed += 1;
+                self.stats.bare.shed += 1;
                 self.answer.clear();
                 let transmit = self.endpoint.refuse(incoming, self.answer);
                 answers.push(&transmit, self.answer);

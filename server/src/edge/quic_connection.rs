@@ -18,7 +18,6 @@ use skein_wire::error::{Code, WireError};
 use skein_wire::varint;
 use web_transport_proto::error_to_http3;
 
-use crate::access::Access;
 use crate::access::rate_table::RateKey;
 use crate::edge::deadlines::{Armed, NEVER_MS};
 use crate::edge::event::Event;
@@ -613,23 +612,13 @@ impl QuicConnection {
         if !self.input.is_left() {
             return;
         }
-        let mut reading = QuicReading::new(self.is_present(), &mut *turn);
+        let mut reading = QuicReading::new(&mut self.speaker, &mut *turn);
         let read = self.input.read(&mut self.link, &mut reading);
-        let QuicReading {
-            greeted, answers, ..
-        } = reading;
-        if greeted {
+        let answers = reading.answers;
+        if self.speaker.is_some() && matches!(self.state, State::Greeting { .. }) {
             self.state = State::Open;
         }
         for answer in answers {
-        let mut sink = Reading {
-            state: &mut self.state,
-            speaker: &mut self.speaker,
-            answers: Vec::new(),
-            turn: &mut *turn,
-        };
-        let read = self.input.read(&mut self.link, &mut sink);
-        for answer in sink.answers {
             self.send(answer, turn);
         }
         match self.input.is_partial() {
@@ -719,56 +708,6 @@ impl QuicConnection {
             self.blocked_since_ms = None;
         }
     }
-}
-
-/// Takes the frames of one connection.
-struct Reading<'a, 'b> {
-    state: &'a mut State,
-    speaker: &'a mut Option<RateKey>,
-    /// What the edge itself answers.
-    answers: Vec<Bytes>,
-    turn: &'a mut Turn<'b>,
-}
-
-impl FrameSink for Reading<'_, '_> {
-    fn is_full(&self) -> bool {
-        self.turn.events.len() >= EVENTS_PER_POLL_MAX
-    }
-
-    fn count(&mut self, bytes: usize) {
-        self.turn.stats.bytes_in += bytes as u64;
-    }
-
-    fn take(&mut self, frame: &[u8], lane: Lane) -> Result<(), WireError> {
-        let turn = &mut *self.turn;
-        turn.stats.frames_in += 1;
-        let Some(request) = decode_request(frame)? else {
-            return Ok(());
-        };
-        if lane == Lane::Side && !is_point(&request) {
-            return Err(WireError::new(
-                Code::OutOfOrder,
-                "only points and heartbeats may leave the control stream",
-            ));
-        }
-        let before = matches!(self.state, State::Open);
-        let speaker = &mut *self.speaker;
-        let taken = greeting::take(turn.access, turn.now_ms, speaker, turn.id, request)?;
-        if speaker.is_some() && !before {
-            turn.stats.greeted += 1;
-            *self.state = State::Open;
-        }
-        turn.events.extend(taken.event);
-        self.answers.extend(taken.answer);
-        Ok(())
-    }
-}
-
-fn is_point(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::Point(_) | Request::Points(_) | Request::Heartbeat(_)
-    )
 }
 
 /// The code of the protocol as QUIC carries it.

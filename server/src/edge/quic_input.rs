@@ -238,14 +238,10 @@ impl QuicInput {
                 Datagrams::Of(session) => {
                     // Another session's was sent to nobody.
                     if let Some(frame) = frame_of(session, &datagram).map_err(End::NoDatagram)? {
-                        take_side(frame, sink)?;
+                        take_datagram(frame, sink)?;
                     }
                 }
-                Datagrams::Bare | Datagrams::Held => take_side(&datagram, sink)?,
-        while self.datagrams_readable && !sink.is_full() {
-            match link.datagrams().recv() {
-                Some(datagram) => take_datagram(&datagram, sink)?,
-                None => self.datagrams_readable = false,
+                Datagrams::Bare | Datagrams::Held => take_datagram(&datagram, sink)?,
             }
         }
         Ok(())
@@ -277,29 +273,4 @@ fn take_datagram(bytes: &[u8], sink: &mut impl FrameSink) -> Result<(), WireErro
             "a datagram holds exactly one whole frame",
         )),
     }
-}
-
-/// What a stream has.
-enum Chunk {
-    Bytes(bytes::Bytes),
-    None,
-    End,
-    Reset,
-}
-
-fn read_chunk(link: &mut Connection, stream: StreamId) -> Chunk {
-    let mut stream = link.recv_stream(stream);
-    // The stream is no more: whoever looked before has seen its end.
-    let Ok(mut chunks) = stream.read(true) else {
-        return Chunk::None;
-    };
-    let chunk = match chunks.next(CLIENT_FRAME_BYTES_MAX) {
-        Ok(Some(chunk)) => Chunk::Bytes(chunk.bytes),
-        Ok(None) => Chunk::End,
-        Err(ReadError::Blocked) => Chunk::None,
-        Err(ReadError::Reset(_)) => Chunk::Reset,
-    };
-    // What it changes for the client leaves with the next packet.
-    let _ = chunks.finalize();
-    chunk
 }

@@ -5,6 +5,7 @@ use skein_wire::error::{Code, WireError};
 use skein_wire::frame::decode_request;
 use skein_wire::request::Request;
 
+use crate::access::rate_table::RateKey;
 use crate::edge::greeting;
 use crate::edge::quic_input::{FrameSink, Lane};
 use crate::edge::quic_turn::Turn;
@@ -13,19 +14,19 @@ use crate::limits::EVENTS_PER_POLL_MAX;
 /// Where the frames of one connection go.
 #[derive(Debug)]
 pub struct QuicReading<'a, 'b> {
-    /// Whether its `Hello` was taken, now or before.
-    pub greeted: bool,
     /// What the edge itself answers.
     pub answers: Vec<Bytes>,
+    /// Who has said `Hello`, now or before.
+    speaker: &'a mut Option<RateKey>,
     turn: &'a mut Turn<'b>,
 }
 
 impl<'a, 'b> QuicReading<'a, 'b> {
     /// Nothing was read yet.
-    pub fn new(greeted: bool, turn: &'a mut Turn<'b>) -> Self {
+    pub fn new(speaker: &'a mut Option<RateKey>, turn: &'a mut Turn<'b>) -> Self {
         Self {
-            greeted,
             answers: Vec::new(),
+            speaker,
             turn,
         }
     }
@@ -52,10 +53,10 @@ impl FrameSink for QuicReading<'_, '_> {
                 "only points and heartbeats may leave the control stream",
             ));
         }
-        let before = self.greeted;
-        let greeted = &mut self.greeted;
-        let taken = greeting::take(turn.access, turn.now_ms, greeted, turn.id, request)?;
-        if self.greeted && !before {
+        let before = self.speaker.is_some();
+        let speaker = &mut *self.speaker;
+        let taken = greeting::take(turn.access, turn.now_ms, speaker, turn.id, request)?;
+        if speaker.is_some() && !before {
             turn.stats.greeted += 1;
         }
         turn.events.extend(taken.event);

@@ -302,14 +302,14 @@ mod tests {
             first_offset,
         };
         let epochs = [start(1, 1), start(2, 11), start(4, 8)];
-        let code = |epoch, after| same_history(&epochs, epoch, after).map_err(|error| error.0.code);
+        let code = |epoch, after| same_history(&epochs, epoch, after).map_err(|error| error.error.code);
         assert_eq!(code(1, 7), Ok(()));
         assert_eq!(code(1, 8), Err(Code::Conflict));
         assert_eq!(code(2, 10), Err(Code::Conflict));
         assert_eq!(code(3, 7), Ok(()), "one that nobody wrote in");
         assert_eq!(code(4, 500), Ok(()));
         assert_eq!(code(5, 1), Err(Code::BadRequest));
-        let told = same_history(&epochs, 1, 12).map_err(|error| error.0.text.to_string());
+        let told = same_history(&epochs, 1, 12).map_err(|error| error.error.text.to_string());
         let told = told.expect_err("two epochs began before");
         assert!(told.contains("`after=7` and `epoch=4`"), "{told}");
     }
