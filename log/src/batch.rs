@@ -64,7 +64,7 @@ pub(crate) struct BatchHeader {
     pub body_crc: u32,
     pub generation: u32,
     pub base_offset: Offset,
-    /// Milliseconds of the server's clock, never decreasing.
+    /// Milliseconds of the owner's clock, never decreasing.
     pub append_time: u64,
     pub count: u16,
     pub kind: BatchKind,

@@ -8,6 +8,18 @@ use std::io;
 use crate::position::{Offset, PartitionId};
 
 /// Why options were refused. The caller's fault; nothing was touched.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// let error = Options { partitions: 0, ..options }.validate().expect_err("one at least");
+/// assert_eq!(error.option, "partitions");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("log option `{option}`: {problem}")]
 pub struct OptionsError {
@@ -122,6 +134,18 @@ pub enum OpenError {
 }
 
 /// Why a batch was not appended. Nothing of it is in the log.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::AppendError;
+/// assert!(matches!(writer.append(6, &[]), Err(AppendError::Empty)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// A batch has at least one record.
@@ -175,6 +199,20 @@ pub enum AppendError {
 }
 
 /// Why records are not durable.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::{Operation, SyncError};
+/// storage.fail_call(Operation::Sync, 0);
+/// let error = writer.sync_now(5).expect_err("the disk fails");
+/// assert!(matches!(error, SyncError::Failed { from: 1, .. }), "from there on nothing is durable");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
     /// The disk refused a sync. The records from `from` on stay readable in this process and are
@@ -226,7 +264,7 @@ pub enum SyncError {
 pub enum ReadError {
     /// Records from the reader's offset up to `next` are not in the log: retention dropped them,
     /// or they were lost and the log says so. The reader stands at `next`; go on from a newer
-    /// state (a checkpoint, the latest table).
+    /// state (a checkpoint, say).
     #[error("{partition}: records {from} to {last} are not in the log any more", last = .next - 1)]
     Gap {
         /// The partition.
@@ -259,6 +297,19 @@ pub enum ReadError {
 }
 
 /// Why a log could not be closed cleanly. The next start recovers as after a crash.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::CloseError;
+/// let error = log.close(6).expect_err("its writer is alive");
+/// assert!(matches!(error, CloseError::InUse { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum CloseError {
     /// A writer or the janitor was not given back.
@@ -276,6 +327,19 @@ pub enum CloseError {
 }
 
 /// Why a log was not truncated or purged.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::TruncateError;
+/// let error = writer.truncate_after(6, 9).expect_err("there is one record");
+/// assert!(matches!(error, TruncateError::OutOfRange { first: 1, last: 1, .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum TruncateError {
     /// The offset lies outside of what the partition holds.
@@ -297,6 +361,19 @@ pub enum TruncateError {
 }
 
 /// Why metadata was not set. What was there before is still there.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::MetaError;
+/// let error = writer.set_meta(&[0; 5_000]).expect_err("it is too long");
+/// assert!(matches!(error, MetaError::TooLarge { bytes: 5_000, .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum MetaError {
     /// It is too long.
@@ -316,6 +393,22 @@ pub enum MetaError {
 }
 
 /// Why segments were not rewritten.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::RewriteError;
+/// writer.close_segment();
+/// writer.sync_now(5)?;
+/// storage.flip_bit("p00000-00000000000000000001.seg", 4_096 + 60, 1);
+/// let error = log.rewriter().erase(PartitionId(0), |_, _| true).expect_err("a damaged batch");
+/// assert!(matches!(error, RewriteError::Damaged { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum RewriteError {
     /// A batch is damaged. Restart: recovery puts the file aside and keeps what can be read.
@@ -332,6 +425,19 @@ pub enum RewriteError {
 }
 
 /// Why a consumer could not be opened, or its places not be kept.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::ConsumerError;
+/// let error = log.consumer("a/b").expect_err("part of a file name");
+/// assert!(matches!(error, ConsumerError::BadName { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumerError {
     /// The name can't be part of a file name.
@@ -370,6 +476,19 @@ pub enum ConsumerError {
 }
 
 /// Why a directory could not be inspected.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::{InspectError, Inspector};
+/// let error = Inspector::of(MemoryStorage::new()).expect_err("an empty directory");
+/// assert!(matches!(error, InspectError::NoLog { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// There is no log here.

@@ -48,6 +48,19 @@ pub struct Inspector {
 }
 
 /// What a directory holds.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::{DirectoryStat, Inspector};
+/// let stat: DirectoryStat = Inspector::of(storage)?.stat()?;
+/// assert_eq!((stat.log_id, stat.partitions.len()), (log.id(), 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct DirectoryStat {
     /// Identity of the log.
@@ -65,6 +78,19 @@ pub struct DirectoryStat {
 }
 
 /// What a partition holds.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::{Inspector, PartitionStat};
+/// let partition: PartitionStat = Inspector::of(storage)?.stat()?.partitions.remove(0);
+/// assert_eq!((partition.floor, partition.segments.len()), (1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PartitionStat {
     /// The partition.

@@ -18,21 +18,28 @@ use crate::work_report::WorkReport;
 /// The janitor in threads of its own: three, so that neither a sync nor the removal of a file
 /// stands in the way of what writers need next.
 ///
-/// ```no_run
+/// ```
 /// use std::time::{SystemTime, UNIX_EPOCH};
-/// use skein_log::{JanitorThread, Log, Options};
+/// use skein_log::{JanitorThread, Log, MemoryStorage, Options, PartitionId, Record};
 ///
 /// let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis() as u64);
-/// let (mut log, report) = Log::open_dir("/var/lib/skein/log", Options::default(), now(), 42)?;
-/// println!("{report}");
+/// let options = Options { partitions: 1, ..Options::default() };
+/// let (mut log, _) = Log::open(MemoryStorage::new(), options, now(), 42)?; // Or `Log::open_dir`.
+/// let (told, durable) = std::sync::mpsc::channel();
+/// log.on_durable(Box::new(move |_, offset| told.send(offset).unwrap_or_default()));
 /// let janitor = log.take_janitor().expect("taken once");
 /// let thread = JanitorThread::spawn(janitor, now, |report| {
 ///     for failure in &report.failures {
 ///         eprintln!("{failure}");
 ///     }
 /// })?;
-/// // ... writers append ...
-/// drop(thread.stop());
+///
+/// let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// writer.append(now(), &[Record { payload: b"promise", ..Record::default() }])?;
+/// writer.request_sync();
+/// assert_eq!(durable.recv()?, 1);
+///
+/// drop((writer, thread.stop()));
 /// log.close(now())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   writer (one per partition, on its pinned thread)
-//!     | append: copy into the mapping, store `len`, then the watermark. No lock, no system call.
+//!     | append: copy into the mapping, store `len`, then the watermark; wake who waits
 //!     v
 //!   +--------------------------- partition -----------------------------+
 //!   | segment [1..900]   segment [901..4000]   segment [4001..          |   mapped files

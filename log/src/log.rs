@@ -103,7 +103,8 @@ impl Log {
     /// Opens the log of a directory, or makes it in an empty one.
     ///
     /// `random` seeds the identity of a new log, the generations of segments and jitter: give a
-    /// fresh random number, or a fixed one in a simulation. `now_ms` is the server's clock.
+    /// fresh random number, or a fixed one in a simulation. `now_ms` is the caller's clock: milliseconds
+    /// since whenever, the same for all calls.
     pub fn open(
         storage: Arc<dyn Storage>,
         options: Options,

@@ -31,6 +31,20 @@ pub(crate) struct Looker {
 }
 
 /// A segment file.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::{Inspector, SegmentStat};
+/// let segments: Vec<SegmentStat> = Inspector::of(storage)?.stat()?.partitions.remove(0).segments;
+/// assert_eq!((segments[0].base_offset, segments[0].end_offset), (1, 2));
+/// assert!(!segments[0].closed, "it is being written");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SegmentStat {
     /// Its name.

@@ -1,4 +1,4 @@
-//! What the owner of a log decides. `Options::default()` suits the partitions of a server;
+//! What the owner of a log decides. `Options::default()` suits a program that writes many partitions;
 //! `validate` explains what is out of range before anything is touched.
 
 use crate::error::OptionsError;

@@ -6,6 +6,19 @@
 use std::fmt;
 
 /// Number of a record in its partition: dense, from 1, never used twice within an epoch.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::{OFFSET_FIRST, Offset};
+/// let last: Offset = writer.appended();
+/// assert_eq!(last, OFFSET_FIRST, "one record");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type Offset = u64;
 
 /// The offset of the first record of a partition.

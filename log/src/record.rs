@@ -39,6 +39,20 @@ pub struct Record<'a> {
 }
 
 /// A record as it lies in the log.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::RecordRef;
+/// let batch = log.reader(PartitionId(0)).next_batch()?.expect("a batch");
+/// let (offset, record): (_, RecordRef<'_>) = batch.records().next().expect("a record");
+/// assert_eq!((offset, record.key, record.payload), (1, 7, &b"here"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordRef<'a> {
     /// The owner's kind of record.
@@ -100,6 +114,20 @@ fn decode_record(body: &[u8], position: usize) -> Option<(RecordRef<'_>, usize)>
 }
 
 /// The records of a batch in order, each with its offset.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::Records;
+/// let batch = log.reader(PartitionId(0)).next_batch()?.expect("a batch");
+/// let records: Records<'_> = batch.records();
+/// assert_eq!(records.map(|(offset, _)| offset).collect::<Vec<_>>(), [1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     body: &'a [u8],
@@ -229,6 +257,20 @@ pub struct Runs<'a> {
 }
 
 /// Records with one key that follow each other.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::Run;
+/// let batch = log.reader(PartitionId(0)).next_batch()?.expect("a batch");
+/// let run: Run<'_> = batch.runs().next().expect("a run");
+/// assert_eq!((run.key, run.records.count()), (7, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Run<'a> {
     /// The key they share.

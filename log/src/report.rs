@@ -34,6 +34,20 @@ pub struct RecoveryReport {
 }
 
 /// What was found in one partition.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::PartitionReport;
+/// let (_, report) = Log::open(storage.kill(), options, 10, 2)?;
+/// let partition: &PartitionReport = &report.partitions[0];
+/// assert_eq!((partition.first_offset, partition.next_offset, partition.torn_bytes), (1, 2, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PartitionReport {
     /// The partition.

@@ -47,7 +47,7 @@ const WRITE_BYTES: usize = 1 << 20;
 /// let (mut log, _) = Log::open(MemoryStorage::new(), options, 0, 1)?;
 /// let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
 /// for second in 0..10 {
-///     writer.append(second * 1_000, &[Record { kind: 1, payload: b"fix", ..Record::default() }])?;
+///     writer.append(second * 1_000, &[Record { kind: 1, payload: b"reading", ..Record::default() }])?;
 /// }
 /// writer.close_segment();
 /// writer.sync_now(10_000)?;
@@ -72,6 +72,19 @@ pub struct Thinning {
 }
 
 /// What a rewrite did, and what it could not do.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::RewriteReport;
+/// let report: RewriteReport = log.rewriter().erase(PartitionId(0), |_, record| record.key == 7)?;
+/// assert_eq!((report.records_removed, report.records_left), (0, 1), "its segment is being written");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RewriteReport {
     /// Segments looked at.

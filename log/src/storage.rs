@@ -18,6 +18,19 @@ use std::sync::Arc;
 use crate::mapping::Mapping;
 
 /// A file of the directory.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::{DirectoryEntry, Storage};
+/// let entries: Vec<DirectoryEntry> = storage.list()?;
+/// assert!(entries.iter().any(|entry| entry.name == "skein-log"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryEntry {
     /// Its name.
@@ -27,6 +40,18 @@ pub struct DirectoryEntry {
 }
 
 /// Another process, or another log of this one, holds the directory.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::{LockError, Storage};
+/// assert!(matches!(storage.lock(), Err(LockError::Held(_))), "the log has it");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub enum LockError {
     /// Held; the text says by whom as far as known.
@@ -37,6 +62,20 @@ pub enum LockError {
 
 /// A mapped file. The handle is the one descriptor of the file from creation to removal, so that
 /// an error of write-back is not missed.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::{Storage, StoredFile};
+/// let file: StoredFile = storage.create("blank", 8_192, 4_096)?;
+/// file.handle.write_at(0, b"bytes")?;
+/// file.handle.sync()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct StoredFile {
     /// Its bytes.
@@ -119,6 +158,22 @@ pub enum CachePieces {
 }
 
 /// What can be done to a mapped file.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// use skein_log::{FileHandle, Storage};
+/// use std::sync::Arc;
+/// let handle: Arc<dyn FileHandle> = storage.create("blank", 8_192, 4_096)?.handle;
+/// handle.write_at(0, b"bytes")?;
+/// handle.zero(0..5)?;
+/// handle.sync()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait FileHandle: Debug + Send + Sync {
     /// Makes the content durable. After an error it must not be called again.
     fn sync(&self) -> io::Result<()>;

@@ -252,7 +252,7 @@ impl Writer {
 
     /// Appends records as one batch and returns their offsets. Readers see all or none of it.
     ///
-    /// `now_ms` is the server's clock; where it runs backwards the batch gets the time of the one
+    /// `now_ms` is the owner's clock; where it runs backwards the batch gets the time of the one
     /// before.
     ///
     /// A full or failing disk is no error here: the log goes on in memory, `degraded` says so,
