@@ -148,9 +148,9 @@ impl WebTransport {
         })
     }
 
-    /// The session, once it is open.
+    /// The session, once it has been open: what is still sent to one that has ended names it, too.
     pub fn session(&self) -> Option<StreamId> {
-        self.request.filter(|_| self.phase == Phase::Open)
+        self.request.filter(|_| !self.stream_head.is_empty())
     }
 
     /// What each of our streams of the session begins with.
