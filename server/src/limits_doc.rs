@@ -167,10 +167,7 @@ const BOUNDED: &[(&str, &[&str])] = &[
         &["requests_per_second_max", "requests_burst_max"],
     ),
     ("how often addresses and users ask", &["rate_cells"]),
-    (
-        "descriptors",
-        &["accept_backoff_ms", "control_accept_backoff_ms"],
-    ),
+    ("descriptors", &["accept_backoff_ms"]),
 ];
 
 /// The rows of the table.

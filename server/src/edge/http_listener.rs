@@ -6,11 +6,10 @@
 //! the router.
 
 use std::convert::Infallible;
-use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -37,11 +36,12 @@ use crate::access::rates::TooOften;
 use crate::clock::Clock;
 use crate::edge::arrivals::{ArrivalsSender, Upgraded};
 use crate::edge::origins::Origins;
+use crate::edge::spare_descriptor::{SpareDescriptor, is_exhausted};
 use crate::edge::stats::EdgeStats;
 use crate::edge::upgrade::{self, WEBSOCKET_PATH};
 use crate::limits::{
-    ACCEPT_BACKOFF_MS, HTTP_ANSWER_DEADLINE_MS, HTTP_CONNECTIONS_MAX, HTTP_HEADER_BYTES_MAX,
-    HTTP_HEADER_DEADLINE_MS, TLS_HANDSHAKE_DEADLINE_MS,
+    HTTP_ANSWER_DEADLINE_MS, HTTP_CONNECTIONS_MAX, HTTP_HEADER_BYTES_MAX, HTTP_HEADER_DEADLINE_MS,
+    TLS_HANDSHAKE_DEADLINE_MS,
 };
 
 /// The address a request came from, as an extension of the request.
@@ -95,9 +95,7 @@ pub struct HttpStage {
     counters: Arc<HttpCounters>,
     /// Connections in this stage now.
     open: AtomicUsize,
-    /// Given up for a moment when the process has no descriptors left, so that a connection can
-    /// be taken from the kernel and closed, instead of being reported for ever.
-    spare: Mutex<Option<File>>,
+    spare: SpareDescriptor,
 }
 
 impl HttpStage {
@@ -117,24 +115,14 @@ impl HttpStage {
             arrivals,
             counters,
             open: AtomicUsize::new(0),
-            spare: Mutex::new(spare()),
+            spare: SpareDescriptor::default(),
         })
     }
 
-    /// Takes one connection from the kernel without a descriptor to spare, and closes it.
+    /// No descriptor is left.
     async fn shed(&self, listener: &TcpListener) {
-        self.set_spare(None);
-        let shed = timeout(Duration::from_millis(ACCEPT_BACKOFF_MS), listener.accept()).await;
-        if let Ok(Ok(accepted)) = shed {
-            drop(accepted);
-            HttpCounters::count(&self.counters.shed);
-        }
-        self.set_spare(spare());
-        tokio::time::sleep(Duration::from_millis(ACCEPT_BACKOFF_MS)).await;
-    }
-
-    fn set_spare(&self, file: Option<File>) {
-        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        let count = || HttpCounters::count(&self.counters.shed);
+        self.spare.shed(listener, count).await;
     }
 }
 
@@ -325,15 +313,4 @@ fn refusal(status: StatusCode, code: Code, text: &str) -> Response<Body> {
         headers.insert(RETRY_AFTER, http::HeaderValue::from_static("1"));
     }
     response
-}
-
-fn spare() -> Option<File> {
-    File::open("/dev/null").ok()
-}
-
-fn is_exhausted(error: &io::Error) -> bool {
-    let no = error.raw_os_error();
-    [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM]
-        .iter()
-        .any(|&code| no == Some(code))
 }

@@ -33,6 +33,8 @@ pub mod websocket;
 pub mod origins;
 pub mod upgrade;
 
+pub mod spare_descriptor;
+
 pub mod http_listener;
 
 pub mod browser_certificate;

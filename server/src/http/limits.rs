@@ -34,8 +34,6 @@ limits! {
         "for the header of a control request; between two requests the connection waits no longer either";
     CONTROL_HEADER_BYTES_MAX: usize = 16 * 1024, "bytes",
         "of a control request's header and its buffer";
-    CONTROL_ACCEPT_BACKOFF_MS: u64 = 20, "milliseconds",
-        "pause of accepting when the process has no descriptors left";
     CONTROL_STALLED_MS: u64 = 30_000, "milliseconds",
         "that a caller of the control API may leave bytes untaken, so that a stalled event stream gives its place back";
     EVENT_STREAMS_MAX: usize = 64, "streams",

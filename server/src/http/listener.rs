@@ -1,7 +1,7 @@
 //! Serves a router on a TCP listener of its own: the control API, plain or over TLS.
 //!
 //! Runs on the control runtime. Connections, handshakes, header size and header time are bounded;
-//! when the process has no descriptors left, accepting pauses instead of spinning.
+//! when the process has no descriptors left, connections are turned away.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,9 +25,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::edge::control_tls::ControlTls;
 use crate::edge::http_listener::PeerAddress;
+use crate::edge::spare_descriptor::{SpareDescriptor, is_exhausted};
 use crate::http::limits::{
-    CONTROL_ACCEPT_BACKOFF_MS, CONTROL_CONNECTIONS_MAX, CONTROL_HEADER_BYTES_MAX,
-    CONTROL_HEADER_DEADLINE_MS, CONTROL_STALLED_MS, SHUTDOWN_GRACE_MS,
+    CONTROL_CONNECTIONS_MAX, CONTROL_HEADER_BYTES_MAX, CONTROL_HEADER_DEADLINE_MS,
+    CONTROL_STALLED_MS, SHUTDOWN_GRACE_MS,
 };
 use crate::http::metrics::{Metric, MetricRow};
 use crate::limits::TLS_HANDSHAKE_DEADLINE_MS;
@@ -39,14 +40,14 @@ pub static CONTROL_LISTENER_METRICS: &[Metric] = &[
         "Connections to the control API whose TLS handshake failed, also for want of a good certificate",
     ),
     Metric::counter(
-        "control_accepts_failed",
-        "Times that the control API could not accept a connection, for lack of descriptors",
+        "control_shed",
+        "Connections to the control API that were turned away for lack of descriptors",
     ),
 ];
 
 /// Places in [`CONTROL_LISTENER_METRICS`].
 const TLS_FAILED: usize = 0;
-const ACCEPTS_FAILED: usize = 1;
+const SHED: usize = 1;
 
 /// The control API's place, and how it is spoken to.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ pub struct ControlListener {
 /// Serves until `stop` is true or its sender is gone, then gives open requests a moment.
 pub async fn serve(listener: ControlListener, router: Router, mut stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX));
+    let spare = SpareDescriptor::default();
     let mut connections = JoinSet::new();
     loop {
         // Whoever comes while every place is taken waits in the kernel's backlog.
@@ -90,11 +92,13 @@ pub async fn serve(listener: ControlListener, router: Router, mut stop: watch::R
                     drop(place);
                 });
             }
-            Err(error) => {
-                listener.metrics.add(ACCEPTS_FAILED, 1);
-                tracing::warn!(%error, "the control listener could not accept a connection");
-                tokio::time::sleep(Duration::from_millis(CONTROL_ACCEPT_BACKOFF_MS)).await;
+            Err(error) if is_exhausted(&error) => {
+                tracing::warn!(%error, "no descriptor left; callers of the control API are turned away");
+                let count = || listener.metrics.add(SHED, 1);
+                spare.shed(&listener.socket, count).await;
             }
+            // The caller was gone before we came.
+            Err(error) => tracing::debug!(%error, "a control connection was not accepted"),
         }
         while connections.try_join_next().is_some() {}
     }
