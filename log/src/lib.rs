@@ -69,6 +69,7 @@ mod segment;
 mod shared;
 
 mod directory;
+mod directory_names;
 mod draft;
 mod parallel;
 mod recovery;

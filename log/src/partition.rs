@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
+use crate::directory_names::DirectoryChange;
 use crate::limits::{LARGE_PIECES_FLUSH_BYTES, LOST_RANGES_MAX};
 use crate::meta::{Checkpoint, PartitionState};
 use crate::position::{EpochStart, Offset, PartitionId};
 use crate::segment::Segment;
-use crate::shared::DirectoryChange;
 use crate::storage::CachePieces;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Thread, fence};
 use crate::watermark::Watermark;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread::Thread;
 
+use crate::directory_names::{DirectoryChange, DirectoryNames};
 use crate::layout::batch_limit;
 use crate::limits::{SEGMENT_HEADER_BYTES, WRITE_BACK_SYNC_INTERVAL_MS_MAX};
 use crate::mapping::Mapping;
@@ -35,32 +36,6 @@ pub(crate) struct Spare {
     pub name: String,
     pub bytes: usize,
     pub stored: StoredFile,
-}
-
-/// A change of names in the directory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DirectoryChange {
-    /// A sync that began with this many changes made covers it.
-    number: u64,
-    /// So many syncs had failed before it was made.
-    failures: u64,
-}
-
-impl DirectoryChange {
-    /// What recovery has removed, renamed or found: a process that was killed may have left names that
-    /// are not durable.
-    pub(crate) const BY_RECOVERY: DirectoryChange = DirectoryChange {
-        number: 1,
-        failures: 0,
-    };
-
-    /// This change and one before it, as one.
-    pub(crate) fn since(self, before: DirectoryChange) -> DirectoryChange {
-        DirectoryChange {
-            number: self.number.max(before.number),
-            failures: self.failures.min(before.failures),
-        }
-    }
 }
 
 /// Whether the clean mark lies in the directory.
@@ -109,11 +84,7 @@ pub(crate) struct Shared {
     consumers: Mutex<BTreeSet<String>>,
     random: Mutex<Random>,
     clean_mark: Mutex<CleanMarkPlace>,
-    directory_changes: AtomicU64,
-    /// Changes that the newest sync of the directory was for; held while it is done.
-    directory_synced: Mutex<u64>,
-    /// Syncs of the directory that failed.
-    directory_failures: AtomicU64,
+    names: DirectoryNames,
     durable_listeners: RwLock<Vec<DurableListener>>,
     loss_listeners: RwLock<Vec<LossListener>>,
     ready_listeners: RwLock<Vec<ReadyListener>>,
@@ -183,9 +154,7 @@ impl Shared {
                 is_there: clean_mark,
                 removed_by: Some(DirectoryChange::BY_RECOVERY),
             }),
-            directory_changes: AtomicU64::new(DirectoryChange::BY_RECOVERY.number),
-            directory_synced: Mutex::new(0),
-            directory_failures: AtomicU64::new(0),
+            names: DirectoryNames::default(),
             durable_listeners: RwLock::new(Vec::new()),
             loss_listeners: RwLock::new(Vec::new()),
             ready_listeners: RwLock::new(Vec::new()),
@@ -326,44 +295,22 @@ impl Shared {
         &self,
         change: impl FnOnce(&dyn Storage) -> io::Result<()>,
     ) -> io::Result<DirectoryChange> {
-        let failures = self.directory_failures.load(Ordering::Acquire);
-        change(&*self.storage)?;
-        let number = self.directory_changes.fetch_add(1, Ordering::AcqRel) + 1;
-        Ok(DirectoryChange { number, failures })
+        self.names.change(|| change(&*self.storage))
     }
 
     /// Takes all that follows and is over when it is synced for one change.
     pub(crate) fn begin_changes(&self) -> DirectoryChange {
-        DirectoryChange {
-            number: self.directory_changes.load(Ordering::Acquire),
-            failures: self.directory_failures.load(Ordering::Acquire),
-        }
+        self.names.begin()
     }
 
     /// Makes all changes of names so far durable that were made since `begun`.
     pub(crate) fn sync_directory_since(&self, begun: DirectoryChange) -> io::Result<()> {
-        let number = self.directory_changes.load(Ordering::Acquire);
-        self.sync_directory(DirectoryChange { number, ..begun })
+        self.sync_directory(self.names.begin().since(begun))
     }
 
-    /// Makes a change of names durable. One sync serves all who wait for it. One that fails is final for all
-    /// changes that nobody has found durable before: the kernel may take them for written.
+    /// Makes a change of names durable, as [`DirectoryNames::sync`] does.
     pub(crate) fn sync_directory(&self, change: DirectoryChange) -> io::Result<()> {
-        let mut synced = self.directory_synced.lock().expect("directory sync");
-        if self.directory_failures.load(Ordering::Acquire) > change.failures {
-            return Err(io::Error::other(
-                "a sync of the directory failed before and is not repeated",
-            ));
-        }
-        if *synced >= change.number {
-            return Ok(());
-        }
-        let reached = self.directory_changes.load(Ordering::Acquire);
-        self.storage.sync_directory().inspect_err(|_| {
-            self.directory_failures.fetch_add(1, Ordering::AcqRel);
-        })?;
-        *synced = reached;
-        Ok(())
+        self.names.sync(change, || self.storage.sync_directory())
     }
 
     pub(crate) fn add_durable_listener(&self, listener: DurableListener) {
