@@ -149,7 +149,8 @@ mod tests {
             while table.take(key, 0).is_ok() {}
         }
         let calm = (1_000..11_000).filter(|&calm| table.take(table.key(calm), 0).is_ok());
-        assert_eq!(calm.count(), 10_000);
+        // Some share both of their cells with busy ones, by chance.
+        assert!(calm.count() > 9_950);
     }
 
     #[test]
