@@ -166,6 +166,12 @@ impl EventCursor {
         (self.next <= end).then(|| self.read(end))
     }
 
+    /// The same up to what is committed by now.
+    pub fn next_committed(&mut self) -> Option<Vec<FeedItem>> {
+        let newest = *self.committed.borrow();
+        self.next_until(newest)
+    }
+
     /// The commands of the batch at this place; empty when there are none in it.
     fn read(&mut self, newest: u64) -> Vec<FeedItem> {
         match self.reader.next_batch() {

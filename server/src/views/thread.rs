@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use hashbrown::HashMap;
 use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
@@ -156,9 +155,10 @@ impl Worker {
         self.stats.publish(&self.metrics);
     }
 
-    /// What is committed by now; never waits.
+    /// All that is committed by now; never waits. Stretches with nothing for us, as checkpoints are, do not
+    /// end it: at a stop there is no next round.
     fn take_commands(&mut self) {
-        while let Some(Some(items)) = self.sessions.next().now_or_never() {
+        while let Some(items) = self.sessions.next_committed() {
             for item in items {
                 if let FeedItem::Command {
                     command: command @ (Command::StartSession { .. } | Command::EndSession { .. }),
