@@ -131,7 +131,7 @@ fn operators_learn_which_right_is_missing(cores: Cores) {
 fn the_wrong_listener_and_the_missing_token_are_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let token = folder.path().join("control.token");
-    std::fs::write(&token, "a token of 27 letters, say\n").expect("written");
+    std::fs::write(&token, "a-token-of-26-letters-say\n").expect("written");
     let token = token.display().to_string();
     let mut options = Options::new(Cores::One);
     options.arguments = vec!["--control-token".to_owned(), token.clone()];
@@ -150,7 +150,7 @@ fn the_wrong_listener_and_the_missing_token_are_told() {
     );
     assert_says(&list(control.clone(), &[]), &["give --control-token FILE"]);
     let other = folder.path().join("other.token");
-    std::fs::write(&other, "another token of 29 letters\n").expect("written");
+    std::fs::write(&other, "another-token-of-29-letters\n").expect("written");
     let other = ["--control-token", &other.display().to_string()];
     assert_says(
         &list(control.clone(), &other),
