@@ -102,7 +102,8 @@ impl DirectoryNames {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests {
     use std::cell::Cell;
     use std::io;
