@@ -26,9 +26,6 @@ const SHARES_AT_ONCE: usize = 150;
 /// As above.
 const SHARE_PAUSE: Duration = Duration::from_millis(25);
 
-/// Points that fit into a datagram.
-const POINTS_PER_DATAGRAM: usize = 32;
-
 /// Bytes of a batch with one row, and of a floor's message beside it.
 const MESSAGE_BYTES: usize = 48;
 
@@ -119,13 +116,10 @@ impl Stage for QuicStage {
         self.runtime.run(async {
             tokio::time::sleep(pause).await;
             let send = || {
-                for some in shares.chunks(POINTS_PER_DATAGRAM) {
-                    let points: Vec<_> = some
-                        .iter()
-                        .map(|share| protocol::point(*share, counter))
-                        .collect();
-                    let frames = protocol::encoded(&points).into();
-                    publisher.send_datagram(frames).expect("a connection");
+                // A frame each; many go in one packet.
+                for share in shares {
+                    let frame = protocol::encoded(&[protocol::point(*share, counter)]);
+                    publisher.send_datagram(frame.into()).expect("a connection");
                 }
             };
             self.audience.publish(counter, updates, send).await
