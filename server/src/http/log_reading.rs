@@ -302,7 +302,8 @@ mod tests {
             first_offset,
         };
         let epochs = [start(1, 1), start(2, 11), start(4, 8)];
-        let code = |epoch, after| same_history(&epochs, epoch, after).map_err(|error| error.error.code);
+        let code =
+            |epoch, after| same_history(&epochs, epoch, after).map_err(|error| error.error.code);
         assert_eq!(code(1, 7), Ok(()));
         assert_eq!(code(1, 8), Err(Code::Conflict));
         assert_eq!(code(2, 10), Err(Code::Conflict));
