@@ -15,7 +15,8 @@ from aioquic.quic.connection import QuicConnection
 import skein_frames as wire, skein_viewer
 from skein_quic import COMPLAINT_S, TICK_S, whole_frames
 
-WAIT_S = 8  # for the end of a connection: above the deadline for `Hello`
+PART_S = 0.3  # from the end of a session to our own half's: what a slow client may take
+WAIT_S = 12  # for the end of a connection: above the deadlines for `Hello` and for hearing the end
 
 
 def connect_fields(to, **changes):
@@ -74,6 +75,7 @@ class Watcher(QuicConnectionProtocol):
         elif isinstance(event, DataReceived) and event.data:
             reader = wire.Reader(event.data)
             kind, body = reader.varint(), wire.Reader(reader.blob())
+            asyncio.get_running_loop().call_later(PART_S, self.part)
             print(json.dumps({"type": "capsule", "kind": kind, "code": int.from_bytes(body.take(4), "big"), "reason": body.data[4:].decode()}), flush=True)
         elif isinstance(event, DatagramReceived) and event.stream_id == self.session:
             self.seen["datagrams"] += 1
@@ -84,6 +86,12 @@ class Watcher(QuicConnectionProtocol):
                 self.seen["streams"] += 1
                 data = self.take(data)
             self.streams[event.stream_id] = data
+
+    def part(self):
+        """Ends our half of the session, as the server has ended its own."""
+        print(json.dumps({"type": "parting"}), flush=True)
+        self._quic.send_stream_data(self.session, b"", end_stream=True)
+        self.transmit()
 
     def take(self, data):
         found, rest = whole_frames(data)

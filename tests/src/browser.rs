@@ -27,6 +27,9 @@ const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// Longest wait for a byte of a request of the browser.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Lines that a failed test shows of what its pages told.
+const LINES_SHOWN: usize = 20;
+
 /// Finds the browser, or says that `what` is skipped.
 pub fn find(what: &str) -> Option<PathBuf> {
     if let Some(path) = env::var_os("SKEIN_CHROMIUM") {
@@ -98,6 +101,28 @@ impl Pages {
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
         format!("{}/page.html?{}", self.origin(), asked.join("&"))
+    }
+}
+
+/// A failed test shows what its pages told, but for points.
+impl Drop for Pages {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        let told = self.told();
+        eprintln!(
+            "---- pages of {}: {} lines; first of them, without points:",
+            self.origin(),
+            told.len()
+        );
+        for line in told
+            .iter()
+            .filter(|line| line["type"] != "point")
+            .take(LINES_SHOWN)
+        {
+            eprintln!("{line}");
+        }
     }
 }
 

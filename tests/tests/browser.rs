@@ -28,7 +28,9 @@ const PAUSE: Duration = Duration::from_millis(40);
 fn start(cores: Cores, welcome: &[&Pages]) -> Server {
     let mut options = Options::new(cores);
     let origins: Vec<_> = welcome.iter().map(|pages| pages.origin()).collect();
-    options.configuration = format!("[access]\norigins = {origins:?}\n");
+    // A browser on a busy machine takes its time.
+    let linger = "[shards]\nstop_linger_ms = 5000";
+    options.configuration = format!("[access]\norigins = {origins:?}\n{linger}\n");
     Server::start_with(options)
 }
 
@@ -74,23 +76,30 @@ fn a_page_watches_and_comes_back_with_its_cursor(cores: Cores) {
     assert_eq!(points(&late), newest);
     drop(latecomer);
     // Whose page is not listed does not come at all.
-    let _stranger = open(&program, &foreign, &server, "viewer", &watch);
+    let stranger = open(&program, &foreign, &server, "viewer", &watch);
     wait::until("a foreign page is refused", PATIENCE, || {
         !foreign.told_of("lost").is_empty()
     });
     assert_eq!(foreign.told_of("watching"), Vec::<Value>::new());
+    drop(stranger);
+    drop(fleet);
 
+    let streams = server
+        .metrics()
+        .sum("skein_webtransport_offers_stream_total");
+    assert!(streams > 0.0, "{streams} streams");
     server.stop();
     wait::until("the page is told the end", PATIENCE, || {
-        !pages.told_of("closed").is_empty()
+        !pages.told_of("goodbye").is_empty()
     });
     let goodbye = &pages.told_of("goodbye")[0];
     assert_eq!(goodbye["code"], 1);
     assert!(goodbye["retry_after_ms"].as_u64().expect("a time") > 0);
-    let closed = &pages.told_of("closed")[0];
-    assert_eq!(closed["code"], 1, "{closed}");
-    assert!(closed["streams"].as_u64().expect("a count") > 0, "{closed}");
-    drop(fleet);
+    // Chromium tells the page of the end and of the end of its own process for the network on two ways, of
+    // which now and then the second is faster. The capsule itself is looked for in `webtransport.rs`.
+    for closed in pages.told_of("closed") {
+        assert_eq!(closed["code"], 1, "{closed}");
+    }
     server.restart();
     wait::until("the page is back", PATIENCE, || {
         pages.told_of("watching").len() == 2

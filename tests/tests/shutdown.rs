@@ -13,6 +13,7 @@ use skein_tests::http::{Line, Request};
 use skein_tests::on_one_and_two_shards;
 use skein_tests::peer::{Closed, Peer, Received};
 use skein_tests::process;
+use skein_tests::quic_peer::QuicPeer;
 use skein_tests::server::Server;
 use skein_tests::table::Table;
 use skein_tests::wait::{self, PATIENCE};
@@ -22,6 +23,7 @@ use skein_wire::update::{Goodbye, Update};
 
 on_one_and_two_shards!(
     everybody_is_told_and_nothing_is_lost,
+    who_hears_no_goodbye_is_cut,
     what_was_answered_while_it_stopped_is_kept,
 );
 
@@ -88,6 +90,21 @@ fn everybody_is_told_and_nothing_is_lost(cores: Cores) {
             .is_some_and(|point| point.counter == next)
             .then_some(())
     });
+}
+
+fn who_hears_no_goodbye_is_cut(cores: Cores) {
+    let mut server = Server::start(cores);
+    server.add_member("hike", "deaf");
+    // It reads, and acknowledges, only within calls of its methods: not while the server stops.
+    let mut deaf = QuicPeer::try_connect(server.ready.quic, &server.token("deaf")).expect("taken");
+    server.stop().expect_success("skein serve after SIGTERM");
+    // Else it would wait for its idle timeout.
+    match deaf.receive(PATIENCE) {
+        Some(Received::Closed(closed)) => {
+            assert_eq!(closed.protocol_code(), Some(Code::GoingAway), "{closed:?}");
+        }
+        other => panic!("not the end: {other:?}"),
+    }
 }
 
 /// Chats that are written to while the server stops: with two shards, both own some.

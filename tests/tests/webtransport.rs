@@ -14,7 +14,7 @@ use skein_tests::fleet::Fleet;
 use skein_tests::on_one_and_two_shards;
 use skein_tests::process::Process;
 use skein_tests::python::{self, Environment};
-use skein_tests::server::Server;
+use skein_tests::server::{Options, Server};
 use skein_tests::wait::{self, PATIENCE};
 
 on_one_and_two_shards!(
@@ -32,7 +32,10 @@ fn a_foreign_client_sees_what_ours_sees(cores: Cores) {
     let Some(environment) = Environment::find("aioquic", "WebTransport of a foreign client") else {
         return;
     };
-    let mut server = Server::start(cores);
+    let mut options = Options::new(cores);
+    // A slow client shall not be cut.
+    options.configuration = "[shards]\nstop_linger_ms = 20000\n".to_owned();
+    let mut server = Server::start_with(options);
     server.add_member("walk", "viewer");
     let token = server.token("viewer");
     let mut fleet = Fleet::start(&server, "walk", SESSIONS);
@@ -74,6 +77,7 @@ fn a_foreign_client_sees_what_ours_sees(cores: Cores) {
     assert!(datagrams > 0.0, "{datagrams} datagrams");
     let streams = metrics.sum("skein_webtransport_offers_stream_total");
     assert!(streams > 0.0, "{streams} streams");
+    drop((fleet, few));
     server.stop();
     wait::until("the end is told", PATIENCE, || {
         !kind(&theirs, "terminated").is_empty()
@@ -85,6 +89,11 @@ fn a_foreign_client_sees_what_ours_sees(cores: Cores) {
         (&capsule["kind"], &capsule["code"]),
         (&json!(0x2843), &json!(1))
     );
+    // The connection stays until the client has ended its half of the session: else a browser may see a
+    // lost connection instead of the code.
+    let kinds = kinds(&theirs);
+    let last: Vec<_> = kinds.iter().rev().take(4).rev().collect();
+    assert_eq!(last, ["goodbye", "capsule", "parting", "terminated"]);
     assert_eq!(kind(&theirs, "terminated")[0]["code"], 0x100);
 }
 
@@ -134,6 +143,16 @@ fn start(environment: &Environment, server: &Server, what: &str, token: &str) ->
     command.args(["--to", &server.ready.quic.to_string(), "--chat", "walk"]);
     command.args(["--token", token]);
     Process::start_talking("skein_web.py", command)
+}
+
+/// What it has said, in order.
+fn kinds(process: &Process) -> Vec<String> {
+    let lines = process.stdout.since(0);
+    let said = lines
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a JSON line"));
+    said.map(|line| line["type"].as_str().expect("a type").to_owned())
+        .collect()
 }
 
 fn kind(process: &Process, kind: &str) -> Vec<Value> {

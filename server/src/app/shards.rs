@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use skein_engine::control_state::ControlState;
@@ -245,6 +246,7 @@ impl Shards {
                     metrics,
                     health: start.health.clone(),
                     idle: start.config.shards.idle,
+                    stop_linger: Duration::from_millis(start.config.shards.stop_linger_ms),
                 },
                 clock: start.clock,
                 serves,

@@ -54,6 +54,12 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "`bogus` is none of `sleep`, `spin`, `adaptive`",
     ),
     BadInput::new(
+        "a stop that takes too long",
+        "[shards]\nstop_linger_ms = 60001",
+        "shards.stop_linger_ms",
+        "60001 is not within 0 to 60000",
+    ),
+    BadInput::new(
         "a way to write that is none",
         "[log]\nwriter = \"bogus\"",
         "log.writer",

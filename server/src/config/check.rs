@@ -15,6 +15,9 @@ use crate::webhook::limits::WEBHOOK_URLS_MAX;
 /// Partitions that a data directory can have: `demo` uses one; beyond this the files outweigh the data.
 pub const PARTITIONS_MAX: u16 = 1024;
 
+/// Longest that a stop waits for clients, milliseconds: supervisors kill what takes longer.
+const STOP_LINGER_MS_MAX: u64 = 60_000;
+
 /// Smallest and largest segment, bytes: below, headers and descriptors outweigh the data; above,
 /// retention becomes too coarse.
 pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 256 * 1024..=1024 * 1024 * 1024;
@@ -113,6 +116,13 @@ impl Config {
             return invalid(
                 "shards.partitions",
                 format!("{partitions} is not within 1 to {PARTITIONS_MAX}"),
+            );
+        }
+        let linger_ms = self.shards.stop_linger_ms;
+        if linger_ms > STOP_LINGER_MS_MAX {
+            return invalid(
+                "shards.stop_linger_ms",
+                format!("{linger_ms} is not within 0 to {STOP_LINGER_MS_MAX}"),
             );
         }
         Ok(())

@@ -137,6 +137,8 @@ pub struct Shards {
     pub idle: Idle,
     /// Partitions of the log; fixed when the data directory is made.
     pub partitions: u16,
+    /// How long a stop waits at most for clients to hear the goodbye, milliseconds.
+    pub stop_linger_ms: u64,
 }
 
 impl Default for Shards {
@@ -145,6 +147,7 @@ impl Default for Shards {
             cores: CoreList::Auto,
             idle: Idle::Sleep,
             partitions: 64,
+            stop_linger_ms: 500,
         }
     }
 }

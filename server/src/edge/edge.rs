@@ -203,11 +203,12 @@ impl Edge {
     }
 
     /// Accepts nothing more and says goodbye to everybody. Each is told another moment to come
-    /// back, between `retry_after_ms` and twice that, so that they do not all come at once.
-    pub fn shutdown(&mut self, retry_after_ms: u32) {
+    /// back, between `retry_after_ms` and twice that, so that they do not all come at once. `linger`: how
+    /// long [`Edge::drain`] is going to wait.
+    pub fn shutdown(&mut self, retry_after_ms: u32, linger: Duration) {
         let mut ids = self.websockets.ids();
         if let Some(quic) = &mut self.quic {
-            quic.stop_accepting();
+            quic.stop_accepting(linger);
             ids.extend(quic.ids());
         }
         for id in ids {
@@ -217,7 +218,8 @@ impl Edge {
         }
     }
 
-    /// After [`Edge::shutdown`]: waits, at most `deadline`, until the goodbyes have left.
+    /// After [`Edge::shutdown`]: waits, at most `deadline`, until the goodbyes have been heard. Who
+    /// has not heard it by then is cut, and so need not wait for an idle timeout.
     pub fn drain(&mut self, deadline: Duration) {
         let end = Instant::now() + deadline;
         let mut events = Vec::new();
@@ -239,6 +241,11 @@ impl Edge {
             left = self.connections(),
             "some clients did not hear the goodbye"
         );
+        // The system ends a TCP connection with its process; nobody ends one of QUIC.
+        if let Some(quic) = &mut self.quic {
+            quic.cut_all(Code::GoingAway);
+            self.flush();
+        }
     }
 
     /// Connections in whatever state.

@@ -8,7 +8,7 @@
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{ConnectionEvent, ConnectionHandle, DatagramEvent, Endpoint, Incoming};
@@ -35,7 +35,7 @@ use crate::edge::stats::QuicStats;
 use crate::edge::steering;
 use crate::edge::webtransport_datagrams::WebTransportDatagrams;
 use crate::limits::{
-    CONNECTIONS_PER_SHARD_MAX, EVENTS_PER_POLL_MAX, QUIC_ACCEPTS_PER_POLL_MAX,
+    CLOSE_LINGER_MS, CONNECTIONS_PER_SHARD_MAX, EVENTS_PER_POLL_MAX, QUIC_ACCEPTS_PER_POLL_MAX,
     QUIC_DATAGRAMS_PER_POLL_MAX, QUIC_PACKETS_PER_FLUSH_MAX, QUIC_TOUCHED_AT_ONCE,
 };
 
@@ -68,6 +68,7 @@ pub struct Quic {
     outbox: Vec<Event>,
     arriving: usize,
     leaving: usize,
+    close_linger_ms: u64,
     /// Connections of [`Quic::count`] that carry a WebTransport session.
     web: usize,
     copies: WebTransportDatagrams,
@@ -122,6 +123,7 @@ impl Quic {
             outbox: Vec::new(),
             arriving: 0,
             leaving: 0,
+            close_linger_ms: CLOSE_LINGER_MS,
             web: 0,
             copies: WebTransportDatagrams::default(),
             stats: QuicStats::default(),
@@ -239,8 +241,17 @@ impl Quic {
         });
     }
 
-    /// Accepts nothing more; what is there goes on.
-    pub fn stop_accepting(&mut self) {
+    /// Ends all connections whose handshake is done without waiting for anything.
+    pub fn cut_all(&mut self, code: Code) {
+        for id in self.ids() {
+            self.with(id, None, |connection, turn| connection.cut(code, turn));
+        }
+    }
+
+    /// Accepts nothing more; what is there goes on. From here on a goodbye may take `linger` where that is
+    /// longer than usual.
+    pub fn stop_accepting(&mut self, linger: Duration) {
+        self.close_linger_ms = CLOSE_LINGER_MS.max(linger.as_millis() as u64);
         self.endpoint.set_server_config(None);
         while let Some(incoming) = self.arrivals.pop() {
             self.endpoint.ignore(incoming);
@@ -471,6 +482,7 @@ impl Quic {
             origins: &self.origins,
             now_ms: self.now_ms,
             now: self.now,
+            close_linger_ms: self.close_linger_ms,
             stats: self.stats.of(connection.is_web()),
             events: &mut self.outbox,
         };
@@ -537,6 +549,7 @@ impl Quic {
             origins: &self.origins,
             now_ms: self.now_ms,
             now: self.now,
+            close_linger_ms: self.close_linger_ms,
             stats: self.stats.of(connection.is_web()),
             events: events.unwrap_or(&mut self.outbox),
         };
@@ -568,7 +581,7 @@ impl AsFd for Quic {
 
 impl Drop for Quic {
     fn drop(&mut self) {
-        self.stop_accepting();
+        self.stop_accepting(Duration::ZERO);
     }
 }
 

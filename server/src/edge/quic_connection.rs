@@ -32,8 +32,8 @@ use crate::edge::webtransport::{Found, WebTransport, end_code, reject};
 use crate::edge::webtransport_datagrams::{WebTransportDatagrams, datagram, head_bytes};
 use crate::edge::webtransport_fault::{BUFFERED_STREAM_REJECTED, Fault, carried};
 use crate::limits::{
-    CLOSE_LINGER_MS, FRAME_DEADLINE_MS, HELLO_DEADLINE_MS, IDLE_VIEWER_MS,
-    QUIC_DATAGRAM_SEND_BYTES, QUIC_HANDSHAKE_DEADLINE_MS,
+    FRAME_DEADLINE_MS, HELLO_DEADLINE_MS, IDLE_VIEWER_MS, QUIC_DATAGRAM_SEND_BYTES,
+    QUIC_HANDSHAKE_DEADLINE_MS,
 };
 
 /// What QUIC counts for each datagram beside its bytes.
@@ -208,6 +208,10 @@ impl QuicConnection {
                 self.close_for(&WireError::of(Code::IdleViewer), turn);
             }
             State::Open => self.close_for(&WireError::of(Code::Deadline), turn),
+            // It has been told the end of its session, and does not say that it knows.
+            State::Closing { .. } if self.web.as_ref().is_some_and(|web| web.is_over()) => {
+                self.part(turn);
+            }
             State::Closing { .. } => self.cut(Code::Deadline, turn),
             State::Over => {}
         }
@@ -340,7 +344,7 @@ impl QuicConnection {
         turn.stats.count_close(code);
         self.tell_gone(turn);
         self.state = State::Closing {
-            until_ms: turn.now_ms + CLOSE_LINGER_MS,
+            until_ms: turn.now_ms + turn.close_linger_ms,
             code,
             text: text.into(),
         };
@@ -373,7 +377,7 @@ impl QuicConnection {
     }
 
     /// Ends the connection without waiting for anything.
-    fn cut(&mut self, code: Code, turn: &mut Turn<'_>) {
+    pub fn cut(&mut self, code: Code, turn: &mut Turn<'_>) {
         turn.stats.cut += 1;
         let text = Bytes::from_static(code.text().as_bytes());
         let code = self.link_code(code);
@@ -492,7 +496,10 @@ impl QuicConnection {
     /// A stream is acknowledged whole, or the client does not want it.
     fn handle_finished(&mut self, stream: StreamId, turn: &mut Turn<'_>) {
         if self.web.as_ref().is_some_and(|web| web.is_request(stream)) {
-            if matches!(self.state, State::Closing { .. }) {
+            // That its packets have come does not say that it has seen the end of its session, and what follows
+            // would overtake that: it ends its own half of the session, or the connection.
+            let hears = self.session().is_some() && !self.parted;
+            if matches!(self.state, State::Closing { .. }) && !hears {
                 self.part(turn);
             }
             return;
@@ -534,8 +541,10 @@ impl QuicConnection {
 
     /// Takes what HTTP/3 has to tell, until it has nothing more.
     fn read_web(&mut self, turn: &mut Turn<'_>) {
-        while self.is_open()
-            && let Some(web) = &mut self.web
+        while matches!(
+            self.state,
+            State::Greeting { .. } | State::Open | State::Closing { .. }
+        ) && let Some(web) = &mut self.web
         {
             match web.advance(&mut self.link) {
                 Ok(Some(found)) => self.handle_found(found, turn),
@@ -555,7 +564,7 @@ impl QuicConnection {
             Found::Refused(no) => {
                 turn.stats.count_close(Code::Transport);
                 self.state = State::Closing {
-                    until_ms: turn.now_ms + CLOSE_LINGER_MS,
+                    until_ms: turn.now_ms + turn.close_linger_ms,
                     code: Code::Transport,
                     text: no.text.into(),
                 };
@@ -568,7 +577,12 @@ impl QuicConnection {
                 self.input.open_control(stream);
             }
             Found::Unidirectional(stream) => self.input.open_side(stream),
-            Found::Closed => self.parted = true,
+            Found::Closed => {
+                self.parted = true;
+                if matches!(self.state, State::Closing { .. }) {
+                    self.part(turn);
+                }
+            }
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Turn<'a> {
     pub now_ms: u64,
     /// The same for QUIC.
     pub now: Instant,
+    /// How long a client may take to hear a goodbye.
+    pub close_linger_ms: u64,
     /// Counters.
     pub stats: &'a mut TransportStats,
     /// What happened.

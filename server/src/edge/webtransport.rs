@@ -153,6 +153,11 @@ impl WebTransport {
         self.request.filter(|_| !self.stream_head.is_empty())
     }
 
+    /// Whether there was a request and nothing more comes of it.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
     /// What each of our streams of the session begins with.
     pub fn stream_head(&self) -> Bytes {
         self.stream_head.clone()
@@ -372,6 +377,8 @@ impl WebTransport {
                 self.capsules.push(&frame.value);
                 self.read_capsules()
             }
+            // Nobody listens to what is said behind the end, which may have crossed it.
+            (DATA, Phase::Over) => Ok(None),
             (DATA | HEADERS | SETTINGS, _) => Err(unexpected()),
             (kind, _) if is_never(kind) || is_control(kind) => Err(unexpected()),
             // Whatever it is, it is allowed to be there.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use skein_engine::ids::ShardId;
 use skein_engine::time::Timestamp;
 use skein_wire::error::{Code, WireError};
+use skein_wire::request::Request;
 
 use crate::clock::Clock;
 use crate::config::idle::Idle;
@@ -24,9 +25,6 @@ use crate::shard::metrics::{self, LoopStats, PUBLISH_INTERVAL_MS};
 use crate::shard::peers::PEER_MESSAGES_PER_PASS;
 use crate::shard::server_ports::ServerPorts;
 
-/// How long a stopping shard goes on, so that goodbyes reach their clients.
-const STOP_LINGER: Duration = Duration::from_millis(500);
-
 /// Longest time for the answers that callers of the APIs wait for when a shard stops: some syncs of a
 /// slow disk. Who has none by then is told that the server goes away.
 const STOP_ANSWERS_MAX: Duration = Duration::from_secs(2);
@@ -38,8 +36,8 @@ const STOP_REPLAY_BYTES: u64 = 256 * 1024;
 /// Longest time for the checkpoints of a stopping shard; what is not written is replayed.
 const STOP_CHECKPOINTS_MAX: Duration = Duration::from_secs(2);
 
-/// How long an adaptive shard polls after a pass before it sleeps: about what it costs to be put
-/// to sleep and woken again.
+/// How long an adaptive shard polls after a pass before it sleeps, and one that was roused waits for
+/// what it was roused for: about what it costs to be put to sleep and woken again.
 const ADAPTIVE_SPIN: Duration = Duration::from_micros(100);
 
 /// What other threads have of a shard, and the shard of them.
@@ -55,6 +53,8 @@ pub struct ShardEntry {
     pub health: Arc<Health>,
     /// What it does while it has nothing to do.
     pub idle: Idle,
+    /// How long it goes on at a stop, so that goodbyes reach their clients.
+    pub stop_linger: Duration,
 }
 
 /// One running shard.
@@ -69,9 +69,12 @@ pub struct ShardLoop {
     stopping: bool,
     /// Nobody is served any more who comes now.
     refusing: bool,
+    /// It was woken before there was anything to do.
+    is_roused: bool,
     metrics: Arc<MetricRow>,
     health: Arc<Health>,
     idle: Idle,
+    stop_linger: Duration,
     of_loop: LoopStats,
     started: Instant,
     /// Time without work since then: slept, or polled in vain.
@@ -91,6 +94,7 @@ impl ShardLoop {
             metrics,
             health,
             idle,
+            stop_linger,
         } = entry;
         Self {
             core,
@@ -101,9 +105,11 @@ impl ShardLoop {
             events: Vec::new(),
             stopping: false,
             refusing: false,
+            is_roused: false,
             metrics,
             health,
             idle,
+            stop_linger,
             of_loop: LoopStats::default(),
             started: Instant::now(),
             idle_time: Duration::ZERO,
@@ -139,7 +145,7 @@ impl ShardLoop {
 
     /// Lets goodbyes reach their clients, and takes what these had sent before they read them.
     fn finish(mut self) -> Core {
-        self.ports.edge.drain(STOP_LINGER);
+        self.ports.edge.drain(self.stop_linger);
         self.ports.edge.wait(Some(Duration::ZERO));
         let now = self.now();
         self.take_inputs(now);
@@ -212,6 +218,9 @@ impl ShardLoop {
 
     fn take_events(&mut self, now: Timestamp) {
         self.ports.edge.poll_events(&mut self.events);
+        if self.events.iter().any(is_point) {
+            self.core.rouse_followers(&mut self.ports);
+        }
         let engine = self.core.engine();
         for event in self.events.drain(..) {
             match event {
@@ -276,7 +285,7 @@ impl ShardLoop {
                 Inbound::BeginCheckpoint(partition) => self.core.begin_checkpoint(partition),
                 Inbound::CloseSegment(partition) => self.core.close_segment(partition),
                 Inbound::Stop { retry_after_ms } => {
-                    self.ports.edge.shutdown(retry_after_ms);
+                    self.ports.edge.shutdown(retry_after_ms, self.stop_linger);
                     self.stopping = true;
                 }
             }
@@ -300,10 +309,11 @@ impl ShardLoop {
     /// Comes back when there may be something to do.
     fn rest(&mut self) {
         let began = Instant::now();
+        let was_roused = std::mem::take(&mut self.is_roused);
         match self.idle {
-            Idle::Sleep => self.sleep(None),
             Idle::Spin => while !self.spin(ADAPTIVE_SPIN) {},
-            Idle::Adaptive => {
+            Idle::Sleep if !was_roused => self.sleep(None),
+            Idle::Sleep | Idle::Adaptive => {
                 if !self.spin(ADAPTIVE_SPIN) {
                     self.sleep(None);
                 }
@@ -343,7 +353,9 @@ impl ShardLoop {
             }
         };
         self.ports.edge.wait(limit);
-        self.waker.announce_awake();
+        // Nothing is there yet for one that was roused. The pass that it makes now in vain warms the
+        // code of the next one.
+        self.is_roused = self.waker.announce_awake() && !self.has_input();
         self.of_loop.sleeps += 1;
     }
 
@@ -365,6 +377,13 @@ impl ShardLoop {
         let publish = self.unpublished.then_some(PUBLISH_INTERVAL_MS);
         [due, publish].into_iter().flatten().min()
     }
+}
+
+fn is_point(event: &Event) -> bool {
+    let Event::Frame { request, .. } = event else {
+        return false;
+    };
+    matches!(request, Request::Point(_) | Request::Points(_))
 }
 
 /// Starts a thread for a shard, pinned to `core` where one is named, and runs `body` on it.

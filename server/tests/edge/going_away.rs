@@ -29,7 +29,7 @@ fn everybody_is_told_when_to_come_back() {
     quic.write(&edge.hello());
     edge.connected();
 
-    edge.with(|edge| edge.shutdown(500));
+    edge.with(|edge| edge.shutdown(500, Duration::ZERO));
     for _ in 0..2 {
         assert!(matches!(edge.event(), Event::Disconnected { .. }));
     }
