@@ -26,6 +26,10 @@ limits! {
         "taken from the kernel at a time";
     HELLOS_PER_POLL_MAX: usize = 16, "tokens",
         "verified in one pass at about 60 us each: a reconnecting flood costs a pass one millisecond";
+    RENEWAL_INTERVAL_S: u32 = 1, "seconds",
+        "between two tokens that a connection brings after its `Hello`: a token lives for minutes";
+    RENEWALS_BURST_MAX: u32 = 8, "tokens",
+        "the same at once, for a client that tries those it has";
     CONTROL_QUEUE_FRAMES_MAX: usize = 256, "frames",
         "answers waiting for a slow connection; one that asks without reading is closed";
     CONTROL_QUEUE_BYTES_MAX: usize = 64 * 1024, "bytes",
@@ -62,6 +66,8 @@ limits! {
         "of a request's header";
     HTTP_ANSWER_DEADLINE_MS: u64 = 30_000, "milliseconds",
         "from a request to the head of its answer";
+    HTTP_STALLED_MS: u64 = 30_000, "milliseconds",
+        "that a peer may leave bytes of an answer untaken";
     ARRIVALS_MAX: usize = 256, "connections per shard",
         "upgraded and not yet taken by their shard; beyond it the HTTP stage waits";
     TLS_HANDSHAKE_DEADLINE_MS: u64 = 5_000, "milliseconds",
@@ -117,6 +123,8 @@ limits! {
         "kept of one connection that waits for its handshake";
     QUIC_INCOMING_BYTES_TOTAL_MAX: u64 = 1024 * 1024, "bytes",
         "kept of all of them";
+    QUIC_RESET_INTERVAL_MS: u64 = 1, "milliseconds per shard",
+        "between two stateless resets: ten thousand clients of a process that is gone are told within ten seconds; each is smaller than what it answers";
     QUIC_RETRY_TOKEN_LIFETIME_MS: u64 = 15_000, "milliseconds",
         "for which the answer to a Retry is good: some round trips of a bad link";
     QUIC_ADDRESS_TOKEN_LIFETIME_MS: u64 = 14 * 24 * 60 * 60 * 1_000, "milliseconds",

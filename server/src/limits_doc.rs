@@ -32,7 +32,10 @@ const BOUNDED: &[(&str, &[&str])] = &[
             "import_pause_ms_max",
         ],
     ),
-    ("a peer that takes nothing", &["idle_viewer_ms"]),
+    (
+        "a peer that takes nothing",
+        &["idle_viewer_ms", "http_stalled_ms"],
+    ),
     (
         "a peer that is gone",
         &[
@@ -129,6 +132,7 @@ const BOUNDED: &[(&str, &[&str])] = &[
         "amplification towards addresses that are not proved (Retry from here on)",
         &["quic_retry_from"],
     ),
+    ("stateless resets", &["quic_reset_interval_ms"]),
     (
         "Retry and address tokens",
         &[
@@ -155,6 +159,8 @@ const BOUNDED: &[(&str, &[&str])] = &[
         &[
             "token_bytes_max",
             "hellos_per_poll_max",
+            "renewal_interval_s",
+            "renewals_burst_max",
             "jwks_bytes_max",
             "jwks_fetch_ms_max",
             "jwks_refetch_ms_min",
@@ -168,6 +174,157 @@ const BOUNDED: &[(&str, &[&str])] = &[
     ),
     ("how often addresses and users ask", &["rate_cells"]),
     ("descriptors", &["accept_backoff_ms"]),
+    ("a goodbye that is not heard", &["close_linger_ms"]),
+    (
+        "HTTP/3 of a WebTransport connection",
+        &[
+            "webtransport_bidi_streams_max",
+            "webtransport_uni_streams_max",
+            "webtransport_frame_bytes_max",
+            "webtransport_bytes_max",
+            "webtransport_reason_bytes_max",
+        ],
+    ),
+    (
+        "names, keys and payloads of a frame",
+        &[
+            "chat_name_bytes_max",
+            "user_name_bytes_max",
+            "idempotency_key_bytes_max",
+            "kid_bytes_max",
+            "sealed_bytes_max",
+            "points_per_upload_max",
+            "cells_per_watch_max",
+        ],
+    ),
+    (
+        "answers over HTTP and reads of the log",
+        &[
+            "reply_deadline_ms",
+            "crossing_reads_max",
+            "crossings_per_page",
+            "log_reads_max",
+            "log_erases_max",
+            "log_page_bytes_max",
+            "log_page_records_max",
+            "log_wait_ms_max",
+            "members_per_page",
+            "dead_letters_per_page",
+            "page_rows_max",
+            "gaps_per_page_max",
+            "views_per_page",
+            "import_report_max",
+        ],
+    ),
+    (
+        "commands of the control log",
+        &[
+            "command_bytes_max",
+            "group_bytes_max",
+            "group_commands_max",
+            "state_bytes_max",
+            "proposals_waiting_max",
+            "control_retention_bytes",
+        ],
+    ),
+    (
+        "webhooks and what their receivers answer",
+        &[
+            "webhook_urls_max",
+            "webhook_batch_events_max",
+            "webhook_batch_bytes_max",
+            "webhook_answer_ms_max",
+            "webhook_answer_bytes_max",
+            "webhook_dead_letters_max",
+            "webhook_error_bytes_max",
+        ],
+    ),
+    (
+        "a session and a chat",
+        &[
+            "history_window",
+            "bindings_per_session_max",
+            "durable_waits_per_session_max",
+            "outbox_messages_max",
+            "viewers_listed_max",
+            "views_waiting_max",
+            "geofences_per_chat_max",
+            "alerts_per_user_max",
+            "alerts_per_chat_max",
+            "crossings_per_session_max",
+            "crossings_per_chat_max",
+            "neighbours_max",
+            "partners_per_session_max",
+        ],
+    ),
+    (
+        "relays and what they hold",
+        &["relay_chats_max", "relay_batches_held_max"],
+    ),
+];
+
+/// Names of the bounds that no peer can use up: our own pace, sizes of our files, and what a peer gets.
+const OURS: &[&str] = &[
+    "accepted_interval_ms",
+    "busy_timeout_ms",
+    "check_bytes_max",
+    "checkpoint_after_bytes",
+    "checkpoint_chunk_bytes",
+    "checkpoint_chunks_per_step",
+    "checkpoint_slice_bytes",
+    "consumer_sync_every_ms",
+    "control_disk_reserve_bytes",
+    "control_segment_bytes",
+    "crossings_age_ms_max",
+    "demand_interval_ms",
+    "erase_deadline_ms",
+    "erase_rounds_max",
+    "event_keep_alive_s",
+    "fence_ms_max",
+    "flush_retry_ms",
+    "heartbeat_log_ms",
+    "import_batch_bytes",
+    "import_batch_lines",
+    "journal_bytes_max",
+    "jwks_look_ms",
+    "jwks_retry_ms",
+    "log_page_records",
+    "mirror_linger_ms",
+    "page_rows_default",
+    "quic_address_tokens_logged",
+    "quic_initial_mtu_bytes",
+    "quic_initial_rtt_ms",
+    "quic_packet_threshold",
+    "quic_packets_per_flush_max",
+    "quic_packets_per_send_max",
+    "quic_persistent_congestion",
+    "quic_segments_max",
+    "quic_timeouts_min",
+    "quic_timeouts_ms",
+    "quic_touched_at_once",
+    "quic_udp_buffer_bytes",
+    "quic_udp_payload_bytes_max",
+    "records_per_transaction_max",
+    "relay_linger_ms",
+    "relay_opening_ms",
+    "retention_every_ms",
+    "retry_ms_max",
+    "scrub_expired_every_ms",
+    "scrub_inline_bytes_max",
+    "shrink_bytes_per_round",
+    "shrink_free_bytes_min",
+    "shrink_free_part_min",
+    "shutdown_grace_ms",
+    "tick_ms",
+    "tls_chunk_bytes",
+    "upstream_lost_ms",
+    "views_alive_every_ms",
+    "views_retention_every_ms",
+    "views_tick_ms",
+    "webhook_retry_ms_max",
+    "webhook_retry_ms_min",
+    "webhook_secret_bytes_min",
+    "webhook_secrets_max",
 ];
 
 /// The rows of the table.
@@ -194,7 +351,8 @@ pub fn rows() -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::limits_doc::rows;
+    use crate::config::print_limits::fixed;
+    use crate::limits_doc::{BOUNDED, OURS, rows};
 
     const BEGIN: &str = "<!-- limits -->\n";
     const END: &str = "<!-- end -->";
@@ -214,6 +372,17 @@ mod tests {
             std::fs::write(path, page).expect("write docs/SECURITY.md");
         } else {
             assert_eq!(found, table, "set SKEIN_BLESS=1 to write it");
+        }
+    }
+
+    #[test]
+    fn each_bound_is_in_the_table_or_is_ours() {
+        let listed: Vec<_> = BOUNDED.iter().flat_map(|(_, names)| *names).collect();
+        for line in fixed() {
+            let name = line.name.to_lowercase();
+            let places = listed.iter().filter(|it| ***it == name).count();
+            let is_ours = OURS.contains(&name.as_str());
+            assert_eq!(places + usize::from(is_ours), 1, "{name}");
         }
     }
 }

@@ -101,7 +101,11 @@ impl RelayStart {
     }
 }
 
-fn relay_token(server: &Server) -> String {
+/// A token as a relay has it.
+///
+/// # Panics
+/// If the server gives none.
+pub fn relay_token(server: &Server) -> String {
     let place = server.data_dir().display().to_string();
     let ended = process::run(["token", "--user", "relay", "--relay", "--data-dir", &place]);
     ended.expect_success("skein token --relay").stdout

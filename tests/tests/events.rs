@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use skein_tests::cores::Cores;
 use skein_tests::events::{self, Events};
+use skein_tests::fleet::Fleet;
 use skein_tests::http::Request;
 use skein_tests::on_one_and_two_shards;
 use skein_tests::peer::Peer;
@@ -220,16 +221,21 @@ fn what_retention_has_overtaken_is_said() {
 
 /// A stream that is opened and not read; its socket takes little.
 fn stalled(control: SocketAddr) -> std::net::TcpStream {
+    stalled_after(
+        control,
+        &format!("GET /v1/events?after=0 HTTP/1.1\r\nhost: {control}\r\n\r\n"),
+    )
+}
+
+/// A caller that sends this and takes nothing of what is answered.
+fn stalled_after(to: SocketAddr, requests: &str) -> std::net::TcpStream {
     use std::io::Write;
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
     let socket = socket.expect("a socket");
     socket.set_recv_buffer_size(4_096).expect("an option");
-    socket
-        .connect(&control.into())
-        .expect("the control listener");
+    socket.connect(&to.into()).expect("a listener");
     let mut socket = std::net::TcpStream::from(socket);
-    let request = format!("GET /v1/events?after=0 HTTP/1.1\r\nhost: {control}\r\n\r\n");
-    socket.write_all(request.as_bytes()).expect("sent");
+    socket.write_all(requests.as_bytes()).expect("sent");
     socket
 }
 
@@ -274,4 +280,30 @@ fn stalled_readers_cost_no_memory_and_give_their_places_back() {
     });
     eprintln!("places were free after {:?}", since.elapsed());
     drop(streams);
+}
+
+#[test]
+fn a_caller_of_the_public_port_that_takes_nothing_is_disconnected() {
+    /// Requests in a row: their answers are more than the kernel keeps.
+    const REQUESTS: usize = 200;
+    /// Bytes that nobody else leaves.
+    const LYING: u64 = 100_000;
+    let server = Server::start(Cores::One);
+    let mut fleet = Fleet::start(&server, "walk", 200);
+    fleet.publish();
+    fleet.settle();
+    let to = server.ready.http;
+    let request = format!(
+        "GET /v1/chats/walk/positions HTTP/1.1\r\nhost: {to}\r\nauthorization: Bearer {}\r\n\r\n",
+        server.quick_token("sender-0")
+    );
+    let caller = stalled_after(to, &request.repeat(REQUESTS));
+    wait::until("the answers lie", PATIENCE, || {
+        procfs::tcp_queued(to.port()).send_bytes > LYING
+    });
+    // The caller itself is not told: it takes nothing.
+    wait::until("its socket is given back", 4 * PATIENCE, || {
+        procfs::tcp_queued(to.port()).send_bytes < LYING
+    });
+    drop(caller);
 }

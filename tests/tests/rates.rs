@@ -14,7 +14,7 @@ use skein_tests::talker::{TRANSPORTS, Talker, Transport};
 use skein_tests::wait::{self, PATIENCE};
 use skein_wire::error::Code;
 use skein_wire::ids::RequestNumber;
-use skein_wire::request::{Delivery, Request};
+use skein_wire::request::{Delivery, Request, Token};
 use skein_wire::update::Update;
 use socket2::{Domain, Socket, Type};
 
@@ -22,6 +22,7 @@ on_one_and_two_shards!(
     an_address_that_comes_too_often_is_held_back,
     a_quic_address_is_held_back_once_it_is_proved,
     a_user_is_held_back_over_all_connections,
+    tokens_on_one_connection_have_a_rate,
 );
 
 fn limited(cores: Cores, lines: &str) -> Server {
@@ -48,6 +49,40 @@ fn ask_from(from: IpAddr, to: SocketAddr, head: &str) -> Option<String> {
 const HEALTH: &str = "GET /v1/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 const BUSY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
 const CALM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 3));
+
+/// Tokens that a connection may bring at once.
+const TOKENS: usize = 8;
+
+fn tokens_on_one_connection_have_a_rate(cores: Cores) {
+    let server = Server::start(cores);
+    server.add_member("hike", "ana");
+    for transport in TRANSPORTS {
+        let mut talker = Talker::connect(&server, transport, &server.quick_token("ana"));
+        for _ in 0..4 * TOKENS {
+            talker.send(Request::Auth(Token("noise".to_owned())));
+        }
+        let codes: Vec<_> = (0..4 * TOKENS)
+            .map(|_| {
+                talker.expect("a refusal", |update| match update {
+                    Update::Refused(refused) => Some(refused.code),
+                    _ => None,
+                })
+            })
+            .collect();
+        let looked_at = codes.iter().filter(|&&code| code == Code::BadToken).count();
+        // One more for each second that this has taken.
+        assert!(
+            (TOKENS..3 * TOKENS).contains(&looked_at),
+            "{transport:?}: {codes:?}"
+        );
+        assert_eq!(codes[TOKENS], Code::RateLimited, "{transport:?}: {codes:?}");
+        // The connection goes on with the token that it has.
+        talker.send(Request::Ping(7));
+        talker.expect("a pong", |update| {
+            matches!(update, Update::Pong(_)).then_some(())
+        });
+    }
+}
 
 /// A connection and the request on it: two of the address's.
 const COST: u32 = 2;

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::json;
 use skein_tests::cli::{PointLine, ShareOptions, ShareRun, WatchRun, accepted};
 use skein_tests::cores::Cores;
 use skein_tests::fleet::{Fleet, point_at};
@@ -11,7 +12,7 @@ use skein_tests::gpx;
 use skein_tests::http::Request;
 use skein_tests::on_one_and_two_shards;
 use skein_tests::peer::{Peer, Received};
-use skein_tests::relay::{Relay, RelayStart};
+use skein_tests::relay::{Relay, RelayStart, relay_token};
 use skein_tests::server::Server;
 use skein_tests::skip;
 use skein_tests::udp_link::UdpLink;
@@ -32,6 +33,25 @@ on_one_and_two_shards!(
     both_deliveries_trails_and_rates,
     who_shares_is_sent_to_the_server,
 );
+
+#[test]
+fn the_token_of_a_relay_is_good_for_watching_only() {
+    let server = Server::start(Cores::One);
+    server.add_member("hike", "ana");
+    let token = relay_token(&server);
+    let fence = json!({ "of": { "user": "ana" }, "near": { "m": 500 } });
+    let requests = [
+        Request::new("GET", "/v1/chats/hike/positions"),
+        Request::new("GET", "/v1/chats/hike/sessions"),
+        Request::new("PUT", "/v1/chats/hike/alerts/near").json(&fence),
+        Request::new("DELETE", "/v1/chats/hike/alerts/near"),
+    ];
+    for request in requests {
+        let answer = request.token(token.trim()).send(server.ready.http);
+        assert_eq!(answer.status, 403, "{answer:?}");
+        assert_eq!(answer.json()["code"], "out_of_scope", "{answer:?}");
+    }
+}
 
 /// How much faster than life tracks are replayed.
 const SPEED: f64 = 50.0;

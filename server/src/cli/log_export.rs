@@ -4,7 +4,6 @@
 //! said on stderr, and is an error in the end; what retention has dropped is not.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
@@ -16,7 +15,7 @@ use skein_wire::ids::SessionId;
 use skein_wire::point::Payload;
 
 use crate::cli::log_open::{self, Progress};
-use crate::cli::time_text;
+use crate::cli::{private_file, time_text};
 use crate::log_json;
 use crate::raw_record::raw;
 
@@ -74,7 +73,7 @@ fn parse_session(text: &str) -> Result<SessionId, String> {
 pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     match &args.out {
         Some(path) => {
-            let file = File::create(path)
+            let file = private_file::create(path)
                 .with_context(|| format!("cannot write the export to {}", path.display()))?;
             export(args, BufWriter::new(file))
         }

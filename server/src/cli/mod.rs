@@ -6,6 +6,7 @@
 pub mod api;
 pub mod duration;
 pub mod out;
+pub mod private_file;
 pub mod time_text;
 pub mod trace;
 

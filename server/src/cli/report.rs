@@ -11,6 +11,8 @@ use skein_client::sender_state::PointVerdict;
 use skein_wire::ids::SessionId;
 use skein_wire::point::Position;
 
+use crate::cli::private_file;
+
 /// One line.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
@@ -36,7 +38,7 @@ impl Report {
     /// # Errors
     /// When the file cannot be written.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = File::create(path)
+        let file = private_file::create(path)
             .with_context(|| format!("cannot write the report {}", path.display()))?;
         Ok(Self {
             out: BufWriter::new(file),

@@ -12,6 +12,7 @@ use skein_wire::update::{Done, Goodbye, Refused, Update};
 use crate::access::Access;
 use crate::access::rate_table::RateKey;
 use crate::edge::event::Event;
+use crate::edge::speaker::Speaker;
 
 /// What a request of a connection leads to.
 #[derive(Debug)]
@@ -27,6 +28,20 @@ impl Greeted {
         Self {
             event: Some(event),
             answer: None,
+        }
+    }
+
+    fn refused(request: RequestNumber, error: WireError) -> Self {
+        let update = Update::Refused(Refused {
+            request,
+            code: error.code,
+            text: error.text.into_owned(),
+        });
+        let mut frame = Vec::new();
+        encode_update(&update, &mut frame);
+        Self {
+            event: None,
+            answer: Some(frame.into()),
         }
     }
 }
@@ -47,25 +62,32 @@ pub fn is_costly(request: &Request) -> bool {
 pub fn take(
     access: &Access,
     now_ms: u64,
-    speaker: &mut Option<RateKey>,
+    speaker: &mut Option<Speaker>,
     connection: ConnectionId,
     request: Request,
 ) -> Result<Greeted, WireError> {
-    let taken = match (request, *speaker) {
+    let taken = match (request, speaker.as_mut()) {
         (Request::Hello(hello), None) => {
             Greeted::event(welcome(access, now_ms, connection, &hello)?)
         }
         (Request::Hello(_), _) | (_, None) => {
             return Err(WireError::of(Code::OutOfOrder));
         }
-        (Request::Auth(token), _) => renew(access, now_ms, connection, &token),
-        (request, Some(user)) => {
-            return Ok(hand_on(access, now_ms, connection, request, user));
+        (Request::Auth(token), Some(known)) => match known.may_renew(now_ms) {
+            true => renew(access, now_ms, connection, &token),
+            false => Greeted::refused(
+                RequestNumber(0),
+                WireError::new(Code::RateLimited, "too many tokens; keep the one you have"),
+            ),
+        },
+        (request, Some(known)) => {
+            return Ok(hand_on(access, now_ms, connection, request, known.user()));
         }
     };
     if let Some(Event::Connected { identity, .. } | Event::Renewed { identity, .. }) = &taken.event
     {
-        *speaker = Some(access.rates().user(&identity.person));
+        let user = access.rates().user(&identity.person);
+        speaker.get_or_insert_with(|| Speaker::new(user));
     }
     Ok(taken)
 }
@@ -81,10 +103,7 @@ fn hand_on(
     let asked = number_of(&request);
     let taken = asked.map(|_| access.rates().take_user(user, now_ms));
     match (asked, taken) {
-        (Some(number), Some(Err(too_often))) => Greeted {
-            event: None,
-            answer: Some(refused(number, too_often.into())),
-        },
+        (Some(number), Some(Err(too_often))) => Greeted::refused(number, too_often.into()),
         _ => Greeted::event(Event::Frame {
             connection,
             request,
@@ -102,17 +121,6 @@ fn number_of(request: &Request) -> Option<RequestNumber> {
         Request::Watch(watch) => Some(watch.request),
         _ => None,
     }
-}
-
-fn refused(request: RequestNumber, error: WireError) -> Bytes {
-    let update = Update::Refused(Refused {
-        request,
-        code: error.code,
-        text: error.text.into_owned(),
-    });
-    let mut frame = Vec::new();
-    encode_update(&update, &mut frame);
-    frame.into()
 }
 
 /// A whole `Goodbye` frame.
@@ -147,12 +155,7 @@ fn renew(access: &Access, now_ms: u64, connection: ConnectionId, token: &Token) 
     let request = RequestNumber(0);
     let identity = match access.verify(&token.0, now_ms) {
         Ok(identity) => identity,
-        Err(error) => {
-            return Greeted {
-                event: None,
-                answer: Some(refused(request, error)),
-            };
-        }
+        Err(error) => return Greeted::refused(request, error),
     };
     let mut frame = Vec::new();
     let durable = true;

@@ -37,11 +37,12 @@ use crate::clock::Clock;
 use crate::edge::arrivals::{ArrivalsSender, Upgraded};
 use crate::edge::origins::Origins;
 use crate::edge::spare_descriptor::{SpareDescriptor, is_exhausted};
+use crate::edge::stalled;
 use crate::edge::stats::EdgeStats;
 use crate::edge::upgrade::{self, WEBSOCKET_PATH};
 use crate::limits::{
     HTTP_ANSWER_DEADLINE_MS, HTTP_CONNECTIONS_MAX, HTTP_HEADER_BYTES_MAX, HTTP_HEADER_DEADLINE_MS,
-    TLS_HANDSHAKE_DEADLINE_MS,
+    HTTP_STALLED_MS, TLS_HANDSHAKE_DEADLINE_MS,
 };
 
 /// The address a request came from, as an extension of the request.
@@ -159,6 +160,9 @@ fn take(stage: &Arc<HttpStage>, stream: TcpStream, peer: SocketAddr, tls: Option
         HttpCounters::count(&stage.counters.shed);
         return;
     };
+    // Answers are small and whole; waiting to fill a segment only delays them.
+    let _ = stream.set_nodelay(true);
+    stalled::bound(&stream, HTTP_STALLED_MS);
     tokio::spawn(async move {
         match tls {
             None => serve(place, stream, peer).await,

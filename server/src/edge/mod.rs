@@ -19,6 +19,7 @@ pub mod poller;
 
 pub mod bad_input;
 pub mod greeting;
+pub mod speaker;
 
 pub mod websocket_backlog;
 pub mod websocket_frame;
@@ -34,6 +35,7 @@ pub mod origins;
 pub mod upgrade;
 
 pub mod spare_descriptor;
+pub mod stalled;
 
 pub mod http_listener;
 

@@ -1,7 +1,7 @@
 //! Which web pages may open a WebSocket or a WebTransport session here.
 //!
-//! A browser says which page's script asks. Pages of this server itself are welcome, others must
-//! be on the list. A client that is no browser says nothing, and its token decides alone.
+//! A browser says which page's script asks. Without a list pages of the address that they connect to are
+//! welcome, with one only those on it: an address may lead here under a stranger's name (DNS rebinding). A client that is no browser says nothing, and its token decides alone.
 
 use http::HeaderValue;
 
@@ -38,6 +38,9 @@ impl Origins {
         {
             return true;
         }
+        if !self.allowed.is_empty() {
+            return false;
+        }
         let page = origin
             .strip_prefix("https://")
             .or_else(|| origin.strip_prefix("http://"));
@@ -65,6 +68,11 @@ mod tests {
         check(&[], Some("http://map.example:8080.evil.example"), false);
         check(&["https://app.example"], Some("https://APP.example"), true);
         check(&["https://app.example"], Some("http://app.example"), false);
+        check(
+            &["https://app.example"],
+            Some("http://map.example:8080"),
+            false,
+        );
         check(&["*"], Some("https://anyone.example"), true);
     }
 }

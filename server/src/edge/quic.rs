@@ -35,8 +35,9 @@ use crate::edge::stats::QuicStats;
 use crate::edge::steering;
 use crate::edge::webtransport_datagrams::WebTransportDatagrams;
 use crate::limits::{
-    CLOSE_LINGER_MS, CONNECTIONS_PER_SHARD_MAX, EVENTS_PER_POLL_MAX, QUIC_ACCEPTS_PER_POLL_MAX,
-    QUIC_DATAGRAMS_PER_POLL_MAX, QUIC_PACKETS_PER_FLUSH_MAX, QUIC_TOUCHED_AT_ONCE,
+    CLOSE_LINGER_MS, CONNECTIONS_PER_SHARD_MAX, EVENTS_PER_POLL_MAX, HELLOS_PER_POLL_MAX,
+    QUIC_ACCEPTS_PER_POLL_MAX, QUIC_DATAGRAMS_PER_POLL_MAX, QUIC_PACKETS_PER_FLUSH_MAX,
+    QUIC_TOUCHED_AT_ONCE,
 };
 
 /// All QUIC connections of a shard.
@@ -69,6 +70,7 @@ pub struct Quic {
     arriving: usize,
     leaving: usize,
     close_linger_ms: u64,
+    hellos_left: usize,
     /// Connections of [`Quic::count`] that carry a WebTransport session.
     web: usize,
     copies: WebTransportDatagrams,
@@ -124,6 +126,7 @@ impl Quic {
             arriving: 0,
             leaving: 0,
             close_linger_ms: CLOSE_LINGER_MS,
+            hellos_left: 0,
             web: 0,
             copies: WebTransportDatagrams::default(),
             stats: QuicStats::default(),
@@ -141,6 +144,7 @@ impl Quic {
         self.more_packets |= packets;
         self.now_ms = now_ms;
         self.now = Instant::now();
+        self.hellos_left = HELLOS_PER_POLL_MAX;
         events.append(&mut self.outbox);
         self.poll_timers();
         self.poll_deadlines(events);
@@ -483,6 +487,7 @@ impl Quic {
             now_ms: self.now_ms,
             now: self.now,
             close_linger_ms: self.close_linger_ms,
+            hellos_left: self.hellos_left,
             stats: self.stats.of(connection.is_web()),
             events: &mut self.outbox,
         };
@@ -550,10 +555,12 @@ impl Quic {
             now_ms: self.now_ms,
             now: self.now,
             close_linger_ms: self.close_linger_ms,
+            hellos_left: self.hellos_left,
             stats: self.stats.of(connection.is_web()),
             events: events.unwrap_or(&mut self.outbox),
         };
         let result = act(connection, &mut turn);
+        self.hellos_left = turn.hellos_left;
         let after = connection.standing();
         self.arriving -= usize::from(before == Standing::Arriving && after != before);
         self.leaving += usize::from(after == Standing::Leaving && after != before);

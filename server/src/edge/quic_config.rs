@@ -19,8 +19,8 @@ use crate::limits::{
     QUIC_DATAGRAM_RECEIVE_BYTES, QUIC_DATAGRAM_SEND_BYTES, QUIC_IDLE_TIMEOUT_MS,
     QUIC_INCOMING_BYTES_MAX, QUIC_INCOMING_BYTES_TOTAL_MAX, QUIC_INCOMING_MAX,
     QUIC_INITIAL_MTU_BYTES, QUIC_INITIAL_RTT_MS, QUIC_PACKET_THRESHOLD, QUIC_PERSISTENT_CONGESTION,
-    QUIC_RETRY_TOKEN_LIFETIME_MS, QUIC_SEND_WINDOW_BYTES, QUIC_STREAM_WINDOW_BYTES,
-    QUIC_UDP_PAYLOAD_BYTES_MAX, QUIC_UNI_STREAMS_MAX, QUIC_WINDOW_BYTES,
+    QUIC_RESET_INTERVAL_MS, QUIC_RETRY_TOKEN_LIFETIME_MS, QUIC_SEND_WINDOW_BYTES,
+    QUIC_STREAM_WINDOW_BYTES, QUIC_UDP_PAYLOAD_BYTES_MAX, QUIC_UNI_STREAMS_MAX, QUIC_WINDOW_BYTES,
 };
 
 /// QUIC version 1 (RFC 9000), and no draft of it.
@@ -75,7 +75,8 @@ impl QuicConfig {
         let _ = endpoint.max_udp_payload_size(QUIC_UDP_PAYLOAD_BYTES_MAX);
         endpoint
             .supported_versions(vec![QUIC_VERSION])
-            .grease_quic_bit(true);
+            .grease_quic_bit(true)
+            .min_reset_interval(Duration::from_millis(QUIC_RESET_INTERVAL_MS));
         let generator = ShardIdGenerator::new(Arc::clone(&self.keys.id), shard, shards);
         endpoint.cid_generator(move || Box::new(generator.clone()));
         endpoint
@@ -191,6 +192,7 @@ mod tests {
             "max_udp_payload_size",
             "supported_versions",
             "grease_quic_bit",
+            "min_reset_interval",
         ] {
             assert!(source.contains(&format!(".{name}(")), "{name} is not set");
         }

@@ -18,7 +18,6 @@ use skein_wire::error::{Code, WireError};
 use skein_wire::varint;
 use web_transport_proto::error_to_http3;
 
-use crate::access::rate_table::RateKey;
 use crate::edge::deadlines::{Armed, NEVER_MS};
 use crate::edge::event::Event;
 use crate::edge::greeting;
@@ -28,6 +27,7 @@ use crate::edge::quic_input::{End, QuicInput};
 use crate::edge::quic_reading::QuicReading;
 use crate::edge::quic_silence::QuicSilence;
 use crate::edge::quic_turn::Turn;
+use crate::edge::speaker::Speaker;
 use crate::edge::webtransport::{Found, WebTransport, end_code, reject};
 use crate::edge::webtransport_datagrams::{WebTransportDatagrams, datagram, head_bytes};
 use crate::edge::webtransport_fault::{BUFFERED_STREAM_REJECTED, Fault, carried};
@@ -98,7 +98,7 @@ enum Need {
 pub struct QuicConnection {
     state: State,
     /// Who has said `Hello`.
-    speaker: Option<RateKey>,
+    speaker: Option<Speaker>,
     /// Place in the wheel of deadlines.
     pub armed: Armed,
     /// When QUIC wants to be called, whatever happens.

@@ -5,10 +5,10 @@ use skein_wire::error::{Code, WireError};
 use skein_wire::frame::decode_request;
 use skein_wire::request::Request;
 
-use crate::access::rate_table::RateKey;
 use crate::edge::greeting;
 use crate::edge::quic_input::{FrameSink, Lane};
 use crate::edge::quic_turn::Turn;
+use crate::edge::speaker::Speaker;
 use crate::limits::EVENTS_PER_POLL_MAX;
 
 /// Where the frames of one connection go.
@@ -17,13 +17,13 @@ pub struct QuicReading<'a, 'b> {
     /// What the edge itself answers.
     pub answers: Vec<Bytes>,
     /// Who has said `Hello`, now or before.
-    speaker: &'a mut Option<RateKey>,
+    speaker: &'a mut Option<Speaker>,
     turn: &'a mut Turn<'b>,
 }
 
 impl<'a, 'b> QuicReading<'a, 'b> {
     /// Nothing was read yet.
-    pub fn new(speaker: &'a mut Option<RateKey>, turn: &'a mut Turn<'b>) -> Self {
+    pub fn new(speaker: &'a mut Option<Speaker>, turn: &'a mut Turn<'b>) -> Self {
         Self {
             answers: Vec::new(),
             speaker,
@@ -34,7 +34,9 @@ impl<'a, 'b> QuicReading<'a, 'b> {
 
 impl FrameSink for QuicReading<'_, '_> {
     fn is_full(&self) -> bool {
-        self.turn.events.len() >= EVENTS_PER_POLL_MAX
+        // Whose `Hello` is for the next pass waits for it.
+        let waits = self.speaker.is_none() && self.turn.hellos_left == 0;
+        waits || self.turn.events.len() >= EVENTS_PER_POLL_MAX
     }
 
     fn count(&mut self, bytes: usize) {
@@ -52,6 +54,9 @@ impl FrameSink for QuicReading<'_, '_> {
                 Code::OutOfOrder,
                 "only points and heartbeats may leave the control stream",
             ));
+        }
+        if greeting::is_costly(&request) {
+            turn.hellos_left = turn.hellos_left.saturating_sub(1);
         }
         let before = self.speaker.is_some();
         let speaker = &mut *self.speaker;

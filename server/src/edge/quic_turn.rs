@@ -25,6 +25,8 @@ pub struct Turn<'a> {
     pub now: Instant,
     /// How long a client may take to hear a goodbye.
     pub close_linger_ms: u64,
+    /// Signatures that may still be verified in this pass.
+    pub hellos_left: usize,
     /// Counters.
     pub stats: &'a mut TransportStats,
     /// What happened.

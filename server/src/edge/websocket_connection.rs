@@ -15,10 +15,10 @@ use skein_wire::request::Request;
 use skein_wire::splitter::split_first;
 
 use crate::access::Access;
-use crate::access::rate_table::RateKey;
 use crate::edge::deadlines::{Armed, NEVER_MS};
 use crate::edge::event::Event;
 use crate::edge::greeting;
+use crate::edge::speaker::Speaker;
 use crate::edge::stats::TransportStats;
 use crate::edge::websocket_frame::{self, Opcode, Rules, Violation};
 use crate::edge::websocket_link::{Fault, WebSocketLink};
@@ -87,7 +87,7 @@ pub struct WebSocketConnection {
     link: WebSocketLink,
     state: State,
     /// Who has said `Hello`. There while `Connected` was said and `Disconnected` was not.
-    speaker: Option<RateKey>,
+    speaker: Option<Speaker>,
     /// The kernel may have bytes for us.
     pub readable: bool,
     /// The kernel has announced the end of what the peer sends, or an error.

@@ -140,6 +140,8 @@ fn wish(stream: &TcpStream) {
         socket.set_recv_buffer_size(WEBSOCKET_RECEIVE_BUFFER_BYTES),
         socket.set_tcp_notsent_lowat(WEBSOCKET_UNSENT_BYTES),
         socket.set_tcp_keepalive(&keep_alive),
+        // A viewer may be asleep for longer than an answer may lie.
+        socket.set_tcp_user_timeout(None),
     ];
     for error in wishes.into_iter().filter_map(Result::err) {
         tracing::debug!(%error, "the kernel refused a socket option");

@@ -42,6 +42,12 @@ where
 
 fn user(parts: &Parts, access: &Access, now_ms: u64) -> Result<Caller, ApiError> {
     let identity = access.verify(bearer(parts)?, now_ms)?;
+    if identity.person.is_relay() {
+        return Err(ApiError::new(
+            Code::OutOfScope,
+            "a relay's token is good for watching by QUIC only",
+        ));
+    }
     let rates = access.rates();
     rates.take_user(rates.user(&identity.person), now_ms)?;
     Ok(Caller(Actor::User(identity.person)))

@@ -15,7 +15,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -26,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::edge::control_tls::ControlTls;
 use crate::edge::http_listener::PeerAddress;
 use crate::edge::spare_descriptor::{SpareDescriptor, is_exhausted};
+use crate::edge::stalled;
 use crate::http::limits::{
     CONTROL_CONNECTIONS_MAX, CONTROL_HEADER_BYTES_MAX, CONTROL_HEADER_DEADLINE_MS,
     CONTROL_STALLED_MS, SHUTDOWN_GRACE_MS,
@@ -116,9 +116,7 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
 fn prepare(stream: &TcpStream) {
     // Answers are small and whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
-    // The kernel ends a connection whose peer takes nothing for so long; we only see a full socket.
-    let stalled = Duration::from_millis(CONTROL_STALLED_MS);
-    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(stalled));
+    stalled::bound(stream, CONTROL_STALLED_MS);
 }
 
 /// The handshake. `None` when it fails, takes too long, or the caller's certificate is no good.
