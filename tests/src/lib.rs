@@ -45,6 +45,8 @@ pub mod table;
 
 pub mod quic;
 pub mod quic_crowd;
+pub mod web_session;
+
 pub mod quic_peer;
 
 pub mod talker;

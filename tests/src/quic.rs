@@ -44,7 +44,18 @@ const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// # Panics
 /// If the TLS configuration is unfit for QUIC: a fault of the build.
 pub fn endpoint() -> std::io::Result<Endpoint> {
-    let tls = crate::tls::any_certificate(ALPN);
+    endpoint_for(ALPN)
+}
+
+/// The same for another protocol than ours.
+///
+/// # Errors
+/// What the socket says.
+///
+/// # Panics
+/// If the TLS configuration is unfit for QUIC: a fault of the build.
+pub fn endpoint_for(alpn: &[u8]) -> std::io::Result<Endpoint> {
+    let tls = crate::tls::any_certificate(alpn);
     let crypto = QuicClientConfig::try_from(tls).expect("TLS 1.3 is there");
     let mut transport = TransportConfig::default();
     transport.max_idle_timeout(Some(IdleTimeout::try_from(IDLE_TIMEOUT).expect("in range")));

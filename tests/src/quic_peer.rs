@@ -1,4 +1,5 @@
-//! A blocking protocol client by QUIC: what [`crate::peer::Peer`] is by WebSocket.
+//! A blocking protocol client by QUIC, also within a WebTransport session: what [`crate::peer::Peer`] is by
+//! WebSocket.
 //!
 //! Frames of the control stream, of datagrams and of streams come out of one queue, as they came.
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, Endpoint, ReadError, RecvStream, SendStream, VarInt};
 use skein_wire::frame::decode_update;
-use skein_wire::limits::{SERVER_FRAME_BYTES_MAX, VERSION};
+use skein_wire::limits::{ALPN, SERVER_FRAME_BYTES_MAX, VERSION};
 use skein_wire::request::{Hello, Request, Token};
 use skein_wire::splitter::{Splitter, split_first_shared};
 use skein_wire::update::Update;
@@ -18,6 +19,7 @@ use tokio::runtime::Runtime;
 use crate::peer::{CLOSE_BASE, Closed, Received, encoded};
 use crate::quic;
 use crate::wait::PATIENCE;
+use crate::web_session::{self, WebSession};
 
 /// Bytes of one server stream: a batch in all its pages.
 const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -30,6 +32,8 @@ pub struct QuicPeer {
     runtime: Runtime,
     endpoint: Endpoint,
     connection: Connection,
+    /// Where the frames travel within a session of WebTransport.
+    session: Option<WebSession>,
     control: SendStream,
     updates: RecvStream,
     splitter: Splitter,
@@ -45,18 +49,28 @@ impl QuicPeer {
     /// # Panics
     /// If it says something else first.
     pub fn try_connect(to: SocketAddr, token: &str) -> Result<Self, Closed> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let mut peer = Self::open(to, runtime)?;
-        peer.send(&[Request::Hello(Hello {
+        Self::silent(to)?.welcomed(token)
+    }
+
+    /// Connects by WebTransport and says hello.
+    ///
+    /// # Errors
+    /// How the server closed the session instead of a welcome.
+    ///
+    /// # Panics
+    /// If it says something else first, or does not open a session.
+    pub fn try_connect_web(to: SocketAddr, token: &str) -> Result<Self, Closed> {
+        Self::silent_web(to)?.welcomed(token)
+    }
+
+    fn welcomed(mut self, token: &str) -> Result<Self, Closed> {
+        self.send(&[Request::Hello(Hello {
             version: VERSION,
             token: Token(token.to_owned()),
             client: "skein-tests".to_owned(),
         })]);
-        match peer.receive(PATIENCE) {
-            Some(Received::Update(Update::Welcome(_))) => Ok(peer),
+        match self.receive(PATIENCE) {
+            Some(Received::Update(Update::Welcome(_))) => Ok(self),
             Some(Received::Update(Update::Goodbye(goodbye))) => Err(Closed {
                 code: CLOSE_BASE + goodbye.code as u16,
                 text: goodbye.text,
@@ -74,26 +88,47 @@ impl QuicPeer {
     /// # Panics
     /// If there is no socket for it.
     pub fn silent(to: SocketAddr) -> Result<Self, Closed> {
+        Self::open(to, false)
+    }
+
+    /// Opens a session of WebTransport and says nothing in it.
+    ///
+    /// # Errors
+    /// How the server refused the connection.
+    ///
+    /// # Panics
+    /// If there is no socket for it, or the server does not open a session.
+    pub fn silent_web(to: SocketAddr) -> Result<Self, Closed> {
+        Self::open(to, true)
+    }
+
+    fn open(to: SocketAddr, is_web: bool) -> Result<Self, Closed> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime");
-        Self::open(to, runtime)
-    }
-
-    fn open(to: SocketAddr, runtime: Runtime) -> Result<Self, Closed> {
         let opened = runtime.block_on(async {
-            let endpoint = quic::endpoint().expect("a socket");
+            let alpn = if is_web { web_session::ALPN } else { ALPN };
+            let endpoint = quic::endpoint_for(alpn).expect("a socket");
             let connecting = endpoint.connect(to, "localhost").expect("an address");
             let connection = connecting.await?;
-            let (control, updates) = connection.open_bi().await?;
-            Ok((endpoint, connection, control, updates))
+            let (session, control, updates) = if is_web {
+                let (session, control, updates) =
+                    WebSession::open(&connection, &to.to_string()).await?;
+                (Some(session), control, updates)
+            } else {
+                let (control, updates) = connection.open_bi().await?;
+                (None, control, updates)
+            };
+            Ok((endpoint, connection, session, control, updates))
         });
-        let (endpoint, connection, control, updates) = opened.map_err(|lost| closed(&lost))?;
+        let (endpoint, connection, session, control, updates) =
+            opened.map_err(|lost| closed(&lost))?;
         Ok(Self {
             runtime,
             endpoint,
             connection,
+            session,
             control,
             updates,
             splitter: Splitter::new(SERVER_FRAME_BYTES_MAX),
@@ -108,6 +143,10 @@ impl QuicPeer {
 
     /// Sends bytes on a stream of their own, and ends it.
     pub fn send_beside(&mut self, bytes: &[u8]) {
+        let bytes = match self.session {
+            Some(_) => &WebSession::stream(bytes),
+            None => bytes,
+        };
         let _ = self.runtime.block_on(async {
             let mut stream = self.connection.open_uni().await?;
             stream.write_all(bytes).await?;
@@ -118,10 +157,17 @@ impl QuicPeer {
 
     /// Sends bytes as a datagram of their own.
     pub fn send_datagram_bytes(&mut self, bytes: &[u8]) {
-        let bytes = Bytes::copy_from_slice(bytes);
+        let bytes = self.datagram(bytes);
         let _ = self
             .runtime
             .block_on(self.connection.send_datagram_wait(bytes));
+    }
+
+    fn datagram(&self, bytes: &[u8]) -> Bytes {
+        match self.session {
+            Some(_) => WebSession::datagram(bytes).into(),
+            None => Bytes::copy_from_slice(bytes),
+        }
     }
 
     /// Sends requests on the control stream. A connection that is gone shows at the next read.
@@ -136,7 +182,7 @@ impl QuicPeer {
     /// # Panics
     /// If the connection is gone or takes no datagrams.
     pub fn send_datagram(&mut self, request: &Request, pause: Duration) {
-        let bytes = Bytes::from(encoded(std::slice::from_ref(request)));
+        let bytes = self.datagram(&encoded(std::slice::from_ref(request)));
         let sending = self.connection.send_datagram_wait(bytes);
         self.runtime.block_on(async {
             sending.await.expect("a datagram");
@@ -152,6 +198,7 @@ impl QuicPeer {
         let Self {
             runtime,
             connection,
+            session,
             updates,
             splitter,
             inbox,
@@ -160,16 +207,22 @@ impl QuicPeer {
         let taken = runtime.block_on(async {
             let reading = async {
                 while inbox.is_empty() {
-                    step(connection, updates, splitter, inbox).await?;
+                    step(connection, session.as_mut(), updates, splitter, inbox).await?;
                 }
-                Ok::<_, Closed>(())
+                Ok::<_, ConnectionError>(())
             };
-            tokio::time::timeout(limit, reading).await
+            let read = tokio::time::timeout(limit, reading).await.ok()?;
+            Some(match (read, session) {
+                (Err(lost), Some(session)) => Err(match session.of_lost(connection, lost).await {
+                    Ok(said) => said,
+                    Err(lost) => closed(&lost),
+                }),
+                (read, _) => read.map_err(|lost| closed(&lost)),
+            })
         });
-        match taken {
-            Err(_) => None,
-            Ok(Err(closed)) => Some(Received::Closed(closed)),
-            Ok(Ok(())) => inbox.pop_front().map(Received::Update),
+        match taken? {
+            Err(closed) => Some(Received::Closed(closed)),
+            Ok(()) => inbox.pop_front().map(Received::Update),
         }
     }
 }
@@ -177,7 +230,11 @@ impl QuicPeer {
 /// The server is told that nobody is here any more; else it would wait for its idle timeout.
 impl Drop for QuicPeer {
     fn drop(&mut self) {
-        self.connection.close(VarInt::from_u32(0), b"");
+        let in_order = match self.session {
+            Some(_) => web_session::NO_ERROR,
+            None => VarInt::from_u32(0),
+        };
+        self.connection.close(in_order, b"");
         let idle = async { tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await };
         // A server that is gone hears nothing.
         let _ = self.runtime.block_on(idle);
@@ -187,17 +244,18 @@ impl Drop for QuicPeer {
 /// Takes one thing that comes in.
 async fn step(
     connection: &Connection,
+    session: Option<&mut WebSession>,
     updates: &mut RecvStream,
     splitter: &mut Splitter,
     inbox: &mut VecDeque<Update>,
-) -> Result<(), Closed> {
+) -> Result<(), ConnectionError> {
     let mut piece = [0; 4096];
     let bytes = tokio::select! {
         read = updates.read(&mut piece) => {
             match read {
                 Ok(Some(count)) => splitter.push(&piece[..count]),
-                Ok(None) => return Err(closed(&connection.closed().await)),
-                Err(ReadError::ConnectionLost(lost)) => return Err(closed(&lost)),
+                Ok(None) => return Err(connection.closed().await),
+                Err(ReadError::ConnectionLost(lost)) => return Err(lost),
                 Err(error) => panic!("the control stream: {error}"),
             }
             while let Some(frame) = splitter.next_frame().expect("whole frames") {
@@ -205,11 +263,21 @@ async fn step(
             }
             return Ok(());
         }
-        datagram = connection.read_datagram() => datagram.map_err(|lost| closed(&lost))?,
+        datagram = connection.read_datagram() => {
+            let datagram = datagram?;
+            match session {
+                Some(_) => WebSession::of_datagram(datagram),
+                None => datagram,
+            }
+        }
         stream = connection.accept_uni() => {
-            let mut stream = stream.map_err(|lost| closed(&lost))?;
-            match stream.read_to_end(STREAM_BYTES_MAX).await {
-                Ok(whole) => Bytes::from(whole),
+            let mut stream = stream?;
+            let whole = match session {
+                Some(session) => session.of_stream(stream, STREAM_BYTES_MAX).await,
+                None => stream.read_to_end(STREAM_BYTES_MAX).await.map(Bytes::from),
+            };
+            match whole {
+                Ok(whole) => whole,
                 // Reset: what it carried is not for this client any more.
                 Err(_) => return Ok(()),
             }

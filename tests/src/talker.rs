@@ -1,4 +1,4 @@
-//! One client over either transport, for what has to be the same on both.
+//! One client over any transport, for what has to be the same on all.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -19,10 +19,16 @@ pub enum Transport {
     WebSocket,
     /// Streams and datagrams over UDP.
     Quic,
+    /// The same within a session of HTTP/3, as pages have it.
+    WebTransport,
 }
 
-/// Both.
-pub const TRANSPORTS: [Transport; 2] = [Transport::WebSocket, Transport::Quic];
+/// All.
+pub const TRANSPORTS: [Transport; 3] = [
+    Transport::WebSocket,
+    Transport::Quic,
+    Transport::WebTransport,
+];
 
 enum Line {
     WebSocket(Box<Peer>),
@@ -49,6 +55,10 @@ impl Talker {
             }
             Transport::Quic => {
                 Line::Quic(Box::new(QuicPeer::try_connect(server.ready.quic, token)?))
+            }
+            Transport::WebTransport => {
+                let peer = QuicPeer::try_connect_web(server.ready.quic, token)?;
+                Line::Quic(Box::new(peer))
             }
         };
         let inbox = VecDeque::new();

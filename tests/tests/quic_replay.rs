@@ -1,12 +1,14 @@
-//! Points as QUIC datagrams that come twice, late and in any order: each counts once, the marker never goes
-//! back, and what was recorded means nothing when the session is over or to another connection.
+//! Points as datagrams of QUIC and of WebTransport that come twice, late and in any order: each counts once,
+//! the marker never goes back, and what was recorded means nothing when the session is over or to another
+//! connection.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use skein_tests::cores::Cores;
 use skein_tests::fleet::point_at;
 use skein_tests::on_one_and_two_shards;
-use skein_tests::peer::{Peer, Received, live, name};
+use skein_tests::peer::{Closed, Peer, Received, live, name};
 use skein_tests::quic_peer::QuicPeer;
 use skein_tests::server::Server;
 use skein_tests::table::Table;
@@ -16,7 +18,10 @@ use skein_wire::ids::{Counter, RequestNumber, ShareNumber};
 use skein_wire::request::{Delivery, Request, ShareStart, ShareStop};
 use skein_wire::update::{Shared, Update};
 
-on_one_and_two_shards!(datagrams_that_come_twice_and_in_any_order_count_once);
+on_one_and_two_shards!(
+    datagrams_that_come_twice_and_in_any_order_count_once,
+    so_do_those_of_webtransport,
+);
 
 /// Points of one session.
 const POINTS: u64 = 60;
@@ -78,12 +83,22 @@ fn frame(share: ShareNumber, counter: u64) -> Request {
 }
 
 fn datagrams_that_come_twice_and_in_any_order_count_once(cores: Cores) {
+    datagrams_count_once(cores, QuicPeer::try_connect);
+}
+
+fn so_do_those_of_webtransport(cores: Cores) {
+    datagrams_count_once(cores, QuicPeer::try_connect_web);
+}
+
+type Connect = fn(SocketAddr, &str) -> Result<QuicPeer, Closed>;
+
+fn datagrams_count_once(cores: Cores, by: Connect) {
     let server = Server::start(cores);
     for user in ["ana", "ben"] {
         server.add_member("hike", user);
     }
     let connect = |user: &str| {
-        let peer = QuicPeer::try_connect(server.ready.quic, &server.token(user));
+        let peer = by(server.ready.quic, &server.token(user));
         peer.unwrap_or_else(|closed| panic!("{user}: {closed:?}"))
     };
     let mut ana = connect("ana");
