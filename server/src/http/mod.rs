@@ -14,6 +14,7 @@ pub mod rate_metrics;
 pub mod state;
 
 pub mod control_scopes;
+pub mod public_routes;
 
 pub mod body;
 pub mod caller;
