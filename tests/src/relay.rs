@@ -108,7 +108,8 @@ impl RelayStart {
 pub fn relay_token(server: &Server) -> String {
     let place = server.data_dir().display().to_string();
     let ended = process::run(["token", "--user", "relay", "--relay", "--data-dir", &place]);
-    ended.expect_success("skein token --relay").stdout
+    let ended = ended.expect_success("skein token --relay");
+    ended.stdout.trim().to_owned()
 }
 
 impl Relay {

@@ -5,13 +5,17 @@
 //! that has no right. Each verb is tried with each case that it can meet, and each must be refused with the
 //! code of the table, the same on every transport, before and after a restart.
 
-use serde_json::json;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 use skein_server::access::signer::TokenSigner;
+use skein_server::http::public_routes::PUBLIC_ROUTES;
 use skein_tests::cores::Cores;
 use skein_tests::fleet::{now_ms, point_at};
 use skein_tests::http::{Request as HttpRequest, Response};
 use skein_tests::on_one_and_two_shards;
-use skein_tests::peer::{Peer, name};
+use skein_tests::peer::{Peer, name, watch};
+use skein_tests::relay::relay_token;
 use skein_tests::server::{Options, Server};
 use skein_tests::talker::{TRANSPORTS, Talker, Transport};
 use skein_tests::wait::PATIENCE;
@@ -21,8 +25,8 @@ use skein_wire::ids::{
     Cell, ChatHandle, ChatName, Counter, Cursor, RequestNumber, SessionId, ShareNumber, UserName,
 };
 use skein_wire::request::{
-    CursorReport, Delivery, Heartbeat, Request, ShareExtend, SharePoint, SharePoints, ShareResume,
-    ShareStart, ShareStop, Unwatch, Watch,
+    CursorReport, Delivery, Heartbeat, MembersAsk, MembersSeen, Request, ShareExtend, SharePoint,
+    SharePoints, ShareResume, ShareStart, ShareStop, Unwatch, Watch,
 };
 use skein_wire::update::{Refused, Update};
 
@@ -31,58 +35,92 @@ on_one_and_two_shards!(every_verb_refuses_whoever_has_no_right);
 /// Request number of every tried request: the refusals can then be compared byte by byte.
 const ASKED: RequestNumber = RequestNumber(7);
 
-/// The stage: `ana` shares in `hike`, `ben` watches there; `club` has `cem` alone; `eve` was removed.
+/// The stage: `ana` shares in `hike` and has ended another session there, `ben` watches; `club` has `cem`
+/// alone; `eve`, who watched, and `zoe`, who shared, were removed.
 struct Stage {
     server: Server,
     session: SessionId,
+    ended: SessionId,
+    zoes: SessionId,
     /// A cursor that `eve` had while she was a member.
     cursor: Cursor,
+    /// A link to `hike`, and one to `club`.
+    guest: String,
+    guest_elsewhere: String,
+    relay: String,
+}
+
+/// What a verb is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    /// Looking at a chat.
+    Chat,
+    /// Looking at one session.
+    Session,
+    /// A session of one's own.
+    Own,
+    /// Sharing and alerts.
+    Member,
 }
 
 /// Who tries, and on what.
 struct Case {
     what: &'static str,
-    user: &'static str,
+    token: String,
     chat: &'static str,
     session: SessionId,
-    /// Whether the verbs that name only a chat meet this case, too.
-    is_about_chat: bool,
-    /// Whether watching is refused as well.
-    is_blind: bool,
+    /// What it may not.
+    meets: &'static [About],
+    /// Whether it is tried by HTTP as well.
+    by_http: bool,
 }
 
+const ALL: &[About] = &[About::Chat, About::Session, About::Own, About::Member];
+
 fn cases(stage: &Stage) -> Vec<Case> {
-    let case = |what, user, chat, session, is_about_chat, is_blind| Case {
+    let of = |what, token: &str, chat, session, meets| Case {
         what,
-        user,
+        token: token.to_owned(),
         chat,
         session,
-        is_about_chat,
-        is_blind,
+        meets,
+        by_http: true,
+    };
+    let case = |what, user: &str, chat, session, meets| {
+        of(what, &stage.server.token(user), chat, session, meets)
     };
     let (own, guessed) = (stage.session, SessionId(stage.session.0 ^ 1));
+    let any_session: &[About] = &[About::Session, About::Own];
     vec![
-        case("a stranger", "dan", "hike", own, true, true),
-        case("a member of another chat", "cem", "hike", own, true, true),
-        case(
-            "a chat that is not there",
-            "ana",
-            "nowhere",
+        case("a stranger", "dan", "hike", own, ALL),
+        case("a member of another chat", "cem", "hike", own, ALL),
+        case("a chat that is not there", "ana", "nowhere", own, ALL),
+        case("a removed member", "eve", "hike", own, ALL),
+        case("a removed sharer", "zoe", "hike", own, ALL),
+        of("another's guest", &stage.guest_elsewhere, "hike", own, ALL),
+        case("through another chat", "cem", "club", own, any_session),
+        case("another's session", "ben", "hike", own, &[About::Own]),
+        case("another's end", "ben", "hike", stage.ended, &[About::Own]),
+        case("a removed one's", "ben", "hike", stage.zoes, &[About::Own]),
+        case("a guessed session", "ana", "hike", guessed, any_session),
+        of(
+            "a guest",
+            &stage.guest,
+            "hike",
             own,
-            true,
-            true,
+            &[About::Own, About::Member],
         ),
-        case("a removed member", "eve", "hike", own, true, true),
-        case(
-            "a session through another chat",
-            "cem",
-            "club",
-            own,
-            false,
-            true,
-        ),
-        case("another member's session", "ben", "hike", own, false, false),
-        case("a guessed session", "ana", "hike", guessed, false, true),
+        Case {
+            // It watches whatever it likes.
+            by_http: false,
+            ..of(
+                "a relay",
+                &stage.relay,
+                "hike",
+                own,
+                &[About::Own, About::Member],
+            )
+        },
     ]
 }
 
@@ -94,6 +132,7 @@ fn start(cores: Cores) -> Stage {
         ("hike", "ana"),
         ("hike", "ben"),
         ("hike", "eve"),
+        ("hike", "zoe"),
         ("club", "cem"),
     ] {
         server.add_member(chat, user);
@@ -101,6 +140,10 @@ fn start(cores: Cores) -> Stage {
     let mut ana = Peer::connect(server.ready.http, &server.token("ana"));
     let shared = ana.share("hike", 3_600, "walk");
     ana.durable_point(shared.share, point_at(1, 1));
+    let over = ana.share("hike", 3_600, "over");
+    ana.stop(over.share);
+    let mut zoe = Peer::connect(server.ready.http, &server.token("zoe"));
+    let zoes = zoe.share("hike", 3_600, "run").session;
     let mut eve = Peer::connect(server.ready.http, &server.token("eve"));
     let watching = eve.watch("hike", None, Delivery::Latest);
     let batch = eve.batch(PATIENCE).expect("a member sees");
@@ -110,10 +153,23 @@ fn start(cores: Cores) -> Stage {
         offset: batch.header.to,
     };
     server.remove_member("hike", "eve");
+    server.remove_member("hike", "zoe");
+    let link = |chat: &str| {
+        let made = HttpRequest::new("POST", &format!("/v1/chats/{chat}/guests"))
+            .json(&json!({ "duration_s": 600 }))
+            .send(server.ready.control);
+        let made = made.expect_success("a link").json();
+        made["token"].as_str().expect("a token").to_owned()
+    };
     Stage {
-        server,
         session: shared.session,
+        ended: over.session,
+        zoes,
         cursor,
+        guest: link("hike"),
+        guest_elsewhere: link("club"),
+        relay: relay_token(&server),
+        server,
     }
 }
 
@@ -123,14 +179,20 @@ fn every_verb_refuses_whoever_has_no_right(cores: Cores) {
         if restarted {
             stage.server.crash_and_restart();
         }
+        let mut tried = BTreeSet::new();
         for case in cases(&stage) {
             let what = format!("{} (restarted: {restarted})", case.what);
             for transport in TRANSPORTS {
                 frames_are_refused(&stage, &case, transport, &what);
             }
-            paths_are_refused(&stage, &case, &what);
+            if case.by_http {
+                tried.extend(paths_are_refused(&stage, &case, &what));
+            }
         }
+        assert_eq!(tried, every_path(), "each path was tried");
         shares_and_watches_of_others_are_unknown(&stage);
+        who_was_removed_has_nothing_left(&stage);
+        nobody_sets_geofences_of_a_chat(&stage);
     }
     whoever_has_no_good_token_gets_nowhere(&stage);
     // And through all of it the session lives.
@@ -139,7 +201,7 @@ fn every_verb_refuses_whoever_has_no_right(cores: Cores) {
 }
 
 /// The requests that name a chat or a session.
-fn requests(case: &Case, cursor: Option<Cursor>) -> Vec<(&'static str, Request)> {
+fn requests(case: &Case, cursor: Cursor) -> Vec<(&'static str, Request)> {
     let chat: ChatName = name(case.chat);
     let watch = |session, cursor| {
         Request::Watch(Watch {
@@ -153,36 +215,40 @@ fn requests(case: &Case, cursor: Option<Cursor>) -> Vec<(&'static str, Request)>
             interval_ms: 0,
         })
     };
-    let mut all = vec![(
-        "resume a share",
-        Request::ShareResume(ShareResume {
-            request: ASKED,
-            chat: chat.clone(),
-            session: case.session,
-        }),
-    )];
-    if case.is_blind {
-        all.push(("watch a session", watch(Some(case.session), None)));
-    }
-    if case.is_about_chat {
-        let start = ShareStart {
-            request: ASKED,
-            chat,
-            duration_s: 60,
-            idempotency_key: "walk".to_owned(),
-            sealed: false,
-        };
-        all.push(("start a share", Request::ShareStart(start)));
-        all.push(("watch a chat", watch(None, None)));
-        all.push(("watch from a cursor", watch(None, cursor)));
-    }
-    all
+    let resume = ShareResume {
+        request: ASKED,
+        chat: chat.clone(),
+        session: case.session,
+    };
+    let start = ShareStart {
+        request: ASKED,
+        chat,
+        duration_s: 60,
+        idempotency_key: "walk".to_owned(),
+        sealed: false,
+    };
+    let (session, cursor) = (Some(case.session), Some(cursor));
+    let all = [
+        (About::Own, "resume a share", Request::ShareResume(resume)),
+        (About::Session, "watch a session", watch(session, None)),
+        (
+            About::Session,
+            "watch a session from a cursor",
+            watch(session, cursor),
+        ),
+        (About::Member, "start a share", Request::ShareStart(start)),
+        (About::Chat, "watch a chat", watch(None, None)),
+        (About::Chat, "watch from a cursor", watch(None, cursor)),
+    ];
+    let met = all
+        .into_iter()
+        .filter(|(about, ..)| case.meets.contains(about));
+    met.map(|(_, verb, request)| (verb, request)).collect()
 }
 
 fn frames_are_refused(stage: &Stage, case: &Case, transport: Transport, what: &str) {
-    let token = stage.server.token(case.user);
-    let mut talker = Talker::connect(&stage.server, transport, &token);
-    for (verb, request) in requests(case, Some(stage.cursor)) {
+    let mut talker = Talker::connect(&stage.server, transport, &case.token);
+    for (verb, request) in requests(case, stage.cursor) {
         talker.send(request);
         let refused = talker.expect("a refusal", |update| match update {
             Update::Refused(refused) => Some(refused.clone()),
@@ -211,57 +277,74 @@ fn absent() -> Vec<u8> {
     })
 }
 
-fn paths_are_refused(stage: &Stage, case: &Case, what: &str) {
-    let token = stage.server.token(case.user);
-    let (chat, session) = (case.chat, case.session);
-    let sessions = format!("/v1/chats/{chat}/sessions");
-    let one = format!("{sessions}/{session}");
-    let points = json!({
-        "chat": chat,
-        "session": session.to_string(),
-        "points": [{ "counter": 9, "captured_at": 0, "lat": 1.0, "lon": 1.0 }],
-    });
+/// A record of views is kept by configuration only, and its path has tests beside it.
+const VIEWS: &str = "GET /v1/chats/{chat}/sessions/{session}/views";
+
+/// Method and route of all that members may ask.
+fn every_path() -> BTreeSet<String> {
+    let all = PUBLIC_ROUTES
+        .iter()
+        .map(|(method, route)| format!("{method} {route}"));
+    all.filter(|it| it != VIEWS).collect()
+}
+
+/// Those who are met by what the case may not; what was tried.
+fn paths_are_refused(stage: &Stage, case: &Case, what: &str) -> BTreeSet<String> {
+    let session = case.session.to_string();
+    let one = "/v1/chats/{chat}/sessions/{session}";
+    let point = json!({ "counter": 9, "captured_at": 0, "lat": 1.0, "lon": 1.0 });
+    let points = json!({ "chat": case.chat, "session": session, "points": [point] });
     let duration = json!({ "duration_s": 60 });
-    let mut tries = vec![
-        ("PATCH", one.clone(), Some(duration.clone())),
-        ("POST", format!("{one}/extend"), Some(duration.clone())),
-        ("DELETE", one, None),
-        ("POST", "/v1/points".to_owned(), Some(points)),
-    ];
+    let circle = json!({ "circle": { "lat": 1.0, "lon": 1.0, "radius_m": 100 } });
     // Around a session that is not one's own, there is no alert.
-    let around = json!({ "near_m": 100, "around": session.to_string() });
-    let alerts = format!("/v1/chats/{chat}/alerts");
-    tries.push(("PUT", format!("{alerts}/near"), Some(around)));
-    if case.is_about_chat {
-        tries.push(("POST", sessions.clone(), Some(duration)));
-        tries.push(("GET", sessions, None));
-        tries.push(("GET", format!("/v1/chats/{chat}/positions"), None));
-        tries.push(("GET", format!("/v1/chats/{chat}/geofences"), None));
-        tries.push(("GET", format!("/v1/chats/{chat}/settings"), None));
-        tries.push(("GET", format!("/v1/chats/{chat}/crossings?after=0"), None));
-        let circle = json!({ "circle": { "lat": 1.0, "lon": 1.0, "radius_m": 100 } });
-        tries.push(("PUT", format!("{alerts}/place"), Some(circle)));
-        tries.push(("DELETE", format!("{alerts}/place"), None));
-        tries.push(("GET", alerts, None));
-    }
-    for (method, path, body) in tries {
-        let answer = ask(stage, method, &path, &token, body);
+    let around = json!({ "near_m": 100, "around": session });
+    let sub = |path: &str| format!("/v1/chats/{{chat}}/{path}");
+    let tries = [
+        (About::Own, "PATCH", one.to_owned(), Some(&duration)),
+        (About::Own, "POST", format!("{one}/extend"), Some(&duration)),
+        (About::Own, "GET", format!("{one}/viewers"), None),
+        (About::Own, "DELETE", one.to_owned(), None),
+        (About::Own, "POST", "/v1/points".to_owned(), Some(&points)),
+        (About::Own, "PUT", sub("alerts/{name}"), Some(&around)),
+        (About::Member, "POST", sub("sessions"), Some(&duration)),
+        (About::Member, "PUT", sub("alerts/{name}"), Some(&circle)),
+        (About::Member, "DELETE", sub("alerts/{name}"), None),
+        (About::Member, "GET", sub("alerts"), None),
+        (About::Chat, "GET", sub("sessions"), None),
+        (About::Chat, "GET", sub("positions"), None),
+        (About::Chat, "GET", sub("geofences"), None),
+        (About::Chat, "GET", sub("settings"), None),
+        (About::Chat, "GET", sub("crossings"), None),
+    ];
+    let mut tried = BTreeSet::new();
+    for (about, method, route, body) in tries {
+        if !case.meets.contains(&about) {
+            continue;
+        }
+        let path = filled(&route, case.chat, &session);
+        let answer = ask(stage, method, &path, &case.token, body);
         assert_eq!(answer.status, 404, "{what}: {method} {path}: {answer:?}");
         let expected = json!({ "code": "not_found", "text": Code::NotFound.text() });
         assert_eq!(answer.json(), expected, "{what}: {method} {path}");
+        tried.insert(format!("{method} {route}"));
+    }
+    tried
+}
+
+/// A route with names in it, and with the query that it needs.
+fn filled(route: &str, chat: &str, session: &str) -> String {
+    let path = route.replace("{chat}", chat).replace("{session}", session);
+    let path = path.replace("{name}", "near");
+    match path.ends_with("/crossings") {
+        true => path + "?after=0",
+        false => path,
     }
 }
 
-fn ask(
-    stage: &Stage,
-    method: &str,
-    path: &str,
-    token: &str,
-    body: Option<serde_json::Value>,
-) -> Response {
+fn ask(stage: &Stage, method: &str, path: &str, token: &str, body: Option<&Value>) -> Response {
     let request = HttpRequest::new(method, path).token(token);
     let request = match body {
-        Some(body) => request.json(&body),
+        Some(body) => request.json(body),
         None => request,
     };
     request.send(stage.server.ready.http)
@@ -273,6 +356,11 @@ fn shares_and_watches_of_others_are_unknown(stage: &Stage) {
     for transport in TRANSPORTS {
         let token = stage.server.token("ben");
         let mut talker = Talker::connect(&stage.server, transport, &token);
+        // What only relays say: to nobody else it is an answer, or has an effect.
+        talker.send(Request::MembersSeen(MembersSeen {
+            chat,
+            offset: u64::from(u32::MAX),
+        }));
         let point = point_at(1, 50);
         let tries = [
             (
@@ -322,6 +410,14 @@ fn shares_and_watches_of_others_are_unknown(stage: &Stage) {
                 Code::UnknownWatch,
             ),
             (
+                Request::MembersAsk(MembersAsk {
+                    request: ASKED,
+                    chat,
+                    after: None,
+                }),
+                Code::UnknownWatch,
+            ),
+            (
                 Request::Cursor(CursorReport {
                     chat,
                     cell: Cell(0),
@@ -336,12 +432,87 @@ fn shares_and_watches_of_others_are_unknown(stage: &Stage) {
             talker.send(request);
             let refused = talker.expect("a refusal", |update| match update {
                 Update::Refused(refused) => Some(refused.code),
-                Update::Accepted(_) | Update::Done(_) => panic!("{verb} was met"),
+                Update::Accepted(_) | Update::Done(_) | Update::Members(_) => {
+                    panic!("{verb} was met")
+                }
                 _ => None,
             });
             assert_eq!(refused, code, "{verb} by {transport:?}");
         }
     }
+}
+
+/// Who was removed while sharing is told of the own session that it is over, and of nothing else; who watches
+/// is no relay, whatever it asks.
+fn who_was_removed_has_nothing_left(stage: &Stage) {
+    let zoe = stage.server.token("zoe");
+    let session = stage.zoes.to_string();
+    for transport in TRANSPORTS {
+        let mut talker = Talker::connect(&stage.server, transport, &zoe);
+        talker.send(Request::ShareResume(ShareResume {
+            request: ASKED,
+            chat: name("hike"),
+            session: stage.zoes,
+        }));
+        assert_eq!(refusal(&mut talker), Code::SessionEnded, "{transport:?}");
+        let mut talker = Talker::connect(&stage.server, transport, &stage.server.token("ben"));
+        talker.send(watch(ASKED, "hike", None, Delivery::Latest));
+        let chat = talker.expect("a watch", |update| match update {
+            Update::Watching(watching) => Some(watching.chat),
+            _ => None,
+        });
+        talker.send(Request::MembersAsk(MembersAsk {
+            request: ASKED,
+            chat,
+            after: None,
+        }));
+        assert_eq!(refusal(&mut talker), Code::UnknownWatch, "{transport:?}");
+    }
+    let one = format!("/v1/chats/hike/sessions/{session}");
+    let duration = json!({ "duration_s": 60 });
+    let point = json!({ "counter": 9, "captured_at": 0, "lat": 1.0, "lon": 1.0 });
+    let points = json!({ "chat": "hike", "session": session, "points": [point] });
+    let gone: &[&str] = &["session_ended", "not_found"];
+    for (method, path, body) in [
+        ("PATCH", one.clone(), Some(&duration)),
+        ("POST", format!("{one}/extend"), Some(&duration)),
+        ("GET", format!("{one}/viewers"), None),
+        ("POST", "/v1/points".to_owned(), Some(&points)),
+    ] {
+        let answer = ask(stage, method, &path, &zoe, body).json();
+        let code = answer["code"]
+            .as_str()
+            .or(answer["verdicts"][0]["code"].as_str());
+        assert!(
+            code.is_some_and(|it| gone.contains(&it)),
+            "{path}: {answer}"
+        );
+        assert_ne!(answer["accepted"], 1, "{path}: {answer}");
+    }
+}
+
+fn refusal(talker: &mut Talker) -> Code {
+    talker.expect("a refusal", |update| match update {
+        Update::Refused(refused) if refused.request == ASKED => Some(refused.code),
+        Update::Shared(_) | Update::Members(_) => panic!("it was met: {update:?}"),
+        _ => None,
+    })
+}
+
+/// Geofences of a chat are the chat service's: the public port has no such path, for members neither.
+fn nobody_sets_geofences_of_a_chat(stage: &Stage) {
+    let circle = json!({ "circle": { "lat": 1.0, "lon": 1.0, "radius_m": 100 } });
+    for user in ["ana", "dan"] {
+        let token = stage.server.token(user);
+        for (method, body) in [("PUT", Some(&circle)), ("DELETE", None)] {
+            let path = "/v1/chats/hike/geofences/home";
+            let answer = ask(stage, method, path, &token, body);
+            assert_eq!(answer.status, 404, "{method} by {user}: {answer:?}");
+        }
+    }
+    let path = "/v1/chats/hike/geofences";
+    let seen = ask(stage, "GET", path, &stage.server.token("ana"), None).json();
+    assert_eq!(seen["geofences"], json!([]), "{seen}");
 }
 
 /// Expired, foreign, forged: on no transport and no path.
@@ -353,12 +524,7 @@ fn whoever_has_no_good_token_gets_nowhere(stage: &Stage) {
         let user = UserName::new("ana").expect("a name");
         signer.mint(&user, ttl_s, now_ms()).expect("a token")
     };
-    let guest = HttpRequest::new("POST", "/v1/chats/hike/guests")
-        .json(&json!({ "duration_s": 60 }))
-        .send(stage.server.ready.control)
-        .expect_success("a link")
-        .json();
-    let mut forged = guest["token"].as_str().expect("a token").to_owned();
+    let mut forged = stage.guest.clone();
     let last = forged.pop().expect("a last letter");
     forged.push(if last == 'A' { 'E' } else { 'A' });
     for (what, token, code) in [
@@ -375,24 +541,11 @@ fn whoever_has_no_good_token_gets_nowhere(stage: &Stage) {
                 "{what} by {transport:?}"
             );
         }
-        for (method, path) in [
-            ("GET", "/v1/chats/hike/positions"),
-            ("GET", "/v1/chats/hike/geofences"),
-            ("GET", "/v1/chats/hike/alerts"),
-            ("PUT", "/v1/chats/hike/alerts/near"),
-            ("GET", "/v1/chats/hike/sessions"),
-            ("POST", "/v1/chats/hike/sessions"),
-            ("POST", "/v1/points"),
-            ("DELETE", "/v1/chats/hike/sessions/0000000000000001"),
-            ("PATCH", "/v1/chats/hike/sessions/0000000000000001"),
-        ] {
-            let answer = ask(
-                stage,
-                method,
-                path,
-                &token,
-                Some(json!({ "duration_s": 60 })),
-            );
+        let session = stage.session.to_string();
+        for (method, route) in PUBLIC_ROUTES {
+            let path = filled(route, "hike", &session);
+            let body = json!({ "duration_s": 60 });
+            let answer = ask(stage, method.as_str(), &path, &token, Some(&body));
             assert_eq!(answer.status, 401, "{what}: {method} {path}: {answer:?}");
             assert_eq!(
                 answer.json()["code"],
