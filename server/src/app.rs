@@ -6,7 +6,7 @@ pub mod entrance;
 mod files_in_force;
 mod http_services;
 pub mod ready;
-mod traces;
+pub mod traces;
 
 pub mod outcomes;
 

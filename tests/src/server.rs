@@ -215,7 +215,11 @@ fn launch(folder: &Path, options: &Options, places: &Ready) -> Process {
 /// Longest time from start to ready. Recovery of what a test writes takes far less.
 const READY: Duration = Duration::from_secs(30);
 
-pub(crate) fn await_ready(process: &mut Process) -> Ready {
+/// Waits for the one line on stdout that says where a server listens.
+///
+/// # Panics
+/// If it does not come, with what the server said instead.
+pub fn await_ready(process: &mut Process) -> Ready {
     let first = process.stdout.wait(READY, |lines| lines.first().cloned());
     let Some(line) = first else {
         panic!(
