@@ -1,24 +1,31 @@
 //! A removed member sees nothing more, on no connection and no shard, from the acknowledgement on.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use skein_tests::cli::WatchRun;
 use skein_tests::cores::Cores;
 use skein_tests::fleet::{Fleet, point_at};
+use skein_tests::http::Request as HttpRequest;
 use skein_tests::on_one_and_two_shards;
-use skein_tests::peer::{Peer, Received, live};
-use skein_tests::server::Server;
+use skein_tests::peer::{self, Peer, Received, live, name};
+use skein_tests::server::{Options, Server};
+use skein_tests::skip;
 use skein_tests::table::Table;
+use skein_tests::talker::{TRANSPORTS, Talker};
 use skein_tests::wait::PATIENCE;
 use skein_wire::batch::Batch;
 use skein_wire::error::Code;
-use skein_wire::request::Delivery;
+use skein_wire::ids::RequestNumber;
+use skein_wire::request::{Delivery, Request, ShareStart};
 use skein_wire::update::Update;
 
 on_one_and_two_shards!(
     a_removed_member_sees_nothing_more,
     the_session_of_a_removed_member_ends_everywhere,
     fewer_rights_end_what_they_covered,
+    a_removal_is_felt_everywhere_within_a_second,
 );
 
 /// Connections of the removed member: enough to sit on both shards.
@@ -184,4 +191,127 @@ fn fewer_rights_end_what_they_covered(cores: Cores) {
         .expect_err("no right to share");
     assert_eq!(refused.code, Code::NotFound);
     ben.watch("club", None, Delivery::Latest);
+}
+
+/// What is promised.
+const FELT_WITHIN: Duration = Duration::from_secs(1);
+
+/// A thread that is due and waits this long for its turn is on a machine too busy to be judged by.
+const BUSY: Duration = Duration::from_millis(250);
+
+/// Connections by each transport, enough to sit on both shards.
+const PER_TRANSPORT: usize = 6;
+
+/// Watches and shares in `club`.
+fn member(server: &Server, number: usize) -> Talker {
+    let transport = TRANSPORTS[number % TRANSPORTS.len()];
+    let mut talker = Talker::connect(server, transport, &server.token("ben"));
+    talker.send(peer::watch(
+        RequestNumber(1),
+        "club",
+        None,
+        Delivery::Latest,
+    ));
+    talker.send(Request::ShareStart(ShareStart {
+        request: RequestNumber(2),
+        chat: name("club"),
+        duration_s: 600,
+        idempotency_key: format!("device {number}"),
+        sealed: false,
+    }));
+    talker.expect("a watch", |update| {
+        matches!(update, Update::Watching(_)).then_some(())
+    });
+    talker.expect("a session", |update| {
+        matches!(update, Update::Shared(_)).then_some(())
+    });
+    talker
+}
+
+/// Waits until watch and share have ended, and says when the later one did.
+fn both_ended(talker: &mut Talker) -> Instant {
+    let (mut watch, mut share) = (false, false);
+    while !(watch && share) {
+        talker.expect("the end of watch and share", |update| match update {
+            Update::WatchEnded(ended) => {
+                assert_eq!(ended.code, Code::MembershipRevoked);
+                watch = true;
+                Some(())
+            }
+            Update::ShareEnded(_) => {
+                share = true;
+                Some(())
+            }
+            _ => None,
+        });
+    }
+    Instant::now()
+}
+
+/// How late a thread that only sleeps has its turn, at worst, until it is over.
+fn lateness(is_over: &AtomicBool) -> Duration {
+    const NAP: Duration = Duration::from_millis(5);
+    let mut worst = Duration::ZERO;
+    while !is_over.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        thread::sleep(NAP);
+        worst = worst.max(began.elapsed() - NAP);
+    }
+    worst
+}
+
+/// How long a removal takes to be acknowledged, and to be felt on the last connection; and how late threads
+/// were meanwhile.
+fn removal(server: &Server, cores: Cores) -> (Duration, Duration, Duration) {
+    server.add_member("club", "ben");
+    let mut talkers: Vec<Talker> = (0..PER_TRANSPORT * TRANSPORTS.len())
+        .map(|number| member(server, number))
+        .collect();
+    // Metrics are published once a second at most.
+    skein_tests::wait::until("they sit on every shard", PATIENCE, || {
+        let viewers = server.metrics().by_shard("skein_viewers");
+        let total: f64 = viewers.iter().map(|(_, count)| count).sum();
+        total as usize == talkers.len()
+            && viewers.len() == cores.count()
+            && viewers.iter().all(|(_, count)| *count > 0.0)
+    });
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let late = scope.spawn(|| lateness(&is_over));
+        let waiting: Vec<_> = talkers
+            .iter_mut()
+            .map(|talker| scope.spawn(|| both_ended(talker)))
+            .collect();
+        let began = Instant::now();
+        HttpRequest::new("DELETE", "/v1/chats/club/members/ben")
+            .send(server.ready.control)
+            .expect_success("a removal");
+        let acknowledged = began.elapsed();
+        let ended = waiting.into_iter().map(|it| it.join().expect("no panic"));
+        let felt = ended.max().expect("some") - began;
+        is_over.store(true, Ordering::Relaxed);
+        (acknowledged, felt, late.join().expect("no panic"))
+    })
+}
+
+fn a_removal_is_felt_everywhere_within_a_second(cores: Cores) {
+    let server = Server::start_with(Options {
+        configuration: "[limits]\nsessions_per_user_max = 64\n".to_owned(),
+        ..Options::new(cores)
+    });
+    let mut busy = Duration::ZERO;
+    for _ in 0..2 {
+        let (acknowledged, felt, late) = removal(&server, cores);
+        println!("acknowledged after {acknowledged:?}, felt after {felt:?}; threads {late:?} late");
+        if acknowledged.max(felt) < FELT_WITHIN {
+            return;
+        }
+        assert!(
+            late > BUSY,
+            "acknowledged after {acknowledged:?}, felt after {felt:?}"
+        );
+        busy = late;
+    }
+    let why = format!("threads of this machine wait {busy:?} for their turn");
+    skip::say("how soon a removal is felt", &why);
 }
