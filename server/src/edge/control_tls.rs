@@ -86,6 +86,7 @@ fn config(
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
     Ok(config)
 }
 

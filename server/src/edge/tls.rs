@@ -63,5 +63,7 @@ fn config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Ticketer::new()?;
     config.send_tls13_tickets = TICKETS;
+    // What comes ahead of the handshake can be sent again by anybody who has heard it.
+    config.max_early_data_size = 0;
     Ok(config)
 }
