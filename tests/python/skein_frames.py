@@ -1,9 +1,10 @@
 """Frames of docs/PROTOCOL.md: fields, what a client sends, and what a batch holds."""
 import base64, math
 
-HELLO, WATCH, CURSOR, PING = 0x01, 0x0A, 0x0C, 0x0D
-WELCOME, REFUSED, WATCHING, BATCH, HEAD, GOODBYE, WATCH_ENDED = 0x41, 0x42, 0x45, 0x46, 0x47, 0x4A, 0x4C
-DESCRIPTOR, POINT, WIDE, SEALED, WHOLE, PRESENCE, EARLIER, STATE = (1 << i for i in range(8))
+HELLO, AUTH, SHARE_START, SHARE_RESUME, SHARE_EXTEND, SHARE_STOP, POINT, POINTS, HEARTBEAT, WATCH = range(0x01, 0x0B)
+CURSOR, PING = 0x0C, 0x0D
+WELCOME, REFUSED, SHARED, ACCEPTED, WATCHING, BATCH, HEAD, DEMAND, PONG, GOODBYE, DONE, WATCH_ENDED, SHARE_ENDED = range(0x41, 0x4E)
+DESCRIPTOR, NEWEST, WIDE, SEALED, WHOLE, PRESENCE, EARLIER, STATE = (1 << i for i in range(8))
 STATES = ["live", "stationary", "stale", "stopped", "expired", "revoked", "moved"]
 
 
@@ -68,6 +69,55 @@ def watch_request(chat, delivery):
     return frame(WATCH, varint(1) + text(chat) + bytes([every]) + varint(0) + b"\0" + varint(0))
 
 
+def auth(token):
+    return frame(AUTH, text(token))
+
+
+def share_start(request, chat, duration_s, key):
+    return frame(SHARE_START, varint(request) + text(chat) + varint(duration_s) + text(key) + b"\0")
+
+
+def share_resume(request, chat, session):
+    return frame(SHARE_RESUME, varint(request) + text(chat) + session.to_bytes(8, "little"))
+
+
+def share_extend(request, share, duration_s):
+    return frame(SHARE_EXTEND, b"".join(map(varint, (request, share, duration_s))))
+
+
+def share_stop(request, share):
+    return frame(SHARE_STOP, varint(request) + varint(share))
+
+
+def heartbeat(share, counter):
+    return frame(HEARTBEAT, varint(share) + varint(counter))
+
+
+def upload_point(p):
+    """A point as a dict: counter, captured_at (ms), lat, lon and perhaps heading, speed, accuracy, battery."""
+    scales = {
+        "heading": lambda degrees: round(degrees * 256 / 360) % 256,
+        "speed": lambda v: min(255, round(30 * math.log(1 + v / 0.05))),
+        "accuracy": lambda r: min(255, round(30 * math.log(1 + r / 0.5))),
+        "battery": lambda percent: percent,
+    }
+    form, values = 0, b""
+    for bit, (name, scale) in enumerate(scales.items()):
+        if name in p:
+            form, values = form | 1 << bit, values + bytes([scale(p[name])])
+    place = b"".join(round(p[name] * 1e6).to_bytes(4, "little", signed=True) for name in ("lat", "lon"))
+    return bytes([form]) + varint(p["counter"]) + p["captured_at"].to_bytes(8, "little", signed=True) + place + values
+
+
+def share_point(share, point, durable):
+    return frame(POINT, varint(share) + bytes([2 if durable else 0]) + upload_point(point))
+
+
+def share_points(share, points, historical, durable):
+    options = bytes([(1 if historical else 0) | (2 if durable else 0)])
+    return frame(POINTS, varint(share) + options + varint(len(points)) + b"".join(map(upload_point, points)))
+
+
 def cursor_report(viewer):
     return frame(CURSOR, b"".join(map(varint, (viewer.handle, 0, viewer.epoch, viewer.cursor))))
 
@@ -113,7 +163,7 @@ def read_entry(r, h, slot):
     if bits & DESCRIPTOR:
         sealed, session, user = r.le(1), r.le(8), r.text()
         e["who"] = {"session": session, "user": user, "started": h["now"] - r.zigzag(), "expires": h["now"] - r.zigzag(), "counter": r.varint()}
-    if bits & POINT:
+    if bits & NEWEST:
         e["point"] = read_payload(r, h, bits & WIDE, bits & SEALED, presence)
         if bits & DESCRIPTOR:
             e["counter"] = lambda base: e["who"]["counter"]
