@@ -317,16 +317,6 @@ impl Row {
         self.trail.clear();
     }
 
-    /// Gives up all points of a session that is over. What tells of its end stays.
-    pub fn forget_points(&mut self) {
-        debug_assert!(self.is_ended(), "a live session goes on with its points");
-        let lost = self.trail.lost_offset_max();
-        let lost = lost.max(self.point_offset).max(self.historical_offset);
-        self.newest = None;
-        self.trail = Trail::restore(Vec::new(), lost, 0);
-        (self.point_offset, self.historical_offset) = (0, 0);
-    }
-
     /// Bytes of the row and what hangs on it.
     pub fn bytes(&self) -> usize {
         let blob = match self.newest.as_ref().map(|point| &point.payload) {

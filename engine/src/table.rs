@@ -550,17 +550,19 @@ impl Table {
         }
     }
 
-    /// Gives up the points of ended rows, all or those of one member, which are in memory and in the
-    /// next checkpoint until their tombstones go. No record tells of it: the end of a row is its
-    /// last change, so nobody's order of changes is touched, and who follows elsewhere forgets in time.
-    pub fn forget_points(&mut self, user: Option<&UserName>) {
-        let of_user = |row: &Row| user.is_none_or(|user| row.descriptor().user == *user);
-        for row in self.rows.iter_mut().flatten() {
-            if row.is_ended() && of_user(row) {
-                let before = row.bytes();
-                row.forget_points();
-                self.row_bytes = self.row_bytes + row.bytes() - before;
-            }
+    /// Forgets ended rows, all or those of one member and what ended before them, so that no later
+    /// checkpoint tells of them. No record says so: viewers that have not seen the ends get a full
+    /// batch, and who follows elsewhere forgets in time.
+    pub fn forget_ended_of(&mut self, user: Option<&UserName>) {
+        let of_user = |slot: &u32| {
+            let row = self.at(*slot);
+            row.is_some_and(|row| user.is_none_or(|user| row.descriptor().user == *user))
+        };
+        let Some(last) = self.tombstones.iter().rposition(of_user) else {
+            return;
+        };
+        for _ in 0..=last {
+            self.forget_oldest();
         }
     }
 

@@ -33,6 +33,7 @@ pub mod relay;
 pub mod history;
 pub mod key_refresher;
 pub mod log_thinner;
+pub mod log_traces;
 pub mod views;
 pub mod webhook;
 

@@ -1,12 +1,13 @@
-//! Takes the points of a chat, of one of its members, or of a user everywhere out of the log and out of
-//! the history, and what else tells of them out of the record of views and the dead letters of webhooks.
+//! Takes what tells of a chat, of one of its members, or of a user everywhere out of the log and out of
+//! the history, the record of views, the control log and the dead letters of webhooks.
 //!
-//! The owner shard first forgets the points of ended sessions and writes a new checkpoint, behind which
-//! a restart begins; what lies before it is then no more than history. Out of that history go the points
-//! and the rows of older checkpoints, which hold points too, and who crossed which geofence. What happened
-//! else (who shared when) stays. Alerts are ended.
+//! The owner shard first forgets ended sessions and writes a new checkpoint, behind which a restart
+//! begins; when all shards have followed past it, what lies before it is then no more than history. Out of
+//! that history go the points first, and what names somebody after them: rows of older checkpoints, starts,
+//! memberships, crossings. An erase that was cut short finds by the names what is left of the points, so
+//! it can be repeated. What else happened stays without a name: a number that ended then. Alerts are ended.
 //!
-//! What remains, and is reported: the newest points of sessions that are still live, and what
+//! What remains, and is reported: the names and newest points of sessions that are still live, and what
 //! cannot be rewritten. Freed blocks are not overwritten.
 
 use std::collections::{BTreeSet, HashSet};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde::Serialize;
-use skein_engine::journal::{Entry, kind};
+use skein_engine::journal::kind;
 use skein_engine::shard::forgetting::Forgotten;
 use skein_log::{PartitionId, Reader, RecordRef, Rewriter};
 use skein_wire::ids::{ChatName, UserName};
@@ -25,7 +26,7 @@ use crate::chat_names::ChatNames;
 use crate::control::erased::ControlErased;
 use crate::erase_scope::EraseScope;
 use crate::history::erase::{EraseReport, EraseWhat};
-use crate::raw_record::raw;
+use crate::log_traces::{Whose, each_named};
 use crate::views::erase::ViewsErased;
 use crate::webhook::erase::LettersErased;
 
@@ -35,10 +36,13 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest wait for the new checkpoint: slices of a large one are written one per pass.
 const CHECKPOINT_MAX: Duration = Duration::from_secs(60);
 
+/// Longest wait for the shards to have followed up to it.
+const FOLLOW_MAX: Duration = Duration::from_secs(10);
+
 /// Longest wait for the segment that is written to be closed and durable.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
-/// Whose points, as far as one chat is concerned.
+/// Whose traces, as far as one chat is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erase {
     /// Of this chat.
@@ -56,13 +60,14 @@ pub struct Erased {
     pub segments_rewritten: u64,
     /// Records that should go and are still there; erase again.
     pub records_left: u64,
-    /// Sessions that are still live: the server holds their newest points, and its checkpoints do.
+    /// Sessions that are still live: the server holds their names and newest points, and its
+    /// checkpoints do.
     pub sessions_live: u64,
     /// Alerts that are ended.
     pub alerts: u64,
     /// Damaged files that were put aside and are not looked into.
     pub quarantined: Vec<String>,
-    /// Chats whose points were looked for.
+    /// Chats in which was looked.
     pub chats: u64,
     /// What was removed from the history; `None`: no history was ever kept.
     pub history: Option<EraseReport>,
@@ -107,10 +112,10 @@ pub struct Others {
     pub history: Box<OtherEraser<EraseWhat, EraseReport>>,
     /// The record of views.
     pub views: Box<OtherEraser<EraseScope, ViewsErased>>,
-    /// The dead letters of webhooks.
-    pub dead_letters: Box<OtherEraser<EraseScope, LettersErased>>,
-    /// The control log. Last: the ends of alerts are in it by then.
+    /// The control log. When the log is done: the ends of alerts are in it by then.
     pub control: Box<OtherEraser<EraseScope, ControlErased>>,
+    /// The dead letters of webhooks. Last: what is sent comes from the control log.
+    pub dead_letters: Box<OtherEraser<EraseScope, LettersErased>>,
 }
 
 /// What an erase works with.
@@ -127,11 +132,23 @@ pub struct Means {
 
 /// The owner of a chat, as an erase needs it. Calls may wait.
 pub trait Owner {
-    /// Forgets the points of ended sessions. `None`: there is no such chat.
+    /// Chats that name a user as a member or in an alert.
+    ///
+    /// # Errors
+    /// When an owner does not answer.
+    fn chats_naming(&mut self, user: &UserName) -> anyhow::Result<Vec<ChatName>>;
+
+    /// Forgets ended sessions. `None`: there is no such chat.
     ///
     /// # Errors
     /// When the owner does not answer.
     fn forget(&mut self, erase: &Erase) -> anyhow::Result<Option<Forgotten>>;
+
+    /// Whether no shard needs a record of a chat up to this offset any more.
+    ///
+    /// # Errors
+    /// When a shard does not answer.
+    fn is_past(&mut self, chat: &ChatName, offset: u64) -> anyhow::Result<bool>;
 
     /// Begins a checkpoint of a partition, unless one is being written.
     fn begin_checkpoint(&mut self, partition: PartitionId);
@@ -151,13 +168,13 @@ pub fn erase(
 ) -> anyhow::Result<Option<Erased>> {
     let chats = match (&scope.chat, &scope.user) {
         (Some(chat), _) => vec![chat.clone()],
-        (None, Some(user)) => chats_of(user, means)?,
+        (None, Some(user)) => chats_of(user, owner, means)?,
         (None, None) => bail!("an erase is about a chat or a user"),
     };
     let mut erased = Erased::default();
     for chat in chats {
         let user = scope.user.clone();
-        match erase_points(&Erase { chat, user }, owner, means)? {
+        match erase_chat(&Erase { chat, user }, owner, means)? {
             Some(of_chat) => erased.add(of_chat),
             None if scope.chat.is_some() => return Ok(None),
             None => {}
@@ -169,8 +186,8 @@ pub fn erase(
         erased.history = (others.history)(&what).context(left)?;
     }
     erased.views = (others.views)(scope).context(left)?;
-    erased.dead_letters = (others.dead_letters)(scope).context(left)?;
     erased.control = (others.control)(scope).context(left)?;
+    erased.dead_letters = (others.dead_letters)(scope).context(left)?;
     Ok(Some(erased))
 }
 
@@ -185,8 +202,8 @@ fn history_scope(scope: &EraseScope, means: &Means) -> Option<EraseWhat> {
     })
 }
 
-/// The points of one chat.
-fn erase_points(
+/// Points and names of one chat.
+fn erase_chat(
     erase: &Erase,
     owner: &mut impl Owner,
     means: &Means,
@@ -197,48 +214,68 @@ fn erase_points(
     let partition = PartitionId(forgotten.partition.0);
     let reader = &means.readers[usize::from(partition.0)];
     let needed_from = new_checkpoint(owner, reader)?;
-    let chat = forgotten.chat.0;
-    let user = erase.user.as_ref();
-    let sessions = user.map(|user| sessions_of(reader, chat, user));
-    let goes = |offset: u64, record: &RecordRef<'_>| {
-        let holds_points = matches!(
-            record.kind,
-            kind::POINT | kind::HISTORICAL_POINT | kind::CHECKPOINT_ROW | kind::CROSSED
-        );
-        let concerned = |session| sessions.as_ref().is_none_or(|all| all.contains(&session));
-        let is_there = || concerned(record.extension) || other_of(record).is_some_and(concerned);
-        offset < needed_from && holds_points && record.key == chat && is_there()
-    };
+    wait_for_followers(owner, &erase.chat, needed_from)?;
+    let whose = Whose::new(reader, forgotten.chat.0, erase.user.as_ref());
     let mut erased = Erased {
-        sessions_live: forgotten.sessions_live,
+        sessions_live: forgotten.live.len() as u64,
         alerts: forgotten.alerts,
         chats: 1,
         ..Erased::default()
     };
+    let mut take = |goes: &dyn Fn(&RecordRef<'_>) -> bool| {
+        let goes = |offset, record: &RecordRef<'_>| offset < needed_from && goes(record);
+        take_out((partition, owner), &means.rewriter, goes, &mut erased)
+    };
+    // The names last: without them nobody would know whose the points are.
+    if take(&|record| whose.has_point(record))? {
+        let live: HashSet<u64> = forgotten.live.iter().map(|session| session.0).collect();
+        take(&|record| whose.is_named(record) && !is_start_of(record, &live))?;
+    }
+    Ok(Some(erased))
+}
+
+/// Takes records out, those of the segment that is written included; false: something is left.
+fn take_out(
+    (partition, owner): (PartitionId, &mut impl Owner),
+    rewriter: &Rewriter,
+    goes: impl Fn(u64, &RecordRef<'_>) -> bool,
+    erased: &mut Erased,
+) -> anyhow::Result<bool> {
     let began = Instant::now();
     loop {
-        let report = means.rewriter.erase(partition, goes)?;
+        let report = rewriter.erase(partition, &goes)?;
         erased.records_removed += report.records_removed;
         erased.segments_rewritten += report.segments_rewritten;
         erased.records_left = report.records_left;
         erased.quarantined = report.quarantined;
         if erased.records_left == 0 || began.elapsed() > CLOSE_MAX {
-            break;
+            return Ok(erased.records_left == 0);
         }
         // They lie in the segment that is written, or that is not durable yet.
         owner.close_segment(partition);
         thread::sleep(LOOK_INTERVAL);
     }
-    Ok(Some(erased))
 }
 
-/// The other session of two that came near each other, or parted.
-fn other_of(record: &RecordRef<'_>) -> Option<u64> {
-    let is_crossing = record.kind == kind::CROSSED;
-    match is_crossing.then(|| Entry::decode(&raw(record)))?.ok()? {
-        Entry::Crossed { crossed, .. } => crossed.other.map(|(other, _)| other.0),
-        _ => None,
+/// Whether it is the start of a session that goes on: who follows late learns of it by that.
+fn is_start_of(record: &RecordRef<'_>, live: &HashSet<u64>) -> bool {
+    record.kind == kind::STARTED && live.contains(&record.extension)
+}
+
+/// Waits until no shard needs anything of a chat before an offset.
+fn wait_for_followers(
+    owner: &mut impl Owner,
+    chat: &ChatName,
+    needed_from: u64,
+) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while !owner.is_past(chat, needed_from)? {
+        if began.elapsed() > FOLLOW_MAX {
+            bail!("a shard is far behind, nothing is erased; erase again");
+        }
+        thread::sleep(LOOK_INTERVAL);
     }
+    Ok(())
 }
 
 /// Has a checkpoint written that begins behind all that is there now; where it begins.
@@ -260,57 +297,28 @@ fn new_checkpoint(owner: &mut impl Owner, reader: &Reader) -> anyhow::Result<u64
     }
 }
 
-/// The sessions of a member in a chat that the log tells of.
-fn sessions_of(reader: &Reader, chat: u32, user: &UserName) -> HashSet<u64> {
-    let mut sessions = HashSet::new();
-    told(reader, user, |key, session| {
-        if key == chat {
-            sessions.insert(session);
-        }
-    });
-    sessions
-}
-
-/// The chats in which the log tells of sessions of a user, by name.
-fn chats_of(user: &UserName, means: &Means) -> anyhow::Result<Vec<ChatName>> {
+/// The chats in which the log or their owners name a user.
+fn chats_of(
+    user: &UserName,
+    owner: &mut impl Owner,
+    means: &Means,
+) -> anyhow::Result<Vec<ChatName>> {
     let mut handles = BTreeSet::new();
     for reader in &means.readers {
-        told(reader, user, |key, _| {
-            handles.insert(key);
+        each_named(reader, user, |record| {
+            handles.insert(record.key);
         });
     }
-    let name = |handle: u32| {
+    let mut chats: BTreeSet<ChatName> = owner.chats_naming(user)?.into_iter().collect();
+    for handle in handles {
         let name = means.names.name(handle);
         let name = name.and_then(|name| ChatName::new(&name).ok());
-        name.with_context(|| format!("the control log does not know chat {handle} of the log"))
-    };
-    handles.into_iter().map(name).collect()
+        let unknown = || format!("the control log does not know chat {handle} of the log");
+        chats.insert(name.with_context(unknown)?);
+    }
+    Ok(chats.into_iter().collect())
 }
 
-/// Hands every session of a user that a partition tells of to `take`: its chat's number, its id.
-fn told(reader: &Reader, user: &UserName, mut take: impl FnMut(u32, u64)) {
-    let mut reader = reader.clone();
-    reader.seek(reader.first_offset());
-    let end = reader.appended();
-    while reader.position() <= end {
-        let batch = match reader.next_batch() {
-            Ok(Some(batch)) => batch,
-            Ok(None) => break,
-            // What is not there need not be erased; damage stops the rewriter.
-            Err(_) => continue,
-        };
-        for (_, record) in batch.records() {
-            if !matches!(record.kind, kind::STARTED | kind::CHECKPOINT_ROW) {
-                continue;
-            }
-            let member = match Entry::decode(&raw(&record)) {
-                Ok(Entry::Started { started, .. }) => started.user,
-                Ok(Entry::CheckpointRow { row, .. }) => row.started.user,
-                _ => continue,
-            };
-            if member == *user {
-                take(record.key, record.extension);
-            }
-        }
-    }
-}
+#[cfg(test)]
+#[path = "log_erase_tests.rs"]
+mod tests;

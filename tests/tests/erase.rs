@@ -1,21 +1,28 @@
-//! What is erased is in no file: not as text, not as a float, not as a scaled integer, and it does not
-//! come back with a checkpoint or a restart. What is not erased stays.
+//! What is erased is in no file: places not as text, not as a float, not as a scaled integer, names not at
+//! all; and it does not come back with a checkpoint, a restart or an event on its way. An erase that was
+//! killed can be repeated. What is not erased stays.
 
+use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use skein_tests::cores::Cores;
 use skein_tests::fleet::now_ms;
 use skein_tests::http::Request;
 use skein_tests::on_one_and_two_shards;
-use skein_tests::plaintext::count;
+use skein_tests::plaintext::{count, files};
 use skein_tests::process;
 use skein_tests::server::{Options, Server};
 use skein_tests::wait::{self, PATIENCE};
+use skein_tests::webhook::Receiver;
 
 on_one_and_two_shards!(
     points_of_a_member_are_in_no_file_after_an_erase,
-    names_are_in_no_file_of_the_control_log_after_an_erase,
+    names_are_in_no_file_after_an_erase,
+    an_erase_that_was_killed_can_be_repeated,
+    events_on_their_way_to_a_webhook_are_forgotten_too,
     old_points_are_thinned_and_the_newest_stay,
 );
 
@@ -115,15 +122,38 @@ fn points_of_a_member_are_in_no_file_after_an_erase(cores: Cores) {
     assert_eq!(count(&data, ANA) + count(&data, BEN), 0, "after a restart");
 }
 
-/// Bytes of a name in the files of a folder.
+/// How often a name is in the files of a folder and of those below it.
 fn named(folder: &Path, name: &str) -> usize {
     let mut found = 0;
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
-        let is_there = |window: &&[u8]| *window == name.as_bytes();
-        found += bytes.windows(name.len()).filter(is_there).count();
+    for path in files(folder) {
+        // One that is gone meanwhile holds nothing.
+        let bytes = fs::read(path).unwrap_or_default();
+        found += named_in(&bytes, name);
     }
     found
+}
+
+/// Most of a log's files is empty: pages of zeros are passed over.
+fn named_in(bytes: &[u8], name: &str) -> usize {
+    const PAGE: usize = 4096;
+    let is_there = |window: &&[u8]| *window == name.as_bytes();
+    let mut found = 0;
+    for begin in (0..bytes.len()).step_by(PAGE) {
+        let page = &bytes[begin..bytes.len().min(begin + PAGE)];
+        if page != &[0; PAGE][..page.len()] {
+            // The last name of a page may end in the next one.
+            let end = bytes.len().min(begin + page.len() + name.len() - 1);
+            let windows = bytes[begin..end].windows(name.len());
+            found += windows.filter(is_there).count();
+        }
+    }
+    found
+}
+
+fn erase(server: &Server, user: &str) -> Value {
+    let path = format!("/v1/log/users/{user}/points");
+    let erase = Request::new("DELETE", &path).send(server.ready.control);
+    erase.expect_success("an erase").json()
 }
 
 fn alert(server: &Server, owner: &str, about: Option<&str>) {
@@ -140,13 +170,13 @@ fn alert(server: &Server, owner: &str, about: Option<&str>) {
         .expect_success("an alert");
 }
 
-fn names_are_in_no_file_of_the_control_log_after_an_erase(cores: Cores) {
+fn names_are_in_no_file_after_an_erase(cores: Cores) {
     const GONE: &str = "wilhelmina-of-old";
     const STAYS: &str = "konstantin-the-next";
     let mut options = Options::new(cores);
     options.configuration = "[shards]\npartitions = 4\n".to_owned();
     let mut server = Server::start_with(options);
-    let control = server.data_dir().join("control");
+    let (data, control) = (server.data_dir(), server.data_dir().join("control"));
     for user in [GONE, STAYS] {
         server.add_member("hike", user);
     }
@@ -157,24 +187,22 @@ fn names_are_in_no_file_of_the_control_log_after_an_erase(cores: Cores) {
     end(&server, &started);
     server.remove_member("hike", GONE);
     assert!(named(&control, GONE) > 2, "the test would see it");
+    let log = data.join("log");
+    assert!(named(&log, GONE) > 1, "a start and a membership");
 
-    let erase = |server: &Server, user: &str| {
-        let path = format!("/v1/log/users/{user}/points");
-        let erase = Request::new("DELETE", &path).send(server.ready.control);
-        erase.expect_success("an erase").json()
-    };
     let report = erase(&server, GONE);
     assert_eq!(report["alerts"], 1, "{report}");
     let of_control = &report["control"];
     assert!(of_control["records_removed"].as_u64() > Some(4), "{report}");
     assert_eq!(of_control["records_left"], 0, "{report}");
     assert_eq!(of_control["names_left"], 0, "{report}");
-    assert_eq!(named(&control, GONE), 0, "at once");
+    assert_eq!(named(&data, GONE), 0, "at once");
     assert!(named(&control, STAYS) > 0, "the others stay");
+    assert!(named(&log, STAYS) > 0, "here too");
 
     // What is left is whole: after a crash the others are members, and she is not.
     server.crash_and_restart();
-    assert_eq!(named(&control, GONE), 0, "after a crash");
+    assert_eq!(named(&data, GONE), 0, "after a crash");
     let stays = server.start_session("hike", STAYS, &json!({ "duration_s": 600 }));
     stays.expect_success("a start");
     let gone = server.start_session("hike", GONE, &json!({ "duration_s": 600 }));
@@ -186,11 +214,11 @@ fn names_are_in_no_file_of_the_control_log_after_an_erase(cores: Cores) {
         report["control"]["names_left"].as_u64() >= Some(2),
         "{report}"
     );
-    assert_eq!(named(&control, GONE), 0, "{report}");
+    assert_eq!(named(&data, GONE), 0, "{report}");
     alert(&server, STAYS, None);
     server.stop().expect_success("a stop");
-    let data = server.data_dir().display().to_string();
-    let ended = process::run(["log", "erase", "--user", STAYS, "--data-dir", &data]);
+    let folder = data.display().to_string();
+    let ended = process::run(["log", "erase", "--user", STAYS, "--data-dir", &folder]);
     let report: Value = serde_json::from_str(ended.stdout.trim()).expect("a report");
     assert_eq!(report["alerts"], 1, "{report}");
     assert_eq!(report["control"]["records_left"], 0, "{report}");
@@ -201,7 +229,96 @@ fn names_are_in_no_file_of_the_control_log_after_an_erase(cores: Cores) {
     server.remove_member("hike", STAYS);
     let report = erase(&server, STAYS);
     assert_eq!(report["control"]["names_left"], 0, "{report}");
-    assert_eq!(named(&control, STAYS), 0, "{report}");
+    assert_eq!(named(&data, STAYS), 0, "{report}");
+}
+
+/// Pauses between the wish and the kill, milliseconds: before, while and after anything is rewritten.
+const KILLS_AFTER_MS: [u64; 4] = [0, 110, 180, 300];
+
+fn an_erase_that_was_killed_can_be_repeated(cores: Cores) {
+    const GONE: &str = "wilhelmina-of-old";
+    let mut options = Options::new(cores);
+    options.configuration = "[shards]\npartitions = 2\n[history]\nenabled = true\nevery = \"1s\"\n\
+                             [views]\nretain = \"30d\"\n"
+        .to_owned();
+    let mut server = Server::start_with(options);
+    let data = server.data_dir();
+    for pause_ms in KILLS_AFTER_MS {
+        let session = walk(&server, GONE, ANA);
+        end(&server, &session);
+        server.remove_member("hike", GONE);
+        assert!(
+            named(&data, GONE) > 0 && count(&data, ANA) > 0,
+            "they are there"
+        );
+        let path = format!("/v1/log/users/{GONE}/points");
+        let control = server.ready.control;
+        // Whether it is answered depends on the kill.
+        let wish = thread::spawn(move || Request::new("DELETE", &path).try_send(control));
+        thread::sleep(Duration::from_millis(pause_ms));
+        server.crash_and_restart();
+        let _ = wish.join();
+        let report = erase(&server, GONE);
+        for (what, left) in [
+            ("records", &report["records_left"]),
+            ("sessions", &report["sessions_live"]),
+            (
+                "records of the control log",
+                &report["control"]["records_left"],
+            ),
+            ("names", &report["control"]["names_left"]),
+        ] {
+            assert_eq!(*left, 0, "{what} after {pause_ms} ms: {report}");
+        }
+        // The history notes whom not to take until it has read what is not durable yet.
+        wait::until("no name is left", PATIENCE, || named(&data, GONE) == 0);
+        assert_eq!(count(&data, ANA), 0, "after {pause_ms} ms: {report}");
+    }
+}
+
+fn events_on_their_way_to_a_webhook_are_forgotten_too(cores: Cores) {
+    const GONE: &str = "wilhelmina-of-old";
+    const STAYS: &str = "konstantin-the-next";
+    let receiver = Receiver::start();
+    let secret = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(secret.path(), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").expect("written");
+    let mut options = Options::new(cores);
+    options.configuration = format!(
+        "[webhook]\nurls = [{:?}]\nsecret = {:?}\ntries_max = 3\n",
+        receiver.url(),
+        secret.path().display().to_string(),
+    );
+    let server = Server::start_with(options);
+    let data = server.data_dir();
+    receiver.answer(503);
+    for user in [GONE, STAYS] {
+        server.add_member("hike", user);
+    }
+    server.remove_member("hike", GONE);
+    wait::until("a try that failed", PATIENCE, || {
+        receiver.posts().iter().any(|post| post.body.contains(GONE))
+    });
+    let report = erase(&server, GONE);
+    assert_eq!(report["control"]["names_left"], 0, "{report}");
+    let letters = || {
+        let answer = Request::new("GET", "/v1/webhooks/dead").send(server.ready.control);
+        answer.expect_success("the list").json()["dead_letters"].clone()
+    };
+    wait::until("what is left is given up", PATIENCE, || {
+        letters().as_array().is_some_and(|list| !list.is_empty())
+    });
+    assert_eq!(named(&data, GONE), 0, "{}", letters());
+    // The others' events are still to be had, and only once in the list.
+    receiver.answer(200);
+    for letter in letters().as_array().expect("a list") {
+        let path = format!("/v1/webhooks/dead/{}/retry", letter["id"]);
+        let retry = Request::new("POST", &path).send(server.ready.control);
+        assert_eq!(retry.status, 202, "{retry:?}");
+    }
+    wait::until("they arrive", PATIENCE, || {
+        receiver.events().iter().any(|event| event["user"] == STAYS)
+    });
+    assert!(receiver.events().iter().all(|event| event["user"] != GONE));
 }
 
 /// `skein log erase`: its exit code, and what it said.

@@ -111,6 +111,11 @@ impl GeofenceRecord {
         !self.owner.is_empty()
     }
 
+    /// Whether it is this user's, or about this user alone.
+    pub fn names(&self, user: &str) -> bool {
+        self.owner == user || self.user == user
+    }
+
     /// Whether its time is over.
     pub fn is_over(&self, now_ms: u64) -> bool {
         self.expires_at_ms != 0 && self.expires_at_ms <= now_ms

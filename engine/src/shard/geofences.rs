@@ -298,8 +298,7 @@ impl Shard {
         let rules = owner.map_or(&[][..], |owner| owner.geofences.rules());
         let is_theirs = |rule: &&Rule| {
             let record = &rule.record;
-            let named = [record.owner.as_str(), record.user.as_str()];
-            record.is_alert() && user.is_none_or(|user| named.contains(&user.as_str()))
+            record.is_alert() && user.is_none_or(|user| record.names(user.as_str()))
         };
         let gone: Vec<GeofenceId> = rules.iter().filter(is_theirs).map(|rule| rule.id).collect();
         for id in &gone {

@@ -656,10 +656,10 @@ fn an_erase_ends_alerts_and_an_alert_that_tells_is_a_look() {
         begun.collect()
     };
     assert_eq!(looks(&rig), ["bob"]);
-    let forgotten = rig.shards[0].forget_points(&chat(), Some(&user("ana")));
+    let forgotten = rig.shards[0].forget_sessions(&chat(), Some(&user("ana")));
     rig.settle();
     assert_eq!(forgotten.map(|it| it.alerts), Some(1));
-    let forgotten = rig.shards[0].forget_points(&chat(), Some(&user("eve")));
+    let forgotten = rig.shards[0].forget_sessions(&chat(), Some(&user("eve")));
     rig.settle();
     assert_eq!(forgotten.map(|it| it.alerts), Some(2));
     assert_eq!(

@@ -5,6 +5,7 @@
 mod bounds;
 mod chaos;
 mod dice;
+mod forgetting;
 mod geofence_stage;
 mod geofences;
 mod images;

@@ -205,10 +205,20 @@ impl OneShard {
 }
 
 impl Owner for OneShard {
+    fn chats_naming(&mut self, user: &UserName) -> anyhow::Result<Vec<ChatName>> {
+        self.rest();
+        Ok(self.core.engine().chats_naming(user))
+    }
+
     fn forget(&mut self, erase: &Erase) -> anyhow::Result<Option<Forgotten>> {
         self.rest();
         let engine = self.core.engine();
-        Ok(engine.forget_points(&erase.chat, erase.user.as_ref()))
+        Ok(engine.forget_sessions(&erase.chat, erase.user.as_ref()))
+    }
+
+    fn is_past(&mut self, chat: &ChatName, offset: u64) -> anyhow::Result<bool> {
+        self.rest();
+        Ok(self.core.engine().is_past(chat, offset))
     }
 
     fn begin_checkpoint(&mut self, partition: PartitionId) {

@@ -36,6 +36,8 @@ pub fn erase(
     };
     let change = store.begin()?;
     let mut report = change.erase(what)?;
+    // Whoever reads the log next begins with the sessions that go on.
+    change.erase_sessions(what, false)?;
     change.commit()?;
     store.scrub()?;
     report.scrubbed = true;

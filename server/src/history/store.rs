@@ -366,14 +366,8 @@ impl Change<'_> {
     /// # Errors
     /// The database refuses.
     pub fn erase(&self, what: &EraseWhat) -> Result<EraseReport, HistoryError> {
-        // Sessions by themselves, and points by their sessions: a point does not say whose it is.
-        let (sessions, chat, user) = match what {
-            EraseWhat::Chat(chat) => ("chat = ?1 AND ?2 IS NULL", Some(chat), None),
-            EraseWhat::User(user) => ("?1 IS NULL AND user = ?2", None, Some(user.as_str())),
-            EraseWhat::Member(chat, user) => {
-                ("chat = ?1 AND user = ?2", Some(chat), Some(user.as_str()))
-            }
-        };
+        // Points by their sessions: a point does not say whose it is.
+        let (sessions, chat, user) = whose(what);
         let points = match user {
             None => sessions.to_owned(),
             Some(_) => {
@@ -384,11 +378,31 @@ impl Change<'_> {
         let report = self.count(&points, whose)?;
         let delete = format!("DELETE FROM point WHERE {points}");
         self.transaction.execute(&delete, whose)?;
-        let delete = format!("DELETE FROM session WHERE {sessions} AND ended_ms IS NOT NULL");
-        self.transaction.execute(&delete, whose)?;
+        self.note_scrub_due()?;
+        Ok(report)
+    }
+
+    /// Forgets who the sessions were of. One that goes on is needed for the points that follow, unless
+    /// nobody reads them.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn erase_sessions(&self, what: &EraseWhat, only_ended: bool) -> Result<(), HistoryError> {
+        let (sessions, chat, user) = whose(what);
+        let which = if only_ended {
+            "ended_ms IS NOT NULL"
+        } else {
+            "1"
+        };
+        let delete = format!("DELETE FROM session WHERE {sessions} AND {which}");
+        self.transaction.execute(&delete, params![chat, user])?;
+        self.note_scrub_due()
+    }
+
+    fn note_scrub_due(&self) -> Result<(), HistoryError> {
         self.transaction
             .execute("INSERT OR REPLACE INTO meta VALUES ('scrub_due', '1')", [])?;
-        Ok(report)
+        Ok(())
     }
 
     fn count(
@@ -439,14 +453,29 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Forgets erases whose records were all passed.
+    /// Forgets erases whose records were all passed; they name somebody, too. Whether there were any.
     ///
     /// # Errors
     /// The database refuses.
-    pub fn drop_erasures(&self, partition: u16, next: u64) -> Result<(), HistoryError> {
-        self.transaction
+    pub fn drop_erasures(&self, partition: u16, next: u64) -> Result<bool, HistoryError> {
+        let dropped = self
+            .transaction
             .prepare_cached("DELETE FROM erasure WHERE partition = ?1 AND last < ?2")?
             .execute(params![partition, signed(next)])?;
-        Ok(())
+        if dropped > 0 {
+            self.note_scrub_due()?;
+        }
+        Ok(dropped > 0)
+    }
+}
+
+/// Which sessions, as a condition on ?1, the chat, and ?2, the user.
+fn whose(what: &EraseWhat) -> (&'static str, Option<&u32>, Option<&str>) {
+    match what {
+        EraseWhat::Chat(chat) => ("chat = ?1 AND ?2 IS NULL", Some(chat), None),
+        EraseWhat::User(user) => ("?1 IS NULL AND user = ?2", None, Some(user.as_str())),
+        EraseWhat::Member(chat, user) => {
+            ("chat = ?1 AND user = ?2", Some(chat), Some(user.as_str()))
+        }
     }
 }

@@ -81,6 +81,8 @@ struct Step {
     kept: u64,
     unknown: u64,
     gaps: u64,
+    /// Erases are forgotten, which name somebody.
+    are_erasures_passed: bool,
     /// Partitions that moved.
     places: Vec<(usize, Place)>,
 }
@@ -312,7 +314,7 @@ impl Worker {
                     next: reader.position(),
                 };
                 change.put_place(partition as u16, place)?;
-                change.drop_erasures(partition as u16, place.next)?;
+                step.are_erasures_passed |= change.drop_erasures(partition as u16, place.next)?;
                 step.places.push((partition, place));
             }
         }
@@ -326,6 +328,7 @@ impl Worker {
         self.stats.kept += step.kept;
         self.stats.unknown += step.unknown;
         self.stats.gaps += step.gaps;
+        self.stats.scrub_due |= step.are_erasures_passed;
         for (partition, place) in &step.places {
             self.erasures.retain(|erasure| {
                 usize::from(erasure.partition) != *partition || erasure.last_offset >= place.next
@@ -364,11 +367,15 @@ impl Worker {
         what: &EraseWhat,
         answer: tokio::sync::oneshot::Sender<Result<EraseReport, HistoryError>>,
     ) {
-        let mut report = match self.erase(what) {
+        let erased = self.erase(what);
+        let erased = erased.and_then(|report| self.forget_ended(what).map(|()| report));
+        let mut report = match erased {
             Ok(report) => report,
             Err(error) => {
                 self.stats.failures += 1;
                 self.publish();
+                self.forget();
+                self.astray = true;
                 // The caller may have left; the failure is counted.
                 let _ = answer.send(Err(error));
                 return;
@@ -408,6 +415,19 @@ impl Worker {
         self.stats.erased += report.rows;
         self.stats.scrub_due = true;
         Ok(report)
+    }
+
+    /// Reads what is durable by now, which tells of more ends, and forgets whose the ended sessions were.
+    fn forget_ended(&mut self, what: &EraseWhat) -> Result<(), HistoryError> {
+        let ends: Vec<u64> = self.readers.iter().map(Reader::durable).collect();
+        let is_behind = |readers: &[Reader]| {
+            let mut readers = readers.iter().zip(&ends);
+            readers.any(|(reader, end)| reader.position() <= *end)
+        };
+        while is_behind(&self.readers) && self.follow()? {}
+        let change = self.store.begin()?;
+        change.erase_sessions(what, true)?;
+        change.commit()
     }
 
     fn scrub_or_later(&mut self) {

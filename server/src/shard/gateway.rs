@@ -6,7 +6,7 @@ use skein_engine::placement::{owner_of, partition_of};
 use skein_engine::request::{ChatRequest, ChatResult};
 use skein_engine::shard::forgetting::Forgotten;
 use skein_wire::error::{Code, WireError};
-use skein_wire::ids::ChatName;
+use skein_wire::ids::{ChatName, UserName};
 use tokio::sync::oneshot;
 
 use crate::http::gateway::ShardGateway;
@@ -83,12 +83,33 @@ impl Shards {
 }
 
 impl log_erase::Owner for Shards {
+    fn chats_naming(&mut self, user: &UserName) -> anyhow::Result<Vec<ChatName>> {
+        let mut chats = Vec::new();
+        for shard in &self.0.shards {
+            let (reply, naming) = oneshot::channel();
+            shard.send_blocking(Inbound::ChatsNaming(user.clone(), reply));
+            chats.extend(naming.blocking_recv().context("the server stops")?);
+        }
+        Ok(chats)
+    }
+
     fn forget(&mut self, erase: &Erase) -> anyhow::Result<Option<Forgotten>> {
         let (reply, forgotten) = oneshot::channel();
         let owner = self.0.owner(&erase.chat);
         let input = Inbound::Forget(erase.clone(), reply);
         self.0.inbox(owner).send_blocking(input);
         forgotten.blocking_recv().context("the server stops")
+    }
+
+    fn is_past(&mut self, chat: &ChatName, offset: u64) -> anyhow::Result<bool> {
+        for shard in &self.0.shards {
+            let (reply, is_past) = oneshot::channel();
+            shard.send_blocking(Inbound::IsPast(chat.clone(), offset, reply));
+            if !is_past.blocking_recv().context("the server stops")? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn begin_checkpoint(&mut self, partition: skein_log::PartitionId) {

@@ -9,7 +9,7 @@ use skein_engine::ids::{PartitionId, ProposalId};
 use skein_engine::request::{ChatRequest, ChatResult};
 use skein_engine::shard::forgetting::Forgotten;
 use skein_wire::error::Code;
-use skein_wire::ids::ChatHandle;
+use skein_wire::ids::{ChatHandle, ChatName, UserName};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::edge::waker::ShardWaker;
@@ -46,8 +46,12 @@ pub enum Inbound {
     },
     /// A proposal could not be made durable.
     Rejected(ProposalId, Code),
-    /// Forget the points of ended sessions of a chat.
+    /// Forget the ended sessions of a chat.
     Forget(Erase, ForgetReply),
+    /// Which of this shard's chats name a user.
+    ChatsNaming(UserName, oneshot::Sender<Vec<ChatName>>),
+    /// Whether this shard needs no record of a chat up to an offset any more.
+    IsPast(ChatName, u64, oneshot::Sender<bool>),
     /// Begin a checkpoint of a partition that this shard owns, unless one is being written.
     BeginCheckpoint(PartitionId),
     /// Close the segment of such a partition and have it synced.

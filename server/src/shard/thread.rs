@@ -278,9 +278,15 @@ impl ShardLoop {
                 }
                 Inbound::Forget(erase, reply) => {
                     let engine = self.core.engine();
-                    let forgotten = engine.forget_points(&erase.chat, erase.user.as_ref());
+                    let forgotten = engine.forget_sessions(&erase.chat, erase.user.as_ref());
                     // Nobody waits any longer: then the erase is over.
                     let _ = reply.send(forgotten);
+                }
+                Inbound::ChatsNaming(user, reply) => {
+                    let _ = reply.send(self.core.engine().chats_naming(&user));
+                }
+                Inbound::IsPast(chat, offset, reply) => {
+                    let _ = reply.send(self.core.engine().is_past(&chat, offset));
                 }
                 Inbound::BeginCheckpoint(partition) => self.core.begin_checkpoint(partition),
                 Inbound::CloseSegment(partition) => self.core.close_segment(partition),

@@ -134,6 +134,7 @@ impl WebhookThread {
                 tries_max: settings.tries_max,
                 signer: signer.clone(),
                 store: store.clone(),
+                erases: store.erases(),
                 log: feed.log(),
                 batches: Batcher::new(feed.clone(), place),
                 clock,

@@ -50,7 +50,7 @@ mod tests {
             error: "no",
         };
         store
-            .give_up("b", LogId(1), &message, failure)
+            .give_up("b", LogId(1), (&message, store.erases()), failure)
             .expect("given up");
     }
 

@@ -43,6 +43,12 @@ impl Batcher {
         }
     }
 
+    /// Goes back to a place, and forgets what was read behind it.
+    pub fn reopen(&mut self, place: EventPlace) {
+        self.cursor = self.feed.open(Some(place));
+        self.waiting.clear();
+    }
+
     /// The next message: all that is there, within bounds; waits for the first event. `None` when the
     /// control thread has ended. Cancel-safe: what was read is kept for the next call.
     pub async fn next(&mut self) -> Option<Message> {

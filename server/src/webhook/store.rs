@@ -6,6 +6,7 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
@@ -75,6 +76,8 @@ pub struct Failure<'a> {
 #[derive(Debug)]
 pub struct Store {
     connection: Mutex<Connection>,
+    /// Erases since the start.
+    erases: AtomicU64,
 }
 
 const COLUMNS: &str = "id, url, message, first, last, events, failed_ms, tries, error, retry";
@@ -111,6 +114,7 @@ impl Store {
         let connection = open(&path, TABLES, SCHEMA).with_context(what_to_do)?;
         Ok(Self {
             connection: Mutex::new(connection),
+            erases: AtomicU64::new(0),
         })
     }
 
@@ -119,17 +123,25 @@ impl Store {
         folder.join(FILE).exists()
     }
 
-    /// Takes events out of the dead letters, and whatever is left of them out of the file.
+    /// Takes events out of the dead letters, and whatever is left of them out of the file. The events
+    /// of the control log must be gone by then: whoever holds some that were read before reads again.
     ///
     /// # Errors
     /// The database refuses: erase again.
     pub fn erase(&self, scope: &EraseScope) -> rusqlite::Result<LettersErased> {
         let mut connection = self.connection();
+        self.erases.fetch_add(1, Ordering::Release);
         let change = connection.transaction()?;
         let erased = erase(&change, scope)?;
         change.commit()?;
         scrub(&connection)?;
         Ok(erased)
+    }
+
+    /// Erases since the start. What was read from the control log before one may name somebody who is
+    /// to be forgotten.
+    pub fn erases(&self) -> u64 {
+        self.erases.load(Ordering::Acquire)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -162,7 +174,8 @@ impl Store {
         put_place(&self.connection(), url, log, last)
     }
 
-    /// A batch is given up: it stands in the list, and the address's place is behind it.
+    /// A batch that was read after so many erases is given up: it stands in the list, and the address's
+    /// place is behind it. False: there was an erase since, and neither is so.
     ///
     /// # Errors
     /// The database refuses: neither.
@@ -170,10 +183,13 @@ impl Store {
         &self,
         url: &str,
         log: LogId,
-        message: &Message,
+        (message, erases): (&Message, u64),
         failure: Failure<'_>,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         let mut connection = self.connection();
+        if self.erases() != erases {
+            return Ok(false);
+        }
         let change = connection.transaction()?;
         change.execute(
             "INSERT INTO dead (url, message, first, last, events, failed_ms, tries, error, retry, body)
@@ -191,7 +207,8 @@ impl Store {
             ],
         )?;
         put_place(&change, url, log, message.last)?;
-        change.commit()
+        change.commit()?;
+        Ok(true)
     }
 
     /// Batches in the list, of one address or of all.
@@ -294,8 +311,10 @@ fn put_place(connection: &Connection, url: &str, log: LogId, last: u64) -> rusql
 #[cfg(test)]
 mod tests {
     use skein_log::LogId;
+    use skein_wire::ids::UserName;
 
     use crate::control::event_place::EventPlace;
+    use crate::erase_scope::EraseScope;
     use crate::webhook::message::Message;
     use crate::webhook::store::{Failure, Store};
 
@@ -327,10 +346,10 @@ mod tests {
         assert_eq!(store.place("a").unwrap(), None);
         store.put_place("a", LOG, 7).unwrap();
         store
-            .give_up("b", LOG, &message(8, 9), failure("no"))
+            .give_up("b", LOG, (&message(8, 9), 0), failure("no"))
             .unwrap();
         store
-            .give_up("b", LOG, &message(10, 12), failure("no"))
+            .give_up("b", LOG, (&message(10, 12), 0), failure("no"))
             .unwrap();
         drop(store);
         let store = Store::open(&folder).unwrap();
@@ -358,7 +377,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         store
-            .give_up("b", LOG, &message(8, 9), failure("no"))
+            .give_up("b", LOG, (&message(8, 9), 0), failure("no"))
             .unwrap();
         let id = store.dead_letters(0, 1).unwrap()[0].id;
         assert_eq!(store.next_retry("b").unwrap(), None);
@@ -370,6 +389,23 @@ mod tests {
         assert_eq!(store.dead_letters(0, 1).unwrap()[0].error, "again no");
         assert!(store.remove(id).unwrap() && !store.remove(id).unwrap());
         assert_eq!(store.dead_count(None).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_was_read_before_an_erase_is_never_in_the_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.put_place("b", LOG, 7).unwrap();
+        let read_at = store.erases();
+        let user = Some(UserName::new("ana").unwrap());
+        store.erase(&EraseScope { chat: None, user }).unwrap();
+        let give_up = |erases| store.give_up("b", LOG, (&message(8, 9), erases), failure("no"));
+        assert!(!give_up(read_at).unwrap());
+        assert_eq!(store.dead_count(None).unwrap(), 0);
+        let place = store.place("b").unwrap().map(|place| place.index);
+        assert_eq!(place, Some(7), "it is to be read again");
+        assert!(give_up(store.erases()).unwrap());
+        assert_eq!(store.dead_count(None).unwrap(), 1);
     }
 
     #[test]

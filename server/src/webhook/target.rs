@@ -11,6 +11,7 @@ use skein_log::LogId;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+use crate::control::event_place::EventPlace;
 use crate::http_call;
 use crate::webhook::limits::{
     WEBHOOK_ANSWER_BYTES_MAX, WEBHOOK_ANSWER_MS_MAX, WEBHOOK_DEAD_LETTERS_MAX,
@@ -90,6 +91,8 @@ pub struct Target {
     pub signer: Arc<Signer>,
     /// Places and dead letters.
     pub store: Arc<Store>,
+    /// Erases of the store that what is to be sent was read after.
+    pub erases: u64,
     /// Which control log the events are of.
     pub log: LogId,
     /// What is to be sent.
@@ -105,6 +108,7 @@ impl Target {
     /// is sent again after the next start.
     pub async fn run(mut self) {
         loop {
+            self.heed_erases();
             self.retry_dead_letters().await;
             let message = tokio::select! {
                 message = self.batches.next() => message,
@@ -117,11 +121,29 @@ impl Target {
         }
     }
 
-    /// Tries until the batch has arrived or is given up, and moves the place behind it.
+    /// What was read before an erase may name somebody who is to be forgotten: it is read again.
+    fn heed_erases(&mut self) {
+        let erases = self.store.erases();
+        if self.erases != erases {
+            self.erases = erases;
+            let (log, index) = (Some(self.log), self.view.standing().last);
+            self.batches.reopen(EventPlace { log, index });
+        }
+    }
+
+    /// Tries until the batch has arrived or is given up, and moves the place behind it. An erase ends it:
+    /// then the batch is read again, and the place stays.
     async fn deliver(&self, message: &Message) {
         let before = self.view.standing().last;
         let mut tries = 0;
         loop {
+            if self.erases != self.store.erases() {
+                self.view.stand(Standing {
+                    last: before,
+                    ..Standing::default()
+                });
+                return;
+            }
             let Err(error) = self.post(&message.id, message.body.clone()).await else {
                 self.stats.delivered(message.events as u64);
                 break self.acknowledged(message.last);
@@ -163,10 +185,8 @@ impl Target {
         let url = &self.view.url;
         let given_up = self.store.dead_count(Some(url)).and_then(|dead| {
             let has_room = dead < WEBHOOK_DEAD_LETTERS_MAX;
-            if has_room {
-                self.store.give_up(url, self.log, message, failure)?;
-            }
-            Ok(has_room)
+            let batch = (message, self.erases);
+            Ok(has_room && self.store.give_up(url, self.log, batch, failure)?)
         });
         match given_up {
             Ok(true) => {
