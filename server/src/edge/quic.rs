@@ -646,6 +646,7 @@ impl Inside<'_> {
         match answer {
             Answer::Accept => self.arrivals.push(incoming),
             Answer::Retry => {
+                self.stats.bare.retries += 1;
                 self.answer.clear();
                 if let Ok(transmit) = self.endpoint.retry(incoming, self.answer) {
                     answers.push(&transmit, self.answer);

@@ -15,6 +15,8 @@ pub struct TransportStats {
     pub greeted: u64,
     /// Connections turned away before they had a state: no room, no descriptor.
     pub shed: u64,
+    /// Clients that were asked to prove their address first (QUIC).
+    pub retries: u64,
     /// Packets of connections that live on another shard (QUIC): the kernel did not steer them.
     pub astray: u64,
     /// Bytes from clients, as the transport's user sees them.

@@ -103,6 +103,10 @@ pub static SHARD_METRICS: &[Metric] = &[
         "quic_packets_astray",
         "QUIC packets of connections that live on another shard: they were not steered",
     ),
+    Metric::counter(
+        "quic_retries",
+        "QUIC clients that were asked to prove their address first",
+    ),
     Metric::counter("quic_bytes_out", "Bytes handed to QUIC connections"),
     Metric::counter("quic_offers_datagram", "Batches that went as a datagram"),
     Metric::counter("quic_offers_stream", "Batches that went as a stream"),
@@ -197,6 +201,7 @@ pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopS
         websocket.offers_full,
         quic.connections,
         quic.astray,
+        quic.retries,
         quic.bytes_out,
         quic.offers_datagram,
         quic.offers_sent,
