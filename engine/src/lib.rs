@@ -2,6 +2,7 @@
 
 pub mod ids;
 pub mod limits;
+mod looks;
 pub mod time;
 
 pub mod placement;

@@ -157,6 +157,13 @@ pub const MEMBERS_PER_PAGE_MAX: usize = 10_000;
 /// within a pass.
 pub const VIEWERS_LISTED_MAX: usize = 1_000;
 
+/// Looks at a chat over HTTP that its owner remembers, to show who saw a session.
+pub const LOOKS_PER_CHAT_MAX: usize = 256;
+
+/// How long a look is shown to those who were seen, milliseconds: who asks again within it is there all
+/// the while.
+pub const LOOK_SHOWN_MS: u64 = 60_000;
+
 /// Bytes that one session costs its owner beside its row: admission state, timers, indexes.
 pub const SESSION_BYTES_ESTIMATE: usize = 640;
 

@@ -14,6 +14,7 @@ use crate::guest::GuestRecord;
 use crate::ids::{GuestId, ShardId};
 use crate::image_walk::Images;
 use crate::limits::SESSION_BYTES_ESTIMATE;
+use crate::looks::Looks;
 use crate::peer_message::Start;
 use crate::rights::Rights;
 use crate::session::Session;
@@ -46,6 +47,8 @@ pub(crate) struct Owner {
     pub guest_viewers: HashMap<GuestId, u32, RandomState>,
     /// Geofences and alerts, and where sessions stand towards them.
     pub geofences: GeofenceBook,
+    /// Who looked at it over HTTP lately.
+    pub looks: Looks,
     /// Rights as the newest record says them, while it is on its way through the log, and how many
     /// records of the user are.
     rights_ahead: HashMap<UserName, (Rights, u32), RandomState>,

@@ -109,6 +109,16 @@ pub enum ChatRequest {
         /// Who asks.
         actor: Actor,
     },
+    /// Whether the record of who saw a session may be read: by operators, and by whoever has a right in
+    /// the chat, of their own sessions. Reply: `Audit`.
+    Audit {
+        /// Where.
+        chat: ChatName,
+        /// Which.
+        session: SessionId,
+        /// Who asks.
+        actor: Actor,
+    },
     /// Who sees a session through the shard that is asked, whichever it is. Who may know is judged before,
     /// by an [`ChatRequest::OwnSession`]. Reply: `Viewers`.
     Viewers {
@@ -253,6 +263,7 @@ impl ChatRequest {
             Self::Extend { chat, .. }
             | Self::Stop { chat, .. }
             | Self::OwnSession { chat, .. }
+            | Self::Audit { chat, .. }
             | Self::Viewers { chat, .. }
             | Self::Positions { chat, .. }
             | Self::Sessions { chat, .. }
@@ -379,6 +390,8 @@ pub enum ChatReply {
     Session(SessionInfo),
     /// What became of points.
     Points(PointsReply),
+    /// A live session of whoever asks, if it is one; of others only the record can tell.
+    Audit(Option<SessionInfo>),
     /// Who sees a session through one shard.
     Viewers(Viewers),
     /// The live sessions.

@@ -41,4 +41,7 @@ pub struct Viewers {
     /// Some of them, at most [`crate::limits::VIEWERS_LISTED_MAX`]: who, and since when (server time,
     /// milliseconds since 1970).
     pub listed: Vec<(UserName, u64)>,
+    /// Who looked over HTTP within the last [`crate::limits::LOOK_SHOWN_MS`], and when, where the shard
+    /// owns the chat.
+    pub looked: Vec<(UserName, u64)>,
 }

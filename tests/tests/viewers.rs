@@ -18,6 +18,7 @@ use skein_wire::update::Update;
 on_one_and_two_shards!(
     a_sharer_sees_who_watches_now_and_nobody_else_does,
     a_record_of_views_is_kept_for_the_sharer_alone,
+    who_looks_over_http_is_seen_for_a_while,
     without_a_record_there_is_none_to_read,
 );
 
@@ -98,7 +99,7 @@ fn a_sharer_sees_who_watches_now_and_nobody_else_does(cores: Cores) {
     ana.watch("hike", None, Delivery::Latest);
     assert_eq!(
         viewers(&server, Some("ana"), session),
-        json!({ "total": 0, "viewers": [] })
+        json!({ "total": 0, "viewers": [], "looked": [] })
     );
     // By all transports, on whichever core a connection comes to lie.
     let mut talkers = Vec::new();
@@ -254,6 +255,38 @@ fn a_record_of_views_is_kept_for_the_sharer_alone(cores: Cores) {
         (over.status, &over.json()["code"]),
         (410, &json!("session_ended"))
     );
+    // To who is no member any more it looks like none, by either way.
+    server.remove_member("hike", "ana");
+    for what in ["views", "viewers"] {
+        let former = ask(&server, Some("ana"), session, what);
+        assert_eq!((former.status, &former.body), (404, &absent.body), "{what}");
+    }
+    assert!(ask(&server, None, session, "views").status < 300);
+}
+
+fn who_looks_over_http_is_seen_for_a_while(cores: Cores) {
+    let server = Server::start(cores);
+    for user in ["ana", "ben", "cem", "dora"] {
+        server.add_member("hike", user);
+    }
+    let mut ana = Peer::connect(server.ready.http, &server.token("ana"));
+    let session = ana.share("hike", 600, "walk").session;
+    assert_eq!(viewers(&server, Some("ana"), session)["looked"], json!([]));
+    server.positions("hike", "ana");
+    server.positions("hike", "ben");
+    for what in ["geofences", "crossings"] {
+        let who = if what == "geofences" { "cem" } else { "dora" };
+        Request::new("GET", &format!("/v1/chats/hike/{what}"))
+            .token(&server.token(who))
+            .send(server.ready.http)
+            .expect_success(what);
+    }
+    let seen = viewers(&server, Some("ana"), session);
+    let looked = seen["looked"].as_array().expect("a list");
+    let names: Vec<&str> = looked.iter().filter_map(|it| it["user"].as_str()).collect();
+    assert_eq!(names, ["ben", "cem", "dora"], "{seen}");
+    assert!(looked.iter().all(|it| it["at"].is_u64()), "{seen}");
+    assert_eq!(seen["total"], 0, "nobody watches: {seen}");
 }
 
 fn without_a_record_there_is_none_to_read(cores: Cores) {

@@ -60,6 +60,14 @@ impl Shard {
                 let reply = self.own_session(&chat, session, &actor);
                 self.reply(request, reply);
             }
+            ChatRequest::Audit {
+                chat,
+                session,
+                actor,
+            } => {
+                let reply = self.audit(&chat, session, &actor);
+                self.reply(request, reply);
+            }
             ChatRequest::Viewers {
                 chat,
                 session,
@@ -131,6 +139,10 @@ impl Shard {
             } => self.remove_geofence(caller, &chat, &actor, (&name, owner.as_ref())),
             ChatRequest::Geofences { chat, actor } => {
                 let reply = self.geofences(&chat, &actor);
+                // Who is inside is a place, too.
+                if reply.is_ok() {
+                    self.glance(now, &chat, &actor);
+                }
                 self.reply(request, reply);
             }
             ChatRequest::Alerts { chat, actor } => {

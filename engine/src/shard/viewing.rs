@@ -7,6 +7,7 @@ use crate::ids::{ConnectionId, ViewId};
 use crate::limits::VIEWERS_LISTED_MAX;
 use crate::output::Output;
 use crate::request::{Actor, ChatReply, ChatResult};
+use crate::rights::Rights;
 use crate::shard::Shard;
 use crate::time::Timestamp;
 use crate::view::{View, ViewBegun, Viewers};
@@ -16,13 +17,24 @@ const VIEW_BITS: u32 = 48;
 
 impl Shard {
     /// A live session, for its sharer and for operators: a session of somebody else looks like one that
-    /// is not there.
+    /// is not there, and to a former member all do.
     pub(super) fn own_session(&self, name: &ChatName, id: SessionId, actor: &Actor) -> ChatResult {
+        self.visible(name, actor, Rights::NONE)?;
         let target = self.api_target(name, id, actor)?;
         self.check_target(&target).map_err(WireError::of)?;
         let chat = self.chats.get(target.chat).ok_or(Self::not_found())?;
         let row = chat.table.row(id).ok_or(Self::not_found())?;
         Ok(ChatReply::Session(Self::info_of(chat, row)))
+    }
+
+    /// The same for who reads the record, which also knows sessions that are over.
+    pub(super) fn audit(&self, name: &ChatName, id: SessionId, actor: &Actor) -> ChatResult {
+        self.visible(name, actor, Rights::NONE)?;
+        let live = match self.own_session(name, id, actor) {
+            Ok(ChatReply::Session(info)) => Some(info),
+            _ => None,
+        };
+        Ok(ChatReply::Audit(live))
     }
 
     /// Those who see a session through this shard, except its own user.
@@ -36,6 +48,11 @@ impl Shard {
         let Some(chat) = self.chats.named(name) else {
             return viewers;
         };
+        if let Some(owner) = self.chats.get(chat).and_then(|chat| chat.owner()) {
+            let looks = owner.looks.of(self.now, session);
+            let looks = looks.filter(|(user, _)| *user != except);
+            viewers.looked = looks.map(|(user, at)| (user.clone(), at.0)).collect();
+        }
         viewers.total = self.fan_out.count_of(chat, session);
         let connections = self.fan_out.connections_of(chat, session);
         for connection in connections.take(VIEWERS_LISTED_MAX) {
@@ -103,8 +120,15 @@ impl Shard {
 
     /// Somebody was shown everybody's positions, for a moment.
     pub(super) fn glance(&mut self, now: Timestamp, chat: &ChatName, actor: &Actor) {
-        if let (Actor::User(person), true) = (actor, self.records_glance(actor)) {
-            let session = person.guest().and_then(|grant| grant.session);
+        let Actor::User(person) = actor else {
+            return;
+        };
+        let session = person.guest().and_then(|grant| grant.session);
+        let handle = self.chats.named(chat).unwrap_or_default();
+        if let Some(owner) = self.chats.owner_mut(handle) {
+            owner.looks.note(now, &person.user, session);
+        }
+        if self.records_glance(actor) {
             let view = self.view(now, chat.clone(), person.user.clone(), session);
             self.end_view(now, view);
         }

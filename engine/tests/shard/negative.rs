@@ -41,6 +41,11 @@ fn about_session(name: &ChatName, session: SessionId, actor: &Actor) -> Vec<Chat
             session,
             actor: actor.clone(),
         },
+        ChatRequest::OwnSession {
+            chat: name.clone(),
+            session,
+            actor: actor.clone(),
+        },
     ]
 }
 
@@ -99,6 +104,15 @@ fn api_verbs_of_a_chat_find_nothing_for_strangers() {
                 chat: name.clone(),
                 actor: actor.clone(),
             },
+            ChatRequest::Geofences {
+                chat: name.clone(),
+                actor: actor.clone(),
+            },
+            ChatRequest::Audit {
+                chat: name.clone(),
+                session: SessionId(99),
+                actor: actor.clone(),
+            },
         ];
         for request in requests {
             let text = format!("{request:?}");
@@ -130,7 +144,11 @@ fn ended_sessions_take_nothing_more() {
         .map(|request| code(rig.ask(request).1))
         .collect();
     let ended = Some(Code::SessionEnded);
-    assert_eq!(codes, [ended, ended, Some(Code::Ok)], "a stop is met");
+    assert_eq!(
+        codes,
+        [ended, ended, Some(Code::Ok), ended],
+        "a stop is met"
+    );
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn present_viewers_are_others_that_are_shown_the_session() {
     let expect = Viewers {
         total: 2,
         listed: vec![(user("bob"), since), (user("bob"), since)],
+        looked: Vec::new(),
     };
     assert_eq!(viewers(&mut rig, shared.session, "ana"), expect);
     rig.disconnect(peers[0]);
@@ -134,4 +135,30 @@ fn where_no_record_is_kept_nothing_is_told() {
     rig.watch(bob);
     rig.disconnect(bob);
     assert_eq!(rig.views, []);
+}
+
+#[test]
+fn a_record_is_for_members_and_their_own_sessions() {
+    let mut rig = rig(2);
+    let sender = rig.connect(0, "ana");
+    let session = rig.share(sender, "").session;
+    let audit = |rig: &mut Rig, session: SessionId, who: &str| {
+        let asked = ChatRequest::Audit {
+            chat: chat(),
+            session,
+            actor: Actor::User(user(who).into()),
+        };
+        match rig.ask(asked).1.expect("an answer") {
+            Ok(ChatReply::Audit(live)) => Ok(live.is_some()),
+            Err(error) => Err(error.code),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(audit(&mut rig, session, "ana"), Ok(true));
+    // Another's and one that is not there are the same: only the record can tell of own ones.
+    assert_eq!(audit(&mut rig, session, "bob"), Ok(false));
+    assert_eq!(audit(&mut rig, SessionId(99), "bob"), Ok(false));
+    assert_eq!(audit(&mut rig, session, "eve"), Err(Code::NotFound));
+    rig.remove_member("ana");
+    assert_eq!(audit(&mut rig, session, "ana"), Err(Code::NotFound));
 }

@@ -286,6 +286,18 @@ fn engine_limits() -> Vec<LimitLine> {
             "of a session that one shard names in an answer; all are counted",
         ),
         line(
+            "looks_per_chat_max",
+            engine::LOOKS_PER_CHAT_MAX as u64,
+            "looks",
+            "over HTTP that a chat's owner remembers, for those who were seen",
+        ),
+        line(
+            "look_shown_ms",
+            engine::LOOK_SHOWN_MS,
+            "milliseconds",
+            "for which a look is shown to those who were seen",
+        ),
+        line(
             "geofences_per_chat_max",
             engine::GEOFENCES_PER_CHAT_MAX as u64,
             "geofences",

@@ -58,6 +58,7 @@ fn kind(reply: &ChatReply) -> &'static str {
         ChatReply::Session(_) => "session",
         ChatReply::Points(_) => "points",
         ChatReply::Sessions(_) => "sessions",
+        ChatReply::Audit(_) => "an audit",
         ChatReply::Viewers(_) => "viewers",
         ChatReply::Positions { .. } => "positions",
         ChatReply::Members(_) => "members",

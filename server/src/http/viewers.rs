@@ -86,6 +86,7 @@ pub async fn viewers(
     let mut total = 0;
     // Who has several devices is one.
     let mut by_name: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut looked = Vec::new();
     // All are asked before the first answer is waited for.
     for reply in gateway.request_each(&question) {
         let viewers = match reply_of(reply).await? {
@@ -93,6 +94,7 @@ pub async fn viewers(
             other => return Err(mismatch(&other)),
         };
         total += viewers.total;
+        looked.extend(viewers.looked);
         for (user, since_ms) in viewers.listed {
             let entry = by_name.entry(user.as_str().to_owned());
             let (watches, since) = entry.or_insert((0, since_ms));
@@ -108,7 +110,17 @@ pub async fn viewers(
             json
         })
         .collect();
-    Ok(Json(json!({ "total": total, "viewers": viewers })))
+    let looked: Vec<Value> = looked
+        .iter()
+        .map(|(name, at_ms)| {
+            let mut json = json!({ "at": at_ms });
+            put_name(&mut json, name.as_str());
+            json
+        })
+        .collect();
+    Ok(Json(
+        json!({ "total": total, "viewers": viewers, "looked": looked }),
+    ))
 }
 
 /// The query of a page.
@@ -123,7 +135,7 @@ pub struct PageQuery {
 /// `GET /v1/chats/{chat}/sessions/{session}/views`
 ///
 /// # Errors
-/// `not_found` when no record is kept, or there is no such session of the caller's; `bad_request` for a
+/// `not_found` when no record is kept, the caller is no member any more, or there is no such session of the caller's; `bad_request` for a
 /// query that is not as described; `internal` when the database cannot be read.
 pub async fn views(
     State(state): State<ViewersState>,
@@ -139,16 +151,15 @@ pub async fn views(
             "no record of views is kept; the operator turns it on with `views.retain`",
         )
     })?;
+    // All of it is asked for in any case: neither answer nor time tell what there is.
+    let live = live_of(&state, &chat, session, &actor).await?;
     let name = chat.clone();
     let known = read(&record, move |record| {
         record.session(name.as_str(), session.0)
     })
     .await?;
-    let of = match known {
-        Some(known) if is_own(&known, &actor) => known,
-        Some(_) => return Err(ApiError::of(Code::NotFound)),
-        None => just_begun(&state, &chat, session, actor).await?,
-    };
+    let own = known.filter(|known| is_own(known, &actor)).or(live);
+    let of = own.ok_or_else(|| ApiError::of(Code::NotFound))?;
     let page = read(&record, move |record| {
         record.page(chat.as_str(), session.0, &of, after, VIEWS_PER_PAGE)
     });
@@ -182,24 +193,24 @@ fn is_own(session: &SessionRow, actor: &Actor) -> bool {
     }
 }
 
-/// A session that the record has not heard of yet: its shard knows whose it is.
-async fn just_begun(
+/// A session of the caller's that the record may not have heard of yet.
+async fn live_of(
     state: &ViewersState,
     chat: &ChatName,
     session: SessionId,
-    actor: Actor,
-) -> Result<SessionRow, ApiError> {
-    let own = ChatRequest::OwnSession {
+    actor: &Actor,
+) -> Result<Option<SessionRow>, ApiError> {
+    let audit = ChatRequest::Audit {
         chat: chat.clone(),
         session,
-        actor,
+        actor: actor.clone(),
     };
-    match ask(&*state.api.gateway, own).await? {
-        ChatReply::Session(info) => Ok(SessionRow {
+    match ask(&*state.api.gateway, audit).await? {
+        ChatReply::Audit(live) => Ok(live.map(|info| SessionRow {
             user: info.user.as_str().to_owned(),
             started_ms: info.started_at_ms,
             ended_ms: None,
-        }),
+        })),
         other => Err(mismatch(&other)),
     }
 }
