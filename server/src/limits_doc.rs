@@ -292,6 +292,7 @@ const OURS: &[&str] = &[
     "log_page_records",
     "look_shown_ms",
     "mirror_linger_ms",
+    "new_files_per_retention",
     "page_rows_default",
     "quic_address_tokens_logged",
     "quic_initial_mtu_bytes",

@@ -23,6 +23,7 @@ on_one_and_two_shards!(
     after_a_stop_and_the_retention_nothing_is_left,
     nothing_in_the_data_directory_is_for_others,
     an_erase_of_a_user_finds_every_chat_and_every_record,
+    the_place_of_an_alert_that_has_ended_goes_with_its_retention,
 );
 
 /// A place that lies in no file by chance.
@@ -88,6 +89,32 @@ fn after_a_stop_and_the_retention_nothing_is_left(cores: Cores) {
     let positions = server.positions("hike", "ben");
     let point = &positions["positions"][0]["point"];
     assert_eq!(point["lat"].as_f64(), Some(BEN.0), "{positions}");
+}
+
+/// The place of an alert is where somebody lives as a rule. Nothing more happens after it has ended.
+fn the_place_of_an_alert_that_has_ended_goes_with_its_retention(cores: Cores) {
+    let mut server = server(
+        cores,
+        "[shards]\npartitions = 2\n[log]\ncontrol_retention_age_ms = 4000\n",
+    );
+    let data = server.data_dir();
+    server.add_member("hike", "ana");
+    let path = "/v1/chats/hike/alerts/home";
+    let circle = json!({ "lat": ANA.0, "lon": ANA.1, "radius_m": 500 });
+    Request::new("PUT", path)
+        .json(&json!({ "circle": circle, "owner": "ana", "duration_s": 600 }))
+        .send(server.ready.control)
+        .expect_success("an alert");
+    assert!(count(&data, ANA) > 0, "the test would see it");
+    Request::new("DELETE", &format!("{path}?owner=ana"))
+        .send(server.ready.control)
+        .expect_success("its end");
+    wait::until("nothing is left of it", GONE, || count(&data, ANA) == 0);
+    server.crash_and_restart();
+    assert_eq!(count(&data, ANA), 0, "after a crash");
+    let members = Request::new("GET", "/v1/chats/hike/members").send(server.ready.control);
+    let members = members.expect_success("members").json();
+    assert_eq!(members["members"][0]["user"], "ana", "{members}");
 }
 
 fn nothing_in_the_data_directory_is_for_others(cores: Cores) {

@@ -80,7 +80,7 @@ impl Opened {
         let control_tls = open_control_tls(config, &certificates)?;
         let control_listener = bind_control(config.listen.control)?;
         let clock = Clock::start();
-        let (control, seen_ms) = open_control(&dir, clock)?;
+        let (control, seen_ms) = open_control(&dir, config, clock)?;
         let clock = Clock::anchored(seen_ms.max(clock.now_ms()));
         let log = open_log(&dir, config, clock)?;
         Ok(Self {
@@ -192,11 +192,18 @@ pub(crate) fn bind_control(address: SocketAddr) -> Result<TcpListener, EdgeError
 }
 
 /// Opens the control log. Gives the newest time that it has seen, milliseconds since 1970.
-fn open_control(dir: &DataDir, clock: Clock) -> anyhow::Result<(ControlCore, u64)> {
+fn open_control(
+    dir: &DataDir,
+    config: &Config,
+    clock: Clock,
+) -> anyhow::Result<(ControlCore, u64)> {
     let storage = DiskStorage::new(dir.control()).context("the control log's directory")?;
     let random = getrandom::u64().context("the system gives no random numbers")?;
-    let (core, report) = ControlCore::open(storage, Acknowledge::AfterSync, clock.now_ms(), random)
-        .context("the control log cannot be opened")?;
+    let age_ms = config.log.control_retention_age_ms;
+    let age_ms = (age_ms > 0).then_some(age_ms);
+    let now_ms = clock.now_ms();
+    let opened = ControlCore::open_keeping(storage, Acknowledge::AfterSync, age_ms, now_ms, random);
+    let (core, report) = opened.context("the control log cannot be opened")?;
     if let Some(loss) = &report.first_loss {
         tracing::error!(
             losses = report.losses,

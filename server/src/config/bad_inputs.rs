@@ -102,6 +102,12 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "not within 262144 to 1073741824",
     ),
     BadInput::new(
+        "commands that are not kept",
+        "dev = true\n[log]\ncontrol_retention_age_ms = 10",
+        "log.control_retention_age_ms",
+        "10 is neither 0 nor 1000 or more",
+    ),
+    BadInput::new(
         "a duration beyond a day",
         "dev = true\n[limits]\nduration_s_max = 90000",
         "limits.duration_s_max",

@@ -18,6 +18,9 @@ pub const PARTITIONS_MAX: u16 = 1024;
 /// Longest that a stop waits for clients, milliseconds: supervisors kill what takes longer.
 const STOP_LINGER_MS_MAX: u64 = 60_000;
 
+/// Commands are kept for a second at least: a quarter of it is how often checkpoints are written.
+const CONTROL_RETENTION_AGE_MS_MIN: u64 = 1_000;
+
 /// Smallest and largest segment, bytes: below, headers and descriptors outweigh the data; above,
 /// retention becomes too coarse.
 pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 256 * 1024..=1024 * 1024 * 1024;
@@ -146,6 +149,13 @@ impl Config {
                 "0 would sync without a pause; use 1 or more".to_owned(),
             );
         }
+        let age_ms = self.log.control_retention_age_ms;
+        if age_ms > 0 && age_ms < CONTROL_RETENTION_AGE_MS_MIN {
+            return invalid(
+                "log.control_retention_age_ms",
+                format!("{age_ms} is neither 0 nor {CONTROL_RETENTION_AGE_MS_MIN} or more"),
+            );
+        }
         Ok(())
     }
 
@@ -222,6 +232,17 @@ impl Config {
                     webhook.tries_max,
                     WEBHOOK_TRIES.start(),
                     WEBHOOK_TRIES.end()
+                ),
+            );
+        }
+        if !HISTORY_RETAIN.contains(&webhook.dead_retain) {
+            return invalid(
+                "webhook.dead_retain",
+                format!(
+                    "{} is not within {} to {}",
+                    webhook.dead_retain,
+                    HISTORY_RETAIN.start(),
+                    HISTORY_RETAIN.end()
                 ),
             );
         }

@@ -186,6 +186,9 @@ pub struct LogSettings {
     pub sync_interval_ms: u64,
     /// Closed segments whose newest record is older than this are dropped, milliseconds; 0 = kept.
     pub retention_age_ms: u64,
+    /// Commands of the control log that are older than this are dropped as soon as a checkpoint is
+    /// behind them, milliseconds; 0 = for their number alone.
+    pub control_retention_age_ms: u64,
     /// The oldest closed segments are dropped while all together are larger, bytes; 0 = no limit.
     pub retention_bytes: u64,
     /// Closed segments whose newest record is older than this are thinned, milliseconds; 0 = never.
@@ -206,6 +209,7 @@ impl Default for LogSettings {
             segment_age_ms: 60 * 60 * 1_000,
             sync_interval_ms: 1_000,
             retention_age_ms: 24 * 60 * 60 * 1_000,
+            control_retention_age_ms: 7 * 24 * 60 * 60 * 1_000,
             retention_bytes: 0,
             thin_after_ms: 0,
             thin_every_ms: 60_000,
@@ -272,6 +276,8 @@ pub struct WebhookSettings {
     pub ca: Option<PathBuf>,
     /// How often a batch is tried before it goes to the list of dead letters.
     pub tries_max: u32,
+    /// How long a dead letter is kept.
+    pub dead_retain: Span,
 }
 
 impl Default for WebhookSettings {
@@ -281,6 +287,7 @@ impl Default for WebhookSettings {
             secret: None,
             ca: None,
             tries_max: 20,
+            dead_retain: Span::seconds(30 * 86_400),
         }
     }
 }

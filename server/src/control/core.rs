@@ -29,7 +29,7 @@ use crate::control::erased::{ControlErased, goes};
 use crate::control::limits::{
     CHECKPOINT_AFTER_BYTES, CHECKPOINT_CHUNKS_PER_STEP, CONTROL_DISK_RESERVE_BYTES,
     CONTROL_RETENTION_BYTES, CONTROL_SEGMENT_BYTES, ERASE_ROUNDS_MAX, FLUSH_RETRY_MS,
-    GROUP_BYTES_MAX, GROUP_COMMANDS_MAX, PROPOSALS_WAITING_MAX,
+    GROUP_BYTES_MAX, GROUP_COMMANDS_MAX, NEW_FILES_PER_RETENTION, PROPOSALS_WAITING_MAX,
 };
 use crate::control::record;
 use crate::control::recovery::{ControlRecovery, recover};
@@ -142,6 +142,12 @@ pub struct ControlCore {
     bytes_since_checkpoint: u64,
     /// No step of a checkpoint before this time (ms): the last one failed.
     checkpoint_after_ms: u64,
+    /// How often a checkpoint is written and its file closed, so that all before it can go by its age.
+    new_file_every_ms: Option<u64>,
+    /// When that is due the next time (ms).
+    new_file_at_ms: u64,
+    /// The next checkpoint ends its file.
+    is_new_file_due: bool,
     counters: ControlCounters,
 }
 
@@ -157,7 +163,22 @@ impl ControlCore {
         now_ms: u64,
         random: u64,
     ) -> Result<(Self, ControlRecovery), OpenError> {
-        let (mut log, report) = Log::open(storage, options(), now_ms, random)?;
+        Self::open_keeping(storage, acknowledge, None, now_ms, random)
+    }
+
+    /// The same, and commands go when they are older than `retention_age_ms`, if there is one, beside
+    /// those that go for their number.
+    ///
+    /// # Errors
+    /// As for [`ControlCore::open`].
+    pub fn open_keeping(
+        storage: Arc<dyn Storage>,
+        acknowledge: Acknowledge,
+        retention_age_ms: Option<u64>,
+        now_ms: u64,
+        random: u64,
+    ) -> Result<(Self, ControlRecovery), OpenError> {
+        let (mut log, report) = Log::open(storage, options(retention_age_ms), now_ms, random)?;
         let writer = log
             .take_writer(PARTITION)
             .expect("a fresh log has its writer");
@@ -183,6 +204,10 @@ impl ControlCore {
             checkpoint: None,
             bytes_since_checkpoint: recovered.bytes_replayed,
             checkpoint_after_ms: 0,
+            new_file_every_ms: retention_age_ms.map(|age| (age / NEW_FILES_PER_RETENTION).max(1)),
+            // What was there before this start is old enough for one.
+            new_file_at_ms: now_ms,
+            is_new_file_due: false,
             counters: ControlCounters::default(),
         };
         Ok((core, recovered.report))
@@ -361,10 +386,26 @@ impl ControlCore {
     /// Everything that is not a command: a step of a checkpoint, the log's own upkeep. Gives the
     /// time (ms) at which there is something to do again if nothing is proposed before.
     pub fn maintain(&mut self, now_ms: u64) -> u64 {
+        let new_file_due = self.look_at_age(now_ms);
         let checkpoint_due = self.checkpoint_step(now_ms);
         let report = self.janitor.work(now_ms);
         self.voids.forget_below(self.reader().first_offset());
-        checkpoint_due.min(report.next_due_ms).max(now_ms)
+        let due = checkpoint_due.min(new_file_due);
+        due.min(report.next_due_ms).max(now_ms)
+    }
+
+    /// Asks for a checkpoint that ends its file, as long as there are commands which could go then.
+    /// Gives the time (ms) of the next look.
+    fn look_at_age(&mut self, now_ms: u64) -> u64 {
+        let Some(every_ms) = self.new_file_every_ms else {
+            return u64::MAX;
+        };
+        if self.new_file_at_ms <= now_ms {
+            self.new_file_at_ms = now_ms + every_ms;
+            let newest = self.state.applied_index();
+            self.is_new_file_due = newest >= self.reader().first_offset();
+        }
+        self.new_file_at_ms
     }
 
     /// Begins a checkpoint when one is due and writes its next part.
@@ -372,7 +413,8 @@ impl ControlCore {
         if now_ms < self.checkpoint_after_ms {
             return self.checkpoint_after_ms;
         }
-        if self.checkpoint.is_none() && self.bytes_since_checkpoint < CHECKPOINT_AFTER_BYTES {
+        let is_due = self.is_new_file_due || self.bytes_since_checkpoint >= CHECKPOINT_AFTER_BYTES;
+        if self.checkpoint.is_none() && !is_due {
             return u64::MAX;
         }
         match self.checkpoint_part(now_ms) {
@@ -401,7 +443,10 @@ impl ControlCore {
                 match CheckpointWriter::new(&self.state, self.writer.next_offset()) {
                     Ok(checkpoint) => checkpoint,
                     // Beyond any size that was foreseen: the log is replayed from further back.
-                    Err(_) => return Ok(false),
+                    Err(_) => {
+                        self.is_new_file_due = false;
+                        return Ok(false);
+                    }
                 }
             }
         };
@@ -416,6 +461,9 @@ impl ControlCore {
             .set_checkpoint(checkpoint.number(), *offsets.end());
         self.checkpoint = None;
         self.counters.checkpoints += 1;
+        if std::mem::take(&mut self.is_new_file_due) {
+            self.writer.close_segment();
+        }
         Ok(false)
     }
 
@@ -490,13 +538,13 @@ fn reject(proposal: &Proposal, code: Code) -> Rejected {
     }
 }
 
-/// Small files, kept until a checkpoint covers them and there are enough younger ones.
-fn options() -> Options {
+/// Small files, kept until a checkpoint covers them and there are enough younger ones, or they are old.
+fn options(retention_age_ms: Option<u64>) -> Options {
     Options {
         partitions: 1,
         segment_bytes_min: CONTROL_SEGMENT_BYTES,
         segment_bytes_max: CONTROL_SEGMENT_BYTES,
-        retention_age_ms: None,
+        retention_age_ms,
         retention_bytes: Some(CONTROL_RETENTION_BYTES),
         disk_reserve_bytes: CONTROL_DISK_RESERVE_BYTES,
         pretouch_window_bytes: 0,

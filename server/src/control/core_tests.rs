@@ -9,6 +9,8 @@ use skein_log::{MemoryStorage, Operation, SyncMode};
 use skein_wire::error::Code;
 
 use crate::control::core::{Acknowledge, Committed, ControlCore, Proposal};
+use crate::control::event_place::EventPlace;
+use crate::control::feed::{EventFeed, FeedItem};
 use crate::control::limits::{CHECKPOINT_AFTER_BYTES, GROUP_COMMANDS_MAX, PROPOSALS_WAITING_MAX};
 
 /// A small random generator: the seed is all that a failure needs to be repeated.
@@ -323,4 +325,85 @@ fn a_command_that_no_record_holds_is_refused_alone() {
     let flushed = core.flush(1);
     assert_eq!(flushed.rejected[0].code, Code::BadRequest);
     assert_eq!(flushed.committed[0].proposal, ProposalId(2));
+}
+
+/// Minutes in milliseconds: how long commands are kept here.
+const AGE_MS: u64 = 60_000;
+
+fn open_keeping(storage: &Arc<MemoryStorage>, now_ms: u64) -> ControlCore {
+    let acknowledge = Acknowledge::AfterSync;
+    let opened = ControlCore::open_keeping(storage.clone(), acknowledge, Some(AGE_MS), now_ms, 7);
+    opened.expect("open").0
+}
+
+/// Lets the core do its upkeep whenever it says that there is some, up to a time.
+fn maintain_until(core: &mut ControlCore, mut now_ms: u64, end_ms: u64) {
+    while now_ms < end_ms {
+        let due_ms = core.maintain(now_ms);
+        now_ms = due_ms.max(now_ms + 1).min(end_ms);
+    }
+}
+
+#[test]
+fn commands_go_with_their_time_and_the_state_stays() {
+    let storage = MemoryStorage::new();
+    let mut core = open_keeping(&storage, 0);
+    propose(&mut core, 1, put("ana"));
+    propose(&mut core, 2, put("ben"));
+    let remove = Command::RemoveMember {
+        chat: "c".into(),
+        user: "ben".into(),
+    };
+    propose(&mut core, 3, remove);
+    let newest = core.flush(0).committed[2].index;
+    maintain_until(&mut core, 0, AGE_MS);
+    assert_eq!(core.reader().first_offset(), 1, "its time is not over");
+    maintain_until(&mut core, AGE_MS, 2 * AGE_MS);
+    assert!(core.reader().first_offset() > newest);
+    let checkpoints = core.counters().checkpoints;
+    maintain_until(&mut core, 2 * AGE_MS, 20 * AGE_MS);
+    let more = core.counters().checkpoints - checkpoints;
+    assert!(more <= 1, "{more} checkpoints of nothing new");
+    for image in [storage.kill(), storage.crash(3)] {
+        let core = open_keeping(&image, 20 * AGE_MS);
+        let members: Vec<&String> = core
+            .state()
+            .chat("c")
+            .expect("a chat")
+            .members
+            .keys()
+            .collect();
+        assert_eq!(members, ["ana"]);
+        assert_eq!(core.state().applied_index(), newest);
+    }
+}
+
+#[test]
+fn who_had_everything_is_not_told_that_something_is_missing() {
+    let storage = MemoryStorage::new();
+    let mut core = open_keeping(&storage, 0);
+    propose(&mut core, 1, put("ana"));
+    let newest = core.flush(0).committed[0].index;
+    let (publisher, feed) = EventFeed::new(core.log_id(), core.reader(), newest, core.voids());
+    let mut waiting = feed.open(None);
+    let mut behind = feed.open(Some(EventPlace::from(0)));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let (got, ()) = tokio::join!(waiting.next(), async {
+            maintain_until(&mut core, 0, 3 * AGE_MS);
+            assert!(
+                core.reader().first_offset() > newest + 1,
+                "checkpoints went, too"
+            );
+            propose(&mut core, 2, put("ben"));
+            let committed = core.flush(3 * AGE_MS).committed[0].index;
+            publisher.publish(committed, core.voids());
+        });
+        let got = got.expect("items");
+        assert!(matches!(got[..], [FeedItem::Command { .. }]), "{got:?}");
+        let got = behind.next().await.expect("items");
+        assert!(matches!(got[..], [FeedItem::Resync { .. }]), "{got:?}");
+    });
 }

@@ -107,6 +107,7 @@ impl EventFeed {
             voids: self.voids.clone(),
             next: 0,
             resync: None,
+            is_waiting: false,
         };
         let newest = *cursor.committed.borrow();
         match after {
@@ -132,6 +133,8 @@ pub struct EventCursor {
     voids: Arc<Mutex<Voids>>,
     next: u64,
     resync: Option<u64>,
+    /// It had all that was committed, and waited for more.
+    is_waiting: bool,
 }
 
 impl EventCursor {
@@ -143,6 +146,8 @@ impl EventCursor {
                 return Some(vec![FeedItem::Resync { first_index }]);
             }
             let next = self.next;
+            // Then nothing that retention takes before it wakes was a command.
+            self.is_waiting = *self.committed.borrow() < next;
             let newest = *self
                 .committed
                 .wait_for(|newest| *newest >= next)
@@ -163,6 +168,7 @@ impl EventCursor {
         if let Some(first_index) = self.resync.take() {
             return Some(vec![FeedItem::Resync { first_index }]);
         }
+        self.is_waiting = false;
         (self.next <= end).then(|| self.read(end))
     }
 
@@ -213,7 +219,9 @@ impl EventCursor {
     /// Dropped records are told; holes that a failed disk left held nothing that counts.
     fn pass(&mut self, error: &ReadError) {
         let first = self.reader.first_offset();
-        if self.next < first {
+        if self.next < first && self.is_waiting {
+            self.go_to(first);
+        } else if self.next < first {
             self.resync_at(first);
         } else {
             self.next = self.reader.position().max(self.next + 1);

@@ -26,6 +26,8 @@ limits! {
         "of a control log's file: small, so that old ones can go; two groups fit";
     CONTROL_RETENTION_BYTES: u64 = 16 * 1024 * 1024, "bytes",
         "of control log kept for event streams that were away";
+    NEW_FILES_PER_RETENTION: u64 = 4, "files",
+        "begun within the time that commands are kept, so that what is too old is soon in a file of its own";
     CONTROL_DISK_RESERVE_BYTES: u64 = 8 * 1024 * 1024, "bytes",
         "of the disk left free: less than the event log leaves, so that promises fail last";
     ERASE_ROUNDS_MAX: usize = 8, "rounds",

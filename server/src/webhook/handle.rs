@@ -22,6 +22,9 @@ use crate::webhook::target::{Target, TargetView};
 /// How often the gauges are brought up to date, milliseconds.
 const GAUGES_MS: u64 = 1_000;
 
+/// How often old dead letters are looked for, milliseconds.
+const EXPIRE_MS: u64 = 60_000;
+
 /// What requests use; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Webhooks {
@@ -150,11 +153,12 @@ impl WebhookThread {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let gauges = gauges(webhooks.clone(), stats);
+        let retain_ms = settings.dead_retain.as_ms();
+        let upkeep = upkeep(webhooks.clone(), stats, clock, retain_ms);
         let thread = std::thread::Builder::new()
             .name("webhook".to_owned())
             .spawn(move || {
-                runtime.block_on(work(targets, gauges, stopped));
+                runtime.block_on(work(targets, upkeep, stopped));
                 // A look-up of a name may still hang; it is not waited for.
                 runtime.shutdown_background();
             })?;
@@ -181,21 +185,30 @@ impl WebhookThread {
 
 async fn work(
     targets: Vec<Target>,
-    gauges: impl Future<Output = ()>,
+    upkeep: impl Future<Output = ()>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut tasks: JoinSet<()> = targets.into_iter().map(Target::run).collect();
     let all = async { while tasks.join_next().await.is_some() {} };
     tokio::select! {
         () = all => {}
-        () = gauges => {}
+        () = upkeep => {}
         // An error means that the sender is gone, which is a stop as well.
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
 }
 
-async fn gauges(webhooks: Webhooks, stats: WebhookStats) {
+/// Keeps the gauges up to date, and drops dead letters that are too old.
+async fn upkeep(webhooks: Webhooks, stats: WebhookStats, clock: Clock, retain_ms: u64) {
+    let mut expire_at_ms = 0;
     loop {
+        let now_ms = clock.now_ms();
+        if now_ms >= expire_at_ms {
+            expire_at_ms = now_ms + EXPIRE_MS;
+            if let Err(error) = webhooks.store.expire(now_ms.saturating_sub(retain_ms)) {
+                tracing::error!(%error, "old dead letters cannot be dropped");
+            }
+        }
         // A database that cannot be read says so where it matters.
         let dead = webhooks.store.dead_count(None).unwrap_or(0);
         stats.stand(dead, webhooks.lag());

@@ -138,6 +138,20 @@ impl Store {
         Ok(erased)
     }
 
+    /// Drops dead letters that were given up, or tried again in vain, before a time. How many.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn expire(&self, before_ms: u64) -> rusqlite::Result<usize> {
+        let connection = self.connection();
+        let query = "DELETE FROM dead WHERE failed_ms < ?1";
+        let dropped = connection.execute(query, [signed(before_ms)])?;
+        if dropped > 0 {
+            scrub(&connection)?;
+        }
+        Ok(dropped)
+    }
+
     /// Erases since the start. What was read from the control log before one may name somebody who is
     /// to be forgotten.
     pub fn erases(&self) -> u64 {
@@ -389,6 +403,30 @@ mod tests {
         assert_eq!(store.dead_letters(0, 1).unwrap()[0].error, "again no");
         assert!(store.remove(id).unwrap() && !store.remove(id).unwrap());
         assert_eq!(store.dead_count(None).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_dead_letter_goes_with_its_time_and_leaves_nothing_in_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        for (number, at_ms) in [(8, 100), (10, 200)] {
+            let failure = Failure {
+                at_ms,
+                ..failure("no")
+            };
+            store
+                .give_up("b", LOG, (&message(number, number), 0), failure)
+                .unwrap();
+        }
+        assert_eq!(store.expire(100).unwrap(), 0, "its time is not over");
+        assert_eq!(store.expire(101).unwrap(), 1);
+        let left = store.dead_letters(0, 10).unwrap();
+        assert_eq!(left.iter().map(|it| it.first).collect::<Vec<_>>(), [10]);
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            let text = b"body of 8";
+            assert!(!bytes.windows(text.len()).any(|it| it == text));
+        }
     }
 
     #[test]
