@@ -30,15 +30,20 @@ impl Clock {
     /// directory has seen: a wall clock set back while the server was down does not bring
     /// back what had ended.
     pub fn anchored(not_before_ms: u64) -> Self {
-        let wall_ms = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| {
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            });
         Self {
             origin: Instant::now(),
-            origin_ms: wall_ms.max(not_before_ms),
+            origin_ms: wall_ms().max(not_before_ms),
         }
+    }
+
+    /// By how many milliseconds it is ahead of the wall clock, as that stands now.
+    pub fn ahead_ms(&self) -> u64 {
+        self.now_ms().saturating_sub(wall_ms())
+    }
+
+    /// By how many milliseconds it is behind: the wall clock was set forward, or the machine slept.
+    pub fn behind_ms(&self) -> u64 {
+        wall_ms().saturating_sub(self.now_ms())
     }
 
     /// Milliseconds since 1970, never less than an earlier reading of any copy.
@@ -55,6 +60,13 @@ impl Clock {
     }
 }
 
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::Clock;
@@ -62,6 +74,14 @@ mod tests {
     #[test]
     fn a_wall_clock_set_back_does_not_move_the_server_back() {
         let far = 4_000_000_000_000;
-        assert!(Clock::anchored(far).now_ms() >= far);
+        let clock = Clock::anchored(far);
+        assert!(clock.now_ms() >= far);
+        assert!(clock.ahead_ms() > 1_000_000, "and it says so");
+        assert_eq!(clock.behind_ms(), 0);
+        assert_eq!(
+            Clock::start().ahead_ms() / 1_000,
+            0,
+            "of its own it is right"
+        );
     }
 }

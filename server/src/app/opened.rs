@@ -26,6 +26,9 @@ use crate::http::state::Callers;
 use crate::key_refresher::KeySource;
 use crate::machine::allowed_cores;
 
+/// A clock that is ahead of the machine's by so much is worth a word, milliseconds.
+const CLOCK_AHEAD_WARN_MS: u64 = 10_000;
+
 /// What a server is made from.
 pub struct Opened {
     /// One for each shard.
@@ -82,6 +85,7 @@ impl Opened {
         let clock = Clock::start();
         let (control, seen_ms) = open_control(&dir, config, clock)?;
         let clock = Clock::anchored(seen_ms.max(clock.now_ms()));
+        warn_of_clock(clock);
         let log = open_log(&dir, config, clock)?;
         Ok(Self {
             cores,
@@ -189,6 +193,19 @@ pub(crate) fn bind_control(address: SocketAddr) -> Result<TcpListener, EdgeError
     let listener = bound.map_err(|error| EdgeError::bind(address, "control", error))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Says when the directory has seen a later time than the wall clock tells: tokens of issuers whose
+/// clocks are right look expired until it has caught up.
+fn warn_of_clock(clock: Clock) {
+    let ahead_ms = clock.ahead_ms();
+    if ahead_ms >= CLOCK_AHEAD_WARN_MS {
+        tracing::warn!(
+            ahead_ms,
+            "the data directory has seen a later time than this machine's clock tells now, so the server goes on from there: tokens may look \
+             expired, and sessions end early, by so much; set the clock right, or wait until it is"
+        );
+    }
 }
 
 /// Opens the control log. Gives the newest time that it has seen, milliseconds since 1970.

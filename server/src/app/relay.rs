@@ -32,8 +32,8 @@ use crate::edge::tls::Tls;
 use crate::health::{Health, Phase};
 use crate::http::listener::CONTROL_LISTENER_METRICS;
 use crate::http::metrics::MetricsBoard;
-use crate::http::rate_metrics;
 use crate::http::relayed::{self, RelayState};
+use crate::http::{clock_metrics, rate_metrics};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
 use crate::machine::{allowed_cores, raise_descriptor_limit};
 use crate::relay::link::LinkParts;
@@ -95,6 +95,7 @@ impl Relay {
         let mut board = MetricsBoard::default();
         let metrics = board.per_shard(SHARD_METRICS, shards);
         rate_metrics::show(&mut board, &access);
+        clock_metrics::show(&mut board, clock);
         let link_metrics = board.once(RELAY_METRICS);
         let health = Arc::new(Health::default());
         let entries = ShardEntries::new(shards, 1)?;

@@ -42,7 +42,7 @@ use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
 use crate::http::viewers::ViewersState;
 use crate::http::webhooks::{self, WebhooksState};
-use crate::http::{control as control_api, public, rate_metrics};
+use crate::http::{clock_metrics, control as control_api, public, rate_metrics};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
 use crate::log_erase::{Means, Others};
 use crate::log_thinner::{LogThinner, THINNER_METRICS};
@@ -110,6 +110,7 @@ impl Server {
         let mut board = MetricsBoard::default();
         let metrics = board.per_shard(SHARD_METRICS, shards);
         rate_metrics::show(&mut board, &access);
+        clock_metrics::show(&mut board, clock);
         let health = Arc::new(Health::default());
         let entries = ShardEntries::new(shards, log.partitions())?;
         let gateway = entries.gateway().clone();

@@ -52,6 +52,7 @@ pub mod log_erasing;
 pub mod log_page;
 pub mod log_reading;
 
+pub mod clock_metrics;
 pub mod control;
 
 pub mod bad_inputs;
