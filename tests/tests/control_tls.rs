@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+    date_time_ymd,
 };
 use rustix::process::Signal;
 use serde_json::json;
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 on_one_and_two_shards!(
     only_a_certificate_of_the_authority_opens,
     the_authority_changes_without_a_restart,
+    a_certificate_that_is_revoked_opens_nothing,
     a_token_opens_what_its_scopes_say,
 );
 
@@ -46,7 +48,7 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).expect("signed");
         let folder = folder.join(name);
         fs::create_dir(&folder).expect("a folder");
@@ -59,11 +61,32 @@ impl Authority {
         self.folder.join("ca.pem")
     }
 
+    /// A list of these certificates as revoked, good until a year.
+    fn revoke(&self, names: &[&str], until: i32) -> String {
+        let revoked = |name: &&str| RevokedCertParams {
+            serial_number: serial(name),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(until, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: names.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("signed");
+        list.pem().expect("text")
+    }
+
     /// Files of a certificate and its key.
     fn sign(&self, name: &str, kind: &Kind) -> [PathBuf; 2] {
         let key = KeyPair::generate().expect("a key");
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).expect("good names");
+        params.serial_number = Some(serial(name));
         params.extended_key_usages = vec![kind.usage.clone()];
         if kind.is_over {
             params.not_before = date_time_ymd(2020, 1, 1);
@@ -77,6 +100,11 @@ impl Authority {
     }
 }
 
+/// The number of a certificate: its name as it is.
+fn serial(name: &str) -> SerialNumber {
+    SerialNumber::from_slice(name.as_bytes())
+}
+
 /// A server whose control API asks for certificates of an authority.
 struct Stage {
     server: Server,
@@ -84,10 +112,17 @@ struct Stage {
     authority: Authority,
     /// The authorities that the server trusts.
     trusted: PathBuf,
+    /// The list of revoked certificates, where there is one.
+    revoked: PathBuf,
 }
 
 impl Stage {
     fn start(cores: Cores) -> Self {
+        Self::start_with(cores, None)
+    }
+
+    /// The same with lists of revoked certificates of the authority.
+    fn start_with(cores: Cores, lists: Option<&dyn Fn(&Authority) -> String>) -> Self {
         let place = tempfile::tempdir().expect("a directory");
         let authority = Authority::new(place.path(), "ours");
         let server_side = Kind {
@@ -100,13 +135,25 @@ impl Stage {
         let mut options = Options::new(cores);
         options.configuration =
             format!("[control]\ncert = {certificate:?}\nkey = {key:?}\nclient_ca = {trusted:?}\n");
+        let revoked = place.path().join("revoked.pem");
+        if let Some(lists) = lists {
+            fs::write(&revoked, lists(&authority)).expect("written");
+            let line = format!("client_crl = {revoked:?}\n");
+            options.configuration.push_str(&line);
+        }
         let server = Server::start_with(options);
         Self {
             server,
             place,
             authority,
             trusted,
+            revoked,
         }
+    }
+
+    /// Lets the server read its files again, as they are now.
+    fn reload(&self) {
+        self.server.process.signal(Signal::HUP);
     }
 
     /// `skein member add` with these files, if any.
@@ -220,6 +267,44 @@ fn the_authority_changes_without_a_restart(cores: Cores) {
         said.contains("trusted.pem") && said.contains("stay as they were")
     });
     stage.add("cem", Some(&new)).expect_success("as before");
+}
+
+fn a_certificate_that_is_revoked_opens_nothing(cores: Cores) {
+    let stage = Stage::start_with(cores, Some(&|ours| ours.revoke(&["lost"], 4000)));
+    let [lost, kept, next] =
+        ["lost", "kept", "next"].map(|name| stage.authority.sign(name, &CLIENT));
+    stage.is_refused("the lost one", Some(&lost));
+    stage.add("ana", Some(&kept)).expect_success("another one");
+    stage.add("ben", Some(&next)).expect_success("a third one");
+
+    let list = stage.authority.revoke(&["lost", "next"], 4000);
+    fs::write(&stage.revoked, list).expect("written");
+    stage.reload();
+    wait::until("the next one is revoked, too", PATIENCE, || {
+        stage.add("ben", Some(&next)).code() == Some(1)
+    });
+    stage.is_refused("the lost one", Some(&lost));
+    stage.add("ana", Some(&kept)).expect_success("another one");
+
+    // What is no list changes nothing, and is said: without one everybody would be let in.
+    for nonsense in ["", "nonsense"] {
+        let before = stage.server.process.stderr.since(0).len();
+        fs::write(&stage.revoked, nonsense).expect("written");
+        stage.reload();
+        wait::until("the refusal is said", PATIENCE, || {
+            let said = stage.server.process.stderr.since(before).join("\n");
+            said.contains("revoked.pem") && said.contains("stay as they were")
+        });
+        stage.is_refused("the lost one", Some(&lost));
+        stage.add("ana", Some(&kept)).expect_success("as before");
+    }
+
+    // A list whose time is over vouches for nobody.
+    fs::write(&stage.revoked, stage.authority.revoke(&["lost"], 2025)).expect("written");
+    stage.reload();
+    wait::until("nobody is let in", PATIENCE, || {
+        stage.add("ana", Some(&kept)).code() == Some(1)
+    });
 }
 
 fn a_token_opens_what_its_scopes_say(cores: Cores) {

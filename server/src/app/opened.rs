@@ -18,7 +18,7 @@ use crate::config::settings::{Config, LogWriter};
 use crate::control::core::{Acknowledge, ControlCore};
 use crate::edge::bind::{Addresses, Bound, bind};
 use crate::edge::certificate::CertificateStore;
-use crate::edge::control_tls::ControlTls;
+use crate::edge::control_tls::{CallerFiles, ControlTls};
 use crate::edge::error::EdgeError;
 use crate::edge::quic_keys::QuicKeys;
 use crate::edge::tls::Tls;
@@ -184,7 +184,11 @@ pub(crate) fn open_control_tls(
         }
         _ => Arc::clone(certificates),
     };
-    let tls = ControlTls::new(certificates, settings.client_ca.clone())?;
+    let callers = settings.client_ca.clone().map(|authorities| CallerFiles {
+        authorities,
+        revoked: settings.client_crl.clone(),
+    });
+    let tls = ControlTls::new(certificates, callers)?;
     Ok(Some(Arc::new(tls)))
 }
 

@@ -144,6 +144,12 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "set both `tls.cert` and `tls.key`",
     ),
     BadInput::new(
+        "a list of revoked certificates without an authority",
+        "dev = true\n[control]\nclient_crl = \"revoked.pem\"",
+        "control.client_crl",
+        "without `control.client_ca` callers need no certificate",
+    ),
+    BadInput::new(
         "a key of the control API without its certificate",
         "dev = true\n[control]\nkey = \"key.pem\"",
         "control.cert",

@@ -422,6 +422,12 @@ impl Config {
                 "certificate and key go together; set both `tls.cert` and `tls.key`".to_owned(),
             );
         }
+        if self.control.client_crl.is_some() && self.control.client_ca.is_none() {
+            return invalid(
+                "control.client_crl",
+                "without `control.client_ca` callers need no certificate; set both".to_owned(),
+            );
+        }
         if self.control.cert.is_some() != self.control.key.is_some() {
             return invalid(
                 "control.cert",

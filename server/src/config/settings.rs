@@ -508,6 +508,8 @@ pub struct ControlSettings {
     pub key: Option<PathBuf>,
     /// Authorities of callers' certificates, PEM: a caller must show one that is signed by them.
     pub client_ca: Option<PathBuf>,
+    /// Lists of revoked certificates of callers, PEM, one of each of these authorities.
+    pub client_crl: Option<PathBuf>,
 }
 
 impl ControlSettings {

@@ -14,46 +14,55 @@ use rustls::server::{
 };
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use crate::access::error::AccessError;
 use crate::edge::certificate::CertificateStore;
 
+/// Whose certificates callers must show.
+#[derive(Clone, Debug)]
+pub struct CallerFiles {
+    /// Authorities that sign them, PEM.
+    pub authorities: PathBuf,
+    /// Lists of those that were revoked, one of each authority, PEM.
+    pub revoked: Option<PathBuf>,
+}
+
 /// How the control listener speaks TLS.
 pub struct ControlTls {
     certificates: Arc<CertificateStore>,
-    /// Authorities of callers' certificates, PEM; without it callers need none.
-    client_ca: Option<PathBuf>,
+    /// Without them callers need no certificate.
+    callers: Option<CallerFiles>,
     current: ArcSwap<ServerConfig>,
 }
 
 impl ControlTls {
-    /// TLS with this certificate. With `client_ca` callers must show one that an authority in that
-    /// file has signed for clients.
+    /// TLS with this certificate. With `callers` they must show one that such an authority has signed
+    /// for clients and not revoked.
     ///
     /// # Errors
-    /// When the file cannot be read or has no certificate.
+    /// When a file cannot be read or has nothing of its kind.
     pub fn new(
         certificates: Arc<CertificateStore>,
-        client_ca: Option<PathBuf>,
+        callers: Option<CallerFiles>,
     ) -> Result<Self, AccessError> {
-        let config = config(&certificates, client_ca.as_deref())?;
+        let config = config(&certificates, callers.as_ref())?;
         Ok(Self {
             certificates,
-            client_ca,
+            callers,
             current: ArcSwap::from_pointee(config),
         })
     }
 
-    /// Reads certificate, key and authorities again, for new connections. What cannot be read stays
+    /// Reads certificate, key, authorities and lists again, for new connections. What cannot be read stays
     /// as it was.
     ///
     /// # Errors
     /// What could not be read.
     pub fn reload(&self) -> Result<(), AccessError> {
         let certificate = self.certificates.reload();
-        let config = config(&self.certificates, self.client_ca.as_deref());
+        let config = config(&self.certificates, self.callers.as_ref());
         let config = config.map(|config| self.current.store(config.into()));
         certificate.and(config)
     }
@@ -68,20 +77,20 @@ impl fmt::Debug for ControlTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ControlTls")
             .field("certificates", &self.certificates)
-            .field("client_ca", &self.client_ca)
+            .field("callers", &self.callers)
             .finish_non_exhaustive()
     }
 }
 
 fn config(
     certificates: &Arc<CertificateStore>,
-    client_ca: Option<&Path>,
+    files: Option<&CallerFiles>,
 ) -> Result<ServerConfig, AccessError> {
     let resolver: Arc<dyn ResolvesServerCert> = certificates.clone();
     let mut config = ServerConfig::builder_with_provider(Arc::clone(certificates.provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .expect("the provider has cipher suites of both versions")
-        .with_client_cert_verifier(callers(certificates, client_ca)?)
+        .with_client_cert_verifier(callers(certificates, files)?)
         .with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -92,16 +101,49 @@ fn config(
 
 fn callers(
     certificates: &CertificateStore,
-    client_ca: Option<&Path>,
+    files: Option<&CallerFiles>,
 ) -> Result<Arc<dyn ClientCertVerifier>, AccessError> {
-    let Some(path) = client_ca else {
+    let Some(CallerFiles {
+        authorities,
+        revoked,
+    }) = files
+    else {
         return Ok(Arc::new(NoClientAuth));
     };
     let provider = Arc::clone(certificates.provider());
-    WebPkiClientVerifier::builder_with_provider(roots(path)?.into(), provider)
+    let roots = roots(authorities)?;
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+    if let Some(path) = revoked {
+        // An authority without a list, or with one whose time is over, vouches for nobody.
+        verifier = verifier
+            .with_crls(lists(path)?)
+            .enforce_revocation_expiration();
+    }
+    verifier
         .build()
         .map(|verifier| verifier as Arc<dyn ClientCertVerifier>)
-        .map_err(|_| no_authority(path))
+        .map_err(|_| match revoked {
+            Some(path) => no_list(path),
+            None => no_authority(authorities),
+        })
+}
+
+/// The lists of a file, at least one: without any nothing would be looked up.
+fn lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, AccessError> {
+    let pem = std::fs::read(path).map_err(|e| AccessError::io(path, e))?;
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
+    let lists = lists.map_err(|_| no_list(path))?;
+    match lists.is_empty() {
+        true => Err(no_list(path)),
+        false => Ok(lists),
+    }
+}
+
+fn no_list(path: &Path) -> AccessError {
+    AccessError::unusable(
+        path,
+        "no list of revoked certificates in PEM form (X509 CRL); name the file with the list of each authority that signs callers' certificates",
+    )
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, AccessError> {
