@@ -157,9 +157,12 @@ impl Run {
             stamp: seed << 32,
             now: 1_000,
         };
+        // Weakly: it holds the memory, which holds this.
+        let storage = Arc::downgrade(&storage);
         memory.observe(move |memory| {
             let moment = moments.fetch_add(1, Ordering::SeqCst);
-            moments_recycling.fetch_add(u64::from(storage.is_recycling()), Ordering::SeqCst);
+            let is_recycling = storage.upgrade().is_some_and(|it| it.is_recycling());
+            moments_recycling.fetch_add(u64::from(is_recycling), Ordering::SeqCst);
             let truth = truth.lock().expect("truth").clone();
             for crash in 0..CRASHES {
                 let after = memory.crash(moment * CRASHES + crash + seed);
