@@ -265,6 +265,7 @@ const BOUNDED: &[(&str, &[&str])] = &[
 ];
 
 /// Names of the bounds that no peer can use up: our own pace, sizes of our files, and what a peer gets.
+#[cfg(test)]
 const OURS: &[&str] = &[
     "accepted_interval_ms",
     "busy_timeout_ms",
