@@ -188,18 +188,21 @@ mod tests {
     }
 
     #[test]
-    fn the_pages_of_the_list_and_of_this_place_may_come() {
+    fn the_pages_of_the_list_may_come_and_without_one_those_of_this_place() {
         let listed = Origins::new(["https://app.example".to_owned()]);
-        for (origin, expect) in [
-            ("https://app.example", 200),
-            ("https://map.example:4433", 200),
-            ("https://map.example", 403),
-            ("https://evil.example", 403),
-            ("null", 403),
+        let none = Origins::new([]);
+        for (origin, with_list, without) in [
+            ("https://app.example", 200, 403),
+            ("https://map.example:4433", 403, 200),
+            ("https://map.example", 403, 403),
+            ("https://evil.example", 403, 403),
+            ("null", 403, 403),
         ] {
             let mut pairs = GOOD.to_vec();
             pairs.push(("origin", origin));
-            assert_eq!(status(&fields(&pairs), &listed), expect, "{origin}");
+            let fields = fields(&pairs);
+            assert_eq!(status(&fields, &listed), with_list, "{origin}");
+            assert_eq!(status(&fields, &none), without, "{origin}");
         }
     }
 
