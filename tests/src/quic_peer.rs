@@ -209,15 +209,17 @@ impl QuicPeer {
                 while inbox.is_empty() {
                     step(connection, session.as_mut(), updates, splitter, inbox).await?;
                 }
-                Ok::<_, ConnectionError>(())
+                Ok::<_, End>(())
             };
             let read = tokio::time::timeout(limit, reading).await.ok()?;
             Some(match (read, session) {
-                (Err(lost), Some(session)) => Err(match session.of_lost(connection, lost).await {
-                    Ok(said) => said,
-                    Err(lost) => closed(&lost),
-                }),
-                (read, _) => read.map_err(|lost| closed(&lost)),
+                (Ok(()), _) => Ok(()),
+                (Err(End::Said(said)), _) => Err(said),
+                (Err(End::Lost(lost)), None) => Err(closed(&lost)),
+                (Err(End::Lost(lost)), Some(session)) => {
+                    let said = session.of_lost(connection, lost).await;
+                    Err(said.unwrap_or_else(|lost| closed(&lost)))
+                }
             })
         });
         match taken? {
@@ -241,21 +243,53 @@ impl Drop for QuicPeer {
     }
 }
 
+/// How a connection ended.
+enum End {
+    Lost(ConnectionError),
+    /// As the session within it said: the connection waits for us then.
+    Said(Closed),
+}
+
+impl From<ConnectionError> for End {
+    fn from(lost: ConnectionError) -> Self {
+        Self::Lost(lost)
+    }
+}
+
+/// How a session says that it ends. Where there is none it never does.
+async fn session_end(
+    connection: &Connection,
+    session: Option<&mut WebSession>,
+) -> Result<Closed, ConnectionError> {
+    match session {
+        Some(session) => session.closed(connection).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Takes one thing that comes in.
 async fn step(
     connection: &Connection,
-    session: Option<&mut WebSession>,
+    mut session: Option<&mut WebSession>,
     updates: &mut RecvStream,
     splitter: &mut Splitter,
     inbox: &mut VecDeque<Update>,
-) -> Result<(), ConnectionError> {
+) -> Result<(), End> {
     let mut piece = [0; 4096];
     let bytes = tokio::select! {
+        // What was said before the end is heard before it.
+        biased;
         read = updates.read(&mut piece) => {
             match read {
                 Ok(Some(count)) => splitter.push(&piece[..count]),
-                Ok(None) => return Err(connection.closed().await),
-                Err(ReadError::ConnectionLost(lost)) => return Err(lost),
+                Ok(None) => {
+                    let end = session_end(connection, session);
+                    return Err(tokio::select! {
+                        said = end => End::Said(said?),
+                        lost = connection.closed() => End::Lost(lost),
+                    });
+                }
+                Err(ReadError::ConnectionLost(lost)) => return Err(lost.into()),
                 Err(error) => panic!("the control stream: {error}"),
             }
             while let Some(frame) = splitter.next_frame().expect("whole frames") {
@@ -282,6 +316,7 @@ async fn step(
                 Err(_) => return Ok(()),
             }
         }
+        said = session_end(connection, session.as_deref_mut()) => return Err(End::Said(said?)),
     };
     let mut rest = bytes;
     while let Some(frame) =
