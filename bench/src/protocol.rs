@@ -42,7 +42,7 @@ pub fn watch(chat: &str) -> Request {
         request: RequestNumber(1),
         chat: ChatName::new(chat).expect("a chat's name"),
         session: None,
-        cells: Vec::new(),
+        view: None,
         cursor: None,
         delivery: Delivery::Latest,
         trail: 0,

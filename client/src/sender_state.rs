@@ -231,10 +231,9 @@ impl SenderState {
             Update::Shared(shared) => self.handle_shared(now_ms, shared),
             Update::Accepted(accepted) => self.handle_accepted(now_ms, accepted),
             Update::Demand(demand) if self.is_bound(demand.share) => {
-                self.demand_ms = Some(demand.interval_ms);
-                self.events.push_back(SenderEvent::Demand {
-                    interval_ms: demand.interval_ms,
-                });
+                let interval_ms = demand.interval_ms;
+                self.demand_ms = Some(interval_ms);
+                self.events.push_back(SenderEvent::Demand { interval_ms });
             }
             Update::ShareEnded(ended) => self.handle_ended(ended),
             Update::Done(done) => self.handle_done(done),
@@ -253,7 +252,9 @@ impl SenderState {
             | Update::WatchEnded(_)
             | Update::Members(_)
             | Update::Upstream(_)
-            | Update::Crossing(_) => {}
+            | Update::Crossing(_)
+            | Update::Viewing(_)
+            | Update::Clusters(_) => {}
         }
     }
 

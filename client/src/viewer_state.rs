@@ -29,6 +29,7 @@ use bytes::Bytes;
 use skein_wire::batch::Batch;
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{Cell, ChatHandle, ChatName, Cursor, RequestNumber, SessionId, UserName};
+use skein_wire::map_view::MapView;
 use skein_wire::request::{Delivery, Request, Unwatch, Watch};
 use skein_wire::update::{
     Crossing, Goodbye, Head, Refused, Update, Upstream, WatchEnded, Watching, Welcome,
@@ -52,8 +53,8 @@ pub struct WatchOptions {
     pub chat: ChatName,
     /// Only this session of it.
     pub session: Option<SessionId>,
-    /// Only these cells; empty = the whole chat.
-    pub cells: Vec<Cell>,
+    /// Only a part of the map; `None` = the whole chat.
+    pub view: Option<MapView>,
     /// Newest only, or everything.
     pub delivery: Delivery,
     /// Points of each session's trail wanted in the first batch.
@@ -72,7 +73,7 @@ impl WatchOptions {
         Self {
             chat,
             session: None,
-            cells: Vec::new(),
+            view: None,
             delivery: Delivery::Latest,
             trail: 0,
             trail_age_ms: None,
@@ -249,7 +250,9 @@ impl ViewerState {
             | Update::Accepted(_)
             | Update::Demand(_)
             | Update::ShareEnded(_)
-            | Update::Members(_) => {}
+            | Update::Members(_)
+            | Update::Viewing(_)
+            | Update::Clusters(_) => {}
         }
         Ok(())
     }
@@ -541,7 +544,7 @@ impl ViewerState {
             request,
             chat: options.chat.clone(),
             session: options.session,
-            cells: options.cells.clone(),
+            view: options.view,
             cursor: watch.cursor().filter(|cursor| cursor.offset > 0),
             delivery: options.delivery,
             trail: options.trail,
@@ -598,11 +601,7 @@ impl ViewerState {
 
 impl WatchState {
     fn new(options: WatchOptions) -> Self {
-        let whole = [Cell(0)];
-        let cells = match options.cells.as_slice() {
-            [] => &whole[..],
-            cells => cells,
-        };
+        let cells = [Cell(0)];
         let view = |cell: &Cell| {
             let trail = TrailWish {
                 points: match options.trail {

@@ -175,7 +175,7 @@ impl Relay {
             request: RequestNumber(1),
             chat: chat(),
             session: None,
-            cells: Vec::new(),
+            view: None,
             cursor,
             delivery: Delivery::Every,
             trail: 0,

@@ -354,7 +354,7 @@ pub fn watch(
         request: asked,
         chat: name(chat),
         session: None,
-        cells: Vec::new(),
+        view: None,
         cursor,
         delivery,
         trail: 0,

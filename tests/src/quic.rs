@@ -116,7 +116,7 @@ impl QuicViewer {
             request: RequestNumber(1),
             chat: name(chat),
             session: None,
-            cells: Vec::new(),
+            view: None,
             cursor: None,
             delivery,
             trail: 0,

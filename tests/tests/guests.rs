@@ -56,7 +56,7 @@ fn watch(session: Option<SessionId>, delivery: Delivery, trail: u8) -> Ask {
         request: RequestNumber(1),
         chat: name("hike"),
         session,
-        cells: Vec::new(),
+        view: None,
         cursor: None,
         delivery,
         trail,

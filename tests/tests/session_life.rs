@@ -171,7 +171,7 @@ fn senders_are_told_whether_anybody_looks(cores: Cores) {
             request: skein_wire::ids::RequestNumber(1),
             chat: name("hike"),
             session: None,
-            cells: Vec::new(),
+            view: None,
             cursor: None,
             delivery: Delivery::Latest,
             trail: 0,

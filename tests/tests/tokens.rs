@@ -284,7 +284,7 @@ fn watch(talker: &mut Talker, request: u32, chat: &str) -> Result<(), Code> {
         request,
         chat: name(chat),
         session: None,
-        cells: Vec::new(),
+        view: None,
         cursor: None,
         delivery: Delivery::Latest,
         trail: 0,

@@ -208,7 +208,7 @@ fn requests(case: &Case, cursor: Cursor) -> Vec<(&'static str, Request)> {
             request: ASKED,
             chat: name(case.chat),
             session,
-            cells: Vec::new(),
+            view: None,
             cursor,
             delivery: Delivery::Every,
             trail: 8,

@@ -44,7 +44,7 @@ fn watch(talker: &mut Talker, session: Option<SessionId>) {
         request: RequestNumber(1),
         chat: name("hike"),
         session,
-        cells: Vec::new(),
+        view: None,
         cursor: None,
         delivery: Delivery::Latest,
         trail: 0,

@@ -43,7 +43,7 @@ number!(
     RequestNumber(u32)
 );
 number!(
-    /// A grid cell of a chat's table; 0 is the whole chat.
+    /// Which part of a chat is meant: 0 = all of it, else the number of a view, given by `Viewing`.
     Cell(u64)
 );
 

@@ -94,6 +94,10 @@ kinds! {
     Upstream = 0xc2;
     /// A geofence was crossed. Skippable: clients that are older do not know it.
     Crossing = 0xc3;
+    /// Which cells a view shows as rows.
+    Viewing = 0xc6;
+    /// How many sessions there are elsewhere.
+    Clusters = 0xc7;
 }
 
 /// Kinds with this bit are skipped by whoever does not know them.

@@ -17,6 +17,9 @@ pub mod point;
 
 mod payload;
 
+pub mod map_cell;
+pub mod map_view;
+
 pub mod request;
 pub mod update;
 
@@ -24,8 +27,10 @@ pub mod batch;
 
 pub mod kind;
 
+mod map_view_codec;
 mod request_codec;
 mod update_codec;
+mod view_codec;
 
 pub mod frame;
 pub mod splitter;

@@ -67,8 +67,14 @@ pub const MEMBERS_PER_FRAME_MAX: usize = 256;
 /// Relays between a viewer and the server: each adds a link's delay, and more are a mistake.
 pub const RELAYS_MAX: usize = 8;
 
-/// Cells in one `Watch`.
-pub const CELLS_PER_WATCH_MAX: usize = 64;
+/// Rows that a view may ask for. Maps get slow with fewer; who wants more watches the whole chat.
+pub const VIEW_ROWS_MAX: u32 = 4_096;
+
+/// Cells of one view: eight by eight on a screen.
+pub const VIEW_CELLS_MAX: usize = 64;
+
+/// Clusters in one `Clusters`: with them a screen is full. They take at most 20 bytes each.
+pub const CLUSTERS_MAX: usize = 256;
 
 /// Pages of one snapshot: 4 Gi rows would not fit, 65,536 pages of 64 KiB are 4 GiB.
 pub const PAGES_MAX: u32 = 65_536;
@@ -95,5 +101,6 @@ const _: () = assert!(TOKEN_BYTES_MAX + CLIENT_NAME_BYTES_MAX + 32 <= CLIENT_FRA
 const _: () = assert!(CLIENT_FRAME_BYTES_MAX <= SERVER_FRAME_BYTES_MAX);
 const _: () =
     assert!(EARLIER_POINTS_MAX * (SEALED_BYTES_MAX + 24) + 1024 <= SERVER_FRAME_BYTES_MAX);
+const _: () = assert!(CLUSTERS_MAX * 20 + 64 <= SERVER_FRAME_BYTES_MAX);
 const _: () =
     assert!(MEMBERS_PER_FRAME_MAX * (USER_NAME_BYTES_MAX + 5) + 64 <= SERVER_FRAME_BYTES_MAX);

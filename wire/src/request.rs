@@ -5,6 +5,7 @@ use std::fmt;
 use crate::ids::{
     Cell, ChatHandle, ChatName, Counter, Cursor, RequestNumber, SessionId, ShareNumber, UserName,
 };
+use crate::map_view::MapView;
 use crate::point::Point;
 
 /// A signed token. Its text never reaches a log: `Debug` shows the length only.
@@ -109,7 +110,7 @@ pub struct SharePoints {
     pub points: Vec<Point>,
 }
 
-/// Asks to see a chat.
+/// Asks to see a chat, or another part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
     /// Ties the answer to the request.
@@ -118,8 +119,8 @@ pub struct Watch {
     pub chat: ChatName,
     /// Only this session of it.
     pub session: Option<SessionId>,
-    /// Only these cells; empty = the whole chat.
-    pub cells: Vec<Cell>,
+    /// Only a part of the map; `None` = the whole chat.
+    pub view: Option<MapView>,
     /// What the viewer has already.
     pub cursor: Option<Cursor>,
     /// Newest only, or everything.
@@ -144,7 +145,7 @@ pub struct Unwatch {
 pub struct CursorReport {
     /// Which chat.
     pub chat: ChatHandle,
-    /// Which cell of it.
+    /// Which part of it.
     pub cell: Cell,
     /// Epoch the viewer is in.
     pub epoch: u32,

@@ -14,9 +14,11 @@ use crate::ids::{
 };
 use crate::kind::Kind;
 use crate::limits::{
-    CELLS_PER_WATCH_MAX, CHAT_NAME_BYTES_MAX, CLIENT_NAME_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX,
-    POINTS_PER_UPLOAD_MAX, TOKEN_BYTES_MAX, TRAIL_POINTS_MAX, USER_NAME_BYTES_MAX, VERSION,
+    CHAT_NAME_BYTES_MAX, CLIENT_NAME_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, POINTS_PER_UPLOAD_MAX,
+    TOKEN_BYTES_MAX, TRAIL_POINTS_MAX, USER_NAME_BYTES_MAX, VERSION,
 };
+use crate::map_view::MapView;
+use crate::map_view_codec;
 use crate::payload;
 use crate::point::{Payload, Point};
 use crate::request::{
@@ -341,8 +343,10 @@ fn put_watch(out: &mut Vec<u8>, watch: &Watch) {
     if let Some(cursor) = watch.cursor {
         put_cursor(out, cursor);
     }
-    varint::put(out, watch.cells.len() as u64);
-    watch.cells.iter().for_each(|cell| varint::put(out, cell.0));
+    out.put_u8(u8::from(watch.view.is_some()));
+    if let Some(view) = &watch.view {
+        map_view_codec::put(out, view);
+    }
     out.put_u8(watch.trail);
     varint::put(out, u64::from(watch.interval_ms));
 }
@@ -381,7 +385,7 @@ fn read_watch(input: &mut &[u8]) -> Result<Watch, WireError> {
         request,
         chat,
         session,
-        cells: read_cells(input)?,
+        view: read_view(input)?,
         cursor,
         delivery,
         trail: read_trail(input)?,
@@ -389,13 +393,11 @@ fn read_watch(input: &mut &[u8]) -> Result<Watch, WireError> {
     })
 }
 
-fn read_cells(input: &mut &[u8]) -> Result<Vec<Cell>, WireError> {
-    let count = read_count(input, CELLS_PER_WATCH_MAX)?;
-    let mut cells = Vec::with_capacity(count);
-    for _ in 0..count {
-        cells.push(Cell(varint::get(input)?));
+fn read_view(input: &mut &[u8]) -> Result<Option<MapView>, WireError> {
+    match bytes_in::bool(input)? {
+        true => map_view_codec::read(input).map(Some),
+        false => Ok(None),
     }
-    Ok(cells)
 }
 
 fn read_trail(input: &mut &[u8]) -> Result<u8, WireError> {

@@ -6,6 +6,9 @@ use crate::error::Code;
 use crate::ids::{
     Cell, ChatHandle, Counter, GeofenceName, RequestNumber, SessionId, ShareNumber, UserName,
 };
+use crate::map_cell::MapCell;
+use crate::map_view::MapView;
+use crate::point::Position;
 
 /// What a client must know before it goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +118,7 @@ pub struct WatchEnded {
 pub struct Head {
     /// Which chat.
     pub chat: ChatHandle,
-    /// Which cell of it.
+    /// Which part of it.
     pub cell: Cell,
     /// The partition's epoch.
     pub epoch: u32,
@@ -185,6 +188,57 @@ pub struct Upstream {
     pub lost_since_ms: u64,
     /// The relays on the way, that next to the server first.
     pub relays: Vec<u64>,
+}
+
+/// Which part of a chat a view shows from here on: the rows of these cells, in batches under this number.
+/// It comes before the first of them, and again whenever the server serves other cells, because the
+/// viewer asked for another part of the map or because the budget asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Viewing {
+    /// Which chat.
+    pub chat: ChatHandle,
+    /// The number that batches, heads, clusters and complaints of this view carry; never 0.
+    pub cell: Cell,
+    /// The part of the map that was chosen from: what was asked for, in whole cells.
+    pub area: MapView,
+    /// Those of its cells whose sessions come as rows, ascending, at most
+    /// [`crate::limits::VIEW_CELLS_MAX`]. The others come as [`Clusters`].
+    pub cells: Vec<MapCell>,
+}
+
+/// Sessions that a view does not show as rows, counted. Each frame has all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clusters {
+    /// Which chat.
+    pub chat: ChatHandle,
+    /// The view's number.
+    pub cell: Cell,
+    /// The partition's epoch.
+    pub epoch: u32,
+    /// As of this offset.
+    pub to: u64,
+    /// In ascending order of their cells, at most [`crate::limits::CLUSTERS_MAX`].
+    pub clusters: Vec<Cluster>,
+}
+
+/// Live sessions with a place within one cell that are not rows of the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Where.
+    pub cell: MapCell,
+    /// How many; at least one.
+    pub count: u32,
+    /// Their centre, 256ths of the cell's width from its western edge.
+    pub east: u8,
+    /// Their centre, 256ths of the cell's height from its southern edge.
+    pub north: u8,
+}
+
+impl Cluster {
+    /// The place of their centre.
+    pub fn centre(&self) -> Position {
+        self.cell.place(self.east, self.north)
+    }
 }
 
 /// A session came into a geofence or left it, or two came near each other or parted.
@@ -272,7 +326,7 @@ pub enum SessionState {
     Expired = 4,
     /// Ended by loss of membership.
     Revoked = 5,
-    /// Left this cell for another.
+    /// Left the cells of this view; it goes on elsewhere.
     Moved = 6,
 }
 
@@ -345,4 +399,8 @@ pub enum Update {
     Upstream(Upstream),
     /// A geofence was crossed.
     Crossing(Crossing),
+    /// Which cells a view shows as rows.
+    Viewing(Viewing),
+    /// How many sessions there are elsewhere.
+    Clusters(Clusters),
 }

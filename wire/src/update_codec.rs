@@ -18,6 +18,7 @@ use crate::update::{
     SessionState, ShareEnded, Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
 };
 use crate::varint;
+use crate::view_codec;
 
 /// The kind byte of an update.
 pub(crate) fn kind(update: &Update) -> Kind {
@@ -38,6 +39,8 @@ pub(crate) fn kind(update: &Update) -> Kind {
         Update::Members(_) => Kind::Members,
         Update::Upstream(_) => Kind::Upstream,
         Update::Crossing(_) => Kind::Crossing,
+        Update::Viewing(_) => Kind::Viewing,
+        Update::Clusters(_) => Kind::Clusters,
     }
 }
 
@@ -75,6 +78,8 @@ pub(crate) fn put(out: &mut Vec<u8>, update: &Update) {
         Update::Members(members) => put_members(out, members),
         Update::Upstream(upstream) => put_upstream(out, upstream),
         Update::Crossing(crossing) => put_crossing(out, crossing),
+        Update::Viewing(viewing) => view_codec::put_viewing(out, viewing),
+        Update::Clusters(clusters) => view_codec::put_clusters(out, clusters),
     }
 }
 
@@ -118,6 +123,8 @@ pub(crate) fn read(kind: Kind, body: &Bytes, input: &mut &[u8]) -> Result<Update
         Kind::Members => Update::Members(read_members(input)?),
         Kind::Upstream => Update::Upstream(read_upstream(input)?),
         Kind::Crossing => Update::Crossing(read_crossing(input)?),
+        Kind::Viewing => Update::Viewing(view_codec::read_viewing(input)?),
+        Kind::Clusters => Update::Clusters(view_codec::read_clusters(input)?),
         _ => {
             return Err(WireError::new(
                 Code::OutOfOrder,

@@ -134,10 +134,12 @@ fn limits_table() -> String {
             "members",
         ),
         ("relays in a row", limits::RELAYS_MAX as u64, "relays"),
+        ("rows of a view", u64::from(limits::VIEW_ROWS_MAX), "rows"),
+        ("cells of a view", limits::VIEW_CELLS_MAX as u64, "cells"),
         (
-            "cells in `Watch`",
-            limits::CELLS_PER_WATCH_MAX as u64,
-            "cells",
+            "clusters in one `Clusters`",
+            limits::CLUSTERS_MAX as u64,
+            "clusters",
         ),
         (
             "earlier points in an entry",

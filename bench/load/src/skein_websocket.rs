@@ -116,7 +116,7 @@ impl Protocol for SkeinWebsocket {
             request: WATCH,
             chat: self.chats[chat].name.clone(),
             session: None,
-            cells: Vec::new(),
+            view: None,
             cursor: None,
             delivery: self.delivery,
             trail: 0,

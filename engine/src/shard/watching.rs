@@ -294,8 +294,8 @@ impl Shard {
 }
 
 fn check_fields(watch: &Watch) -> Result<(), WireError> {
-    if !watch.cells.is_empty() {
-        let text = "this server has no cells; watch the whole chat";
+    if watch.view.is_some() {
+        let text = "this server has no views; watch the whole chat";
         return Err(WireError::new(Code::BadRequest, text));
     }
     if usize::from(watch.trail) > TRAIL_POINTS_MAX {

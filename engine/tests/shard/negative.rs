@@ -345,7 +345,7 @@ fn watch_of(chat: &ChatName) -> Request {
         request: RequestNumber(9),
         chat: chat.clone(),
         session: None,
-        cells: Vec::new(),
+        view: None,
         cursor: None,
         delivery: Delivery::Latest,
         trail: 0,

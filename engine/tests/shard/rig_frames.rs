@@ -50,7 +50,7 @@ impl Rig {
             request: RequestNumber(2),
             chat: chat(),
             session: None,
-            cells: Vec::new(),
+            view: None,
             cursor,
             delivery,
             trail: 0,

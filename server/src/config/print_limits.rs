@@ -167,10 +167,22 @@ fn wire_limits() -> Vec<LimitLine> {
             "in one upload",
         ),
         line(
-            "cells_per_watch_max",
-            wire::CELLS_PER_WATCH_MAX as u64,
+            "view_rows_max",
+            u64::from(wire::VIEW_ROWS_MAX),
+            "rows",
+            "that a view may ask for",
+        ),
+        line(
+            "view_cells_max",
+            wire::VIEW_CELLS_MAX as u64,
             "cells",
-            "in one watch",
+            "of one view",
+        ),
+        line(
+            "clusters_max",
+            wire::CLUSTERS_MAX as u64,
+            "clusters",
+            "that a view is told at a time",
         ),
     ]
 }

@@ -42,7 +42,7 @@ pub struct Page {
 pub struct BatchHeader {
     /// Which chat.
     pub chat: ChatHandle,
-    /// Which cell of it; 0 = the whole chat.
+    /// Which part of it: 0 = all of it, else the number of a view.
     pub cell: Cell,
     /// The partition's epoch.
     pub epoch: u32,

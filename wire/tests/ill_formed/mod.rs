@@ -90,9 +90,9 @@ pub fn requests() -> Vec<IllFormed> {
             Code::Malformed,
         ),
         (
-            "more cells than allowed",
-            vec![0x0a, 1, 1, b'c', 0, 0x40, 65],
-            Code::BadRequest,
+            "more views than one",
+            vec![0x0a, 1, 1, b'c', 0, 2],
+            Code::Malformed,
         ),
         (
             "more trail points than allowed",

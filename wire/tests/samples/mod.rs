@@ -15,18 +15,30 @@ use skein_wire::ids::{
     Cell, ChatHandle, ChatName, Counter, Cursor, RequestNumber, SessionId, ShareNumber, Slot,
     UserName,
 };
+use skein_wire::map_cell::MapCell;
+use skein_wire::map_view::MapView;
 use skein_wire::point::{Accuracy, Fix, Heading, Payload, Point, Position, Speed};
 use skein_wire::request::{
     CursorReport, Delivery, Heartbeat, Hello, MembersAsk, MembersSeen, Request, ShareExtend,
     SharePoint, SharePoints, ShareResume, ShareStart, ShareStop, Token, Unwatch, Watch,
 };
 use skein_wire::update::{
-    Accepted, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Members, Pong, Refused,
-    SessionState, ShareEnded, Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
+    Accepted, Cluster, Clusters, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Members,
+    Pong, Refused, SessionState, ShareEnded, Shared, Update, Upstream, Verdict, Viewing,
+    WatchEnded, Watching, Welcome,
 };
 
 /// Server time of all samples, milliseconds since 1970.
 pub const NOW_MS: u64 = 1_750_000_000_000;
+
+/// A town by the sea.
+const VIEW: MapView = MapView {
+    south_e6: 45_600_000,
+    west_e6: 13_700_000,
+    north_e6: 45_700_000,
+    east_e6: 13_900_000,
+    rows: 500,
+};
 
 /// A fix with nothing but a place.
 pub fn bare_fix(lat_e6: i32, lon_e6: i32) -> Fix {
@@ -170,7 +182,7 @@ fn watch_requests() -> Vec<(&'static str, Request)> {
                 request: RequestNumber(4),
                 chat: chat(),
                 session: None,
-                cells: Vec::new(),
+                view: None,
                 cursor: None,
                 delivery: Delivery::Latest,
                 trail: 0,
@@ -183,7 +195,7 @@ fn watch_requests() -> Vec<(&'static str, Request)> {
                 request: RequestNumber(5),
                 chat: chat(),
                 session: Some(SessionId(0x0123_4567_89ab_cdef)),
-                cells: vec![Cell(3), Cell(70_000)],
+                view: None,
                 cursor: Some(Cursor {
                     log: 0xfeed_0000_0000_0001,
                     epoch: 2,
@@ -192,6 +204,19 @@ fn watch_requests() -> Vec<(&'static str, Request)> {
                 delivery: Delivery::Every,
                 trail: 32,
                 interval_ms: 1_000,
+            }),
+        ),
+        (
+            "Watch, a part of the map",
+            Request::Watch(Watch {
+                request: RequestNumber(8),
+                chat: chat(),
+                session: None,
+                view: Some(VIEW),
+                cursor: None,
+                delivery: Delivery::Latest,
+                trail: 0,
+                interval_ms: 0,
             }),
         ),
         (
@@ -227,6 +252,15 @@ fn watch_requests() -> Vec<(&'static str, Request)> {
             }),
         ),
     ]
+}
+
+fn cluster(cell: MapCell, count: u32, (east, north): (u8, u8)) -> Cluster {
+    Cluster {
+        cell,
+        count,
+        east,
+        north,
+    }
 }
 
 /// An update of every kind but `Batch`.
@@ -362,6 +396,30 @@ fn session_updates() -> Vec<(&'static str, Update)> {
                 name: "ben is here".parse().expect("a name"),
                 subject: (SessionId(8), "ben".parse().expect("a name")),
                 other: Some((SessionId(7), "ana".parse().expect("a name"))),
+            }),
+        ),
+        (
+            "Viewing",
+            Update::Viewing(Viewing {
+                chat: ChatHandle(9),
+                cell: Cell(70_000),
+                area: VIEW,
+                cells: [(2_204, 1_542), (2_205, 1_542), (2_204, 1_543)]
+                    .map(|(column, row)| MapCell::new(12, column, row))
+                    .to_vec(),
+            }),
+        ),
+        (
+            "Clusters",
+            Update::Clusters(Clusters {
+                chat: ChatHandle(9),
+                cell: Cell(70_000),
+                epoch: 2,
+                to: 1_000_002,
+                clusters: vec![
+                    cluster(MapCell::EARTH, 3, (0, 255)),
+                    cluster(MapCell::new(12, 2_205, 1_543), 9_100, (128, 64)),
+                ],
             }),
         ),
         (

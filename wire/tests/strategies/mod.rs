@@ -1,7 +1,7 @@
 //! Values of every shape within the limits, for the tests that generate.
 
 use bytes::Bytes;
-use proptest::collection::vec;
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use skein_wire::batch::{BatchHeader, Descriptor, Page, StateMark};
@@ -12,14 +12,17 @@ use skein_wire::ids::{
 use skein_wire::limits::{
     CAPTURED_AT_MS_MAX, CAPTURED_AT_MS_MIN, LAT_E6_MAX, LON_E6_MAX, PAGES_MAX, SEALED_BYTES_MAX,
 };
+use skein_wire::map_cell::MapCell;
+use skein_wire::map_view::MapView;
 use skein_wire::point::{Accuracy, Fix, Heading, Payload, Point, Position, Speed};
 use skein_wire::request::{
     CursorReport, Delivery, Heartbeat, Hello, MembersAsk, MembersSeen, Request, ShareExtend,
     SharePoint, SharePoints, ShareResume, ShareStart, ShareStop, Token, Unwatch, Watch,
 };
 use skein_wire::update::{
-    Accepted, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Members, Pong, Refused,
-    SessionState, ShareEnded, Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
+    Accepted, Cluster, Clusters, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Members,
+    Pong, Refused, SessionState, ShareEnded, Shared, Update, Upstream, Verdict, Viewing,
+    WatchEnded, Watching, Welcome,
 };
 use skein_wire::varint;
 
@@ -189,6 +192,61 @@ fn session_request() -> impl Strategy<Value = Request> {
     ]
 }
 
+fn map_view() -> impl Strategy<Value = MapView> {
+    (any::<[i32; 4]>(), any::<u32>()).prop_map(|(edges, rows)| {
+        let [south_e6, west_e6, north_e6, east_e6] = edges;
+        MapView {
+            south_e6,
+            west_e6,
+            north_e6,
+            east_e6,
+            rows,
+        }
+    })
+}
+
+fn map_cell() -> impl Strategy<Value = MapCell> {
+    (0..=MapCell::LEVEL_MAX, any::<(u32, u32)>()).prop_map(|(level, (column, row))| {
+        let mask = (1 << level) - 1;
+        MapCell::new(level, column & mask, row & mask)
+    })
+}
+
+/// What a view shows, and what it counts.
+fn view_update() -> impl Strategy<Value = Update> {
+    let chat = || number32().prop_map(ChatHandle);
+    let part = (1..=u32::MAX, any::<(u8, u8)>());
+    prop_oneof![
+        (chat(), number(), map_view(), btree_set(map_cell(), 0..=64)).prop_map(
+            |(chat, cell, area, cells)| Update::Viewing(Viewing {
+                chat,
+                cell: Cell(cell),
+                area,
+                cells: cells.into_iter().collect(),
+            })
+        ),
+        (
+            (chat(), number(), any::<u32>(), number()),
+            btree_map(map_cell(), part, 0..=256)
+        )
+            .prop_map(|((chat, cell, epoch, to), clusters)| {
+                let cluster = |(cell, (count, (east, north)))| Cluster {
+                    cell,
+                    count,
+                    east,
+                    north,
+                };
+                Update::Clusters(Clusters {
+                    chat,
+                    cell: Cell(cell),
+                    epoch,
+                    to,
+                    clusters: clusters.into_iter().map(cluster).collect(),
+                })
+            }),
+    ]
+}
+
 fn watch_request() -> impl Strategy<Value = Request> {
     let request = || number32().prop_map(RequestNumber);
     let chat = || number32().prop_map(ChatHandle);
@@ -199,17 +257,17 @@ fn watch_request() -> impl Strategy<Value = Request> {
     });
     let watch = (
         (request(), chat_name(), option::of(any::<u64>())),
-        (vec(number().prop_map(Cell), 0..=64), option::of(cursor)),
+        (option::of(map_view()), option::of(cursor)),
         (delivery(), 0..=32u8, any::<u32>()),
     );
     prop_oneof![
         watch.prop_map(
-            |((request, chat, session), (cells, cursor), (delivery, trail, interval_ms))| {
+            |((request, chat, session), (view, cursor), (delivery, trail, interval_ms))| {
                 Request::Watch(Watch {
                     request,
                     chat,
                     session: session.map(SessionId),
-                    cells,
+                    view,
                     cursor,
                     delivery,
                     trail,
@@ -353,6 +411,7 @@ fn watch_update() -> impl Strategy<Value = Update> {
     let chat = || number32().prop_map(ChatHandle);
     prop_oneof![
         relay_update(),
+        view_update(),
         (number32(), chat(), any::<u32>(), number(), number()).prop_map(
             |(request, chat, epoch, horizon, from)| {
                 Update::Watching(Watching {

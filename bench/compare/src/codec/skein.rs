@@ -136,7 +136,7 @@ impl SkeinWebsocket {
             request: RequestNumber(1),
             chat: self.chat.clone(),
             session: None,
-            cells: Vec::new(),
+            view: None,
             cursor: None,
             delivery: Delivery::Latest,
             trail: 0,
