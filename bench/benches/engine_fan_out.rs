@@ -47,6 +47,8 @@ impl Sink for Counting {
         Offer::Sent
     }
 
+    fn tell(&mut self, _: ConnectionId, _: &Bytes) {}
+
     fn offer_head(&mut self, _: ConnectionId, _: &Bytes) {}
 }
 
@@ -71,6 +73,7 @@ impl Audience {
                     delivery: Delivery::Latest,
                     session: None,
                     grid: None,
+                    area: None,
                 },
                 from: 0,
                 trail: 0,

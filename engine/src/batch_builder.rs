@@ -8,10 +8,14 @@
 //! - `every` adds the points since `from` that the trail still holds and, where it does not hold
 //!   all, the count that lets a viewer know its loss exactly.
 //! - A batch larger than a frame becomes pages under one snapshot number.
+//! - That of a view has the rows of its cells. Who came in is told whole, who left is told to have, and
+//!   in front of it stand those elsewhere, counted, if there are news of them.
 
 use std::collections::vec_deque;
 
-use skein_wire::batch::{BatchHeader, BatchWriter, EntryRef, Flags, Page, set_page_total};
+use skein_wire::batch::{
+    BatchHeader, BatchWriter, EntryRef, Flags, Page, StateMark, set_page_total,
+};
 use skein_wire::ids::{Cell, ChatHandle, SessionId};
 use skein_wire::limits::{PAGES_MAX, SERVER_FRAME_BYTES_MAX};
 use skein_wire::point::Point;
@@ -20,6 +24,7 @@ use skein_wire::update::SessionState;
 
 use crate::grid::Grid;
 use crate::journal::TrailPoint;
+use crate::map::{MapArea, Presence, ServedCells, ServedView};
 use crate::row::Row;
 use crate::shared_batch::{SharedBatch, WEBSOCKET_HEADER_BYTES_MAX};
 use crate::table::Table;
@@ -40,6 +45,8 @@ pub struct Scope {
     pub session: Option<SessionId>,
     /// Places on this grid, and nothing finer.
     pub grid: Option<Grid>,
+    /// Only rows in cells of this part of the map, see [`crate::map`].
+    pub area: Option<MapArea>,
 }
 
 impl Scope {
@@ -62,7 +69,7 @@ impl Scope {
 
 /// What to encode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchSpec {
+pub struct BatchSpec<'v> {
     /// The chat's number on the wire.
     pub chat: ChatHandle,
     /// Which rows and parts.
@@ -73,6 +80,8 @@ pub struct BatchSpec {
     pub trail: u8,
     /// Server time.
     pub now: Timestamp,
+    /// What is served of the scope's area: its rows, and the others counted as of the table.
+    pub view: Option<&'v ServedView>,
 }
 
 /// Encodes batches; numbers the snapshots of those that take several pages.
@@ -88,11 +97,11 @@ impl BatchBuilder {
     }
 
     /// Encodes the changes of `table` up to [`Table::as_of`].
-    pub fn build(&mut self, table: &Table, spec: &BatchSpec) -> SharedBatch {
+    pub fn build(&mut self, table: &Table, spec: &BatchSpec<'_>) -> SharedBatch {
         let rows = select(table, spec);
         let header = BatchHeader {
             chat: spec.chat,
-            cell: Cell(0),
+            cell: spec.view.map_or(Cell(0), ServedView::cell),
             epoch: table.epoch(),
             from: spec.from,
             to: table.as_of(),
@@ -108,27 +117,35 @@ impl BatchBuilder {
         let mut out =
             Vec::with_capacity(WEBSOCKET_HEADER_BYTES_MAX + 64 + rows.len() * ROW_BYTES_GUESS);
         out.resize(WEBSOCKET_HEADER_BYTES_MAX, 0);
+        let clusters = spec
+            .view
+            .is_some_and(|view| view.put_clusters(spec.chat, spec.from, &mut out));
         let pages = if write_whole(&mut out, &header, flags, &rows, spec) {
             1
         } else {
             self.snapshot = self.snapshot.wrapping_add(1);
             write_pages(&mut out, header, self.snapshot, flags, &rows, spec)
         };
-        SharedBatch::finish(spec.chat, header.from, header.to, pages, out)
+        let frames = pages + u32::from(clusters);
+        SharedBatch::finish(spec.chat, header.from, header.to, frames, out)
     }
 }
 
 /// The rows of a batch in order of their slots.
-fn select<'t>(table: &'t Table, spec: &BatchSpec) -> Vec<&'t Row> {
+fn select<'t>(table: &'t Table, spec: &BatchSpec<'_>) -> Vec<&'t Row> {
+    let cells = spec.view.map(ServedView::cells);
     let wanted = |row: &&Row| match spec.from {
-        0 => !row.is_ended(),
-        from => row.changed(spec.scope.delivery) > from,
+        0 => !row.is_ended() && cells.is_none_or(|cells| cells.shows(row)),
+        from => {
+            let was_seen = |cells: &ServedCells| cells.presence(row, from) != Presence::Outside;
+            row.changed(spec.scope.delivery) > from && cells.is_none_or(was_seen)
+        }
     };
     if let Some(session) = spec.scope.session {
         return table.row(session).into_iter().filter(wanted).collect();
     }
     if spec.from == 0 {
-        return table.rows_live().collect();
+        return table.rows_live().filter(wanted).collect();
     }
     let mut rows: Vec<&Row> = table.changed_since(spec.from).filter(wanted).collect();
     rows.sort_unstable_by_key(|row| row.slot());
@@ -141,7 +158,7 @@ fn write_whole(
     header: &BatchHeader,
     flags: Flags,
     rows: &[&Row],
-    spec: &BatchSpec,
+    spec: &BatchSpec<'_>,
 ) -> bool {
     let start = out.len();
     let mut writer = BatchWriter::begin(out, header, flags);
@@ -161,7 +178,7 @@ fn write_pages(
     snapshot: u32,
     flags: Flags,
     rows: &[&Row],
-    spec: &BatchSpec,
+    spec: &BatchSpec<'_>,
 ) -> u32 {
     let mut starts = Vec::new();
     let mut rows = rows.iter().peekable();
@@ -186,7 +203,7 @@ fn write_pages(
 }
 
 /// Writes one row unless the frame is full.
-fn put(writer: &mut BatchWriter<'_>, row: &Row, spec: &BatchSpec) -> bool {
+fn put(writer: &mut BatchWriter<'_>, row: &Row, spec: &BatchSpec<'_>) -> bool {
     let (entry, earlier) = entry_of(row, spec);
     with_grid(&entry, earlier, spec, |entry, earlier| {
         writer.try_entry(entry, earlier, SERVER_FRAME_BYTES_MAX)
@@ -197,7 +214,7 @@ fn put(writer: &mut BatchWriter<'_>, row: &Row, spec: &BatchSpec) -> bool {
 fn with_grid<'r, T>(
     entry: &EntryRef<'r>,
     earlier: Earlier<'r>,
-    spec: &BatchSpec,
+    spec: &BatchSpec<'_>,
     write: impl FnOnce(&EntryRef<'_>, Earlier<'r>) -> T,
 ) -> T {
     let Some(grid) = spec.scope.grid else {
@@ -217,7 +234,7 @@ fn with_grid<'r, T>(
 }
 
 /// The flags that most of the rows have, judged by a few of them.
-fn usual_flags(header: &BatchHeader, rows: &[&Row], spec: &BatchSpec) -> Flags {
+fn usual_flags(header: &BatchHeader, rows: &[&Row], spec: &BatchSpec<'_>) -> Flags {
     let step = (rows.len() / FLAG_SAMPLES).max(1);
     let mut seen: Vec<(Flags, usize)> = Vec::with_capacity(FLAG_SAMPLES + 1);
     for row in rows.iter().step_by(step) {
@@ -236,15 +253,37 @@ fn usual_flags(header: &BatchHeader, rows: &[&Row], spec: &BatchSpec) -> Flags {
 }
 
 /// What a batch says of a row: the parts that changed since its `from`.
-fn entry_of<'r>(row: &'r Row, spec: &BatchSpec) -> (EntryRef<'r>, Earlier<'r>) {
+fn entry_of<'r>(row: &'r Row, spec: &BatchSpec<'_>) -> (EntryRef<'r>, Earlier<'r>) {
     if spec.from == 0 {
-        full_entry(row, spec)
-    } else {
-        changed_entry(row, spec)
+        return full_entry(row, spec);
+    }
+    match spec.view.map(|view| view.cells().presence(row, spec.from)) {
+        // An end is an end, wherever it was.
+        _ if row.is_ended() => changed_entry(row, spec),
+        // Whoever does not know it needs all of it.
+        Some(Presence::Entered) => full_entry(row, spec),
+        Some(Presence::Left) => moved_entry(row),
+        _ => changed_entry(row, spec),
     }
 }
 
-fn full_entry<'r>(row: &'r Row, spec: &BatchSpec) -> (EntryRef<'r>, Earlier<'r>) {
+/// "It is elsewhere now."
+fn moved_entry(row: &Row) -> (EntryRef<'_>, Earlier<'_>) {
+    let entry = EntryRef {
+        slot: row.slot(),
+        descriptor: None,
+        point: None,
+        counter_whole: false,
+        skipped: 0,
+        state: Some(StateMark {
+            state: SessionState::Moved,
+            at_ms: row.state().at_ms,
+        }),
+    };
+    (entry, Earlier::none(row))
+}
+
+fn full_entry<'r>(row: &'r Row, spec: &BatchSpec<'_>) -> (EntryRef<'r>, Earlier<'r>) {
     let earlier = Earlier::newest(row, usize::from(spec.trail));
     let listed = earlier.len() as u64 + u64::from(row.newest().is_some());
     let skipped = match spec.scope.delivery {
@@ -262,7 +301,7 @@ fn full_entry<'r>(row: &'r Row, spec: &BatchSpec) -> (EntryRef<'r>, Earlier<'r>)
     (entry, earlier)
 }
 
-fn changed_entry<'r>(row: &'r Row, spec: &BatchSpec) -> (EntryRef<'r>, Earlier<'r>) {
+fn changed_entry<'r>(row: &'r Row, spec: &BatchSpec<'_>) -> (EntryRef<'r>, Earlier<'r>) {
     let every = spec.scope.delivery == Delivery::Every;
     let from = spec.from;
     // Earlier points are written relative to the newest one.

@@ -3,6 +3,7 @@
 pub mod ids;
 pub mod limits;
 mod looks;
+pub mod map;
 pub mod time;
 
 pub mod placement;

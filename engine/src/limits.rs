@@ -81,6 +81,10 @@ pub const TIMERS_PER_PASS_MAX: usize = 4_096;
 /// Requests per second of one connection that are not points, sustained.
 pub const REQUESTS_PER_SECOND_MAX: u32 = 50;
 
+/// What a `Watch` of a part of the map counts as, requests: it is a full batch, and maps are moved more often
+/// than chats are chosen. So two and a half a second are sustained, and ten may come at once.
+pub const VIEW_REQUESTS: u32 = 20;
+
 /// Requests that may come at once: a client that watches many chats starts with all of them.
 pub const REQUESTS_BURST_MAX: u32 = 200;
 

@@ -29,7 +29,7 @@ pub struct SharedBatch {
     chat: ChatHandle,
     from: u64,
     to: u64,
-    pages: u32,
+    frames: u32,
     header_bytes: u8,
     bytes: Bytes,
 }
@@ -41,7 +41,7 @@ impl SharedBatch {
         chat: ChatHandle,
         from: u64,
         to: u64,
-        pages: u32,
+        frames: u32,
         mut buffer: Vec<u8>,
     ) -> Self {
         let frames_len = buffer.len() - WEBSOCKET_HEADER_BYTES_MAX;
@@ -53,7 +53,7 @@ impl SharedBatch {
             chat,
             from,
             to,
-            pages,
+            frames,
             header_bytes: header_len as u8,
             bytes: Bytes::from(buffer).slice(start..),
         }
@@ -70,10 +70,10 @@ impl SharedBatch {
     /// assert_eq!(&batch.websocket()[..], [0x82, 2, 1, 0xff]);
     /// assert_eq!(&batch.frames()[..], [1, 0xff]);
     /// ```
-    pub fn from_frames(chat: ChatHandle, from: u64, to: u64, pages: u32, frames: &[u8]) -> Self {
+    pub fn from_frames(chat: ChatHandle, from: u64, to: u64, count: u32, frames: &[u8]) -> Self {
         let mut buffer = vec![0; WEBSOCKET_HEADER_BYTES_MAX];
         buffer.extend_from_slice(frames);
-        Self::finish(chat, from, to, pages, buffer)
+        Self::finish(chat, from, to, count, buffer)
     }
 
     /// Which chat.
@@ -91,9 +91,10 @@ impl SharedBatch {
         self.to
     }
 
-    /// Frames in it; more than one when it is larger than a frame.
-    pub fn pages(&self) -> u32 {
-        self.pages
+    /// Frames in it; more than one when it is larger than a frame, or when others are counted in front of it.
+    /// A datagram holds one.
+    pub fn frame_count(&self) -> u32 {
+        self.frames
     }
 
     /// A whole WebSocket message.

@@ -30,6 +30,10 @@ pub trait Sink {
     /// [`Offer::Streaming`] and for a purge after a revocation.
     fn offer(&mut self, connection: ConnectionId, viewer: ViewerId, batch: &SharedBatch) -> Offer;
 
+    /// Hands over a frame that has to arrive, and before the batches that are offered after it unless they overtake
+    /// it on the way.
+    fn tell(&mut self, connection: ConnectionId, frame: &Bytes);
+
     /// Hands over a `Head` frame as a datagram. It may get lost; it is sent three times.
     fn offer_head(&mut self, connection: ConnectionId, frame: &Bytes);
 }

@@ -10,11 +10,13 @@ use skein_engine::batch_builder::Scope;
 use skein_engine::fan_out::{FanOut, Pacing, WatchSpec};
 use skein_engine::ids::{ConnectionId, ViewerId};
 use skein_engine::journal::{Entry, Started};
+use skein_engine::map::MapArea;
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
 use skein_engine::table::{Table, TableLimits, Tables};
 use skein_engine::time::Timestamp;
 use skein_wire::ids::{ChatHandle, Counter, SessionId, UserName};
+use skein_wire::map_view::MapView;
 use skein_wire::point::{Fix, Payload, Point, Position};
 use skein_wire::request::Delivery;
 
@@ -61,6 +63,8 @@ impl Sink for Void {
         self.0
     }
 
+    fn tell(&mut self, _: ConnectionId, _: &Bytes) {}
+
     fn offer_head(&mut self, _: ConnectionId, _: &Bytes) {}
 }
 
@@ -82,6 +86,19 @@ fn point(table: &mut OneTable, offset: u64) {
 
 #[test]
 fn a_pass_allocates_nothing_per_viewer() {
+    let earth = MapView {
+        south_e6: -90_000_000,
+        west_e6: -180_000_000,
+        north_e6: 90_000_000,
+        east_e6: 180_000_000,
+        rows: 100,
+    };
+    for area in [None, Some(MapArea::around(&earth))] {
+        check_passes(area);
+    }
+}
+
+fn check_passes(area: Option<MapArea>) {
     let mut table = OneTable(Table::new(1, 1, TableLimits::default()));
     let started = Started {
         slot: table.0.reserve_slot().unwrap(),
@@ -105,6 +122,7 @@ fn a_pass_allocates_nothing_per_viewer() {
                     delivery: Delivery::Latest,
                     session: None,
                     grid: None,
+                    area,
                 },
                 from: 0,
                 trail: 0,

@@ -75,10 +75,12 @@ fn batch(table: &Table, grid: Option<Grid>, from: u64) -> Batch {
             delivery: Delivery::Every,
             session: None,
             grid,
+            area: None,
         },
         from,
         trail: 8,
         now: NOW,
+        view: None,
     };
     let shared = BatchBuilder::new(1).build(table, &spec);
     let mut frames = shared.frames();

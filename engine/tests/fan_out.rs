@@ -15,10 +15,10 @@ use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
 use skein_engine::table::{Table, TableLimits, Tables};
 use skein_engine::time::Timestamp;
-use skein_wire::ids::{ChatHandle, Counter, SessionId, UserName};
+use skein_wire::ids::{Cell, ChatHandle, Counter, SessionId, UserName};
 use skein_wire::limits::SERVER_FRAME_BYTES_MAX;
 use skein_wire::point::{Fix, Payload, Point, Position};
-use skein_wire::request::Delivery;
+use skein_wire::request::{CursorReport, Delivery};
 use skein_wire::update::SessionState;
 use support::{Known, Viewer};
 
@@ -55,6 +55,10 @@ impl Sink for Recorder {
     fn offer(&mut self, connection: ConnectionId, viewer: ViewerId, batch: &SharedBatch) -> Offer {
         self.offers.push((connection, viewer, batch.clone()));
         self.offer.unwrap_or(Offer::Sent)
+    }
+
+    fn tell(&mut self, connection: ConnectionId, frame: &Bytes) {
+        panic!("{connection:?} has no view: {frame:?}");
     }
 
     fn offer_head(&mut self, connection: ConnectionId, frame: &Bytes) {
@@ -167,10 +171,20 @@ fn spec(chat: ChatHandle, connection: u64) -> WatchSpec {
             delivery: Delivery::Latest,
             session: None,
             grid: None,
+            area: None,
         },
         from: 0,
         trail: 0,
         interval_ms: 0,
+    }
+}
+
+fn report(offset: u64) -> CursorReport {
+    CursorReport {
+        chat: CHAT,
+        cell: Cell(0),
+        epoch: EPOCH,
+        offset,
     }
 }
 
@@ -338,8 +352,8 @@ fn who_complains_after_a_hundred_walks_gets_only_what_changed() {
     let (mut rig, ends) = many_walks();
     let viewer = rig.watch_from(CHAT, 1, rig.offset);
     rig.pass_all();
-    rig.fan_out
-        .complain(viewer, EPOCH, ends[150], &rig.tables[&CHAT]);
+    let report = report(ends[150]);
+    rig.fan_out.complain(viewer, &report, &rig.tables[&CHAT]);
     let offers = rig.pass_all();
     assert_eq!(offers.len(), 1);
     assert_eq!(offers[0].2.from(), ends[150]);
@@ -352,6 +366,7 @@ fn viewers_of_a_quiet_session_get_nothing_twice_when_it_moves_again() {
         delivery: Delivery::Every,
         session: Some(SessionId(3)),
         grid: None,
+        area: None,
     };
     for connection in 0..10 {
         let spec = WatchSpec {
@@ -521,7 +536,7 @@ fn nothing_follows_an_open_stream() {
     assert_eq!(rig.pass_all().len(), 0);
     // A complaint is about what is on its way.
     let table = &rig.tables[&CHAT];
-    rig.fan_out.complain(viewer, EPOCH, 0, table);
+    rig.fan_out.complain(viewer, &report(0), table);
     rig.fan_out.writable(viewer);
     assert_eq!(rig.pass_all().len(), 0);
     rig.sink.offer = None;
@@ -587,7 +602,11 @@ fn a_complaint_lowers_the_cursor_and_nonsense_begins_anew() {
     rig.pass_all();
     let complain = |rig: &mut Rig, epoch, offset| {
         let table = &rig.tables[&CHAT];
-        rig.fan_out.complain(viewer, epoch, offset, table);
+        let report = CursorReport {
+            epoch,
+            ..report(offset)
+        };
+        rig.fan_out.complain(viewer, &report, table);
         rig.fan_out.cursor_of(viewer).unwrap()
     };
     // It never moves forward.
@@ -694,7 +713,7 @@ fn a_batch_larger_than_a_frame_comes_in_pages() {
     rig.watch(CHAT, 1);
     let offers = rig.pass_all();
     let batch = &offers[0].2;
-    assert!(batch.pages() > 2);
+    assert!(batch.frame_count() > 2);
     assert!(batch.frames_len() > 2 * SERVER_FRAME_BYTES_MAX);
     let mut viewer = Viewer::new(CHAT, EPOCH, 0);
     viewer.receive(batch.frames());
@@ -714,6 +733,7 @@ fn a_joiner_gets_the_trail_it_asked_for() {
             delivery,
             session: None,
             grid: None,
+            area: None,
         };
         let spec = WatchSpec {
             trail,
@@ -743,6 +763,7 @@ fn a_viewer_of_one_session_hears_of_no_other() {
         delivery: Delivery::Latest,
         session: Some(SessionId(1)),
         grid: None,
+        area: None,
     };
     let spec = WatchSpec {
         scope,

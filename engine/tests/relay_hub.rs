@@ -68,6 +68,8 @@ impl Sink for Taken {
         Offer::Sent
     }
 
+    fn tell(&mut self, _: ConnectionId, _: &Bytes) {}
+
     fn offer_head(&mut self, _: ConnectionId, _: &Bytes) {}
 }
 
@@ -90,10 +92,12 @@ fn batch(table: &Table, from: u64) -> Batch {
             delivery: Delivery::Every,
             session: None,
             grid: None,
+            area: None,
         },
         from,
         trail: 32,
         now: NOW,
+        view: None,
     };
     let mut batch = decoded(&BatchBuilder::new(0).build(table, &spec));
     for entry in &mut batch.entries {

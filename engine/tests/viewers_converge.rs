@@ -12,13 +12,17 @@ use skein_engine::cursor::{CursorContext, resume_offset};
 use skein_engine::fan_out::{BATCHES_PER_SCOPE_MAX, FanOut, Pacing, WatchSpec};
 use skein_engine::ids::{ConnectionId, ViewerId};
 use skein_engine::journal::{Entry, Started};
+use skein_engine::map::MapArea;
+use skein_engine::row::Row;
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
 use skein_engine::table::{Table, TableLimits, Tables};
 use skein_engine::time::Timestamp;
 use skein_wire::ids::{ChatHandle, Counter, Cursor, SessionId, UserName};
+use skein_wire::map_cell::MapCell;
+use skein_wire::map_view::MapView;
 use skein_wire::point::{Fix, Payload, Point, Position};
-use skein_wire::request::Delivery;
+use skein_wire::request::{CursorReport, Delivery};
 use skein_wire::update::SessionState;
 use support::{Known, Viewer};
 
@@ -71,12 +75,17 @@ impl Sink for Net {
             transport.ordered.push(batch.frames());
             return Offer::Sent;
         }
-        if batch.frames_len() > DATAGRAM_BYTES_MAX {
+        if batch.frame_count() > 1 || batch.frames_len() > DATAGRAM_BYTES_MAX {
             transport.stream = Some((viewer, batch.frames()));
             return Offer::Streaming;
         }
         transport.loose.push(batch.frames());
         Offer::Datagram
+    }
+
+    fn tell(&mut self, connection: ConnectionId, frame: &Bytes) {
+        let transport = self.transports.get_mut(&connection).expect("a transport");
+        transport.ordered.push(frame.clone());
     }
 
     fn offer_head(&mut self, connection: ConnectionId, frame: &Bytes) {
@@ -213,9 +222,16 @@ impl World {
                 .then(|| self.pick(choice >> 4))
                 .flatten(),
             grid: None,
+            area: None,
+        };
+        let scope = if choice & 0x1800 == 0 {
+            view(choice >> 13)
+        } else {
+            scope
         };
         let interval_ms = if choice & 0b11_0000 == 0 { 700 } else { 0 };
-        let trail = if choice & 0b1100_0000 == 0 { 3 } else { 0 };
+        let with_trail = choice & 0b1100_0000 == 0 && scope.area.is_none();
+        let trail = if with_trail { 3 } else { 0 };
         let datagrams = choice & 0x100 == 0;
         let connection = self.connect(datagrams);
         let id = self.watch(connection, scope, interval_ms, trail, 0);
@@ -274,7 +290,10 @@ impl World {
             epoch: EPOCH,
             offset: self.watchers[index].state.cursor,
         };
-        let from = resume_offset(Some(cursor), &context);
+        let from = match self.watchers[index].scope.area {
+            Some(_) => 0,
+            None => resume_offset(Some(cursor), &context),
+        };
         let connection = self.connect(datagrams);
         let (scope, interval_ms) = (self.watchers[index].scope, self.watchers[index].interval_ms);
         let id = self.watch(connection, scope, interval_ms, 0, from);
@@ -288,7 +307,7 @@ impl World {
         let report = self.fan_out.pass(self.now, &self.table, &mut self.net);
         // One scope per delivery, and one per watched session and delivery; trails of full batches.
         let sessions = self.sessions.len() as u64;
-        let scopes = 2 * (1 + sessions);
+        let scopes = 2 * (1 + sessions) + VIEWS;
         assert!(report.batches <= scopes * (1 + BATCHES_PER_SCOPE_MAX as u64));
         assert!(!report.more, "few viewers: one pass is enough");
     }
@@ -335,9 +354,13 @@ impl World {
     fn report_cursor(&mut self, index: usize) {
         let watcher = &mut self.watchers[index];
         watcher.state.gap = false;
-        let (epoch, offset) = (watcher.state.epoch, watcher.state.cursor);
-        self.fan_out
-            .complain(watcher.id, epoch, offset, &self.table.0);
+        let report = CursorReport {
+            chat: CHAT,
+            cell: watcher.state.cell(),
+            epoch: watcher.state.epoch,
+            offset: watcher.state.cursor,
+        };
+        self.fan_out.complain(watcher.id, &report, &self.table.0);
     }
 
     fn set_blocked(&mut self, index: usize, blocked: bool) {
@@ -374,7 +397,10 @@ impl World {
     fn check(&self) {
         for watcher in &self.watchers {
             let scope = watcher.scope;
-            let seen = |session: &SessionId| scope.session.is_none_or(|only| only == *session);
+            let seen = |session: &SessionId| {
+                let is_watched = scope.session.is_none_or(|only| only == *session);
+                is_watched && self.is_in_view(watcher, *session)
+            };
             let live: Vec<SessionId> = self
                 .sessions
                 .iter()
@@ -389,6 +415,9 @@ impl World {
                 .map(|(session, _)| *session)
                 .collect();
             assert_eq!(known, live, "the set of sessions");
+            if scope.area.is_some() {
+                self.check_clusters(watcher, live.len());
+            }
             for session in live {
                 self.check_session(watcher, session);
             }
@@ -400,6 +429,45 @@ impl World {
             let behind = cursor < scope.head(&self.table.0);
             assert!(gone || !behind, "a viewer is left behind");
         }
+    }
+
+    /// Whether a session is a row of what a watcher was told that it sees.
+    fn is_in_view(&self, watcher: &Watcher, session: SessionId) -> bool {
+        let Some(viewing) = &watcher.state.viewing else {
+            return true;
+        };
+        let place = self.table.0.row(session).and_then(Row::position);
+        place.is_none_or(|place| {
+            let is_at = |cell: &MapCell| MapCell::at(place, cell.level()) == *cell;
+            viewing.cells.iter().any(is_at)
+        })
+    }
+
+    /// Everybody else is counted once, in the smallest cluster around.
+    fn check_clusters(&self, watcher: &Watcher, shown: usize) {
+        let Some(held) = &watcher.state.clusters else {
+            assert_eq!(self.table.0.as_of(), 0, "counted with the first batch");
+            return;
+        };
+        let live = self.table.0.rows_live().count();
+        let counted: u32 = held.clusters.iter().map(|cluster| cluster.count).sum();
+        assert_eq!(counted as usize, live - shown, "all others are counted");
+        let mut left: BTreeMap<MapCell, u32> = BTreeMap::new();
+        for row in self.table.0.rows_live() {
+            if self.is_in_view(watcher, row.session()) {
+                continue;
+            }
+            let place = row
+                .position()
+                .expect("a row without a place is in every view");
+            let is_around = |cell: &MapCell| MapCell::at(place, cell.level()) == *cell;
+            let around = held.clusters.iter().map(|it| it.cell).filter(is_around);
+            let smallest = around.max_by_key(|cell| cell.level());
+            *left.entry(smallest.expect("a cluster")).or_default() += 1;
+        }
+        let told: BTreeMap<MapCell, u32> =
+            held.clusters.iter().map(|it| (it.cell, it.count)).collect();
+        assert_eq!(told, left, "each where it is");
     }
 
     fn check_session(&self, watcher: &Watcher, session: SessionId) {
@@ -513,14 +581,36 @@ impl Watcher {
     }
 }
 
+/// Different views that watchers may have.
+const VIEWS: u64 = 4;
+
+/// One of some views: the south of the first two columns of sessions, or all, with few rows or many.
+fn view(choice: u16) -> Scope {
+    let (north_e6, east_e6) =
+        [(45_100_000, 10_000_000), (46_000_000, 40_000_000)][usize::from(choice & 1)];
+    let wish = MapView {
+        south_e6: 44_900_000,
+        west_e6: -1_000_000,
+        north_e6,
+        east_e6,
+        rows: [3, 4_096][usize::from(choice >> 1 & 1)],
+    };
+    Scope {
+        delivery: Delivery::Latest,
+        session: None,
+        grid: None,
+        area: Some(MapArea::around(&wish)),
+    }
+}
+
 fn point(session: SessionId, counter: u64, now: Timestamp) -> Point {
     Point {
         counter: Counter(counter),
         captured_at_ms: now.0 as i64 - 400,
         payload: Payload::Fix(Fix {
-            // Some sessions are beyond the anchor's reach.
+            // Some sessions are beyond the anchor's reach, and all go to and fro.
             position: Position {
-                lat_e6: 45_000_000 + counter as i32,
+                lat_e6: 45_000_000 + (counter % 3) as i32 * 800_000 + counter as i32,
                 lon_e6: (session.0 as i32 % 5) * 9_000_000 + counter as i32,
             },
             ..Fix::default()

@@ -31,18 +31,21 @@ pub(crate) struct BatchCache {
 }
 
 impl BatchCache {
+    /// Whether that batch is there.
+    pub(crate) fn has(&self, scope: u32, spec: &BatchSpec<'_>) -> bool {
+        self.find(scope, spec).is_some()
+    }
+
     /// The batch of `spec` for the scope with this key: the one that is there, or a new one (true).
     pub(crate) fn get(
         &mut self,
         scope: u32,
-        spec: &BatchSpec,
+        spec: &BatchSpec<'_>,
         table: &Table,
         builder: &mut BatchBuilder,
     ) -> (&SharedBatch, bool) {
         self.used = spec.now;
-        let found = self.built.iter().position(|built| {
-            built.scope == scope && built.trail == spec.trail && built.batch.from() == spec.from
-        });
+        let found = self.find(scope, spec);
         let index = found.unwrap_or_else(|| {
             self.built.push(Built {
                 scope,
@@ -52,6 +55,12 @@ impl BatchCache {
             self.built.len() - 1
         });
         (&self.built[index].batch, found.is_none())
+    }
+
+    fn find(&self, scope: u32, spec: &BatchSpec<'_>) -> Option<usize> {
+        self.built.iter().position(|built| {
+            built.scope == scope && built.trail == spec.trail && built.batch.from() == spec.from
+        })
     }
 
     /// Forgets the batches of a scope.

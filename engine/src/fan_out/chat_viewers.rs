@@ -23,6 +23,7 @@ use crate::fan_out::timers::{Timers, Wake};
 use crate::fan_out::viewer::{Place, Viewer};
 use crate::fan_out::walk::Walk;
 use crate::ids::ViewerId;
+use crate::map::{Crowds, ServedView};
 use crate::sink::{Offer, Sink};
 use crate::table::Table;
 use crate::time::Timestamp;
@@ -33,6 +34,14 @@ const QUIET_MS_MIN: u64 = 500;
 /// And for this many floor intervals.
 const QUIET_WALKS: u64 = 3;
 
+/// Areas of the map of one chat that are served on one shard: each costs batches of its own in every walk
+/// that it takes part in, and about 6 KB. Who comes when there are as many gets a wider area that is there, at last
+/// the earth.
+pub(crate) const AREAS_PER_CHAT_MAX: usize = 64;
+
+/// How often it is looked whether views should be served other cells, milliseconds.
+const REVIEW_MS: u64 = 1_000;
+
 /// What a slice works with, apart from the chat.
 pub(crate) struct Slice<'a, S: ?Sized> {
     pub(crate) now: Timestamp,
@@ -42,6 +51,8 @@ pub(crate) struct Slice<'a, S: ?Sized> {
     pub(crate) report: &'a mut FanOutReport,
     pub(crate) sink: &'a mut S,
     pub(crate) pacing: Pacing,
+    /// The number given last to a choice of cells.
+    pub(crate) choice_last: &'a mut u32,
     /// Viewers that may still be looked at.
     pub(crate) left: usize,
 }
@@ -86,6 +97,10 @@ pub(crate) struct ChatViewers {
     /// Wanted intervals and how many viewers want each.
     intervals: BTreeMap<u32, u32>,
     count: usize,
+    /// Where the sessions are, for views.
+    crowds: Crowds,
+    /// When views are reviewed again.
+    review_due: Timestamp,
 }
 
 impl ChatViewers {
@@ -108,6 +123,8 @@ impl ChatViewers {
             queued: false,
             intervals: BTreeMap::new(),
             count: 0,
+            crowds: Crowds::default(),
+            review_due: Timestamp::default(),
         }
     }
 
@@ -141,7 +158,8 @@ impl ChatViewers {
     }
 
     /// Key of a scope for one more viewer.
-    pub(crate) fn join(&mut self, scope: Scope, interval_ms: u32) -> u32 {
+    pub(crate) fn join(&mut self, wish: Scope, interval_ms: u32) -> u32 {
+        let scope = self.bounded(wish);
         let key = *self
             .keys
             .entry(scope)
@@ -150,6 +168,20 @@ impl ChatViewers {
         *self.intervals.entry(interval_ms).or_default() += 1;
         self.count += 1;
         key
+    }
+
+    /// What is asked for, or where the chat has too many areas something wider.
+    fn bounded(&self, mut scope: Scope) -> Scope {
+        let areas = self.keys.keys().filter(|scope| scope.area.is_some());
+        if scope.area.is_none() || areas.count() < AREAS_PER_CHAT_MAX {
+            return scope;
+        }
+        while !self.keys.contains_key(&scope)
+            && let Some(wider) = scope.area.and_then(|area| area.wider())
+        {
+            scope.area = Some(wider);
+        }
+        scope
     }
 
     /// One viewer less. It is in no list any more.
@@ -259,6 +291,7 @@ impl ChatViewers {
         }
         self.epoch = table.epoch();
         self.heads = Heads::default();
+        self.review_due = Timestamp::default();
         self.begin_series();
         self.round = None;
         for (_, viewer) in viewers.iter_mut() {
@@ -274,12 +307,13 @@ impl ChatViewers {
         }
     }
 
-    fn begin_round<S: ?Sized>(&mut self, table: &Table, slice: &Slice<'_, S>) {
+    fn begin_round<S: ?Sized>(&mut self, table: &Table, slice: &mut Slice<'_, S>) {
         let since = self.heads.current();
         let floor_ms = slice.pacing.floor_interval_ms(self.count, table.live());
         self.rounds = self.rounds.wrapping_add(1);
         self.heads.begin(table.as_of());
         self.begin_series();
+        self.review_views(table, slice);
         for index in &self.able {
             let viewer = &slice.viewers[*index as usize];
             let scope = &mut self.scopes[viewer.scope as usize];
@@ -291,6 +325,35 @@ impl ChatViewers {
             walk: None,
             since,
         });
+    }
+
+    /// Serves views other cells where it has to be. Their viewers learn of it when they are served.
+    fn review_views<S: ?Sized>(&mut self, table: &Table, slice: &mut Slice<'_, S>) {
+        if self.review_due > slice.now {
+            return;
+        }
+        self.review_due = slice.now.plus_ms(REVIEW_MS);
+        for (_, scope) in &mut self.scopes {
+            if let Some(view) = &mut scope.view {
+                let crowd = self.crowds.of(scope.scope.grid, table);
+                view.review(crowd, slice.now, || next(slice.choice_last));
+            }
+        }
+    }
+
+    /// The number of what a viewer of this scope is shown of its part of the map; 0 for a whole chat.
+    fn choice<S: ?Sized>(&mut self, key: usize, table: &Table, slice: &mut Slice<'_, S>) -> u32 {
+        let scope = &mut self.scopes[key];
+        let Some(area) = scope.scope.area else {
+            return 0;
+        };
+        let view = scope.view.get_or_insert_with(|| {
+            let grid = scope.scope.grid;
+            let crowd = self.crowds.of(grid, table);
+            let number = next(slice.choice_last);
+            Box::new(ServedView::new(number, area, grid, crowd, slice.now))
+        });
+        view.number()
     }
 
     /// Batches are built anew from here on.
@@ -361,8 +424,12 @@ impl ChatViewers {
         slice: &mut Slice<'_, S>,
         index: u32,
     ) -> Place {
+        let key = slice.viewers[index as usize].scope as usize;
+        let choice = self.choice(key, table, slice);
         let viewer = &mut slice.viewers[index as usize];
-        let key = viewer.scope as usize;
+        if viewer.choice != choice {
+            self.tell_choice(viewer, slice.sink);
+        }
         let scope = self.scopes[key].scope;
         if !wants(viewer, scope, table, self.heads.current()) {
             self.keep_telling_heads(viewer.datagram, key, slice.now);
@@ -384,7 +451,15 @@ impl ChatViewers {
             from,
             trail: if from == 0 { viewer.trail } else { 0 },
             now: slice.now,
+            view: None,
         };
+        let view = self.scopes[key].view.as_deref_mut().map(|view| {
+            if !self.cache.has(viewer.scope, &spec) {
+                view.count(table, self.crowds.of(scope.grid, table));
+            }
+            &*view
+        });
+        let spec = BatchSpec { view, ..spec };
         let (batch, fresh) = self.cache.get(viewer.scope, &spec, table, slice.builder);
         let to = batch.to();
         if fresh {
@@ -394,6 +469,15 @@ impl ChatViewers {
         let offer = slice.sink.offer(viewer.connection, id, batch);
         slice.report.count(offer, batch.frames_len());
         self.settle_offer(slice.now, viewer, offer, to)
+    }
+
+    /// Tells a viewer that it sees other cells from now on, and has nothing of them.
+    fn tell_choice<S: Sink + ?Sized>(&self, viewer: &mut Viewer, sink: &mut S) {
+        if let Some(view) = &self.scopes[viewer.scope as usize].view {
+            viewer.choice = view.number();
+            viewer.cursor = 0;
+            sink.tell(viewer.connection, &view.viewing(self.chat));
+        }
     }
 
     fn settle_offer(
@@ -453,7 +537,7 @@ impl ChatViewers {
             } else if scope.heads.due <= slice.now {
                 let head = Head {
                     chat: self.chat,
-                    cell: Cell(0),
+                    cell: scope.view.as_ref().map_or(Cell(0), |view| view.cell()),
                     epoch: self.epoch,
                     to,
                 };
@@ -472,6 +556,7 @@ impl ChatViewers {
             due = due.min(release);
         } else {
             self.begin_series();
+            self.crowds.clear();
         }
         if due <= slice.now {
             return true;
@@ -487,6 +572,12 @@ impl ChatViewers {
 /// Places by which the beginning of a walk moves on each time: a prime, so that it comes
 /// everywhere.
 const WALK_STRIDE: usize = 7_919;
+
+/// The next number for a choice of cells; never 0.
+fn next(last: &mut u32) -> u32 {
+    *last = last.wrapping_add(1).max(1);
+    *last
+}
 
 /// A viewer's id.
 pub(crate) fn id_of(viewer: &Viewer, index: u32) -> ViewerId {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use skein_wire::ids::{ChatHandle, SessionId};
+use skein_wire::request::CursorReport;
 use slab::Slab;
 
 use crate::batch_builder::{BatchBuilder, Scope};
@@ -25,6 +26,10 @@ const VIEWERS_PER_SLICE: usize = 256;
 
 /// Viewers looked at in one pass: about four milliseconds of sends, then the shard takes inputs.
 const VIEWERS_PER_PASS: usize = 1_024;
+
+/// Shortest time between two batches of a view, milliseconds: what is counted in front of them is news
+/// nearly every time.
+const VIEW_INTERVAL_MS_MIN: u32 = 1_000;
 
 /// A watch to be registered.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +60,8 @@ pub struct FanOut {
     timers: Timers,
     builder: BatchBuilder,
     pacing: Pacing,
+    /// The number given last to a choice of cells of a view.
+    choice_last: u32,
     now: Timestamp,
 }
 
@@ -70,17 +77,22 @@ impl FanOut {
             timers: Timers::default(),
             builder: BatchBuilder::new(seed),
             pacing,
+            choice_last: 0,
             now: Timestamp::default(),
         }
     }
 
     /// A new viewer of `table`, served from the next pass on.
     pub fn register(&mut self, spec: &WatchSpec, table: &Table) -> ViewerId {
+        let interval_ms = match spec.scope.area {
+            Some(_) => spec.interval_ms.max(VIEW_INTERVAL_MS_MIN),
+            None => spec.interval_ms,
+        };
         let chat = self
             .chats
             .entry(spec.chat)
             .or_insert_with(|| ChatViewers::new(spec.chat, table.epoch()));
-        let scope = chat.join(spec.scope, spec.interval_ms);
+        let scope = chat.join(spec.scope, interval_ms);
         self.generation = self.generation.wrapping_add(1);
         let index = self.viewers.insert(Viewer {
             connection: spec.connection,
@@ -90,8 +102,9 @@ impl FanOut {
             chat: spec.chat.0,
             scope,
             position: 0,
-            interval_ms: spec.interval_ms,
+            interval_ms,
             generation: self.generation,
+            choice: 0,
             place: Place::Waiting,
             trail: cohorts::trail(spec.trail),
             datagram: false,
@@ -170,10 +183,15 @@ impl FanOut {
     /// The viewer says that it has everything up to `offset` in `epoch`, and nothing after it.
     /// The cursor goes back to there; to 0 where that makes no sense. While a stream is open,
     /// the complaint is about what is on its way and counts for nothing.
-    pub fn complain(&mut self, id: ViewerId, epoch: u32, offset: u64, table: &Table) {
+    /// What is said of another choice of cells than the viewer was told of last counts for nothing, either.
+    pub fn complain(&mut self, id: ViewerId, report: &CursorReport, table: &Table) {
         let Some(viewer) = self.viewer_mut(id) else {
             return;
         };
+        if report.cell.0 != u64::from(viewer.choice) {
+            return;
+        }
+        let (epoch, offset) = (report.epoch, report.offset);
         let valid = epoch == table.epoch() && offset <= table.as_of();
         let offset = if valid { offset } else { 0 };
         if viewer.place == Place::Streaming || offset >= viewer.cursor {
@@ -225,6 +243,7 @@ impl FanOut {
                 report: &mut report,
                 sink: &mut *sink,
                 pacing: self.pacing,
+                choice_last: &mut self.choice_last,
                 left: allowed,
             };
             let more = chat.work(table, &mut slice);

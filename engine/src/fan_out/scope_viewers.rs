@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::batch_builder::Scope;
 use crate::fan_out::returning::Returning;
+use crate::map::ServedView;
 use crate::time::Timestamp;
 
 /// When the head is told after a chat went quiet, milliseconds after the time before. A datagram
@@ -15,6 +16,8 @@ const HEAD_GAPS_MS: [u64; 2] = [500, 1_500];
 #[derive(Debug)]
 pub(crate) struct ScopeViewers {
     pub(crate) scope: Scope,
+    /// What they are shown of their part of the map; `None`: of a whole chat, or not chosen yet.
+    pub(crate) view: Option<Box<ServedView>>,
     /// Viewers in [`super::viewer::Place::Ready`], by index.
     pub(crate) ready: Vec<u32>,
     /// Viewers wherever they are.
@@ -28,6 +31,7 @@ impl ScopeViewers {
     pub(crate) fn new(scope: Scope) -> Self {
         Self {
             scope,
+            view: None,
             ready: Vec::new(),
             count: 0,
             heads: HeadRounds::default(),

@@ -41,6 +41,8 @@ pub(crate) struct Viewer {
     /// Shortest time between two batches, milliseconds.
     pub(crate) interval_ms: u32,
     pub(crate) generation: u32,
+    /// Number of the choice of cells that it was told of; 0 = it sees the whole chat, or was told of none.
+    pub(crate) choice: u32,
     pub(crate) place: Place,
     /// Points of each trail wanted in the first batch.
     pub(crate) trail: u8,

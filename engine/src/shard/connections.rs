@@ -11,7 +11,9 @@ use skein_wire::update::{Pong, Update, Welcome};
 use crate::connection::Connection;
 use crate::identity::Identity;
 use crate::ids::ConnectionId;
-use crate::limits::{KEEP_ALIVE_MS, REQUESTS_WAITING_PER_CONNECTION_MAX, TOKEN_LOOK_MS};
+use crate::limits::{
+    KEEP_ALIVE_MS, REQUESTS_WAITING_PER_CONNECTION_MAX, TOKEN_LOOK_MS, VIEW_REQUESTS,
+};
 use crate::output::Output;
 use crate::peer_message::Message;
 use crate::shard::Shard;
@@ -152,7 +154,12 @@ impl Shard {
                 }
             }
             Request::Watch(watch) => {
-                if self.may_ask(now, connection, watch.request) {
+                let cost = if watch.view.is_some() {
+                    VIEW_REQUESTS
+                } else {
+                    1
+                };
+                if self.may_ask_for(now, connection, watch.request, cost) {
                     self.watch(now, connection, watch);
                 }
             }
@@ -167,6 +174,17 @@ impl Shard {
         connection: ConnectionId,
         request: RequestNumber,
     ) -> bool {
+        self.may_ask_for(now, connection, request, 1)
+    }
+
+    /// The same for one that costs as much as several.
+    fn may_ask_for(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        request: RequestNumber,
+        cost: u32,
+    ) -> bool {
         let Some(known) = self.connections.get_mut(&connection) else {
             return false;
         };
@@ -175,7 +193,7 @@ impl Shard {
         } else if known.person.is_relay() {
             // It asks on behalf of all its viewers.
             return true;
-        } else if !known.rate.take(now, self.request_rate) {
+        } else if !known.rate.take_many(now, self.request_rate, cost) {
             WireError::new(Code::RateLimited, "too many requests; send fewer")
         } else if (known.waiting + known.asking) as usize >= REQUESTS_WAITING_PER_CONNECTION_MAX {
             WireError::new(

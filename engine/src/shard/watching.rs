@@ -3,6 +3,7 @@
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, RequestNumber, SessionId, UserName};
 use skein_wire::limits::TRAIL_POINTS_MAX;
+use skein_wire::map_view::MapView;
 use skein_wire::request::{CursorReport, Delivery, Unwatch, Watch};
 use skein_wire::update::{Done, Update, Watching};
 use skein_wire::varint;
@@ -14,11 +15,15 @@ use crate::cursor::{CursorContext, resume_offset};
 use crate::fan_out::{FanOutReport, WatchSpec};
 use crate::ids::{ConnectionId, ViewId, ViewerId};
 use crate::limits::RELAY_CHATS_MAX;
+use crate::map::MapArea;
 use crate::naming_wait::NamingWait;
 use crate::rights::Rights;
 use crate::shard::Shard;
 use crate::sink::Sink;
 use crate::time::Timestamp;
+
+/// A view and one session exclude each other.
+const VIEW_OF_ONE: &str = "a view is of a whole chat; watch one session without it";
 
 impl Shard {
     /// The transport of a connection can take more.
@@ -145,7 +150,11 @@ impl Shard {
             connection,
             chat,
             scope,
-            from: resume_offset(watch.cursor, &context),
+            from: match scope.area {
+                // What was shown of another choice of cells is no beginning for this one.
+                Some(_) => 0,
+                None => resume_offset(watch.cursor, &context),
+            },
             trail: if is_past_shown { watch.trail } else { 0 },
             interval_ms: watch.interval_ms,
         };
@@ -208,6 +217,7 @@ impl Shard {
             delivery: watch.delivery,
             session: watch.session,
             grid: None,
+            area: watch.view.as_ref().map(MapArea::around),
         };
         let known = self.connections.get(&connection);
         let Some(grant) = known.and_then(|known| known.person.guest()) else {
@@ -216,6 +226,9 @@ impl Shard {
         if watch.session.is_some_and(|session| !grant.shows(session)) {
             return Err(Self::not_found());
         }
+        if grant.session.is_some() && watch.view.is_some() {
+            return Err(WireError::new(Code::BadRequest, VIEW_OF_ONE));
+        }
         Ok(Scope {
             delivery: match grant.is_newest_only() {
                 true => Delivery::Latest,
@@ -223,6 +236,7 @@ impl Shard {
             },
             session: grant.session.or(asked.session),
             grid: grant.grid,
+            area: asked.area,
         })
     }
 
@@ -288,19 +302,31 @@ impl Shard {
             self.refuse(connection, RequestNumber(0), error);
             return;
         };
-        self.fan_out
-            .complain(watch.viewer, report.epoch, report.offset, &chat.table);
+        self.fan_out.complain(watch.viewer, &report, &chat.table);
     }
 }
 
 fn check_fields(watch: &Watch) -> Result<(), WireError> {
-    if watch.view.is_some() {
-        let text = "this server has no views; watch the whole chat";
-        return Err(WireError::new(Code::BadRequest, text));
+    if let Some(view) = &watch.view {
+        check_view(watch, view)?;
     }
     if usize::from(watch.trail) > TRAIL_POINTS_MAX {
         let text = "a trail has at most 32 points";
         return Err(WireError::new(Code::BadRequest, text));
     }
     Ok(())
+}
+
+/// A view is of a whole chat, for a map that shows where everybody is.
+fn check_view(watch: &Watch, view: &MapView) -> Result<(), WireError> {
+    let text = if !view.in_range() {
+        "a view has edges on earth, from south to north, and 1 to 4096 rows"
+    } else if watch.session.is_some() {
+        VIEW_OF_ONE
+    } else if watch.delivery != Delivery::Latest || watch.trail > 0 {
+        "a view shows newest points only; ask for `latest` and no trail"
+    } else {
+        return Ok(());
+    };
+    Err(WireError::new(Code::BadRequest, text))
 }

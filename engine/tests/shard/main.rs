@@ -23,4 +23,5 @@ mod sessions;
 mod sink;
 mod viewer;
 mod viewing;
+mod views;
 mod watching;

@@ -25,7 +25,7 @@ use skein_wire::limits::SERVER_FRAME_BYTES_MAX;
 use skein_wire::point::{Fix, Payload, Point, Position};
 use skein_wire::request::{Delivery, Request};
 use skein_wire::splitter::split_first_shared;
-use skein_wire::update::{Accepted, Shared, Update, Watching};
+use skein_wire::update::{Accepted, Shared, Update, Viewing, Watching};
 
 use crate::peer::Peer;
 use crate::sink::NaiveSink;
@@ -524,8 +524,13 @@ impl Rig {
             split_first_shared(&mut frames, SERVER_FRAME_BYTES_MAX).expect("whole frames")
         {
             let update = decode_update(frame).expect("a good frame");
-            let Some(Update::Batch(body)) = update else {
-                panic!("a batch, not {update:?}");
+            let body = match update {
+                Some(Update::Batch(body)) => body,
+                Some(told @ (Update::Viewing(_) | Update::Clusters(_))) => {
+                    self.frames.entry(peer).or_default().push(told);
+                    continue;
+                }
+                other => panic!("a batch, not {other:?}"),
             };
             let batch = Batch::decode(&body).expect("a good batch");
             let handle = batch.header.chat;
@@ -616,6 +621,16 @@ impl Rig {
         let taken = frames.iter().filter(|it| !is_kept(it)).cloned().collect();
         frames.retain(is_kept);
         taken
+    }
+
+    /// The cells that a connection was told of, of views that nobody looked at yet.
+    pub fn told(&mut self, peer: Peer) -> Vec<Viewing> {
+        let frames = self.take_frames(peer).into_iter();
+        let viewing = frames.filter_map(|update| match update {
+            Update::Viewing(viewing) => Some(viewing),
+            _ => None,
+        });
+        viewing.collect()
     }
 
     fn frames_of(&self, peer: Peer) -> &[Update] {

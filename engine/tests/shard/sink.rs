@@ -14,17 +14,28 @@ pub struct NaiveSink<'a> {
     pub taken: Vec<(Peer, Bytes)>,
 }
 
-impl Sink for NaiveSink<'_> {
-    fn offer(&mut self, connection: ConnectionId, _: ViewerId, batch: &SharedBatch) -> Offer {
-        let peer = Peer {
+impl NaiveSink<'_> {
+    fn peer(&self, connection: ConnectionId) -> Peer {
+        Peer {
             shard: self.shard,
             number: connection.0,
-        };
+        }
+    }
+}
+
+impl Sink for NaiveSink<'_> {
+    fn offer(&mut self, connection: ConnectionId, _: ViewerId, batch: &SharedBatch) -> Offer {
+        let peer = self.peer(connection);
         if self.stalled.contains(&peer) {
             return Offer::Full;
         }
         self.taken.push((peer, batch.frames()));
         Offer::Sent
+    }
+
+    fn tell(&mut self, connection: ConnectionId, frame: &Bytes) {
+        let peer = self.peer(connection);
+        self.taken.push((peer, frame.clone()));
     }
 
     fn offer_head(&mut self, _: ConnectionId, _: &Bytes) {}

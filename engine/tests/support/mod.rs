@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use skein_wire::batch::{Batch, Entry};
 use skein_wire::frame::decode_update;
-use skein_wire::ids::{ChatHandle, Counter, SessionId, UserName};
+use skein_wire::ids::{Cell, ChatHandle, Counter, SessionId, UserName};
 use skein_wire::limits::SERVER_FRAME_BYTES_MAX;
 use skein_wire::point::Payload;
 use skein_wire::splitter::split_first_shared;
-use skein_wire::update::{Head, SessionState, Update};
+use skein_wire::update::{Clusters, Head, SessionState, Update, Viewing};
 
 /// What the viewer knows of a session.
 #[derive(Clone, Debug)]
@@ -49,6 +49,10 @@ pub struct Viewer {
     pub ahead: u64,
     /// Batches applied.
     pub applied: u64,
+    /// What it sees of the map; `None`: the whole chat.
+    pub viewing: Option<Viewing>,
+    /// Who is elsewhere, counted.
+    pub clusters: Option<Clusters>,
     pages: Vec<Option<Batch>>,
     snapshot: u32,
 }
@@ -64,6 +68,8 @@ impl Viewer {
             gap: false,
             ahead: 0,
             applied: 0,
+            viewing: None,
+            clusters: None,
             pages: Vec::new(),
             snapshot: 0,
         }
@@ -79,13 +85,44 @@ impl Viewer {
                     self.page(Batch::decode(&body).expect("a batch of the protocol"));
                 }
                 Some(Update::Head(head)) => self.head(head),
+                Some(Update::Viewing(viewing)) => self.view(viewing),
+                Some(Update::Clusters(clusters)) => self.count(clusters),
                 other => panic!("unexpected frame {other:?}"),
             }
         }
     }
 
+    /// The number of what it sees.
+    pub fn cell(&self) -> Cell {
+        let viewing = self.viewing.as_ref();
+        viewing.map_or(Cell(0), |viewing| viewing.cell)
+    }
+
+    /// Other cells from here on.
+    fn view(&mut self, viewing: Viewing) {
+        assert_eq!(viewing.chat, self.chat);
+        self.viewing = Some(viewing);
+        self.clusters = None;
+        self.pages.clear();
+        (self.cursor, self.ahead, self.gap) = (0, 0, false);
+    }
+
+    fn count(&mut self, clusters: Clusters) {
+        let age = |of: &Clusters| (of.epoch, of.to);
+        let is_newer = self
+            .clusters
+            .as_ref()
+            .is_none_or(|held| age(held) < age(&clusters));
+        if clusters.cell == self.cell() && is_newer {
+            self.clusters = Some(clusters);
+        }
+    }
+
     fn head(&mut self, head: Head) {
         assert_eq!(head.chat, self.chat);
+        if head.cell != self.cell() {
+            return;
+        }
         if head.epoch == self.epoch && head.to > self.cursor {
             self.ahead = self.ahead.max(head.to);
             self.gap = true;
@@ -93,6 +130,9 @@ impl Viewer {
     }
 
     fn page(&mut self, batch: Batch) {
+        if batch.header.cell != self.cell() {
+            return;
+        }
         let Some(page) = batch.header.page else {
             return self.batch(batch);
         };
@@ -194,7 +234,10 @@ impl Viewer {
         }
         let Some(session) = self.slots.get(&slot) else {
             let ended = entry.state.is_some_and(|mark| mark.state.is_ended());
-            assert!(ended, "an unknown slot without a descriptor");
+            let moved = entry
+                .state
+                .is_some_and(|mark| mark.state == SessionState::Moved);
+            assert!(ended || moved, "an unknown slot without a descriptor");
             return;
         };
         let known = self.sessions.get_mut(session).expect("a slot's session");
@@ -227,6 +270,10 @@ impl Viewer {
         }
         if let Some(mark) = entry.state {
             (known.state, known.since) = (mark.state, mark.at_ms);
+        }
+        if known.state == SessionState::Moved {
+            let session = self.slots.remove(&slot).expect("a session");
+            self.sessions.remove(&session);
         }
     }
 }

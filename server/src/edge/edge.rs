@@ -303,9 +303,13 @@ impl Sink for Edge {
                     Took::Gone => Offer::Gone,
                 }
             }
-            Some(Lane::Quic(quic)) => quic.offer(connection, viewer, batch.frames()),
+            Some(Lane::Quic(quic)) => quic.offer(connection, viewer, batch),
             None => Offer::Gone,
         }
+    }
+
+    fn tell(&mut self, connection: ConnectionId, frame: &Bytes) {
+        self.send(connection, frame.clone());
     }
 
     fn offer_head(&mut self, connection: ConnectionId, frame: &Bytes) {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{ConnectionEvent, ConnectionHandle, DatagramEvent, Endpoint, Incoming};
 use skein_engine::ids::{ConnectionId, ViewerId};
+use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::Offer;
 use skein_wire::error::Code;
 
@@ -187,13 +188,13 @@ impl Quic {
     }
 
     /// Offers the frames of a batch to one viewer.
-    pub fn offer(&mut self, id: ConnectionId, viewer: ViewerId, frames: Bytes) -> Offer {
+    pub fn offer(&mut self, id: ConnectionId, viewer: ViewerId, batch: &SharedBatch) -> Offer {
         let now_ms = self.now_ms;
-        let len = frames.len() as u64;
+        let len = batch.frames_len() as u64;
         let Some(connection) = self.connections.get_mut(id) else {
             return Offer::Gone;
         };
-        let offered = connection.offer(viewer, frames, now_ms, &mut self.copies);
+        let offered = connection.offer(viewer, batch, now_ms, &mut self.copies);
         let stats = self.stats.of(connection.is_web());
         match offered {
             Offer::Datagram => stats.offers_datagram += 1,

@@ -13,6 +13,7 @@ use quinn_proto::{
     Connection, ConnectionHandle, Dir, Event as LinkEvent, StreamEvent, StreamId, VarInt,
 };
 use skein_engine::ids::ViewerId;
+use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::Offer;
 use skein_wire::error::{Code, WireError};
 use skein_wire::varint;
@@ -261,7 +262,7 @@ impl QuicConnection {
     pub fn offer(
         &mut self,
         viewer: ViewerId,
-        frames: Bytes,
+        batch: &SharedBatch,
         now_ms: u64,
         copies: &mut WebTransportDatagrams,
     ) -> Offer {
@@ -271,7 +272,9 @@ impl QuicConnection {
         if self.batches.has(viewer) {
             return Offer::Full;
         }
-        if frames.len() > self.datagram_bytes_max() {
+        let frames = batch.frames();
+        // A datagram holds one frame.
+        if batch.frame_count() > 1 || frames.len() > self.datagram_bytes_max() {
             return self.offer_stream(viewer, frames, now_ms);
         }
         if !self.has_datagram_room() {

@@ -80,6 +80,10 @@ impl Sink for ServerPorts {
         self.edge.offer(connection, viewer, batch)
     }
 
+    fn tell(&mut self, connection: ConnectionId, frame: &Bytes) {
+        self.edge.tell(connection, frame);
+    }
+
     fn offer_head(&mut self, connection: ConnectionId, frame: &Bytes) {
         self.edge.offer_head(connection, frame);
     }

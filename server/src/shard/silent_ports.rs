@@ -26,6 +26,8 @@ impl Sink for SilentPorts {
         Offer::Gone
     }
 
+    fn tell(&mut self, _: ConnectionId, _: &Bytes) {}
+
     fn offer_head(&mut self, _: ConnectionId, _: &Bytes) {}
 }
 

@@ -278,13 +278,22 @@ struct NearSink {
     batches: Vec<(ConnectionId, Update)>,
 }
 
-impl Sink for NearSink {
-    fn offer(&mut self, connection: ConnectionId, _: ViewerId, batch: &SharedBatch) -> Offer {
-        let mut frames = batch.frames().clone();
+impl NearSink {
+    fn take(&mut self, connection: ConnectionId, mut frames: Bytes) {
         while let Some(update) = next_update(&mut frames) {
             self.batches.push((connection, update));
         }
+    }
+}
+
+impl Sink for NearSink {
+    fn offer(&mut self, connection: ConnectionId, _: ViewerId, batch: &SharedBatch) -> Offer {
+        self.take(connection, batch.frames());
         Offer::Sent
+    }
+
+    fn tell(&mut self, connection: ConnectionId, frame: &Bytes) {
+        self.take(connection, frame.clone());
     }
 
     fn offer_head(&mut self, _: ConnectionId, _: &Bytes) {}

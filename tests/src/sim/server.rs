@@ -558,7 +558,9 @@ impl Sink for SimPorts<'_> {
                 self.network.send_ordered_batch(now_ms, key, batch.frames());
                 Offer::Sent
             }
-            LinkKind::Datagrams if batch.frames_len() <= DATAGRAM_BYTES_MAX => {
+            LinkKind::Datagrams
+                if batch.frame_count() == 1 && batch.frames_len() <= DATAGRAM_BYTES_MAX =>
+            {
                 self.network.send_datagram(now_ms, key, batch.frames());
                 Offer::Datagram
             }
@@ -568,6 +570,11 @@ impl Sink for SimPorts<'_> {
                 Offer::Streaming
             }
         }
+    }
+
+    fn tell(&mut self, connection: ConnectionId, frame: &Bytes) {
+        self.network
+            .send_frames(self.now_ms, self.key(connection), frame.clone());
     }
 
     fn offer_head(&mut self, connection: ConnectionId, frame: &Bytes) {
