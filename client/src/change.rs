@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use skein_wire::error::Code;
 use skein_wire::ids::{ChatName, Counter, Cursor, GeofenceName, SessionId, UserName};
+use skein_wire::map_cell::MapCell;
+use skein_wire::map_view::MapView;
 use skein_wire::point::Payload;
-use skein_wire::update::{CrossingKind, SessionState};
+use skein_wire::update::{Cluster, CrossingKind, SessionState};
 
 /// Whose change it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub struct Change {
     /// The session it is about; `None` for changes of the whole watch.
     pub subject: Option<Arc<Subject>>,
     /// A viewer that has taken this change and starts anew from here misses nothing. The cursor
-    /// moves with the last change of a batch.
+    /// moves with the last change of a batch. That of a view is none: it begins anew.
     pub cursor: Cursor,
     /// What changed.
     pub event: Event,
@@ -100,6 +102,20 @@ pub enum Event {
         other: Option<Subject>,
         /// Server time, milliseconds since 1970.
         at_ms: u64,
+    },
+    /// The session is no row of this view any more: it went elsewhere, or has ended there.
+    Left,
+    /// The server shows other cells of the map from here on.
+    Viewing {
+        /// The part of the map that they were chosen from.
+        area: MapView,
+        /// Those whose sessions come as rows.
+        cells: Vec<MapCell>,
+    },
+    /// The sessions of the chat that are no rows of this view, counted anew.
+    Clusters {
+        /// All of them.
+        clusters: Vec<Cluster>,
     },
     /// The whole chat follows anew, because the cursor could not be served.
     Resync,

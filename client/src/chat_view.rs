@@ -1,4 +1,4 @@
-//! A viewer's table of one chat (or of one cell of it): the apply rule.
+//! A viewer's table of one chat (or of a part of it): the apply rule.
 //!
 //! A batch applies if and only if its epoch is the viewer's and `from <= cursor < to`; then the
 //! cursor is `to`. One that ends at or before the cursor is old. One that begins beyond it shows a
@@ -12,10 +12,11 @@ use skein_wire::batch::{Batch, BatchHeader, Entry};
 use skein_wire::error::WireError;
 use skein_wire::ids::{Cell, ChatHandle, ChatName, Cursor, SessionId};
 use skein_wire::request::CursorReport;
-use skein_wire::update::SessionState;
+use skein_wire::update::{Cluster, Clusters, SessionState, Viewing};
 
 use crate::batch_tap::BatchTap;
 use crate::change::{Change, Event, Subject};
+use crate::map_state::MapState;
 use crate::pages::Pages;
 use crate::recent_ends::RecentEnds;
 use crate::row::{Context, Row, TrailWish};
@@ -27,7 +28,6 @@ type Events = Vec<(Option<Arc<Subject>>, Event)>;
 #[derive(Debug)]
 pub struct ChatView {
     chat: ChatName,
-    cell: Cell,
     log: u64,
     epoch: u32,
     offset: u64,
@@ -47,20 +47,16 @@ pub struct ChatView {
     trail: TrailWish,
     /// Batches are handed on as they are, and no rows are kept.
     tap: Option<BatchTap>,
+    /// It is a view of a part of the map.
+    map: Option<MapState>,
 }
 
 impl ChatView {
     /// A viewer that has nothing, or (from another process) everything up to a cursor.
-    pub(crate) fn new(
-        chat: ChatName,
-        cell: Cell,
-        cursor: Option<Cursor>,
-        trail: TrailWish,
-    ) -> Self {
+    pub(crate) fn new(chat: ChatName, cursor: Option<Cursor>, trail: TrailWish) -> Self {
         let cursor = cursor.unwrap_or_default();
         Self {
             chat,
-            cell,
             log: cursor.log,
             epoch: cursor.epoch,
             offset: cursor.offset,
@@ -73,6 +69,62 @@ impl ChatView {
             pages: Pages::default(),
             trail,
             tap: None,
+            map: None,
+        }
+    }
+
+    /// It is of a part of the map from now on, and has nothing of it.
+    pub(crate) fn look(&mut self) {
+        self.map.get_or_insert_default();
+        (self.offset, self.adopting) = (0, false);
+    }
+
+    /// Whether it is of a part of the map.
+    pub(crate) fn is_map(&self) -> bool {
+        self.map.is_some()
+    }
+
+    /// The number that its batches carry; `None` while it is not known.
+    pub(crate) fn cell(&self) -> Option<Cell> {
+        match &self.map {
+            None => Some(Cell(0)),
+            Some(map) => map.cell(),
+        }
+    }
+
+    /// The part of the map that the rows are of; `None` for a whole chat, or before it is known.
+    pub fn viewing(&self) -> Option<&Viewing> {
+        self.map.as_ref()?.viewing()
+    }
+
+    /// The sessions that are no rows of this view, counted; none for a whole chat.
+    pub fn clusters(&self) -> &[Cluster] {
+        self.map.as_ref().map_or(&[], MapState::clusters)
+    }
+
+    /// "You see these cells from here on." They follow whole; until then what was here is shown.
+    pub(crate) fn show(&mut self, viewing: &Viewing, changes: &mut impl Extend<Change>) {
+        let Some(map) = &mut self.map else {
+            return;
+        };
+        map.show(viewing.clone());
+        let (log, epoch) = (self.log, self.epoch);
+        self.bind(log, epoch, 0);
+        let told = Event::Viewing {
+            area: viewing.area,
+            cells: viewing.cells.clone(),
+        };
+        self.emit(self.cursor(), vec![(None, told)], changes);
+    }
+
+    /// "There are so many elsewhere."
+    pub(crate) fn count(&mut self, clusters: Clusters, changes: &mut impl Extend<Change>) {
+        if let Some(map) = &mut self.map
+            && map.count(clusters)
+        {
+            let clusters = map.clusters().to_vec();
+            let counted = Event::Clusters { clusters };
+            self.emit(self.cursor(), vec![(None, counted)], changes);
         }
     }
 
@@ -132,9 +184,17 @@ impl ChatView {
 
     /// The connection is gone, and with it what was on its way.
     pub(crate) fn unbind(&mut self) {
+        self.forget_cell();
         self.pages.clear();
         self.wanted = None;
         self.full_wanted = false;
+    }
+
+    /// The number of the cells is still to be told, or told anew.
+    pub(crate) fn forget_cell(&mut self) {
+        if let Some(map) = &mut self.map {
+            map.unbind();
+        }
     }
 
     /// "The newest offset is `to`."
@@ -144,18 +204,18 @@ impl ChatView {
         }
     }
 
-    /// What the viewer has, for a complaint or a keep-alive.
-    pub(crate) fn report(&self, chat: ChatHandle) -> CursorReport {
-        CursorReport {
+    /// What the viewer has, for a complaint or a keep-alive; `None` while it is not known of what.
+    pub(crate) fn report(&self, chat: ChatHandle) -> Option<CursorReport> {
+        Some(CursorReport {
             chat,
-            cell: self.cell,
+            cell: self.cell()?,
             epoch: self.epoch,
             offset: if self.adopting || self.full_wanted {
                 0
             } else {
                 self.offset
             },
-        }
+        })
     }
 
     /// Applies a batch or a page of one, if the rule says so.
@@ -223,7 +283,7 @@ impl ChatView {
             return;
         }
         let mut events = Events::new();
-        if self.has_history {
+        if self.has_history && !self.is_map() {
             events.push((None, Event::Resync));
         }
         // An empty chat may be told about again and again.
@@ -240,7 +300,12 @@ impl ChatView {
         let gone = known
             .into_values()
             .filter(|row| !row.state().state.is_ended());
-        events.extend(gone.map(|row| (Some(row.subject().clone()), ended_unseen())));
+        let gone_where = if self.is_map() {
+            Event::Left
+        } else {
+            ended_unseen()
+        };
+        events.extend(gone.map(|row| (Some(row.subject().clone()), gone_where.clone())));
         self.full_wanted = false;
         self.advance(&batch.header);
         self.emit(before, events, changes);
@@ -282,14 +347,17 @@ impl ChatView {
             }
         }
         let Some(row) = self.rows.get_mut(&slot) else {
-            // A shared batch may tell of an end that was before this viewer's time. Anything else is
+            // A shared batch may tell of an end or a departure that was before this viewer's time. Anything else is
             // the server's mistake, which everything anew mends.
-            let ended = entry.state.is_some_and(|mark| mark.state.is_ended());
-            self.full_wanted |= !ended;
+            let is_gone = entry
+                .state
+                .is_some_and(|mark| mark.state.is_ended() || mark.state == SessionState::Moved);
+            self.full_wanted |= !is_gone;
             return;
         };
         apply_to(row, entry, context, events);
         if row.state().state == SessionState::Moved {
+            events.push((Some(row.subject().clone()), Event::Left));
             self.rows.remove(&slot);
         }
     }
@@ -315,6 +383,14 @@ impl ChatView {
         self.wanted = self.wanted.max(Some((epoch, to)));
     }
 
+    /// A cursor that has nothing.
+    fn beginning(&self) -> Cursor {
+        Cursor {
+            offset: 0,
+            ..self.cursor()
+        }
+    }
+
     /// All changes but the last carry the cursor from before the batch: who stops in between and
     /// starts again gets some of them twice and none too few.
     fn emit(&mut self, before: Cursor, events: Events, changes: &mut impl Extend<Change>) {
@@ -325,7 +401,12 @@ impl ChatView {
                 _ => {}
             }
         }
-        let (chat, after) = (&self.chat, self.cursor());
+        let (before, after) = match self.is_map() {
+            // Rows of some cells are no beginning for others.
+            true => (self.beginning(), self.beginning()),
+            false => (before, self.cursor()),
+        };
+        let chat = &self.chat;
         let last = events.len().saturating_sub(1);
         let numbered = events.into_iter().enumerate();
         changes.extend(numbered.map(|(index, (subject, event))| Change {

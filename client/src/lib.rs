@@ -21,9 +21,11 @@ mod seen_counters;
 
 mod batch_tap;
 pub mod chat_view;
+mod map_state;
 
 pub mod seal;
 
+mod early;
 pub mod sender_event;
 pub mod sender_state;
 pub mod viewer_state;

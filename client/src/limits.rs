@@ -1,6 +1,10 @@
 //! Every bound of the client, with its unit and its reason.
 
-/// Batches kept for chats whose `Watching` has not come yet: a datagram may overtake the control stream.
+/// Milliseconds between two looks at other parts of the map: the server takes two and a half a second, and a
+/// map that is being moved shows nothing that somebody could read.
+pub const LOOK_MS_MIN: u64 = 500;
+
+/// Batches kept for chats whose `Watching` or `Viewing` has not come yet: a datagram may overtake the control stream.
 pub const EARLY_BATCHES_MAX: usize = 16;
 
 /// Bytes of those batches: four of the largest.

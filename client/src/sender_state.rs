@@ -239,9 +239,8 @@ impl SenderState {
             Update::Done(done) => self.handle_done(done),
             Update::Refused(refused) => self.handle_refused(now_ms, refused),
             Update::Pong(pong) => {
-                if let Some(keep_alive) = &mut self.keep_alive {
-                    keep_alive.pong(now_ms, pong);
-                }
+                let keep_alive = self.keep_alive.iter_mut();
+                keep_alive.for_each(|it| it.pong(now_ms, pong));
                 self.settle_uploads(now_ms);
             }
             Update::Goodbye(goodbye) => self.goodbye = Some(goodbye.clone()),

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use skein_wire::map_view::MapView;
 use skein_wire::update::Update;
 use tokio::time::Instant;
 
@@ -112,6 +113,11 @@ impl Viewer {
     /// Watches a chat from now on. Its first changes are what is there already.
     pub fn watch(&mut self, options: WatchOptions) -> WatchId {
         self.state.watch(options)
+    }
+
+    /// Looks at another part of the map.
+    pub fn look(&mut self, id: WatchId, view: MapView) {
+        self.state.look(self.clock.now_ms(), id, view);
     }
 
     /// Stops watching.

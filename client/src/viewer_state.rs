@@ -1,6 +1,6 @@
 //! A viewer without I/O: frames and time in, requests and changes out.
 //!
-//! It keeps one cursor per watch and cell, applies batches by the rule of `docs/PROTOCOL.md`,
+//! It keeps one cursor per watch, applies batches by the rule of `docs/PROTOCOL.md`,
 //! complains about gaps (and only then), and notices a server that has gone silent. Being offline
 //! is a matter of the connection ([`ViewerState::is_connected`]) and never changes a session's
 //! state, which is the server's judgement.
@@ -28,20 +28,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skein_wire::batch::Batch;
 use skein_wire::error::{Code, WireError};
-use skein_wire::ids::{Cell, ChatHandle, ChatName, Cursor, RequestNumber, SessionId, UserName};
+use skein_wire::ids::{ChatHandle, ChatName, Cursor, RequestNumber, SessionId, UserName};
 use skein_wire::map_view::MapView;
 use skein_wire::request::{Delivery, Request, Unwatch, Watch};
 use skein_wire::update::{
-    Crossing, Goodbye, Head, Refused, Update, Upstream, WatchEnded, Watching, Welcome,
+    Cluster, Clusters, Crossing, Goodbye, Head, Refused, Update, Upstream, Viewing, WatchEnded,
+    Watching, Welcome,
 };
 
 use crate::change::{Change, Event, Subject};
 use crate::chat_view::ChatView;
+use crate::early::{Early, News};
 use crate::error::is_transient;
 use crate::keep_alive::KeepAlive;
 use crate::limits::{
-    COMPLAINT_MS_MAX, COMPLAINT_MS_MIN, EARLY_BATCHES_MAX, EARLY_BYTES_MAX, FULL_BATCH_MS_MAX,
-    RETRY_REFUSED_MS, ROUND_TRIP_MS_GUESS,
+    COMPLAINT_MS_MAX, COMPLAINT_MS_MIN, FULL_BATCH_MS_MAX, LOOK_MS_MIN, RETRY_REFUSED_MS,
+    ROUND_TRIP_MS_GUESS,
 };
 use crate::row::TrailWish;
 use crate::server_clock::ServerClock;
@@ -105,7 +107,7 @@ pub struct ViewerState {
     connection: Option<Connection>,
     goodbye: Option<Goodbye>,
     clock: ServerClock,
-    early: VecDeque<(Batch, usize)>,
+    early: Early,
     requests: VecDeque<Request>,
     changes: VecDeque<Change>,
     tapped: VecDeque<Tapped>,
@@ -122,10 +124,14 @@ struct Connection {
 #[derive(Debug)]
 struct WatchState {
     options: WatchOptions,
-    views: BTreeMap<Cell, ChatView>,
+    view: ChatView,
     phase: Phase,
     complaint: Complaint,
     is_tapped: bool,
+    /// Not before this another part of the map is asked for.
+    look_at_ms: u64,
+    /// Another part of the map is to be asked for.
+    look_wanted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +176,7 @@ impl ViewerState {
         let id = self.watch(options);
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.is_tapped = true;
-            watch.views.values_mut().for_each(ChatView::tap);
+            watch.view.tap();
         }
         id
     }
@@ -187,8 +193,7 @@ impl ViewerState {
             return;
         };
         if matches!(watch.phase, Phase::Watching(_)) {
-            let views = watch.views.values_mut();
-            views.for_each(|view| view.rewind(offset));
+            watch.view.rewind(offset);
             self.ask(id);
         }
     }
@@ -203,6 +208,27 @@ impl ViewerState {
         watch.options.interval_ms = interval_ms;
         if is_changed && matches!(watch.phase, Phase::Watching(_)) {
             self.ask(id);
+        }
+    }
+
+    /// Looks at another part of the map, or at a part of what was watched as a whole. It is asked for at most every
+    /// [`LOOK_MS_MIN`](crate::limits::LOOK_MS_MIN); what was wanted in between counts for nothing.
+    pub fn look(&mut self, now_ms: u64, id: WatchId, view: MapView) {
+        if let Some(watch) = self.watches.get_mut(&id) {
+            watch.options.view = Some(view);
+            watch.look_wanted = true;
+            self.look_again(now_ms);
+        }
+    }
+
+    /// Asks for the parts of the map that are wanted and due.
+    fn look_again(&mut self, now_ms: u64) {
+        let is_due = |watch: &WatchState| watch.look_due_ms().is_some_and(|due| due <= now_ms);
+        for id in self.ids(is_due) {
+            self.ask(id);
+            if let Some(watch) = self.watches.get_mut(&id) {
+                watch.look_at_ms = now_ms + LOOK_MS_MIN;
+            }
         }
     }
 
@@ -233,6 +259,8 @@ impl ViewerState {
             Update::Watching(watching) => self.handle_watching(now_ms, watching)?,
             Update::Batch(body) => self.handle_batch(now_ms, body)?,
             Update::Head(head) => self.handle_head(now_ms, head),
+            Update::Viewing(viewing) => self.handle_viewing(now_ms, viewing)?,
+            Update::Clusters(clusters) => self.handle_clusters(now_ms, clusters)?,
             Update::Pong(pong) => {
                 self.clock.observe(now_ms, pong.server_time_ms);
                 if let Some(connection) = &mut self.connection {
@@ -250,9 +278,7 @@ impl ViewerState {
             | Update::Accepted(_)
             | Update::Demand(_)
             | Update::ShareEnded(_)
-            | Update::Members(_)
-            | Update::Viewing(_)
-            | Update::Clusters(_) => {}
+            | Update::Members(_) => {}
         }
         Ok(())
     }
@@ -265,7 +291,7 @@ impl ViewerState {
         for watch in self.watches.values_mut() {
             watch.phase = Phase::Idle;
             watch.complaint = Complaint::default();
-            watch.views.values_mut().for_each(ChatView::unbind);
+            watch.view.unbind();
         }
     }
 
@@ -293,7 +319,7 @@ impl ViewerState {
         };
         if connection.keep_alive.is_due(now_ms) {
             self.requests.push_back(connection.keep_alive.ask(now_ms));
-            let reports = self.watches.values().flat_map(WatchState::reports);
+            let reports = self.watches.values().filter_map(WatchState::report);
             self.requests.extend(reports);
         }
         let postponed =
@@ -301,6 +327,7 @@ impl ViewerState {
         for id in self.ids(postponed) {
             self.ask(id);
         }
+        self.look_again(now_ms);
         for id in self.ids(WatchState::is_behind) {
             self.complain(now_ms, id);
         }
@@ -352,12 +379,9 @@ impl ViewerState {
         !self.watches.is_empty()
     }
 
-    /// What is known of a watch: one view, or one per cell.
+    /// What is known of a watch; none if it is not on.
     pub fn views(&self, id: WatchId) -> impl Iterator<Item = &ChatView> {
-        self.watches
-            .get(&id)
-            .into_iter()
-            .flat_map(|watch| watch.views.values())
+        self.watches.get(&id).into_iter().map(|watch| &watch.view)
     }
 
     fn handle_welcome(&mut self, now_ms: u64, welcome: &Welcome) {
@@ -393,16 +417,9 @@ impl ViewerState {
             let id = *id;
             self.tapped.push_back(Tapped::Watching(id, *watching));
         }
-        for view in watch.views.values_mut() {
-            view.bind(log, watching.epoch, watching.from);
-        }
-        let (own, others) = std::mem::take(&mut self.early)
-            .into_iter()
-            .partition(|(batch, _)| batch.header.chat == watching.chat);
-        self.early = others;
-        for (batch, _) in own {
-            self.apply(now_ms, batch)?;
-        }
+        watch.view.bind(log, watching.epoch, watching.from);
+        watch.view.forget_cell();
+        self.apply_early(now_ms, watching.chat)?;
         // A view that took up a cursor without its table needs to know who is there, now.
         for id in self.ids(WatchState::is_behind) {
             self.complain(now_ms, id);
@@ -413,38 +430,65 @@ impl ViewerState {
     fn handle_batch(&mut self, now_ms: u64, body: &Bytes) -> Result<(), WireError> {
         let batch = Batch::decode(body)?;
         self.clock.observe(now_ms, batch.header.server_time_ms);
-        if self.watching(batch.header.chat).is_some() {
-            return self.apply(now_ms, batch);
-        }
-        // It has overtaken its `Watching`, or its watch is over.
-        if self
-            .ids(|watch| matches!(watch.phase, Phase::Asked(_)))
-            .is_empty()
-        {
-            return Ok(());
-        }
-        self.early.push_back((batch, body.len()));
-        let mut bytes: usize = self.early.iter().map(|(_, bytes)| bytes).sum();
-        while self.early.len() > EARLY_BATCHES_MAX || bytes > EARLY_BYTES_MAX {
-            let Some((_, dropped)) = self.early.pop_front() else {
-                break;
-            };
-            bytes -= dropped;
+        self.take(now_ms, News::Batch(batch), body.len())
+    }
+
+    fn handle_clusters(&mut self, now_ms: u64, clusters: &Clusters) -> Result<(), WireError> {
+        let bytes = size_of::<Clusters>() + clusters.clusters.len() * size_of::<Cluster>();
+        self.take(now_ms, News::Clusters(clusters.clone()), bytes)
+    }
+
+    /// Applies some news, or keeps them if they have overtaken what says what they are of.
+    fn take(&mut self, now_ms: u64, news: News, bytes: usize) -> Result<(), WireError> {
+        let chat = Phase::Watching(news.chat());
+        let mut watching = self.watches.values().filter(|watch| watch.phase == chat);
+        let fits =
+            |watch: &WatchState| !watch.view.is_map() || watch.view.cell() == Some(news.cell());
+        let is_asked = |watch: &WatchState| matches!(watch.phase, Phase::Asked(_));
+        let is_early = match watching.next() {
+            Some(first) => !fits(first) && !watching.any(fits),
+            None if self.watches.values().any(is_asked) => true,
+            // Its watch is over.
+            None => return Ok(()),
+        };
+        match is_early {
+            true => self.early.keep(news, bytes),
+            false => self.apply(now_ms, news)?,
         }
         Ok(())
     }
 
-    fn apply(&mut self, now_ms: u64, batch: Batch) -> Result<(), WireError> {
-        let cell = batch.header.cell;
+    /// Applies what has come before it was known what it is of.
+    fn apply_early(&mut self, now_ms: u64, chat: ChatHandle) -> Result<(), WireError> {
+        for (news, bytes) in self.early.take(chat) {
+            self.take(now_ms, news, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, now_ms: u64, news: News) -> Result<(), WireError> {
+        let (chat, cell) = (news.chat(), news.cell());
+        let batch = match news {
+            News::Batch(batch) => batch,
+            News::Clusters(clusters) => {
+                for id in self.watching_all(chat) {
+                    if let Some(watch) = self.watches.get_mut(&id) {
+                        watch.view.count(clusters.clone(), &mut self.changes);
+                    }
+                }
+                return Ok(());
+            }
+        };
         let round_trip_ms = self.round_trip_ms();
         // Two watches of one chat (two sessions of it) share its handle and its batches.
-        for id in self.watching_all(batch.header.chat) {
+        for id in self.watching_all(chat) {
             let Some(watch) = self.watches.get_mut(&id) else {
                 continue;
             };
-            let Some(view) = watch.views.get_mut(&cell) else {
+            let view = &mut watch.view;
+            if view.cell() != Some(cell) {
                 continue;
-            };
+            }
             let missed_known = view.misses_known_offset();
             view.apply(batch.clone(), &mut self.changes)?;
             let tapped = std::iter::from_fn(|| view.next_tapped());
@@ -454,7 +498,7 @@ impl ViewerState {
                 // A new gap, not the one that was complained about.
                 watch.complaint.heal(round_trip_ms);
             }
-            if view.is_behind() {
+            if watch.view.is_behind() {
                 self.complain(now_ms, id);
             } else {
                 watch.complaint.heal(round_trip_ms);
@@ -463,11 +507,21 @@ impl ViewerState {
         Ok(())
     }
 
+    fn handle_viewing(&mut self, now_ms: u64, viewing: &Viewing) -> Result<(), WireError> {
+        for id in self.watching_all(viewing.chat) {
+            if let Some(watch) = self.watches.get_mut(&id) {
+                watch.view.show(viewing, &mut self.changes);
+            }
+        }
+        self.apply_early(now_ms, viewing.chat)
+    }
+
     fn handle_head(&mut self, now_ms: u64, head: &Head) {
         for id in self.watching_all(head.chat) {
-            let watch = self.watches.get_mut(&id);
-            if let Some(view) = watch.and_then(|watch| watch.views.get_mut(&head.cell)) {
-                view.head(head.epoch, head.to);
+            if let Some(watch) = self.watches.get_mut(&id)
+                && watch.view.cell() == Some(head.cell)
+            {
+                watch.view.head(head.epoch, head.to);
             }
             self.complain(now_ms, id);
         }
@@ -509,7 +563,7 @@ impl ViewerState {
             self.changes.push_back(Change {
                 chat: watch.options.chat.clone(),
                 subject: Some(Arc::new(subject(&crossing.subject))),
-                cursor: watch.cursor().unwrap_or_default(),
+                cursor: watch.cursor(),
                 event: Event::Crossed {
                     kind: crossing.kind,
                     name: crossing.name.clone(),
@@ -526,7 +580,7 @@ impl ViewerState {
             return;
         };
         self.changes.push_back(Change {
-            cursor: watch.cursor().unwrap_or_default(),
+            cursor: watch.cursor(),
             chat: watch.options.chat,
             subject: None,
             event: Event::WatchEnded { code, text },
@@ -539,13 +593,17 @@ impl ViewerState {
             return;
         };
         watch.phase = Phase::Asked(request);
+        watch.look_wanted = false;
+        if watch.options.view.is_some() {
+            watch.view.look();
+        }
         let options = &watch.options;
         self.requests.push_back(Request::Watch(Watch {
             request,
             chat: options.chat.clone(),
             session: options.session,
             view: options.view,
-            cursor: watch.cursor().filter(|cursor| cursor.offset > 0),
+            cursor: Some(watch.cursor()).filter(|cursor| cursor.offset > 0),
             delivery: options.delivery,
             trail: options.trail,
             interval_ms: options.interval_ms,
@@ -561,10 +619,10 @@ impl ViewerState {
         if watch.is_behind()
             && watch
                 .complaint
-                .is_due(now_ms, watch.misses_known_offset(), round_trip)
+                .is_due(now_ms, watch.view.misses_known_offset(), round_trip)
         {
-            let behind: Vec<Request> = watch.reports_behind().collect();
-            self.requests.extend(behind);
+            let report = watch.report();
+            self.requests.extend(report);
         }
     }
 
@@ -586,14 +644,6 @@ impl ViewerState {
         wanted.map(|(id, _)| *id).collect()
     }
 
-    fn watching(&self, chat: ChatHandle) -> Option<WatchId> {
-        let phase = Phase::Watching(chat);
-        let mut watches = self.watches.iter();
-        watches
-            .find(|(_, watch)| watch.phase == phase)
-            .map(|(id, _)| *id)
-    }
-
     fn watching_all(&self, chat: ChatHandle) -> Vec<WatchId> {
         self.ids(|watch| watch.phase == Phase::Watching(chat))
     }
@@ -601,70 +651,60 @@ impl ViewerState {
 
 impl WatchState {
     fn new(options: WatchOptions) -> Self {
-        let cells = [Cell(0)];
-        let view = |cell: &Cell| {
-            let trail = TrailWish {
-                points: match options.trail {
-                    // Then the server lists none.
-                    0 => usize::MAX,
-                    points => points.into(),
-                },
-                age_ms: options.trail_age_ms,
-            };
-            let view = ChatView::new(options.chat.clone(), *cell, options.cursor, trail);
-            (*cell, view)
+        let trail = TrailWish {
+            points: match options.trail {
+                // Then the server lists none.
+                0 => usize::MAX,
+                points => points.into(),
+            },
+            age_ms: options.trail_age_ms,
         };
-        let views = cells.iter().map(view).collect();
+        let view = ChatView::new(options.chat.clone(), options.cursor, trail);
         Self {
             options,
-            views,
+            view,
             phase: Phase::Idle,
             complaint: Complaint::default(),
             is_tapped: false,
+            look_at_ms: 0,
+            look_wanted: false,
         }
     }
 
-    /// What all cells have.
-    fn cursor(&self) -> Option<Cursor> {
-        let cursors = self.views.values().map(ChatView::cursor);
-        cursors.min_by_key(|cursor| cursor.offset)
+    /// When another part of the map is to be asked for.
+    fn look_due_ms(&self) -> Option<u64> {
+        let can_ask = matches!(self.phase, Phase::Watching(_) | Phase::Asked(_));
+        (self.look_wanted && can_ask).then_some(self.look_at_ms)
+    }
+
+    /// What it has.
+    fn cursor(&self) -> Cursor {
+        match self.view.is_map() {
+            // Of some cells: no beginning for others.
+            true => Cursor::default(),
+            false => self.view.cursor(),
+        }
     }
 
     fn is_behind(&self) -> bool {
-        matches!(self.phase, Phase::Watching(_)) && self.views.values().any(ChatView::is_behind)
-    }
-
-    fn misses_known_offset(&self) -> bool {
-        self.views.values().any(ChatView::misses_known_offset)
+        matches!(self.phase, Phase::Watching(_)) && self.view.is_behind()
     }
 
     fn timeout_ms(&self) -> Option<u64> {
-        match self.phase {
+        let own = match self.phase {
             Phase::Later(at) => Some(at),
             Phase::Watching(_) => self.is_behind().then_some(self.complaint.next_at_ms),
             Phase::Idle | Phase::Asked(_) => None,
-        }
-    }
-
-    /// The cursors of all cells.
-    fn reports(&self) -> impl Iterator<Item = Request> {
-        self.reports_if(|_| true)
-    }
-
-    fn reports_behind(&self) -> impl Iterator<Item = Request> {
-        self.reports_if(ChatView::is_behind)
-    }
-
-    fn reports_if(&self, wanted: fn(&ChatView) -> bool) -> impl Iterator<Item = Request> {
-        let chat = match self.phase {
-            Phase::Watching(chat) => Some(chat),
-            _ => None,
         };
-        let views = self.views.values().filter(move |view| wanted(view));
-        chat.into_iter().flat_map(move |chat| {
-            let report = move |view: &ChatView| Request::Cursor(view.report(chat));
-            views.clone().map(report)
-        })
+        [own, self.look_due_ms()].into_iter().flatten().min()
+    }
+
+    /// "This is what I have."
+    fn report(&self) -> Option<Request> {
+        let Phase::Watching(chat) = self.phase else {
+            return None;
+        };
+        self.view.report(chat).map(Request::Cursor)
     }
 }
 

@@ -103,6 +103,9 @@ fn short(change: &Change) -> String {
         Event::Ended { why, .. } => format!("ended {}", why.map_or("?", SessionState::name)),
         Event::Skipped { count } => format!("skipped {count}"),
         Event::Crossed { kind, name, .. } => format!("{} {name}", kind.name()),
+        Event::Left => "left".to_owned(),
+        Event::Viewing { cells, .. } => format!("view of {}", cells.len()),
+        Event::Clusters { clusters } => format!("{} clusters", clusters.len()),
         Event::Resync => "resync".to_owned(),
         Event::WatchEnded { code, .. } => format!("over {code}"),
     };

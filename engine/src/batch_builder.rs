@@ -50,6 +50,16 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// All rows of a chat, as they are.
+    pub fn whole(delivery: Delivery) -> Self {
+        Self {
+            delivery,
+            session: None,
+            grid: None,
+            area: None,
+        }
+    }
+
     /// Whether a viewer with this scope sees a session.
     pub fn shows(&self, session: SessionId) -> bool {
         self.session.is_none_or(|only| only == session)

@@ -167,23 +167,18 @@ fn spec(chat: ChatHandle, connection: u64) -> WatchSpec {
     WatchSpec {
         connection: ConnectionId(connection),
         chat,
-        scope: Scope {
-            delivery: Delivery::Latest,
-            session: None,
-            grid: None,
-            area: None,
-        },
+        scope: Scope::whole(Delivery::Latest),
         from: 0,
         trail: 0,
         interval_ms: 0,
     }
 }
 
-fn report(offset: u64) -> CursorReport {
+fn report(epoch: u32, offset: u64) -> CursorReport {
     CursorReport {
         chat: CHAT,
         cell: Cell(0),
-        epoch: EPOCH,
+        epoch,
         offset,
     }
 }
@@ -352,7 +347,7 @@ fn who_complains_after_a_hundred_walks_gets_only_what_changed() {
     let (mut rig, ends) = many_walks();
     let viewer = rig.watch_from(CHAT, 1, rig.offset);
     rig.pass_all();
-    let report = report(ends[150]);
+    let report = report(EPOCH, ends[150]);
     rig.fan_out.complain(viewer, &report, &rig.tables[&CHAT]);
     let offers = rig.pass_all();
     assert_eq!(offers.len(), 1);
@@ -363,10 +358,8 @@ fn who_complains_after_a_hundred_walks_gets_only_what_changed() {
 fn viewers_of_a_quiet_session_get_nothing_twice_when_it_moves_again() {
     let mut rig = Rig::with_sessions(50);
     let scope = Scope {
-        delivery: Delivery::Every,
         session: Some(SessionId(3)),
-        grid: None,
-        area: None,
+        ..Scope::whole(Delivery::Every)
     };
     for connection in 0..10 {
         let spec = WatchSpec {
@@ -536,7 +529,7 @@ fn nothing_follows_an_open_stream() {
     assert_eq!(rig.pass_all().len(), 0);
     // A complaint is about what is on its way.
     let table = &rig.tables[&CHAT];
-    rig.fan_out.complain(viewer, &report(0), table);
+    rig.fan_out.complain(viewer, &report(EPOCH, 0), table);
     rig.fan_out.writable(viewer);
     assert_eq!(rig.pass_all().len(), 0);
     rig.sink.offer = None;
@@ -602,11 +595,7 @@ fn a_complaint_lowers_the_cursor_and_nonsense_begins_anew() {
     rig.pass_all();
     let complain = |rig: &mut Rig, epoch, offset| {
         let table = &rig.tables[&CHAT];
-        let report = CursorReport {
-            epoch,
-            ..report(offset)
-        };
-        rig.fan_out.complain(viewer, &report, table);
+        rig.fan_out.complain(viewer, &report(epoch, offset), table);
         rig.fan_out.cursor_of(viewer).unwrap()
     };
     // It never moves forward.
@@ -729,12 +718,7 @@ fn a_joiner_gets_the_trail_it_asked_for() {
         rig.point(CHAT, 0, counter);
     }
     for (trail, delivery) in [(3, Delivery::Latest), (5, Delivery::Every)] {
-        let scope = Scope {
-            delivery,
-            session: None,
-            grid: None,
-            area: None,
-        };
+        let scope = Scope::whole(delivery);
         let spec = WatchSpec {
             trail,
             scope,
@@ -760,10 +744,8 @@ fn a_joiner_gets_the_trail_it_asked_for() {
 fn a_viewer_of_one_session_hears_of_no_other() {
     let mut rig = Rig::with_sessions(3);
     let scope = Scope {
-        delivery: Delivery::Latest,
         session: Some(SessionId(1)),
-        grid: None,
-        area: None,
+        ..Scope::whole(Delivery::Latest)
     };
     let spec = WatchSpec {
         scope,

@@ -218,6 +218,32 @@ fn viewers_of_about_the_same_place_share_the_same_bytes() {
 }
 
 #[test]
+fn views_are_encoded_once_for_all_who_look_there() {
+    const VIEWERS: u64 = 1_000;
+    let mut rig = Rig::with_square(100);
+    for connection in 0..VIEWERS {
+        let (north, east) = (connection as i32 % 4 * 25, connection as i32 / 4 % 4 * 25);
+        rig.watch(
+            connection,
+            &wish((north, east), (north + 20, east + 20), 1_024),
+        );
+    }
+    rig.pass_all();
+    rig.wait(2_000);
+    for session in 0..10_000 {
+        rig.put(session, (session as i32 / 100, session as i32 % 100));
+    }
+    let report = rig.pass_all();
+    assert_eq!((rig.net.offers as u64, report.batches), (VIEWERS, 16));
+    let each = report.sent_bytes as f64 / report.batch_bytes as f64;
+    println!(
+        "{} bytes for all, {each:.1} times as many for each",
+        report.batch_bytes
+    );
+    assert!(each > 60.0, "{each}");
+}
+
+#[test]
 fn rows_within_the_budget_and_everybody_else_counted() {
     let mut rig = Rig::with_square(40);
     for (connection, budget) in [(1, 4_096), (2, 512), (3, 64), (4, 1)] {

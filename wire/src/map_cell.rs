@@ -62,7 +62,8 @@ impl MapCell {
     /// The cell with this number, if there is one.
     pub fn from_number(number: u64) -> Option<Self> {
         let cell = Self(number);
-        let is_cell = number > 0 && cell.bits() % 2 == 0 && cell.level() <= Self::LEVEL_MAX;
+        let is_cell =
+            number > 0 && cell.bits().is_multiple_of(2) && cell.level() <= Self::LEVEL_MAX;
         is_cell.then_some(cell)
     }
 

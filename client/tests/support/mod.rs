@@ -92,6 +92,8 @@ pub struct Server {
     /// Points of each session that are still there for `every`.
     pub trail: usize,
     pub delivery: Delivery,
+    /// The part of the chat that its batches are of.
+    pub cell: Cell,
     snapshot: u32,
 }
 
@@ -103,6 +105,7 @@ impl Server {
             rows: Vec::new(),
             trail,
             delivery,
+            cell: Cell(0),
             snapshot: 0,
         }
     }
@@ -205,7 +208,7 @@ impl Server {
     fn frame(&self, from: u64, page: Option<Page>, total: u32, slots: &[usize]) -> Update {
         let header = BatchHeader {
             chat: CHAT,
-            cell: Cell(0),
+            cell: self.cell,
             epoch: self.epoch,
             from,
             to: self.head,

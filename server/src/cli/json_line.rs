@@ -6,11 +6,13 @@ use skein_client::change::{Change, Event, ShownPoint};
 use skein_client::seal::error::OpenError;
 use skein_wire::point::{Fix, Payload};
 
+use crate::cli::map_json::{ClusterJson, ViewJson};
+
 /// One change. Fields that do not apply are left out.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct JsonLine {
-    /// `started`, `point`, `heartbeat`, `stale`, `ended`, `skipped`, `enter`, `exit`, `near`, `far` or
-    /// `resync`.
+    /// `started`, `point`, `heartbeat`, `stale`, `ended`, `skipped`, `enter`, `exit`, `near`, `far`, `left`,
+    /// `view`, `clusters` or `resync`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The chat.
@@ -72,7 +74,7 @@ pub struct JsonLine {
     /// Why a session ended: `stopped`, `expired`, `revoked`, or `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<&'static str>,
-    /// How many points were skipped.
+    /// How many points were skipped, or how many sessions are elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// The geofence that was crossed.
@@ -87,6 +89,12 @@ pub struct JsonLine {
     /// Its member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_user: Option<String>,
+    /// The part of the map that rows are of.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub view: Option<ViewJson>,
+    /// Sessions elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<Vec<ClusterJson>>,
 }
 
 impl JsonLine {
@@ -167,6 +175,26 @@ impl JsonLine {
                     ..line
                 }
             }
+            Event::Left => Self {
+                kind: "left",
+                ..line
+            },
+            Event::Viewing { area, cells } => Self {
+                kind: "view",
+                view: Some(ViewJson::of(area, cells)),
+                ..line
+            },
+            Event::Clusters { clusters } => Self {
+                kind: "clusters",
+                count: Some(
+                    clusters
+                        .iter()
+                        .map(|cluster| u64::from(cluster.count))
+                        .sum(),
+                ),
+                clusters: Some(clusters.iter().map(ClusterJson::from).collect()),
+                ..line
+            },
             Event::Resync => Self {
                 kind: "resync",
                 ..line
@@ -177,8 +205,12 @@ impl JsonLine {
 
     /// The line as a GeoJSON feature: a point, or no geometry where there is none.
     pub fn to_feature(&self) -> Value {
-        let geometry = match (self.lat, self.lon) {
-            (Some(lat), Some(lon)) => json!({"type": "Point", "coordinates": [lon, lat]}),
+        let geometry = match (self.lat, self.lon, &self.clusters) {
+            (Some(lat), Some(lon), _) => json!({"type": "Point", "coordinates": [lon, lat]}),
+            (_, _, Some(clusters)) => {
+                let places: Vec<[f64; 2]> = clusters.iter().map(|it| [it.lon, it.lat]).collect();
+                json!({"type": "MultiPoint", "coordinates": places})
+            }
             _ => Value::Null,
         };
         let mut properties = serde_json::to_value(self).unwrap_or_default();
@@ -224,8 +256,10 @@ mod tests {
 
     use skein_client::change::{Change, Event, ShownPoint, Subject};
     use skein_wire::ids::{ChatName, Counter, Cursor, GeofenceName, SessionId, UserName};
+    use skein_wire::map_cell::MapCell;
+    use skein_wire::map_view::MapView;
     use skein_wire::point::{Accuracy, Fix, Heading, Payload, Position, Speed};
-    use skein_wire::update::{CrossingKind, SessionState};
+    use skein_wire::update::{Cluster, CrossingKind, SessionState};
 
     use crate::cli::json_line::JsonLine;
 
@@ -362,6 +396,41 @@ mod tests {
         for (event, expect) in cases {
             check(event, true, &expect.replace("WHO", who));
         }
+        check(
+            Event::Left,
+            true,
+            &r#"{"type":"left",WHO}"#.replace("WHO", who),
+        );
+        check(
+            Event::Viewing {
+                area: MapView {
+                    south_e6: 45_000_000,
+                    west_e6: 11_250_000,
+                    north_e6: 47_812_500,
+                    east_e6: 16_875_000,
+                    rows: 256,
+                },
+                cells: vec![MapCell::new(1, 1, 1), MapCell::new(2, 0, 0)],
+            },
+            false,
+            r#"{"type":"view","chat":"geese","cursor":"0000000000000abc-3-77","area":[45.0,11.25,47.8125,16.875],"rows":256,"cells":[7,16]}"#,
+        );
+        let cluster = |cell, count| Cluster {
+            cell,
+            count,
+            east: 128,
+            north: 64,
+        };
+        check(
+            Event::Clusters {
+                clusters: vec![
+                    cluster(MapCell::EARTH, 3),
+                    cluster(MapCell::new(1, 1, 1), 40),
+                ],
+            },
+            false,
+            r#"{"type":"clusters","chat":"geese","cursor":"0000000000000abc-3-77","count":43,"clusters":[{"cell":1,"count":3,"lat":-44.648437,"lon":0.703125},{"cell":7,"count":40,"lat":22.675781,"lon":90.351563}]}"#,
+        );
         check(
             Event::Resync,
             false,

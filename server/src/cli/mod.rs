@@ -21,6 +21,7 @@ pub mod log_scrub;
 
 pub mod key_file;
 pub mod listen_args;
+pub mod map_json;
 pub mod max_rate;
 pub mod newest;
 pub mod offline;
@@ -29,6 +30,7 @@ pub mod report;
 pub mod sealing;
 pub mod shape_args;
 pub mod trail_arg;
+pub mod view_arg;
 pub mod who_text;
 
 pub mod unsealing;

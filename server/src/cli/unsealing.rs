@@ -56,7 +56,7 @@ impl Unsealing {
         let session = change.subject.as_ref().map(|subject| subject.session);
         match (&mut shown.change.event, session) {
             (Event::Resync, _) => self.opener.restart(),
-            (Event::Ended { .. }, Some(session)) => self.opener.forget(session),
+            (Event::Ended { .. } | Event::Left, Some(session)) => self.opener.forget(session),
             (Event::Point { point, .. }, Some(session)) => {
                 shown.unopened = self.open_point(session, point, true);
             }

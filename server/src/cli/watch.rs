@@ -11,6 +11,7 @@ use skein_client::viewer::{Viewer, ViewerEvent};
 use skein_client::viewer_state::{WatchId, WatchOptions};
 use skein_wire::error::Code;
 use skein_wire::ids::{ChatName, Cursor};
+use skein_wire::limits::VIEW_ROWS_MAX;
 use skein_wire::request::Delivery;
 use tokio::time::Instant;
 
@@ -20,6 +21,7 @@ use crate::cli::max_rate::MaxRate;
 use crate::cli::newest::Newest;
 use crate::cli::trail_arg::TrailArg;
 use crate::cli::unsealing::Unsealing;
+use crate::cli::view_arg::ViewArg;
 use crate::cli::{duration, offline, out, trace, watch_table};
 use crate::interrupt::Interrupt;
 
@@ -66,6 +68,12 @@ is told, as one batch. A batch is shared with other viewers and may begin before
 points may be told again (know them by `session` and `counter`); `skipped` then counts the points of
 a session that are not told, whether an earlier watch has shown them or not.
 
+With --view there are three more: `view` (the `area` that is served, as [south, west, north, east], the
+`rows` that are counted with, and the `cells` of the map that come as rows), `left` (a session that is
+no row any more, because it went elsewhere or ended there; one that comes in is `started` again), and
+`clusters`: how many sessions are elsewhere (`count`), and for each of some cells the `cell`, the
+`count` and the `lat` and `lon` of the middle of those in it.
+
 geojson: one Feature per line and change, with the same fields as `properties`.
 
 Being offline is said on stderr, and so is a relay that is cut off from its server; neither says anything
@@ -98,9 +106,38 @@ pub struct WatchArgs {
     /// comes together: all of it, or with `--delivery latest` the newest of each session.
     #[arg(long, value_name = "PER_SECOND")]
     pub max_rate: Option<MaxRate>,
+    /// Only a part of the map, by its south-west and north-east corners in degrees (45.6,13.7,45.7,13.9): those in it
+    /// as rows, as many as --rows allows, all others counted. Always the newest points; there is no
+    /// cursor to go on from.
+    #[arg(
+        long,
+        value_name = "LAT,LON,LAT,LON",
+        allow_hyphen_values = true,
+        conflicts_with_all = ["cursor", "trail", "delivery"]
+    )]
+    pub view: Option<ViewArg>,
+    /// Rows that a view shows at most.
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "view",
+        default_value_t = 500,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(VIEW_ROWS_MAX))
+    )]
+    pub rows: u32,
     /// End after this long; without it, on Ctrl-C.
     #[arg(long = "for", value_name = "SECS", value_parser = duration::parse)]
     pub limit: Option<Duration>,
+}
+
+impl WatchArgs {
+    /// Which points are wanted: of a view, the newest.
+    fn delivery(&self) -> DeliveryArg {
+        match self.view {
+            Some(_) => DeliveryArg::Latest,
+            None => self.delivery,
+        }
+    }
 }
 
 /// Runs `skein watch`.
@@ -172,7 +209,7 @@ async fn show(
             }
         };
         match event {
-            Some(ViewerEvent::Change(change)) if args.delivery == DeliveryArg::Latest => {
+            Some(ViewerEvent::Change(change)) if args.delivery() == DeliveryArg::Latest => {
                 newest.hold(change);
             }
             Some(ViewerEvent::Change(change)) => screen.show(&change)?,
@@ -201,7 +238,8 @@ fn options(args: &WatchArgs) -> WatchOptions {
     options.trail = args.trail.points;
     options.trail_age_ms = args.trail.age.map(|age| age.as_millis() as u64);
     options.interval_ms = args.max_rate.map_or(0, MaxRate::interval_ms);
-    options.delivery = match args.delivery {
+    options.view = args.view.map(|view| view.view(args.rows));
+    options.delivery = match args.delivery() {
         DeliveryArg::Every => Delivery::Every,
         DeliveryArg::Latest => Delivery::Latest,
     };
@@ -288,6 +326,8 @@ async fn sleep_until(at: Option<Instant>) {
 mod tests {
     use clap::Parser;
 
+    use skein_wire::request::Delivery;
+
     use crate::cli::watch::{DeliveryArg, Format, WatchArgs, options};
 
     #[derive(Parser)]
@@ -335,8 +375,20 @@ mod tests {
             (args.format, args.delivery),
             (Format::Table, DeliveryArg::Every)
         );
+        let view = ["--view", "-1.5,13.7,45.7,13.9", "--rows", "80"];
+        let args = Cli::try_parse_from(base.iter().chain(&view))
+            .expect("a view")
+            .args;
+        let wish = options(&args);
+        assert_eq!(wish.delivery, Delivery::Latest);
+        let view = wish.view.expect("a view");
+        assert_eq!((view.south_e6, view.rows), (-1_500_000, 80));
+        let clash = ["--view", "1,1,2,2", "--cursor", cursor];
+        assert!(Cli::try_parse_from(base.iter().chain(&clash)).is_err());
         for wrong in [
             ["--trail", "33"],
+            ["--rows", "80"],
+            ["--view", "1,2,3"],
             ["--max-rate", "0"],
             ["--cursor", "7"],
             ["--for", "soon"],

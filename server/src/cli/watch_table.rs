@@ -8,7 +8,7 @@ use skein_client::seal::error::OpenError;
 use skein_client::viewer::Viewer;
 use skein_client::viewer_state::WatchId;
 use skein_wire::point::Payload;
-use skein_wire::update::{CrossingKind, SessionState};
+use skein_wire::update::{Cluster, CrossingKind, SessionState};
 
 use crate::cli::time_text::clock_text;
 use crate::cli::unsealing::Unsealing;
@@ -16,6 +16,9 @@ use crate::cli::who_text::{printable, who};
 
 /// Rows that are drawn; a terminal shows no more.
 const ROWS_MAX: usize = 50;
+
+/// Clusters that are drawn below them, the largest.
+const CLUSTERS_DRAWN_MAX: usize = 10;
 
 /// Columns for a user's name.
 const NAME_COLUMNS: usize = 16;
@@ -50,7 +53,38 @@ pub fn draw(
     if rows.len() > ROWS_MAX {
         let _ = writeln!(text, "… and {} more", rows.len() - ROWS_MAX);
     }
+    for view in viewer.views(id).filter(|view| view.viewing().is_some()) {
+        let _ = writeln!(text, "{}", elsewhere(view.clusters()));
+        draw_clusters(view.clusters(), &mut text);
+    }
     text
+}
+
+/// The largest clusters, one a line.
+fn draw_clusters(clusters: &[Cluster], text: &mut String) {
+    let mut largest: Vec<&Cluster> = clusters.iter().collect();
+    largest.sort_by_key(|cluster| std::cmp::Reverse(cluster.count));
+    for cluster in largest.into_iter().take(CLUSTERS_DRAWN_MAX) {
+        let (centre, count) = (cluster.centre(), cluster.count);
+        let _ = writeln!(
+            text,
+            "{:<NAME_COLUMNS$}  {:<10}  {:>11.4}  {:>11.4}",
+            format!("{count} around"),
+            "",
+            centre.lat(),
+            centre.lon()
+        );
+    }
+}
+
+/// How many sessions are no rows of a view.
+fn elsewhere(clusters: &[Cluster]) -> String {
+    let count: u64 = clusters.iter().map(|it| u64::from(it.count)).sum();
+    format!("{count} elsewhere, in {} places", clusters.len())
+}
+
+fn degrees(e6: i32) -> f64 {
+    f64::from(e6) / 1e6
 }
 
 fn line(viewer: &Viewer, row: &Row, unsealing: Option<&mut Unsealing>) -> String {
@@ -138,6 +172,16 @@ pub fn describe(change: &Change, unopened: Option<OpenError>) -> Option<String> 
                 CrossingKind::Far => format!("{who} is no longer near {other} ({name})"),
             }
         }
+        Event::Left => format!("{who} is not in the view any more"),
+        Event::Viewing { area, cells } => format!(
+            "the view is {:.4} {:.4} to {:.4} {:.4}, {} cells of it as rows",
+            degrees(area.south_e6),
+            degrees(area.west_e6),
+            degrees(area.north_e6),
+            degrees(area.east_e6),
+            cells.len()
+        ),
+        Event::Clusters { clusters } => elsewhere(clusters),
         Event::Resync => "everything anew".to_owned(),
         Event::WatchEnded { .. } => return None,
     })
