@@ -63,7 +63,7 @@ impl Scene {
         let mut scene = Self {
             server: server.expect("an empty disk"),
             network,
-            viewer: SimViewer::new(ana(), chat(), LinkKind::Ordered, Delivery::Latest),
+            viewer: SimViewer::new(ana(), chat(), LinkKind::Ordered, (Delivery::Latest, None)),
             now_ms,
             sessions: Vec::new(),
             counter: 0,

@@ -68,6 +68,8 @@ fn a_thousand_crashing_runs_keep_every_promise() {
     assert!(checked.points_seen > SEEDS * 10, "{checked:?}");
     assert!(checked.rows_compared > SEEDS, "{checked:?}");
     assert!(checked.near_rows_compared > SEEDS / 2, "{checked:?}");
+    assert!(checked.map_rows_compared > SEEDS / 2, "{checked:?}");
+    assert!(checked.counted_elsewhere > SEEDS / 2, "{checked:?}");
     assert!(checked.mirrors_compared > SEEDS / 2, "{checked:?}");
     assert!(checked.crossings > SEEDS * 2, "{checked:?}");
     assert!(checked.crossings_seen > SEEDS, "{checked:?}");

@@ -9,11 +9,13 @@ use skein_client::viewer_state::{ViewerState, WatchId, WatchOptions};
 use skein_wire::frame::decode_update;
 use skein_wire::ids::{ChatName, SessionId, UserName};
 use skein_wire::limits::SERVER_FRAME_BYTES_MAX;
+use skein_wire::map_view::MapView;
 use skein_wire::point::{Fix, Payload, Position};
 use skein_wire::request::{Delivery, Request};
 use skein_wire::splitter::split_first_shared;
 use skein_wire::update::Update;
 
+use crate::sim::map;
 use crate::sim::network::{LinkKey, LinkKind, Network};
 use crate::sim::random::Random;
 
@@ -21,6 +23,8 @@ use crate::sim::random::Random;
 const POINT_MS: (u64, u64) = (200, 1_500);
 /// Time until a client without a connection tries again, milliseconds.
 const RECONNECT_MS: (u64, u64) = (20, 1_200);
+/// Steps, of 25 ms on average, between two looks at other parts of the map.
+const LOOK_STEPS: u64 = 60;
 /// Duration of a share, seconds: some expire within a run.
 const DURATION_S: (u64, u64) = (4, 60);
 
@@ -114,10 +118,6 @@ impl SimSender {
     /// A sender with its first share.
     pub fn new(user: UserName, chat: ChatName, kind: LinkKind, random: &mut Random) -> Self {
         let state = SenderState::new(options(&user, &chat, 0, random));
-        let position = Position {
-            lat_e6: 47_000_000,
-            lon_e6: 8_000_000,
-        };
         let wire = Wire::new(user, kind);
         Self {
             wire,
@@ -127,7 +127,7 @@ impl SimSender {
             stop_asked: false,
             share_at_ms: 0,
             shares: 0,
-            position,
+            position: map::BEGIN,
             news: Vec::new(),
         }
     }
@@ -253,16 +253,24 @@ pub struct SimViewer {
     pub state: ViewerState,
     /// Its watch.
     pub watch: WatchId,
+    /// It looks at a part of the map.
+    pub is_map: bool,
     /// What it has seen and the witness has not been told.
     pub news: Vec<Change>,
 }
 
 impl SimViewer {
-    /// A viewer of a whole chat.
-    pub fn new(user: UserName, chat: ChatName, kind: LinkKind, delivery: Delivery) -> Self {
+    /// A viewer of a whole chat, or of a part of the map.
+    pub fn new(
+        user: UserName,
+        chat: ChatName,
+        kind: LinkKind,
+        (delivery, view): (Delivery, Option<MapView>),
+    ) -> Self {
         let mut state = ViewerState::new();
         let watch = state.watch(WatchOptions {
             delivery,
+            view,
             ..WatchOptions::new(chat.clone())
         });
         Self {
@@ -270,6 +278,7 @@ impl SimViewer {
             chat,
             state,
             watch,
+            is_map: view.is_some(),
             news: Vec::new(),
         }
     }
@@ -297,6 +306,13 @@ impl SimViewer {
         }
     }
 
+    /// Looks at another part of the map now and then.
+    pub fn look_around(&mut self, now_ms: u64, random: &mut Random) {
+        if self.is_map && random.one_in(LOOK_STEPS) {
+            self.state.look(now_ms, self.watch, map::wish(random));
+        }
+    }
+
     /// Sends what is to be sent, notes what was seen.
     pub fn live(&mut self, now_ms: u64, network: &mut Network) {
         if self.state.poll_timeout().is_some_and(|at| at <= now_ms) {
@@ -312,18 +328,7 @@ impl SimViewer {
 
     /// Live sessions that it shows and the newest counter of each, in order.
     pub fn rows(&self) -> Vec<(SessionId, u64)> {
-        let mut rows: Vec<(SessionId, u64)> = self
-            .state
-            .views(self.watch)
-            .flat_map(|view| view.rows())
-            .filter(|row| !row.state().state.is_ended())
-            .map(|row| {
-                let counter = row.point().map_or(0, |point| point.counter.0);
-                (row.subject().session, counter)
-            })
-            .collect();
-        rows.sort_unstable();
-        rows
+        map::shown(self.state.views(self.watch))
     }
 
     /// Whether its right to watch is gone.

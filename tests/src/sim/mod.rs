@@ -3,6 +3,7 @@
 //!
 //! `cargo run --release -p skein-tests --bin simulate -- 123` runs seed 123 alone.
 
+pub mod map;
 pub mod random;
 pub mod relay;
 

@@ -16,11 +16,13 @@ use skein_engine::time::Timestamp;
 use skein_server::relay::link_core::LinkCore;
 use skein_wire::ids::{ChatName, SessionId, UserName};
 use skein_wire::limits::SERVER_FRAME_BYTES_MAX;
+use skein_wire::map_view::MapView;
 use skein_wire::request::Delivery;
 use skein_wire::splitter::split_first_shared;
 use skein_wire::update::Update;
 
 use crate::sim::clients::Wire;
+use crate::sim::map;
 use crate::sim::network::{LinkKey, LinkKind, Network};
 use crate::sim::random::Random;
 
@@ -36,18 +38,26 @@ pub struct NearViewer {
     pub chat: ChatName,
     /// The real state.
     pub state: ViewerState,
-    watch: WatchId,
+    /// Its watch.
+    pub watch: WatchId,
+    /// It looks at a part of the map.
+    pub is_map: bool,
     shard: usize,
     connection: ConnectionId,
     is_connected: bool,
 }
 
 impl NearViewer {
-    /// A viewer of a whole chat.
-    pub fn new(user: UserName, chat: ChatName, delivery: Delivery) -> Self {
+    /// A viewer of a whole chat, or of a part of the map.
+    pub fn new(
+        user: UserName,
+        chat: ChatName,
+        (delivery, view): (Delivery, Option<MapView>),
+    ) -> Self {
         let mut state = ViewerState::new();
         let watch = state.watch(WatchOptions {
             delivery,
+            view,
             ..WatchOptions::new(chat.clone())
         });
         Self {
@@ -55,6 +65,7 @@ impl NearViewer {
             chat,
             state,
             watch,
+            is_map: view.is_some(),
             shard: 0,
             connection: ConnectionId(0),
             is_connected: false,
@@ -63,16 +74,7 @@ impl NearViewer {
 
     /// Live sessions that it shows and the newest counter of each, in order.
     pub fn rows(&self) -> Vec<(SessionId, u64)> {
-        let views = self.state.views(self.watch);
-        let live = views
-            .flat_map(|view| view.rows())
-            .filter(|row| !row.state().state.is_ended());
-        let counter = |row: &skein_client::row::Row| row.point().map_or(0, |it| it.counter.0);
-        let mut rows: Vec<(SessionId, u64)> = live
-            .map(|row| (row.subject().session, counter(row)))
-            .collect();
-        rows.sort_unstable();
-        rows
+        map::shown(self.state.views(self.watch))
     }
 }
 

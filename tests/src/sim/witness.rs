@@ -67,6 +67,10 @@ pub struct Checked {
     pub rows_compared: u64,
     /// Rows of a relay's viewers compared with the server's at the end.
     pub near_rows_compared: u64,
+    /// Those among the rows that are of viewers who look at a part of the map.
+    pub map_rows_compared: u64,
+    /// Sessions that such viewers were told to be elsewhere, at the end.
+    pub counted_elsewhere: u64,
     /// Mirrors compared with their owners at the end.
     pub mirrors_compared: u64,
     /// Restarts after a power failure.
@@ -88,6 +92,8 @@ impl Checked {
         self.points_seen += other.points_seen;
         self.rows_compared += other.rows_compared;
         self.near_rows_compared += other.near_rows_compared;
+        self.map_rows_compared += other.map_rows_compared;
+        self.counted_elsewhere += other.counted_elsewhere;
         self.mirrors_compared += other.mirrors_compared;
         self.power_cuts += other.power_cuts;
         self.checkpoints += other.checkpoints;
@@ -234,6 +240,8 @@ impl Witness {
                 seen.ended = true;
                 seen.ended_epoch = change.cursor.epoch;
             }
+            // It is not shown any more; if it comes back, it begins anew.
+            Event::Left => seen.counter = 0,
             Event::Started { .. } if seen.ended => {
                 // A stop acts before it is durable. One that nobody acknowledged may be lost in a
                 // power failure; then the session is there again, under a newer epoch.

@@ -1,15 +1,18 @@
 //! One simulated run: members share and watch, the network delays and loses, the server crashes;
 //! then all faults end and everything must heal.
 
+use skein_client::chat_view::ChatView;
 use skein_engine::geofence::record::{GeofenceWish, Shape};
 use skein_engine::identity::Identity;
 use skein_engine::ids::PartitionId;
 use skein_engine::request::{Actor, ChatReply, ChatRequest};
 use skein_engine::rights::Rights;
 use skein_wire::ids::{ChatName, SessionId, UserName};
+use skein_wire::map_view::MapView;
 use skein_wire::request::Delivery;
 
 use crate::sim::clients::{SimSender, SimViewer};
+use crate::sim::map::{self, Truth};
 use crate::sim::network::{Arrival, LinkKey, LinkKind, Network};
 use crate::sim::random::Random;
 use crate::sim::relay::{NearViewer, SimRelay};
@@ -21,6 +24,9 @@ const FAULTY_MS: u64 = 25_000;
 /// Virtual time without faults, in which everything must heal, milliseconds. Longer than a
 /// client's keep-alive, because a complaint may have to wait for one.
 const HEALING_MS: u64 = 25_000;
+/// How far a view may lag behind, milliseconds: a second and a quarter between two batches, the way to the
+/// viewer, and a relay between.
+const VIEW_LAG_MS: u64 = 3_000;
 /// Steps, of 25 ms on average, between two checkpoints of any partition.
 const CHECKPOINT_STEPS: u64 = 100;
 /// When a run begins, milliseconds since 1970.
@@ -114,23 +120,21 @@ impl World {
         }
         for n in 0..self.random.range(2, 8) {
             let (chat, user, kind) = self.member(&chats, "viewer", n);
-            let delivery = if self.random.one_in(2) {
-                Delivery::Every
-            } else {
-                Delivery::Latest
-            };
-            self.viewers
-                .push(SimViewer::new(user, chat, kind, delivery));
+            let how = self.how_to_watch();
+            self.viewers.push(SimViewer::new(user, chat, kind, how));
         }
         for n in 0..self.random.range(1, 5) {
             let (chat, user, _) = self.member(&chats, "near", n);
-            let delivery = match self.random.one_in(2) {
-                true => Delivery::Every,
-                false => Delivery::Latest,
-            };
-            self.relay
-                .viewers
-                .push(NearViewer::new(user, chat, delivery));
+            let how = self.how_to_watch();
+            self.relay.viewers.push(NearViewer::new(user, chat, how));
+        }
+    }
+
+    fn how_to_watch(&mut self) -> (Delivery, Option<MapView>) {
+        match self.random.range(0, 5) {
+            0 | 1 => (Delivery::Every, None),
+            2 => (Delivery::Latest, None),
+            _ => (Delivery::Latest, Some(map::wish(&mut self.random))),
         }
     }
 
@@ -161,7 +165,8 @@ impl World {
         while self.now_ms < self.begun_ms + FAULTY_MS + HEALING_MS {
             self.step(true)?;
         }
-        self.compare()?;
+        self.compare(false)?;
+        self.compare_maps()?;
         // What was promised in the last life survives one more power failure.
         self.crash()?;
         Ok(self.witness.checked)
@@ -373,6 +378,9 @@ impl World {
             }
         }
         for (number, viewer) in self.viewers.iter_mut().enumerate() {
+            if !calm {
+                viewer.look_around(now_ms, &mut self.random);
+            }
             viewer.live(now_ms, &mut self.network);
             for change in viewer.news.drain(..) {
                 self.witness.viewer_news(number, &change).map_err(|text| {
@@ -422,8 +430,19 @@ impl World {
             .map_err(|text| self.violation(&text))
     }
 
-    /// Every viewer's rows are the server's rows.
-    fn compare(&mut self) -> Result<(), Violation> {
+    /// A view gets a batch a second: what it has may be that much older than the table, and no more.
+    fn compare_maps(&mut self) -> Result<(), Violation> {
+        let end_ms = self.now_ms + VIEW_LAG_MS;
+        loop {
+            match self.compare(true) {
+                Err(_) if self.now_ms < end_ms => self.step(true)?,
+                compared => return compared,
+            }
+        }
+    }
+
+    /// The rows of every viewer of a part of the map, or of every other one, are the server's rows.
+    fn compare(&mut self, of_maps: bool) -> Result<(), Violation> {
         let near = self.relay.viewers.iter().map(|v| v.chat.clone());
         let mut chats: Vec<ChatName> = self.viewers.iter().map(|v| v.chat.clone()).collect();
         chats.extend(near);
@@ -444,24 +463,33 @@ impl World {
             let mirrors = self.server.compare_mirrors(&chat);
             self.witness.checked.mirrors_compared +=
                 mirrors.map_err(|text| self.violation(&text))?;
-            let mut truth: Vec<(SessionId, u64)> = positions
+            let mut truth: Vec<Truth> = positions
                 .iter()
                 .map(|p| {
+                    let newest = p.newest.as_ref();
+                    let place = newest.and_then(|point| map::place_of(&point.payload));
                     (
                         p.session.session,
-                        p.newest.as_ref().map_or(0, |point| point.counter.0),
+                        newest.map_or(0, |point| point.counter.0),
+                        place,
                     )
                 })
                 .collect();
-            truth.sort_unstable();
+            truth.sort_unstable_by_key(|(session, ..)| *session);
             for (number, viewer) in self.relay.viewers.iter().enumerate() {
+                if viewer.is_map != of_maps {
+                    continue;
+                }
                 let rows = viewer.rows();
                 if viewer.chat == chat {
                     self.witness.checked.near_rows_compared += rows.len() as u64;
                 }
-                if viewer.chat == chat && !self.agree(&rows, &truth) {
+                let views = viewer.state.views(viewer.watch);
+                if viewer.chat == chat
+                    && let Err(text) = self.agree(&rows, views, &truth)
+                {
                     let text = format!(
-                        "viewer {number} of the relay (connected {}, the relay {}) has {rows:?}, the server {truth:?}",
+                        "viewer {number} of the relay (connected {}, the relay {}) has {rows:?}, the server {truth:?}: {text}",
                         viewer.state.is_connected(),
                         self.relay.wire.key.is_some()
                     );
@@ -469,10 +497,16 @@ impl World {
                 }
             }
             for (number, viewer) in self.viewers.iter().enumerate() {
-                if viewer.chat == chat {
+                if viewer.chat == chat && viewer.is_map == of_maps {
                     let rows = viewer.rows();
                     self.witness.checked.rows_compared += rows.len() as u64;
-                    if !self.agree(&rows, &truth) {
+                    let views: Vec<&ChatView> = viewer.state.views(viewer.watch).collect();
+                    self.witness.checked.map_rows_compared +=
+                        if of_maps { rows.len() as u64 } else { 0 };
+                    let elsewhere = views.iter().flat_map(|view| view.clusters());
+                    self.witness.checked.counted_elsewhere +=
+                        elsewhere.map(|it| u64::from(it.count)).sum::<u64>();
+                    if let Err(text) = self.agree(&rows, views.into_iter(), &truth) {
                         let (connected, watching) = (
                             viewer.state.is_connected(),
                             viewer.state.is_watching(viewer.watch),
@@ -480,7 +514,7 @@ impl World {
                         let kind = viewer.wire.kind;
                         let text = format!(
                             "viewer {number} ({kind:?}, connected {connected}, watching {watching}) has \
-                             {rows:?}, the server {truth:?}"
+                             {rows:?}, the server {truth:?}: {text}"
                         );
                         return Err(self.violation(&text));
                     }
@@ -493,13 +527,26 @@ impl World {
     /// Same sessions, same counters. After a power failure a viewer may still hold a point that the
     /// server has lost: it keeps the greater counter until the sender is back, which sends its
     /// newest fix again.
-    fn agree(&self, rows: &[(SessionId, u64)], truth: &[(SessionId, u64)]) -> bool {
+    fn agree<'v>(
+        &self,
+        rows: &[(SessionId, u64)],
+        mut views: impl Iterator<Item = &'v ChatView>,
+        truth: &[Truth],
+    ) -> Result<(), String> {
         let lost_some = self.witness.checked.power_cuts > 0;
-        rows.len() == truth.len()
-            && rows.iter().zip(truth).all(|(row, true_row)| {
+        let truth = match views.next() {
+            Some(view) => map::expected(view, truth)?,
+            None => return Err("it does not watch".into()),
+        };
+        let agrees = rows.len() == truth.len()
+            && rows.iter().zip(&truth).all(|(row, true_row)| {
                 let may_lag = lost_some && !self.is_shared(row.0);
                 row.0 == true_row.0 && (row.1 == true_row.1 || (may_lag && row.1 > true_row.1))
-            })
+            });
+        match agrees {
+            true => Ok(()),
+            false => Err("rows differ".into()),
+        }
     }
 
     /// Whether the session's sender is connected.
