@@ -99,6 +99,10 @@ const BOUNDED: &[(&str, &[&str])] = &[
         &["quic_bidi_streams_max", "quic_uni_streams_max"],
     ),
     (
+        "QUIC streams that a client gives up",
+        &["quic_given_up_interval_ms", "quic_given_up_burst_max"],
+    ),
+    (
         "QUIC windows towards us",
         &[
             "quic_stream_window_bytes",

@@ -81,6 +81,7 @@ pub mod webtransport_settings;
 
 pub mod webtransport;
 
+pub mod given_up;
 pub mod quic_batches;
 pub mod quic_control;
 pub mod quic_input;

@@ -21,6 +21,7 @@ use web_transport_proto::error_to_http3;
 
 use crate::edge::deadlines::{Armed, NEVER_MS};
 use crate::edge::event::Event;
+use crate::edge::given_up::GivenUp;
 use crate::edge::greeting;
 use crate::edge::quic_batches::QuicBatches;
 use crate::edge::quic_control::QuicControl;
@@ -100,6 +101,7 @@ pub struct QuicConnection {
     state: State,
     /// Who has said `Hello`.
     speaker: Option<Speaker>,
+    given_up: GivenUp,
     /// Place in the wheel of deadlines.
     pub armed: Armed,
     /// When QUIC wants to be called, whatever happens.
@@ -136,6 +138,7 @@ impl QuicConnection {
                 until_ms: now_ms + QUIC_HANDSHAKE_DEADLINE_MS,
             },
             speaker: None,
+            given_up: GivenUp::default(),
             armed: Armed::default(),
             timer_at: None,
             silence: QuicSilence::default(),
@@ -486,6 +489,10 @@ impl QuicConnection {
                 // The stream is ours to end; an error means that it has ended.
                 let _ = self.link.send_stream(id).reset(error_code);
                 self.handle_finished(id, turn);
+                turn.stats.given_up += 1;
+                if let Err(error) = self.given_up.count(turn.now_ms) {
+                    self.close_for(&error, turn);
+                }
             }
             StreamEvent::Available { dir: Dir::Uni } => {
                 if self.waiting == Some(Need::Stream) {
@@ -629,7 +636,7 @@ impl QuicConnection {
         if !self.input.is_left() {
             return;
         }
-        let mut reading = QuicReading::new(&mut self.speaker, &mut *turn);
+        let mut reading = QuicReading::new(&mut self.speaker, &mut self.given_up, &mut *turn);
         let read = self.input.read(&mut self.link, &mut reading);
         let answers = reading.answers;
         if self.speaker.is_some() && matches!(self.state, State::Greeting { .. }) {

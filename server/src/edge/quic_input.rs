@@ -35,6 +35,12 @@ pub trait FrameSink {
     /// # Errors
     /// Whatever is wrong with it: the connection is to be closed.
     fn take(&mut self, frame: &[u8], lane: Lane) -> Result<(), WireError>;
+
+    /// A stream was given up by the client.
+    ///
+    /// # Errors
+    /// When it has done so too often.
+    fn give_up(&mut self) -> Result<(), WireError>;
 }
 
 /// Why reading ends.
@@ -215,7 +221,10 @@ impl QuicInput {
                     take_side(&side.bytes, sink)?;
                 }
                 // A sender may give up a point.
-                Chunk::Reset => drop(self.side.swap_remove(at)),
+                Chunk::Reset => {
+                    self.side.swap_remove(at);
+                    sink.give_up()?;
+                }
             }
         }
         if self.side.is_empty() {

@@ -5,6 +5,7 @@ use skein_wire::error::{Code, WireError};
 use skein_wire::frame::decode_request;
 use skein_wire::request::Request;
 
+use crate::edge::given_up::GivenUp;
 use crate::edge::greeting;
 use crate::edge::quic_input::{FrameSink, Lane};
 use crate::edge::quic_turn::Turn;
@@ -18,21 +19,32 @@ pub struct QuicReading<'a, 'b> {
     pub answers: Vec<Bytes>,
     /// Who has said `Hello`, now or before.
     speaker: &'a mut Option<Speaker>,
+    given_up: &'a mut GivenUp,
     turn: &'a mut Turn<'b>,
 }
 
 impl<'a, 'b> QuicReading<'a, 'b> {
     /// Nothing was read yet.
-    pub fn new(speaker: &'a mut Option<Speaker>, turn: &'a mut Turn<'b>) -> Self {
+    pub fn new(
+        speaker: &'a mut Option<Speaker>,
+        given_up: &'a mut GivenUp,
+        turn: &'a mut Turn<'b>,
+    ) -> Self {
         Self {
             answers: Vec::new(),
             speaker,
+            given_up,
             turn,
         }
     }
 }
 
 impl FrameSink for QuicReading<'_, '_> {
+    fn give_up(&mut self) -> Result<(), WireError> {
+        self.turn.stats.given_up += 1;
+        self.given_up.count(self.turn.now_ms)
+    }
+
     fn is_full(&self) -> bool {
         // Whose `Hello` is for the next pass waits for it.
         let waits = self.speaker.is_none() && self.turn.hellos_left == 0;

@@ -17,6 +17,8 @@ pub struct TransportStats {
     pub shed: u64,
     /// Clients that were asked to prove their address first (QUIC).
     pub retries: u64,
+    /// Streams that clients gave up (QUIC).
+    pub given_up: u64,
     /// Packets of connections that live on another shard (QUIC): the kernel did not steer them.
     pub astray: u64,
     /// Bytes from clients, as the transport's user sees them.

@@ -107,6 +107,10 @@ pub static SHARD_METRICS: &[Metric] = &[
         "quic_retries",
         "QUIC clients that were asked to prove their address first",
     ),
+    Metric::counter(
+        "quic_streams_given_up",
+        "Streams that clients gave up, WebTransport's among them",
+    ),
     Metric::counter("quic_bytes_out", "Bytes handed to QUIC connections"),
     Metric::counter("quic_offers_datagram", "Batches that went as a datagram"),
     Metric::counter("quic_offers_stream", "Batches that went as a stream"),
@@ -202,6 +206,7 @@ pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopS
         quic.connections,
         quic.astray,
         quic.retries,
+        quic.given_up + web.given_up,
         quic.bytes_out,
         quic.offers_datagram,
         quic.offers_sent,

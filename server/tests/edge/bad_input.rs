@@ -1,7 +1,9 @@
 //! Every malformed input gets its documented code and text, and harms nobody else.
 
+use quinn::{ConnectionError, VarInt};
 use skein_server::edge::bad_input::{BAD_INPUTS, BadInput, Sends};
 use skein_server::edge::event::Event;
+use skein_wire::error::Code;
 use skein_wire::request::Request;
 use skein_wire::update::Update;
 
@@ -70,7 +72,7 @@ fn a_quic_connection_is_closed_with_the_documented_code() {
         client.write(bytes);
         check(bad, &client.update().expect(bad.input));
         let closed = client.wait(client.connection.closed());
-        let quinn::ConnectionError::ApplicationClosed(close) = closed else {
+        let ConnectionError::ApplicationClosed(close) = closed else {
             panic!("{}: {closed:?}", bad.input);
         };
         assert_eq!(
@@ -100,6 +102,35 @@ fn a_message_with_one_bad_frame_has_no_effect_at_all() {
     message.extend([1, 0x3f]);
     client.message(&message);
     assert_eq!(edge.event(), Event::Disconnected { connection });
+}
+
+#[test]
+fn a_client_that_only_gives_up_streams_is_ended() {
+    let edge = TestEdge::start();
+    let mut client = QuicClient::open(&edge);
+    client.write(&edge.hello());
+    edge.connected();
+    let connection = client.connection.clone();
+    let given_up = client.wait(async {
+        let mut count = 0;
+        while let Ok(mut stream) = connection.open_uni().await {
+            if stream.write_all(b"\x40").await.is_err() {
+                break;
+            }
+            let _ = stream.reset(VarInt::from_u32(0));
+            count += 1;
+        }
+        count
+    });
+    assert!(given_up >= 128, "{given_up}");
+    let ended = client.connection.close_reason();
+    let Some(ConnectionError::ApplicationClosed(closed)) = &ended else {
+        panic!("{ended:?}");
+    };
+    let code = u64::from(Code::LimitReached as u16);
+    assert_eq!(closed.error_code.into_inner(), code, "{closed:?}");
+    let counted = edge.with(|edge| edge.stats().quic.given_up);
+    assert!(counted > 128, "{counted}");
 }
 
 fn check(bad: &BadInput, answer: &Update) {
