@@ -429,7 +429,7 @@ mod tests {
                 ],
             },
             false,
-            r#"{"type":"clusters","chat":"geese","cursor":"0000000000000abc-3-77","count":43,"clusters":[{"cell":1,"count":3,"lat":-44.648437,"lon":0.703125},{"cell":7,"count":40,"lat":22.675781,"lon":90.351563}]}"#,
+            r#"{"type":"clusters","chat":"geese","cursor":"0000000000000abc-3-77","count":43,"clusters":[{"cell":1,"count":3,"lat":-44.648438,"lon":0.703125},{"cell":7,"count":40,"lat":22.675781,"lon":90.351562}]}"#,
         );
         check(
             Event::Resync,
