@@ -57,9 +57,9 @@ impl ShardWaker {
         fence(Ordering::SeqCst);
     }
 
-    /// Says that the shard runs. Whether somebody has woken it.
-    pub fn announce_awake(&self) -> bool {
-        !self.inner.asleep.swap(false, Ordering::Relaxed)
+    /// Says that the shard runs.
+    pub fn announce_awake(&self) {
+        self.inner.asleep.store(false, Ordering::Relaxed);
     }
 }
 

@@ -41,8 +41,6 @@ pub struct Core {
     /// The other shards, and what of their appends was seen.
     peers: Vec<(ShardId, u64)>,
     wakes: Vec<ShardId>,
-    /// Who followed what was appended last, and so will most likely follow what comes next.
-    followed_by: Vec<ShardId>,
     /// Partitions that something was appended to since the writers were looked at.
     appended: Vec<PartitionId>,
     /// The others have not been told of it.
@@ -87,7 +85,6 @@ impl Core {
             appends,
             peers: peers.into_iter().map(|peer| (peer, 0)).collect(),
             wakes: Vec::new(),
-            followed_by: Vec::new(),
             appended: Vec::new(),
             is_untold: false,
             log_moved: true,
@@ -321,27 +318,10 @@ impl Core {
         if std::mem::take(&mut self.is_untold) {
             ports.note_appended();
         }
-        self.wake_followers(ports);
+        for shard in self.wakes.drain(..) {
+            ports.wake(shard);
+        }
         appended
-    }
-
-    fn wake_followers(&mut self, ports: &mut impl Ports) {
-        if self.wakes.is_empty() {
-            return;
-        }
-        std::mem::swap(&mut self.followed_by, &mut self.wakes);
-        self.wakes.clear();
-        for &shard in &self.followed_by {
-            ports.wake(shard);
-        }
-    }
-
-    /// Wakes those who will most likely follow what is about to be appended, so that they wake up
-    /// while it is.
-    pub fn rouse_followers(&self, ports: &mut impl Ports) {
-        for &shard in &self.followed_by {
-            ports.wake(shard);
-        }
     }
 
     fn drain_outputs(&mut self, ports: &mut impl Ports) {

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use skein_engine::ids::ShardId;
 use skein_engine::time::Timestamp;
 use skein_wire::error::{Code, WireError};
-use skein_wire::request::Request;
 
 use crate::clock::Clock;
 use crate::config::idle::Idle;
@@ -36,8 +35,8 @@ const STOP_REPLAY_BYTES: u64 = 256 * 1024;
 /// Longest time for the checkpoints of a stopping shard; what is not written is replayed.
 const STOP_CHECKPOINTS_MAX: Duration = Duration::from_secs(2);
 
-/// How long an adaptive shard polls after a pass before it sleeps, and one that was roused waits for
-/// what it was roused for: about what it costs to be put to sleep and woken again.
+/// How long an adaptive shard polls after a pass before it sleeps: about what it costs to be put
+/// to sleep and woken again.
 const ADAPTIVE_SPIN: Duration = Duration::from_micros(100);
 
 /// What other threads have of a shard, and the shard of them.
@@ -69,8 +68,6 @@ pub struct ShardLoop {
     stopping: bool,
     /// Nobody is served any more who comes now.
     refusing: bool,
-    /// It was woken before there was anything to do.
-    is_roused: bool,
     metrics: Arc<MetricRow>,
     health: Arc<Health>,
     idle: Idle,
@@ -105,7 +102,6 @@ impl ShardLoop {
             events: Vec::new(),
             stopping: false,
             refusing: false,
-            is_roused: false,
             metrics,
             health,
             idle,
@@ -218,9 +214,6 @@ impl ShardLoop {
 
     fn take_events(&mut self, now: Timestamp) {
         self.ports.edge.poll_events(&mut self.events);
-        if self.events.iter().any(is_point) {
-            self.core.rouse_followers(&mut self.ports);
-        }
         let engine = self.core.engine();
         for event in self.events.drain(..) {
             match event {
@@ -315,11 +308,10 @@ impl ShardLoop {
     /// Comes back when there may be something to do.
     fn rest(&mut self) {
         let began = Instant::now();
-        let was_roused = std::mem::take(&mut self.is_roused);
         match self.idle {
+            Idle::Sleep => self.sleep(None),
             Idle::Spin => while !self.spin(ADAPTIVE_SPIN) {},
-            Idle::Sleep if !was_roused => self.sleep(None),
-            Idle::Sleep | Idle::Adaptive => {
+            Idle::Adaptive => {
                 if !self.spin(ADAPTIVE_SPIN) {
                     self.sleep(None);
                 }
@@ -359,9 +351,7 @@ impl ShardLoop {
             }
         };
         self.ports.edge.wait(limit);
-        // Nothing is there yet for one that was roused. The pass that it makes now in vain warms the
-        // code of the next one.
-        self.is_roused = self.waker.announce_awake() && !self.has_input();
+        self.waker.announce_awake();
         self.of_loop.sleeps += 1;
     }
 
@@ -383,13 +373,6 @@ impl ShardLoop {
         let publish = self.unpublished.then_some(PUBLISH_INTERVAL_MS);
         [due, publish].into_iter().flatten().min()
     }
-}
-
-fn is_point(event: &Event) -> bool {
-    let Event::Frame { request, .. } = event else {
-        return false;
-    };
-    matches!(request, Request::Point(_) | Request::Points(_))
 }
 
 /// Starts a thread for a shard, pinned to `core` where one is named, and runs `body` on it.
