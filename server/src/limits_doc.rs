@@ -198,8 +198,11 @@ const BOUNDED: &[(&str, &[&str])] = &[
             "kid_bytes_max",
             "sealed_bytes_max",
             "points_per_upload_max",
-            "cells_per_watch_max",
         ],
+    ),
+    (
+        "a view of a part of the map",
+        &["view_rows_max", "view_cells_max", "clusters_max"],
     ),
     (
         "answers over HTTP and reads of the log",
