@@ -410,6 +410,7 @@ impl ViewerState {
         let asked = Phase::Asked(watching.request);
         let asks = |watch: &WatchState| watch.phase == asked;
         let Some((id, watch)) = self.watches.iter_mut().find(|(_, watch)| asks(watch)) else {
+            self.disown(watching.chat);
             return Ok(());
         };
         watch.phase = Phase::Watching(watching.chat);
@@ -524,6 +525,17 @@ impl ViewerState {
                 watch.view.head(head.epoch, head.to);
             }
             self.complain(now_ms, id);
+        }
+    }
+
+    /// A watch was granted that had been given up before. As long as others are being asked for it may be
+    /// theirs: a connection has one watch of a chat.
+    fn disown(&mut self, chat: ChatHandle) {
+        let is_asked_for = |watch: &WatchState| matches!(watch.phase, Phase::Asked(_));
+        if self.watching_all(chat).is_empty() && self.ids(is_asked_for).is_empty() {
+            let request = self.next_request();
+            self.requests
+                .push_back(Request::Unwatch(Unwatch { request, chat }));
         }
     }
 

@@ -261,3 +261,22 @@ fn a_map_that_is_moved_is_asked_for_where_it_comes_to_rest() {
     viewer.state.handle_timeout(due + 10 * LOOK_MS_MIN);
     assert!(viewer.asked().is_empty());
 }
+
+#[test]
+fn what_was_given_up_before_it_was_granted_is_unwatched() {
+    let mut state = ViewerState::new();
+    let id = state.watch(WatchOptions::new(chat()));
+    state.handle(NOW, &welcome()).expect("a welcome");
+    let asked: Vec<_> = std::iter::from_fn(|| state.poll_request()).collect();
+    let (request, _) = support::watch_request(&asked);
+    state.unwatch(id);
+    assert_eq!(state.poll_request(), None, "nobody knows of which chat");
+    state
+        .handle(NOW, &watching(request, 1, 0))
+        .expect("an answer");
+    let said = state.poll_request();
+    assert!(
+        matches!(&said, Some(Request::Unwatch(unwatch)) if unwatch.chat == CHAT),
+        "{said:?}"
+    );
+}
