@@ -271,10 +271,17 @@ fn entry_of<'r>(row: &'r Row, spec: &BatchSpec<'_>) -> (EntryRef<'r>, Earlier<'r
         // An end is an end, wherever it was.
         _ if row.is_ended() => changed_entry(row, spec),
         // Whoever does not know it needs all of it.
-        Some(Presence::Entered) => full_entry(row, spec),
+        Some(Presence::Entered) => entered(row, spec),
         Some(Presence::Left) => moved_entry(row),
         _ => changed_entry(row, spec),
     }
+}
+
+/// A row that somebody may have had before, in another state.
+fn entered<'r>(row: &'r Row, spec: &BatchSpec<'_>) -> (EntryRef<'r>, Earlier<'r>) {
+    let (entry, earlier) = full_entry(row, spec);
+    let state = Some(row.state());
+    (EntryRef { state, ..entry }, earlier)
 }
 
 /// "It is elsewhere now."

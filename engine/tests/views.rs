@@ -200,6 +200,22 @@ fn wish(from: (i32, i32), to: (i32, i32), rows: u32) -> MapView {
     }
 }
 
+/// The same in tenths of a step.
+fn wish_in_tenths(from: (i32, i32), to: (i32, i32), rows: u32) -> MapView {
+    let corner = |(north, east): (i32, i32)| {
+        let tenth = |count: i32| count * (STEP_E6 / 10);
+        (CORNER.lat_e6 + tenth(north), CORNER.lon_e6 + tenth(east))
+    };
+    let ((south_e6, west_e6), (north_e6, east_e6)) = (corner(from), corner(to));
+    MapView {
+        south_e6,
+        west_e6,
+        north_e6,
+        east_e6,
+        rows,
+    }
+}
+
 #[test]
 fn viewers_of_about_the_same_place_share_the_same_bytes() {
     let mut rig = Rig::with_square(20);
@@ -391,6 +407,36 @@ fn a_chat_is_served_in_no_more_areas_than_promised() {
         rig.put(round % 20, (0, 1));
         let report = rig.pass_all();
         assert!(report.batches <= AREAS_MAX * BATCHES_PER_SCOPE_MAX as u64);
+    }
+}
+
+#[test]
+fn a_town_full_of_screens_has_a_map_on_each() {
+    /// Wider than the town by so many of its sides.
+    const WIDER_MAX: i32 = 16;
+    let mut rig = Rig::with_square(20);
+    let wishes: Vec<MapView> = (0..1_000)
+        .map(|n| {
+            let (north, east) = (n * 37 % 190, n * 53 % 191);
+            wish_in_tenths((north, east), (north + 11, east + 7), 64)
+        })
+        .collect();
+    for (connection, wish) in wishes.iter().enumerate() {
+        rig.watch(connection as u64, wish);
+    }
+    let report = rig.pass_all();
+    assert!(report.batches <= 64, "{} areas", report.batches);
+    for (connection, wish) in wishes.iter().enumerate() {
+        let viewer = rig.viewer(connection as u64);
+        let area = viewer.viewing.as_ref().expect("told").area;
+        assert!(area.south_e6 <= wish.south_e6 && area.north_e6 >= wish.north_e6);
+        assert!(area.west_e6 <= wish.west_e6 && area.east_e6 >= wish.east_e6);
+        assert!(
+            area.north_e6 - area.south_e6 <= 20 * STEP_E6 * WIDER_MAX,
+            "{area:?}"
+        );
+        let (rows, counted) = rig.shown(connection as u64);
+        assert!(rows <= 64 && rows + counted == 400);
     }
 }
 

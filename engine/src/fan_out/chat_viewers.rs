@@ -23,7 +23,7 @@ use crate::fan_out::timers::{Timers, Wake};
 use crate::fan_out::viewer::{Place, Viewer};
 use crate::fan_out::walk::Walk;
 use crate::ids::ViewerId;
-use crate::map::{Crowds, ServedView};
+use crate::map::{Crowds, MapArea, ServedView};
 use crate::sink::{Offer, Sink};
 use crate::table::Table;
 use crate::time::Timestamp;
@@ -35,9 +35,13 @@ const QUIET_MS_MIN: u64 = 500;
 const QUIET_WALKS: u64 = 3;
 
 /// Areas of the map of one chat that are served on one shard: each costs batches of its own in every walk
-/// that it takes part in, and about 6 KB. Who comes when there are as many gets a wider area that is there, at last
-/// the earth.
+/// that it takes part in, and about 6 KB. The more there are the wider are those that are new, so that there is one
+/// for everybody: a town has many screens and few blocks.
 pub(crate) const AREAS_PER_CHAT_MAX: usize = 64;
+
+/// From how many areas on a new one is a block of so many levels up. The last step has room for four: a town
+/// may lie where the edges of four blocks meet.
+const BLOCKS_FROM: [(usize, u8); 5] = [(32, 1), (44, 2), (52, 3), (56, 4), (60, 6)];
 
 /// How often it is looked whether views should be served other cells, milliseconds.
 const REVIEW_MS: u64 = 1_000;
@@ -170,18 +174,56 @@ impl ChatViewers {
         key
     }
 
-    /// What is asked for, or where the chat has too many areas something wider.
-    fn bounded(&self, mut scope: Scope) -> Scope {
-        let areas = self.keys.keys().filter(|scope| scope.area.is_some());
-        if scope.area.is_none() || areas.count() < AREAS_PER_CHAT_MAX {
-            return scope;
+    /// What is asked for, or where the chat has many areas something wider.
+    fn bounded(&self, wish: Scope) -> Scope {
+        let Some(area) = wish.area else {
+            return wish;
+        };
+        let areas = self
+            .keys
+            .keys()
+            .filter(|scope| scope.area.is_some())
+            .count();
+        let step = BLOCKS_FROM.iter().rev().find(|(from, _)| *from <= areas);
+        let Some(&(_, levels_up)) = step.filter(|_| !self.keys.contains_key(&wish)) else {
+            return wish;
+        };
+        let block = |levels_up| Scope {
+            area: Some(area.block(levels_up)),
+            ..wish
+        };
+        let is_there = |scope: &Scope| self.keys.contains_key(scope);
+        if let Some(there) = (1..=levels_up).map(block).find(is_there) {
+            return there;
         }
-        while !self.keys.contains_key(&scope)
-            && let Some(wider) = scope.area.and_then(|area| area.wider())
-        {
-            scope.area = Some(wider);
+        match areas < AREAS_PER_CHAT_MAX {
+            true => block(levels_up),
+            false => self.narrowest_around(&wish, &area),
         }
-        scope
+    }
+
+    /// Of the areas that are there the one with the finest cells that has all of this one, or the earth.
+    fn narrowest_around(&self, wish: &Scope, area: &MapArea) -> Scope {
+        let earth = Scope {
+            area: Some(area.earth()),
+            ..*wish
+        };
+        let is_like_it = |scope: &&Scope| {
+            let like_it = |there: MapArea| {
+                there.budget() == area.budget()
+                    && there.contains(area)
+                    && **scope
+                        == Scope {
+                            area: Some(there),
+                            ..*wish
+                        }
+            };
+            scope.area.is_some_and(like_it)
+        };
+        let around = self.keys.keys().filter(is_like_it);
+        // Of two blocks that overlap always the same one.
+        let narrowest = around.max_by_key(|scope| scope.area.map(|area| area.rank()));
+        narrowest.copied().unwrap_or(earth)
     }
 
     /// One viewer less. It is in no list any more.

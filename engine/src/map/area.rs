@@ -4,6 +4,8 @@
 //! is four to eight cells wide: viewers who look at about the same place at about the same size have the
 //! same area, and small movements of a map leave it as it is.
 
+use std::cmp::Reverse;
+
 use skein_wire::limits::VIEW_CELLS_MAX;
 use skein_wire::map_cell::MapCell;
 use skein_wire::map_view::MapView;
@@ -11,6 +13,16 @@ use skein_wire::point::Position;
 
 /// The finest level of a view's cells: 38 by 19 metres. Below, receivers are no better.
 const LEVEL_MAX: u8 = 20;
+
+/// Cells of a block, along each side: as many as a view may have.
+const BLOCK_CELLS: u32 = 8;
+const _: () = assert!((BLOCK_CELLS * BLOCK_CELLS) as usize <= VIEW_CELLS_MAX);
+
+/// Where blocks begin: each has half of its neighbours.
+const BLOCK_STEP: u32 = 4;
+
+/// What fits a block wherever it lies.
+const BLOCK_FITS: u32 = BLOCK_CELLS - BLOCK_STEP + 1;
 
 /// A rectangle of cells, and how many rows its viewers can show.
 ///
@@ -85,6 +97,58 @@ impl MapArea {
         })
     }
 
+    /// The block of eight by eight cells, at least so many levels up, that has all of this area. Blocks overlap by
+    /// half, so that screens at about the same place have one in common, whatever edges they cross; where there
+    /// is none it is the earth.
+    pub fn block(&self, levels_up: u8) -> Self {
+        let mut wide = *self;
+        let mut up = 0;
+        while up < levels_up || wide.columns > BLOCK_FITS || wide.rows > BLOCK_FITS {
+            let Some(wider) = wide.wider() else { break };
+            wide = wider;
+            up += 1;
+        }
+        let around = 1 << wide.level;
+        if around < BLOCK_CELLS {
+            return self.earth();
+        }
+        let aligned = |first: u32| first / BLOCK_STEP * BLOCK_STEP;
+        Self {
+            west: aligned(wide.west),
+            south: aligned(wide.south).min(around - BLOCK_CELLS),
+            columns: BLOCK_CELLS,
+            rows: BLOCK_CELLS,
+            ..wide
+        }
+    }
+
+    /// The earth, with the same budget.
+    pub fn earth(&self) -> Self {
+        Self {
+            level: 0,
+            west: 0,
+            south: 0,
+            columns: 1,
+            rows: 1,
+            budget: self.budget,
+        }
+    }
+
+    /// Whether all of `other` is in it.
+    pub fn contains(&self, other: &Self) -> bool {
+        let Some(up) = other.level.checked_sub(self.level) else {
+            return false;
+        };
+        let (first, last) = (other.south >> up, (other.south + other.rows - 1) >> up);
+        if first < self.south || last >= self.south + self.rows {
+            return false;
+        }
+        let around = 1 << self.level;
+        let (first, last) = (other.west >> up, (other.west + other.columns - 1) >> up);
+        let offset = (around + first - self.west % around) % around;
+        self.columns == around || offset + (last - first) < self.columns
+    }
+
     /// The level of its cells.
     pub fn level(&self) -> u8 {
         self.level
@@ -93,6 +157,11 @@ impl MapArea {
     /// Rows that its viewers can show.
     pub fn budget(&self) -> u32 {
         self.budget
+    }
+
+    /// By what areas are compared: which has the finer cells, else which has fewer; then where it is.
+    pub(crate) fn rank(&self) -> (u8, Reverse<u64>, u32, u32) {
+        (self.level, Reverse(self.len()), self.west, self.south)
     }
 
     /// Its cells, row by row.
@@ -192,6 +261,33 @@ mod tests {
                 area = wider;
             }
             prop_assert_eq!(area.cells().collect::<Vec<_>>(), [MapCell::EARTH]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_block_has_all_of_its_area(
+            lats in (-90_000_000..=90_000_000_i32, 0..=3_000_000_i32),
+            lons in (-180_000_000..=180_000_000_i32, 0..=3_000_000_i32),
+            up in 1..8_u8,
+        ) {
+            let north = (lats.0 + lats.1).min(90_000_000);
+            let east = (i64::from(lons.0) + i64::from(lons.1) + 180_000_000).rem_euclid(360_000_000) - 180_000_000;
+            let area = MapArea::around(&wish(lats.0, lons.0, north, east as i32));
+            let block = area.block(up);
+            prop_assert!(block.level + up <= area.level || block == area.earth());
+            prop_assert!(block.len() == 64 || block == area.earth());
+            prop_assert!(block.contains(&area), "{block:?} {area:?}");
+            prop_assert!(area.contains(&area) && area.earth().contains(&block));
+            prop_assert!(!area.contains(&block));
+            // The same by their cells.
+            let of_block: Vec<_> = block.cells().collect();
+            for cell in area.cells() {
+                prop_assert!(of_block.contains(&cell.up_to(block.level)), "{block:?} {area:?}");
+            }
+            // What begins one block further on is in none of its cells.
+            let beside = MapArea { west: (block.west + block.columns) & ((1 << block.level) - 1), columns: 1, rows: 1, ..block };
+            prop_assert!(block == area.earth() || block.columns == 1 << block.level || !block.contains(&beside));
         }
     }
 
