@@ -12,7 +12,7 @@ use skein_wire::update::Update;
 
 use crate::chat_event::ChatEvent;
 use crate::command::Command;
-use crate::ids::{ConnectionId, PartitionId, ProposalId, RequestId, ShardId, ViewerId};
+use crate::ids::{ConnectionId, PartitionId, ProposalId, RequestId, ShardId};
 use crate::record::OwnedRecord;
 use crate::request::ChatResult;
 use crate::view::View;
@@ -53,12 +53,13 @@ pub enum Output {
         /// What to do next.
         text: Cow<'static, str>,
     },
-    /// A viewer lost its right: bytes of its chat that are half-written must not be completed.
+    /// A viewer lost its right: bytes of the chat that are half-written must not be completed, those of a
+    /// watch that this one has replaced neither.
     Purge {
         /// Whose.
         connection: ConnectionId,
-        /// Which.
-        viewer: ViewerId,
+        /// Of which chat.
+        chat: ChatHandle,
     },
     /// Answer a request of the HTTP or control API.
     Reply {

@@ -128,8 +128,7 @@ impl Shard {
         };
         self.end_viewer(now, chat, watch);
         self.give_place_back(connection, chat);
-        let viewer = watch.viewer;
-        self.emit(Output::Purge { connection, viewer });
+        self.emit(Output::Purge { connection, chat });
         self.frame(connection, Update::WatchEnded(WatchEnded { chat, code }));
     }
 

@@ -8,7 +8,7 @@ use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
 use skein_engine::geofence::ledger::CrossingRecord;
 use skein_engine::identity::{Grant, Identity, Person};
-use skein_engine::ids::{ConnectionId, PartitionId, ProposalId, RequestId, ShardId, ViewerId};
+use skein_engine::ids::{ConnectionId, PartitionId, ProposalId, RequestId, ShardId};
 use skein_engine::limits::Limits;
 use skein_engine::output::Output;
 use skein_engine::placement::{owner_of, partition_of};
@@ -70,7 +70,7 @@ pub struct Rig {
     /// Begin and end of the newest checkpoint.
     pub checkpoints: BTreeMap<PartitionId, (u64, u64)>,
     pub replies: BTreeMap<RequestId, ChatResult>,
-    pub purged: Vec<(Peer, ViewerId)>,
+    pub purged: Vec<(Peer, ChatHandle)>,
     pub outputs: usize,
     /// Messages that went from one shard to another.
     pub messages: usize,
@@ -369,7 +369,7 @@ impl Rig {
             } => {
                 self.closed.insert(peer(connection), code);
             }
-            Output::Purge { connection, viewer } => self.purged.push((peer(connection), viewer)),
+            Output::Purge { connection, chat } => self.purged.push((peer(connection), chat)),
             Output::Reply { request, reply } => {
                 let before = self.replies.insert(request, reply);
                 assert!(before.is_none(), "a request is answered once");

@@ -13,6 +13,7 @@ use skein_engine::ids::{ConnectionId, ViewerId};
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
 use skein_wire::error::Code;
+use skein_wire::ids::ChatHandle;
 
 use crate::access::Access;
 use crate::clock::Clock;
@@ -179,14 +180,15 @@ impl Edge {
         }
     }
 
-    /// Makes sure that nothing more of what is on its way to this viewer leaves the server.
+    /// Makes sure that nothing more of a chat that is on its way to this client leaves the server, of watches
+    /// that it has replaced neither.
     ///
-    /// A WebSocket with a batch of this viewer half written is cut; its client comes back with
-    /// its cursors. On QUIC the viewer's stream is reset and a waiting datagram discarded.
-    pub fn purge(&mut self, connection: ConnectionId, viewer: ViewerId) {
+    /// A WebSocket with a batch of the chat half written is cut; its client comes back with its cursors. On
+    /// QUIC the chat's streams are reset and a waiting datagram discarded.
+    pub fn purge(&mut self, connection: ConnectionId, chat: ChatHandle) {
         match self.transport(connection) {
-            Some(Lane::WebSocket(websockets)) => websockets.purge(connection, viewer),
-            Some(Lane::Quic(quic)) => quic.purge(connection, viewer),
+            Some(Lane::WebSocket(websockets)) => websockets.purge(connection, chat),
+            Some(Lane::Quic(quic)) => quic.purge(connection, chat),
             None => {}
         }
     }
@@ -297,7 +299,7 @@ impl Sink for Edge {
     fn offer(&mut self, connection: ConnectionId, viewer: ViewerId, batch: &SharedBatch) -> Offer {
         match self.transport(connection) {
             Some(Lane::WebSocket(websockets)) => {
-                match websockets.offer(connection, viewer, batch.websocket()) {
+                match websockets.offer(connection, batch.chat(), batch.websocket()) {
                     Took::All => Offer::Sent,
                     Took::Nothing => Offer::Full,
                     Took::Gone => Offer::Gone,

@@ -16,6 +16,7 @@ use skein_engine::ids::{ConnectionId, ViewerId};
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::Offer;
 use skein_wire::error::Code;
+use skein_wire::ids::ChatHandle;
 
 use crate::access::Access;
 use crate::access::rates::Rates;
@@ -233,9 +234,9 @@ impl Quic {
         self.with(id, None, |connection, turn| connection.send(frame, turn));
     }
 
-    /// Forgets what is on its way to a viewer that may not see it any more.
-    pub fn purge(&mut self, id: ConnectionId, viewer: ViewerId) {
-        self.with(id, None, |connection, _| connection.purge(viewer));
+    /// Forgets what of a chat is on its way to a client that may not see it any more.
+    pub fn purge(&mut self, id: ConnectionId, chat: ChatHandle) {
+        self.with(id, None, |connection, _| connection.purge(chat));
         self.socket.discard(place_of(id));
     }
 

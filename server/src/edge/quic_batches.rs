@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use quinn_proto::{Connection, StreamId, VarInt};
 use skein_engine::ids::ViewerId;
+use skein_wire::ids::ChatHandle;
 
 use crate::edge::quic_write::{Wrote, write};
 use crate::limits::QUIC_BATCH_STREAMS_MAX;
@@ -12,6 +13,7 @@ use crate::limits::QUIC_BATCH_STREAMS_MAX;
 #[derive(Debug)]
 struct BatchStream {
     viewer: ViewerId,
+    chat: ChatHandle,
     stream: StreamId,
     /// What the transport says at the front of a stream; mostly nothing.
     head: Bytes,
@@ -50,12 +52,13 @@ impl QuicBatches {
         &mut self,
         link: &mut Connection,
         stream: StreamId,
-        viewer: ViewerId,
+        (viewer, chat): (ViewerId, ChatHandle),
         head: Bytes,
         rest: Bytes,
     ) {
         self.open.push(BatchStream {
             viewer,
+            chat,
             stream,
             head,
             rest,
@@ -86,13 +89,16 @@ impl QuicBatches {
         Some(self.open.swap_remove(at).viewer)
     }
 
-    /// Resets the stream of a viewer.
-    pub fn purge(&mut self, link: &mut Connection, viewer: ViewerId, code: VarInt) {
-        if let Some(at) = self.open.iter().position(|batch| batch.viewer == viewer) {
-            let batch = self.open.swap_remove(at);
-            // An error means that all of it was acknowledged.
-            let _ = link.send_stream(batch.stream).reset(code);
-        }
+    /// Resets the streams of a chat, also those of watches that were replaced.
+    pub fn purge(&mut self, link: &mut Connection, chat: ChatHandle, code: VarInt) {
+        self.open.retain(|batch| {
+            let stays = batch.chat != chat;
+            if !stays {
+                // An error means that all of it was acknowledged.
+                let _ = link.send_stream(batch.stream).reset(code);
+            }
+            stays
+        });
     }
 
     /// Whether somebody waits for one to end; asked once.

@@ -16,6 +16,7 @@ use skein_engine::ids::ViewerId;
 use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::Offer;
 use skein_wire::error::{Code, WireError};
+use skein_wire::ids::ChatHandle;
 use skein_wire::varint;
 use web_transport_proto::error_to_http3;
 
@@ -278,7 +279,7 @@ impl QuicConnection {
         let frames = batch.frames();
         // A datagram holds one frame.
         if batch.frame_count() > 1 || frames.len() > self.datagram_bytes_max() {
-            return self.offer_stream(viewer, frames, now_ms);
+            return self.offer_stream(viewer, batch.chat(), frames, now_ms);
         }
         if !self.has_datagram_room() {
             return self.wait_for(Need::Datagram, now_ms);
@@ -308,13 +309,13 @@ impl QuicConnection {
         self.link.datagrams().send(datagram, true).is_ok()
     }
 
-    /// Forgets what is on its way to a viewer that may not see it any more: its stream is reset,
+    /// Forgets what of a chat is on its way to a client that may not see it any more: its streams are reset,
     /// and a waiting datagram, whosever it is, is pushed out of the buffer by one that says
     /// nothing (QUIC drops the oldest). What was the datagram of another chat is repaired like
     /// any lost one.
-    pub fn purge(&mut self, viewer: ViewerId) {
+    pub fn purge(&mut self, chat: ChatHandle) {
         let code = self.stream_code(Code::MembershipRevoked);
-        self.batches.purge(&mut self.link, viewer, code);
+        self.batches.purge(&mut self.link, chat, code);
         let len = self.datagram_bytes_max();
         if len > 0 && !self.has_datagram_room() {
             let skipped = skipped_frame(len);
@@ -673,7 +674,13 @@ impl QuicConnection {
         }
     }
 
-    fn offer_stream(&mut self, viewer: ViewerId, frames: Bytes, now_ms: u64) -> Offer {
+    fn offer_stream(
+        &mut self,
+        viewer: ViewerId,
+        chat: ChatHandle,
+        frames: Bytes,
+        now_ms: u64,
+    ) -> Offer {
         if self.batches.is_full() {
             return Offer::Full;
         }
@@ -684,7 +691,7 @@ impl QuicConnection {
         let web = self.web.as_ref();
         let head = web.map_or_else(Bytes::new, |web| web.stream_head());
         self.batches
-            .send(&mut self.link, stream, viewer, head, frames);
+            .send(&mut self.link, stream, (viewer, chat), head, frames);
         Offer::Streaming
     }
 

@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skein_engine::ids::{ConnectionId, ViewerId};
+use skein_engine::ids::ConnectionId;
 use skein_wire::error::Code;
+use skein_wire::ids::ChatHandle;
 
 use crate::access::Access;
 use crate::edge::arrivals::{Arrivals, Upgraded};
@@ -86,10 +87,10 @@ impl WebSockets {
         self.deadlines.next_ms()
     }
 
-    /// Offers the bytes of a batch to one viewer.
-    pub fn offer(&mut self, id: ConnectionId, viewer: ViewerId, bytes: &Bytes) -> Took {
+    /// Offers the bytes of a batch of a chat to one client.
+    pub fn offer(&mut self, id: ConnectionId, chat: ChatHandle, bytes: &Bytes) -> Took {
         let took = self.with(id, None, |connection, turn| {
-            let took = connection.offer(bytes, viewer, turn);
+            let took = connection.offer(bytes, chat, turn);
             match took {
                 Took::All => turn.stats.offers_sent += 1,
                 Took::Nothing => turn.stats.offers_full += 1,
@@ -119,11 +120,11 @@ impl WebSockets {
         });
     }
 
-    /// Cuts the connection if a batch of this viewer is half written: the rest of it must not
+    /// Cuts the connection if a batch of this chat is half written: the rest of it must not
     /// leave, and a WebSocket cannot take back what has begun.
-    pub fn purge(&mut self, id: ConnectionId, viewer: ViewerId) {
+    pub fn purge(&mut self, id: ConnectionId, chat: ChatHandle) {
         self.with(id, None, |connection, turn| {
-            if !connection.is_half_written(viewer) {
+            if !connection.is_half_written(chat) {
                 return ((), Fate::Stays);
             }
             turn.stats.cut += 1;

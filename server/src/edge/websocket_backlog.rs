@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
-use skein_engine::ids::ViewerId;
+use skein_wire::ids::ChatHandle;
 
 use crate::limits::{CONTROL_QUEUE_BYTES_MAX, CONTROL_QUEUE_FRAMES_MAX};
 
@@ -15,7 +15,7 @@ pub struct Backlog {
     /// Not yet written; empty while only cipher text waits.
     begun: Bytes,
     /// Whose batch `begun` is part of.
-    viewer: Option<ViewerId>,
+    chat: Option<ChatHandle>,
     /// Whole WebSocket frames that go out after it.
     queue: VecDeque<Bytes>,
     queue_bytes: usize,
@@ -23,18 +23,18 @@ pub struct Backlog {
 
 impl Backlog {
     /// The rest of what was begun.
-    pub fn new(begun: Bytes, viewer: Option<ViewerId>) -> Self {
+    pub fn new(begun: Bytes, chat: Option<ChatHandle>) -> Self {
         Self {
             begun,
-            viewer,
+            chat,
             queue: VecDeque::new(),
             queue_bytes: 0,
         }
     }
 
-    /// Whether a batch of this viewer is half written.
-    pub fn is_of(&self, viewer: ViewerId) -> bool {
-        self.viewer == Some(viewer)
+    /// Whether a batch of this chat is half written.
+    pub fn is_of(&self, chat: ChatHandle) -> bool {
+        self.chat == Some(chat)
     }
 
     /// Puts a frame behind what waits. False: too much waits already.
@@ -73,7 +73,7 @@ impl Backlog {
         };
         self.queue_bytes -= frame.len();
         self.begun = frame;
-        self.viewer = None;
+        self.chat = None;
         true
     }
 }

@@ -7,9 +7,10 @@ use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use bytes::Bytes;
-use skein_engine::ids::{ConnectionId, ViewerId};
+use skein_engine::ids::ConnectionId;
 use skein_wire::error::{Code, WireError};
 use skein_wire::frame::decode_request;
+use skein_wire::ids::ChatHandle;
 use skein_wire::limits::CLIENT_FRAME_BYTES_MAX;
 use skein_wire::request::Request;
 use skein_wire::splitter::split_first;
@@ -204,16 +205,14 @@ impl WebSocketConnection {
     }
 
     /// Offers the bytes of a batch; all or nothing is taken.
-    pub fn offer(&mut self, bytes: &Bytes, viewer: ViewerId, turn: &mut Turn<'_>) -> Took {
+    pub fn offer(&mut self, bytes: &Bytes, chat: ChatHandle, turn: &mut Turn<'_>) -> Took {
         if !self.is_present() {
             return Took::Gone;
         }
         if self.link.is_busy() {
             return self.starve(turn.now_ms);
         }
-        let wrote = self
-            .link
-            .write(bytes, Some(viewer), turn.now_ms, turn.stats);
+        let wrote = self.link.write(bytes, Some(chat), turn.now_ms, turn.stats);
         match wrote {
             Ok(true) => Took::All,
             Ok(false) => self.starve(turn.now_ms),
@@ -256,9 +255,9 @@ impl WebSocketConnection {
         )
     }
 
-    /// Whether a batch of this viewer is half written.
-    pub fn is_half_written(&self, viewer: ViewerId) -> bool {
-        self.link.is_half_written(viewer)
+    /// Whether a batch of this chat is half written.
+    pub fn is_half_written(&self, chat: ChatHandle) -> bool {
+        self.link.is_half_written(chat)
     }
 
     /// The connection is over: says so to the shard, once.

@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use bytes::Bytes;
-use skein_engine::ids::ViewerId;
 use skein_wire::error::WireError;
+use skein_wire::ids::ChatHandle;
 
 use crate::edge::deadlines::NEVER_MS;
 use crate::edge::stats::TransportStats;
@@ -182,10 +182,10 @@ impl WebSocketLink {
         self.parting != Parting::No
     }
 
-    /// Whether a batch of this viewer is half written.
-    pub fn is_half_written(&self, viewer: ViewerId) -> bool {
+    /// Whether a batch of this chat is half written.
+    pub fn is_half_written(&self, chat: ChatHandle) -> bool {
         let backlog = self.backlog.as_deref();
-        backlog.is_some_and(|backlog| backlog.is_of(viewer))
+        backlog.is_some_and(|backlog| backlog.is_of(chat))
     }
 
     /// Begins to take frames out of bytes that were just read.
@@ -293,7 +293,7 @@ impl WebSocketLink {
     pub fn write(
         &mut self,
         bytes: &Bytes,
-        viewer: Option<ViewerId>,
+        chat: Option<ChatHandle>,
         now_ms: u64,
         stats: &mut TransportStats,
     ) -> io::Result<bool> {
@@ -305,7 +305,7 @@ impl WebSocketLink {
         stats.bytes_out += count as u64;
         if count < bytes.len() || self.socket.has_backlog() {
             self.blocked_since_ms = now_ms;
-            let backlog = Backlog::new(bytes.slice(count..), viewer);
+            let backlog = Backlog::new(bytes.slice(count..), chat);
             self.backlog = Some(Box::new(backlog));
         }
         Ok(true)

@@ -338,7 +338,7 @@ impl Core {
                 } => {
                     ports.close(connection, code, retry_after_ms, &text);
                 }
-                Output::Purge { connection, viewer } => ports.purge(connection, viewer),
+                Output::Purge { connection, chat } => ports.purge(connection, chat),
                 Output::Reply { request, reply } => ports.reply(request, reply),
                 Output::Follow { partition, from } => self.follow(partition, from),
                 Output::Unfollow { partition } => self.followers.remove(partition),

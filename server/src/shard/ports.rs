@@ -5,12 +5,13 @@
 
 use skein_engine::chat_event::ChatEvent;
 use skein_engine::command::Command;
-use skein_engine::ids::{ConnectionId, ProposalId, RequestId, ShardId, ViewerId};
+use skein_engine::ids::{ConnectionId, ProposalId, RequestId, ShardId};
 use skein_engine::peer_message::PeerMessage;
 use skein_engine::request::ChatResult;
 use skein_engine::sink::Sink;
 use skein_engine::view::View;
 use skein_wire::error::Code;
+use skein_wire::ids::ChatHandle;
 use skein_wire::update::Update;
 
 /// The outside of one shard.
@@ -21,8 +22,8 @@ pub trait Ports: Sink {
     /// Ends a connection with a code, a time to come back after and a text.
     fn close(&mut self, connection: ConnectionId, code: Code, retry_after_ms: u32, text: &str);
 
-    /// Sees to it that no byte of this viewer's batches leaves from now on.
-    fn purge(&mut self, connection: ConnectionId, viewer: ViewerId);
+    /// Sees to it that no byte of this chat's batches leaves by this connection from now on.
+    fn purge(&mut self, connection: ConnectionId, chat: ChatHandle);
 
     /// Proposes a command to the control log; it comes back committed or rejected.
     fn propose(&mut self, proposal: ProposalId, command: Command);

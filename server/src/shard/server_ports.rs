@@ -12,6 +12,7 @@ use skein_engine::sink::{Offer, Sink};
 use skein_engine::view::View;
 use skein_wire::error::Code;
 use skein_wire::frame::encode_update;
+use skein_wire::ids::ChatHandle;
 use skein_wire::update::Update;
 
 use crate::control::thread::ControlSender;
@@ -101,8 +102,8 @@ impl Ports for ServerPorts {
         self.edge.close(connection, code, retry_after_ms, text);
     }
 
-    fn purge(&mut self, connection: ConnectionId, viewer: ViewerId) {
-        self.edge.purge(connection, viewer);
+    fn purge(&mut self, connection: ConnectionId, chat: ChatHandle) {
+        self.edge.purge(connection, chat);
     }
 
     fn propose(&mut self, proposal: ProposalId, command: Command) {

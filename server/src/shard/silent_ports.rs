@@ -13,6 +13,7 @@ use skein_engine::shared_batch::SharedBatch;
 use skein_engine::sink::{Offer, Sink};
 use skein_engine::view::View;
 use skein_wire::error::Code;
+use skein_wire::ids::ChatHandle;
 use skein_wire::update::Update;
 
 use crate::shard::ports::Ports;
@@ -36,7 +37,7 @@ impl Ports for SilentPorts {
 
     fn close(&mut self, _: ConnectionId, _: Code, _: u32, _: &str) {}
 
-    fn purge(&mut self, _: ConnectionId, _: ViewerId) {}
+    fn purge(&mut self, _: ConnectionId, _: ChatHandle) {}
 
     fn propose(&mut self, _: ProposalId, _: Command) {}
 

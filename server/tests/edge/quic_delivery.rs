@@ -121,7 +121,12 @@ fn a_revoked_stream_is_reset() {
     let connection = greet(&edge, &mut client);
     assert_eq!(offer(&edge, connection, 0, 50_000), Offer::Streaming);
     let mut stream = client.wait(client.connection.accept_uni()).unwrap();
-    edge.with(move |edge| edge.purge(connection, viewer(0)));
+    assert_eq!(offer(&edge, connection, 1, 50_000), Offer::Streaming);
+    let mut other = client.wait(client.connection.accept_uni()).unwrap();
+    edge.with(move |edge| edge.purge(connection, ChatHandle(2)));
+    edge.with(move |edge| edge.purge(connection, ChatHandle(1)));
+    // A watch that was replaced is another viewer of the same chat.
+    client.wait(other.read_to_end(1 << 20)).unwrap_err();
     let error = client.wait(stream.read_to_end(1 << 20)).unwrap_err();
     let code = quinn::VarInt::from_u32(Code::MembershipRevoked as u32);
     assert!(
@@ -149,7 +154,7 @@ fn a_revoked_datagram_is_pushed_out() {
     let secret = batch(400, 9);
     let offer = edge.with(move |edge| {
         let offer = edge.offer(connection, viewer(0), &secret);
-        edge.purge(connection, viewer(0));
+        edge.purge(connection, ChatHandle(1));
         offer
     });
     assert_eq!(offer, Offer::Datagram);

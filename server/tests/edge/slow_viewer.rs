@@ -86,13 +86,13 @@ fn answers_wait_behind_the_batch_that_is_half_written() {
 fn a_revoked_batch_is_not_completed() {
     let edge = TestEdge::start();
     let (mut client, connection, taken) = stall(&edge);
-    edge.with(move |edge| edge.purge(connection, viewer(5)));
+    edge.with(move |edge| edge.purge(connection, ChatHandle(2)));
     assert_eq!(
         edge.with(|edge| edge.connections()),
         1,
-        "another viewer's batch goes on"
+        "another chat's batch goes on"
     );
-    edge.with(move |edge| edge.purge(connection, viewer(0)));
+    edge.with(move |edge| edge.purge(connection, ChatHandle(1)));
     assert_eq!(edge.event(), Event::Disconnected { connection });
     let mut whole = 0;
     while let Message::Binary(_) = client.read() {

@@ -28,7 +28,7 @@ use skein_server::shard::ports::Ports;
 use skein_server::shard::recovery::{ShardParts, recover};
 use skein_wire::error::Code;
 use skein_wire::frame::encode_update;
-use skein_wire::ids::ChatName;
+use skein_wire::ids::{ChatHandle, ChatName};
 use skein_wire::request::Request;
 use skein_wire::update::Update;
 
@@ -595,7 +595,7 @@ impl Ports for SimPorts<'_> {
         self.network.cut(self.now_ms, self.key(connection));
     }
 
-    fn purge(&mut self, connection: ConnectionId, _viewer: ViewerId) {
+    fn purge(&mut self, connection: ConnectionId, _chat: ChatHandle) {
         // Bytes that are half-written belong to a viewer without a right: the connection breaks.
         self.network.cut(self.now_ms, self.key(connection));
     }
