@@ -18,13 +18,13 @@ use skein_server::edge::websocket_connection::Took;
 use skein_server::edge::websocket_frame::{Opcode, frame as frame_of};
 use skein_server::limits::{CLOSE_LINGER_MS, FRAME_DEADLINE_MS, HELLO_DEADLINE_MS, IDLE_VIEWER_MS};
 use skein_wire::error::Code;
-use skein_wire::ids::UserName;
+use skein_wire::ids::{ChatHandle, UserName};
 use skein_wire::limits::VERSION;
 use skein_wire::request::{Hello, Request, Token};
 use skein_wire::update::Update;
 use tempfile::TempDir;
 
-use crate::harness::{PATIENCE, frame, viewer};
+use crate::harness::{PATIENCE, frame};
 use crate::websocket_client::{Message, WebSocketClient, client_frame};
 use crate::websocket_rules::update;
 
@@ -179,7 +179,7 @@ fn a_viewer_that_takes_nothing_is_closed_after_the_idle_limit() {
     let mut f = Fixture::new();
     let connection = f.greet();
     let batch = Bytes::from(frame_of(Opcode::Binary, &[0; 20_000]));
-    while f.websockets.offer(connection, viewer(0), &batch) == Took::All {}
+    while f.websockets.offer(connection, ChatHandle(1), &batch) == Took::All {}
     assert_eq!(f.after(IDLE_VIEWER_MS / 2), []);
     assert_eq!(f.after(IDLE_VIEWER_MS / 2 - 1), []);
     assert_eq!(f.after(1 + TICK_MS), [Event::Disconnected { connection }]);
