@@ -212,7 +212,7 @@ impl ViewerState {
     }
 
     /// Looks at another part of the map, or at a part of what was watched as a whole. It is asked for at most every
-    /// [`LOOK_MS_MIN`](crate::limits::LOOK_MS_MIN); what was wanted in between counts for nothing.
+    /// [`LOOK_MS_MIN`]; what was wanted in between counts for nothing.
     pub fn look(&mut self, now_ms: u64, id: WatchId, view: MapView) {
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.options.view = Some(view);
