@@ -232,7 +232,9 @@ def cases(to, token):
         "an empty datagram": lambda s: (s.control(), s.connect_request(to), s._quic.send_datagram_frame(b"")),
         "a datagram of another session": lambda s: (s.control(), s.connect_request(to), s._quic.send_datagram_frame(b"\1\1\xff")),
         "a goodbye that is too short": lambda s: (s.control(), s.connect_request(to, more=section(0, section(0x2843, b"xx")))),
-        "a goodbye that is too long": lambda s: (s.control(), s.connect_request(to, more=section(0, section(0x2843, bytes(1_100))))),
+        "a goodbye that is too long": lambda s: slowly(
+            s, lambda: (s.control(), s.connect_request(to)),
+            lambda: s._quic.send_stream_data(0, section(0, section(0x2843, bytes(1_100))))),
         "an unknown capsule, then a goodbye": lambda s: (s.control(), s.connect_request(to, more=section(0, section(0x1234, b"x")) + close)),
         "a request that ends": lambda s: (s.control(), s.connect_request(to, fin=True)),
         "70,000 bytes of capsules": lambda s: (s.control(), s.connect_request(to, more=section(0, section(0x1234, bytes(7_000))) * 10)),

@@ -260,11 +260,12 @@ pub const WEBTRANSPORT_BAD_INPUTS: &[WebTransportBadInput] = &[
         DATAGRAM_ERROR,
         "the goodbye of a session is too short or too long",
     ),
-    faults(
+    // Longer than a packet: the session is open before all of it is there.
+    opens(faults(
         "a goodbye that is too long",
         DATAGRAM_ERROR,
         "the goodbye of a session is too short or too long",
-    ),
+    )),
     faults("an unknown capsule, then a goodbye", NO_ERROR, ""),
     faults("a request that ends", NO_ERROR, ""),
     opens(faults(
