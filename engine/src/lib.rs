@@ -67,7 +67,7 @@ mod owner;
 mod partition;
 pub mod peer_message;
 mod random;
-mod rate;
+pub mod rate;
 mod recovering;
 pub mod relay;
 mod session;

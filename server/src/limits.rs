@@ -123,9 +123,9 @@ limits! {
         "kept of one connection that waits for its handshake";
     QUIC_INCOMING_BYTES_TOTAL_MAX: u64 = 1024 * 1024, "bytes",
         "kept of all of them";
-    QUIC_GIVEN_UP_INTERVAL_MS: u64 = 100, "milliseconds",
-        "between two streams of a connection that its client gives up: a sender on a bad link gives up old points";
-    QUIC_GIVEN_UP_BURST_MAX: u64 = 128, "streams",
+    QUIC_GIVEN_UP_PER_SECOND_MAX: u32 = 10, "streams per second",
+        "of a connection that its client gives up: a sender on a bad link gives up old points";
+    QUIC_GIVEN_UP_BURST_MAX: u32 = 128, "streams",
         "the same at once: all that may be open, and more";
     QUIC_RESET_INTERVAL_MS: u64 = 1, "milliseconds per shard",
         "between two stateless resets: ten thousand clients of a process that is gone are told within ten seconds; each is smaller than what it answers";

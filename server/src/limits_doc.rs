@@ -100,7 +100,7 @@ const BOUNDED: &[(&str, &[&str])] = &[
     ),
     (
         "QUIC streams that a client gives up",
-        &["quic_given_up_interval_ms", "quic_given_up_burst_max"],
+        &["quic_given_up_per_second_max", "quic_given_up_burst_max"],
     ),
     (
         "QUIC windows towards us",

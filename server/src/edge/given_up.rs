@@ -3,16 +3,15 @@
 //! Each costs the server the making and the forgetting of a stream and the client one packet: a client that does
 //! nothing else is ended (the "rapid reset" of HTTP/2).
 
+use skein_engine::rate::{Rate, RateLimit};
+use skein_engine::time::Timestamp;
 use skein_wire::error::{Code, WireError};
 
-use crate::limits::{QUIC_GIVEN_UP_BURST_MAX, QUIC_GIVEN_UP_INTERVAL_MS};
+use crate::limits::{QUIC_GIVEN_UP_BURST_MAX, QUIC_GIVEN_UP_PER_SECOND_MAX};
 
-/// The streams of one connection that were given up: the generic cell rate algorithm.
+/// The streams of one connection that were given up.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct GivenUp {
-    /// When a whole burst may come again, milliseconds.
-    full_at_ms: u64,
-}
+pub struct GivenUp(Rate);
 
 impl GivenUp {
     /// One more.
@@ -20,15 +19,14 @@ impl GivenUp {
     /// # Errors
     /// `limit_reached` when that is too often.
     pub fn count(&mut self, now_ms: u64) -> Result<(), WireError> {
-        let full_at_ms = self.full_at_ms.max(now_ms);
-        if full_at_ms - now_ms > QUIC_GIVEN_UP_INTERVAL_MS * (QUIC_GIVEN_UP_BURST_MAX - 1) {
-            return Err(WireError::new(
+        let limit = RateLimit::new(QUIC_GIVEN_UP_PER_SECOND_MAX, QUIC_GIVEN_UP_BURST_MAX);
+        match self.0.take(Timestamp(now_ms), limit) {
+            true => Ok(()),
+            false => Err(WireError::new(
                 Code::LimitReached,
                 "too many streams are given up; read them, or watch less",
-            ));
+            )),
         }
-        self.full_at_ms = full_at_ms + QUIC_GIVEN_UP_INTERVAL_MS;
-        Ok(())
     }
 }
 

@@ -145,9 +145,8 @@ impl Ports for ServerPorts {
         }
     }
 
-    fn event(&mut self, index: u64, event: ChatEvent) {
-        // Names are for the control log and its readers, not for log lines.
-        let _ = event;
+    fn event(&mut self, index: u64, _: ChatEvent) {
+        // Its names are for the control log and its readers, not for log lines.
         tracing::debug!(index, "chat event");
     }
 }
