@@ -4,6 +4,7 @@ use std::cell::{Ref, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::process::{Ended, Process};
@@ -228,6 +229,15 @@ impl ShareRun {
         let text = std::fs::read_to_string(&self.report)
             .unwrap_or_else(|e| panic!("{}: {e}", self.report.display()));
         (ended, text.lines().map(verdict).collect())
+    }
+
+    /// The same without the rest of the track.
+    ///
+    /// # Panics
+    /// As [`Self::finish`].
+    pub fn finish_early(self, limit: Duration) -> (Ended, Vec<Verdict>) {
+        self.process.signal(Signal::INT);
+        self.finish(limit)
     }
 }
 

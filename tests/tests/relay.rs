@@ -205,7 +205,11 @@ fn a_cut_of_the_way_loses_nothing(cores: Cores) {
         };
         wait::until("the viewer hears of the end of it", PATIENCE * 2, back);
     }
-    let (_, report) = sharing.finish(REPLAY);
+    let before = kinds(&watches[0], "point");
+    wait::until("points after the cut", PATIENCE * 2, || {
+        kinds(&watches[0], "point") > before + 1
+    });
+    let (_, report) = sharing.finish_early(PATIENCE);
     for watch in &watches {
         assert_whole(watch, &accepted(&report), "after a cut");
         assert_eq!(kinds(watch, "resync"), 0);
