@@ -45,6 +45,8 @@ pub struct QuinnStage {
     audience: QuicAudience,
     message_bytes: usize,
     number: u64,
+    /// Bytes of memory that each viewer has added to the server.
+    viewer_bytes: f64,
     // Last, so that connections can say goodbye.
     runtime: StageRuntime,
     _folder: TempDir,
@@ -66,23 +68,30 @@ impl QuinnStage {
         let to = SocketAddr::from(([127, 0, 0, 1], child.said.parse().expect("a port")));
         let runtime = StageRuntime::new();
         let mut audience = QuicAudience::new(has_number);
-        let publisher = runtime.run(async {
+        let (publisher, before) = runtime.run(async {
             let mut sockets = Sockets::new(to, &certificate, quinn_server::ALPN, viewers + 1);
             let publisher = sockets.connect().await;
+            let before = child.memory_bytes();
             for _ in 0..viewers {
                 audience.add(sockets.connect().await);
             }
-            publisher
+            (publisher, before)
         });
-        Self {
+        let mut stage = Self {
             child,
             publisher,
             audience,
             message_bytes: message_bytes.max(NUMBER_BYTES),
             number: 0,
+            viewer_bytes: 0.0,
             runtime,
             _folder: folder,
-        }
+        };
+        // What a connection needs to deliver belongs to it.
+        stage.publish(SETTLE, 1);
+        let after = stage.child.memory_bytes();
+        stage.viewer_bytes = after.saturating_sub(before) as f64 / viewers as f64;
+        stage
     }
 }
 
@@ -121,6 +130,10 @@ impl Stage for QuinnStage {
 
     fn message_bytes(&self) -> usize {
         self.message_bytes
+    }
+
+    fn viewer_bytes(&self) -> Option<f64> {
+        Some(self.viewer_bytes)
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Measure {
     LastViewerP50,
     /// Publication to the last viewer, 99 of 100.
     LastViewerP99,
+    /// The share of these publications that reached every viewer, where the transport may lose one.
+    Whole,
     /// Positions delivered at saturation.
     Delivered,
     /// The same per second of the servers' processor time.
@@ -46,7 +48,7 @@ impl Measure {
             Self::FirstViewerP50 | Self::LastViewerP50 | Self::LastViewerP99 => "ms",
             Self::Delivered | Self::DeliveredMany => "positions/s",
             Self::DeliveredPerCpu | Self::DeliveredManyPerCpu => "positions/CPU s",
-            Self::ServerBusy | Self::ServerBusyMany | Self::DurableOfRaw => "",
+            Self::Whole | Self::ServerBusy | Self::ServerBusyMany | Self::DurableOfRaw => "",
             Self::MemoryPerViewer => "B",
             Self::Append | Self::AppendEachSecond | Self::AppendDurable => "records/s",
             Self::Restart => "ms",

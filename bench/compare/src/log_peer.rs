@@ -62,6 +62,9 @@ impl From<f64> for Appended {
     }
 }
 
+/// Opens a full log until it is of use again: milliseconds. It ends as in a crash.
+pub type Reopen<'a> = Box<dyn Fn() -> Result<f64> + 'a>;
+
 /// A peer with a log.
 pub trait LogPeer {
     /// Who it is.
@@ -79,10 +82,10 @@ pub trait LogPeer {
     /// If it does not start or refuses.
     fn append(&self, durability: Durability, time: Duration, folder: &Path) -> Result<Appended>;
 
-    /// Fills a new log with so many bytes, ends it as a crash does, and opens it so often: the
-    /// milliseconds that each opening took. Empty: it is measured elsewhere.
+    /// Fills a new log with so many bytes and ends it as a crash does. What it gives opens the log
+    /// in that very folder, whose contents may be others by then: a copy of what the crash left.
     ///
     /// # Errors
     /// If it does not start or refuses.
-    fn restart(&self, bytes: u64, times: usize, folder: &Path) -> Result<Vec<f64>>;
+    fn fill<'a>(&'a self, bytes: u64, folder: &'a Path) -> Result<Reopen<'a>>;
 }

@@ -6,6 +6,8 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 use skein_bench::pin;
 
+use crate::peer::{peers_folder, program};
+
 /// A machine, as far as it decides how fast things are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
@@ -17,7 +19,19 @@ pub struct Machine {
     pub kernel: String,
     /// Memory, GiB.
     pub memory_gib: u64,
+    /// What the peers' programs say of their versions.
+    #[serde(default)]
+    pub programs: Vec<String>,
 }
+
+/// The peers' programs, and how each is asked for its version.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("redis-server", "--version"),
+    ("nats-server", "--version"),
+    ("mosquitto", "-h"),
+    ("centrifugo", "version"),
+    ("java", "-version"),
+];
 
 impl Machine {
     /// This one.
@@ -36,8 +50,26 @@ impl Machine {
             cores: pin::cores().len(),
             kernel: kernel.trim().to_owned(),
             memory_gib: (kib.unwrap_or_default() + (1 << 19)) >> 20,
+            programs: PROGRAMS
+                .iter()
+                .filter_map(|(name, ask)| version(name, ask))
+                .collect(),
         }
     }
+}
+
+/// The first line of what a program says of itself; `None`: it is not installed.
+fn version(name: &str, ask: &str) -> Option<String> {
+    let program = program(name).unwrap_or_else(|| peers_folder().join(name).join(name));
+    let output = Command::new(program).arg(ask).output().ok()?;
+    let said = [output.stdout, output.stderr].concat();
+    let line = String::from_utf8_lossy(&said)
+        .lines()
+        .next()?
+        .trim()
+        .to_owned();
+    // What a table's cell cannot hold does not occur in a version.
+    Some(line.replace('|', " "))
 }
 
 /// The value of the first line `key : value`.

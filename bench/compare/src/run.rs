@@ -68,12 +68,13 @@ impl Peer {
             Self::FanOut(peer) => fan_out::measure(peer.as_ref(), effort, folder.path(), figures),
             Self::Quic(peer) => peer.measure(effort, figures),
             Self::Log(peer) => {
-                log::append(peer.as_ref(), effort, folder.path(), figures)?;
+                let appended = log::append(peer.as_ref(), effort, folder.path(), figures);
                 // Filling takes longest, and one full log is opened several times anyway.
-                match repeat {
-                    0 => log::restart(peer.as_ref(), effort, folder.path(), figures),
-                    _ => Ok(()),
+                if repeat == 0 {
+                    let restarted = log::restart(peer.as_ref(), effort, folder.path(), figures);
+                    return appended.and(restarted);
                 }
+                appended
             }
         }
     }

@@ -19,6 +19,12 @@ const METADATA: i16 = 3;
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Longest that the broker waits for records before it answers with none, milliseconds.
+const FETCH_WAIT_MS: i32 = 1_000;
+
+/// Most bytes of records that are asked for at once.
+const FETCH_BYTES_MAX: i32 = 16 << 20;
+
 /// Most bytes of one answer.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
@@ -151,19 +157,37 @@ impl KafkaClient {
     ///
     /// # Errors
     /// If the broker refuses.
-    pub fn fetch(&mut self, from: i64, mut each: impl FnMut(i64, &[u8])) -> Result<i64> {
+    pub fn fetch(&mut self, from: i64, each: impl FnMut(i64, &[u8])) -> Result<i64> {
+        self.fetch_within(FETCH_WAIT_MS, FETCH_BYTES_MAX, from, each)
+    }
+
+    /// Asks for the first records without waiting for any; whoever answers leads the partition.
+    ///
+    /// # Errors
+    /// If the broker refuses, as one does that does not lead it (yet).
+    pub fn fetch_at_once(&mut self) -> Result<()> {
+        self.fetch_within(0, 1, 0, |_, _| {}).map(|_| ())
+    }
+
+    fn fetch_within(
+        &mut self,
+        wait_ms: i32,
+        bytes_max: i32,
+        from: i64,
+        mut each: impl FnMut(i64, &[u8]),
+    ) -> Result<i64> {
         let mut body = Vec::new();
         put_i32(-1, &mut body);
-        put_i32(1_000, &mut body);
+        put_i32(wait_ms, &mut body);
         put_i32(1, &mut body);
-        put_i32(16 << 20, &mut body);
+        put_i32(bytes_max, &mut body);
         body.push(0);
         put_i32(1, &mut body);
         put_text(TOPIC, &mut body);
         put_i32(1, &mut body);
         put_i32(0, &mut body);
         body.extend(from.to_be_bytes());
-        put_i32(16 << 20, &mut body);
+        put_i32(bytes_max, &mut body);
         self.send(FETCH, 4, &body)?;
         let answer = self.receive()?;
         let mut input = Input(&answer);

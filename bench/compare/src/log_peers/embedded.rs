@@ -11,7 +11,7 @@ use serde_json::Value;
 use skein_bench::pin;
 
 use crate::log_peer::{
-    Appended, BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES,
+    Appended, BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES, Reopen,
 };
 use crate::peer::{Info, peers_folder};
 use crate::process::{keep_to_loader_core, server_core};
@@ -168,7 +168,7 @@ impl LogPeer for EmbeddedLog {
         })
     }
 
-    fn restart(&self, bytes: u64, times: usize, folder: &Path) -> Result<Vec<f64>> {
+    fn fill<'a>(&'a self, bytes: u64, folder: &'a Path) -> Result<Reopen<'a>> {
         // What cannot do without syncing is filled with it.
         let options = [
             sync_option(self.durabilities[0]),
@@ -178,10 +178,10 @@ impl LogPeer for EmbeddedLog {
         let bytes = ("--bytes", bytes.to_string());
         let fill = [options.as_slice(), &[bytes]].concat();
         self.run("fill", folder, &fill)?;
-        let open = || -> Result<f64> {
+        let open = move || -> Result<f64> {
             let said = self.run("open", folder, &options)?;
             Ok(said["seconds"].as_f64().context("a number")? * 1e3)
         };
-        (0..times).map(|_| open()).collect()
+        Ok(Box::new(open))
     }
 }

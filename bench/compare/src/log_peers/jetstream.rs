@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::codec::nats::{CONNECT, Message, SUBJECT, message};
 use crate::log_peer::{
-    Appended, BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES,
+    Appended, BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES, Reopen,
 };
 use crate::peer::{Info, lacks};
 use crate::peers::nats;
@@ -173,12 +173,12 @@ impl LogPeer for JetStream {
         rate.map(Appended::from)
     }
 
-    fn restart(&self, bytes: u64, times: usize, folder: &Path) -> Result<Vec<f64>> {
+    fn fill<'a>(&'a self, bytes: u64, folder: &'a Path) -> Result<Reopen<'a>> {
         let (mut process, mut client) = start(folder)?;
         let records = bytes / RESTART_RECORD_BYTES as u64;
         client.append(RESTART_RECORD_BYTES, |done, _| done < records)?;
         process.kill();
-        let open = || -> Result<f64> {
+        let open = move || -> Result<f64> {
             let port = free_port()?;
             let began = Instant::now();
             let mut process = nats::spawn(folder, true, port)?;
@@ -189,6 +189,6 @@ impl LogPeer for JetStream {
             })?;
             Ok(began.elapsed().as_secs_f64() * 1e3)
         };
-        (0..times).map(|_| open()).collect()
+        Ok(Box::new(open))
     }
 }

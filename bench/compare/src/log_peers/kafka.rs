@@ -8,7 +8,7 @@ use skein_bench::server::now_ms;
 
 use crate::codec::kafka::KafkaClient;
 use crate::log_peer::{
-    Appended, BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES,
+    Appended, BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES, Reopen,
 };
 use crate::peer::Info;
 use crate::peers::broker::{self, Broker, Flush};
@@ -78,19 +78,19 @@ impl LogPeer for Kafka {
         rate.map(Appended::from)
     }
 
-    fn restart(&self, bytes: u64, times: usize, folder: &Path) -> Result<Vec<f64>> {
+    fn fill<'a>(&'a self, bytes: u64, folder: &'a Path) -> Result<Reopen<'a>> {
         let mut broker = Broker::start(folder, Flush::Never)?;
         let port = broker.port;
         let records = bytes / RESTART_RECORD_BYTES as u64;
         let mut client = KafkaClient::connect(local(port))?;
         append(&mut client, RESTART_RECORD_BYTES, |done, _| done < records)?;
         broker.process.kill();
-        let open = || -> Result<f64> {
+        let open = move || -> Result<f64> {
             let began = Instant::now();
             let mut broker = Broker::spawn(folder, port)?;
             broker.wait()?;
             Ok(began.elapsed().as_secs_f64() * 1e3)
         };
-        (0..times).map(|_| open()).collect()
+        Ok(Box::new(open))
     }
 }

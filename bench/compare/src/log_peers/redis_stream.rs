@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::codec::resp::{Value, command, value};
 use crate::log_peer::{
-    Appended, BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES,
+    Appended, BATCH_RECORDS, Durability, LogPeer, RECORD_BYTES, RESTART_RECORD_BYTES, Reopen,
 };
 use crate::peer::{Info, lacks};
 use crate::peers::redis::{self, Persistence};
@@ -122,12 +122,12 @@ impl LogPeer for RedisStream {
         rate.map(Appended::from)
     }
 
-    fn restart(&self, bytes: u64, times: usize, folder: &Path) -> Result<Vec<f64>> {
+    fn fill<'a>(&'a self, bytes: u64, folder: &'a Path) -> Result<Reopen<'a>> {
         let (mut process, port) = redis::start(folder, Persistence::EverySecond)?;
         let records = bytes / RESTART_RECORD_BYTES as u64;
         Client::connect(port)?.append(RESTART_RECORD_BYTES, |done, _| done < records)?;
         process.kill();
-        let open = || -> Result<f64> {
+        let open = move || -> Result<f64> {
             let port = free_port()?;
             let began = Instant::now();
             let mut process = redis::spawn(folder, Persistence::EverySecond, port)?;
@@ -142,6 +142,6 @@ impl LogPeer for RedisStream {
             })?;
             Ok(began.elapsed().as_secs_f64() * 1e3)
         };
-        (0..times).map(|_| open()).collect()
+        Ok(Box::new(open))
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::codec::http::HttpClient;
 use crate::codec::skein::SkeinWebsocket;
 use crate::crowd::Crowd;
-use crate::log_peer::{Appended, BATCH_RECORDS, Durability, LogPeer};
+use crate::log_peer::{Appended, BATCH_RECORDS, Durability, LogPeer, Reopen};
 use crate::peer::Info;
 use crate::peers::skein::SkeinServer;
 use crate::tally::Tally;
@@ -136,16 +136,16 @@ impl LogPeer for SkeinServerLog {
         rate.map(Appended::from)
     }
 
-    fn restart(&self, bytes: u64, times: usize, folder: &Path) -> Result<Vec<f64>> {
+    fn fill<'a>(&'a self, bytes: u64, folder: &'a Path) -> Result<Reopen<'a>> {
         let mut uploads = Uploads::start(folder)?;
         let points = bytes / FILL_RECORD_BYTES;
         uploads.append(FILL_POINTS, FILL_BLOB_BYTES, |sent, _| sent < points)?;
         uploads.server.process.kill();
-        let open = || -> Result<f64> {
+        let open = move || -> Result<f64> {
             let began = Instant::now();
             let _server = SkeinServer::start(folder)?;
             Ok(began.elapsed().as_secs_f64() * 1e3)
         };
-        (0..times).map(|_| open()).collect()
+        Ok(Box::new(open))
     }
 }

@@ -80,7 +80,8 @@ impl QuicPeer {
         let (mut first, mut last, mut delivered) = (Vec::new(), Vec::new(), 0);
         let cpu = stage.server_time();
         for _ in 0..effort.publications {
-            // Where a datagram was lost the publication has no last viewer; its deliveries count.
+            // Where a datagram was lost the publication has no last viewer; its deliveries count,
+            // and the page says how many publications these were.
             if let Some(arrival) = stage.publish(PAUSE, 1) {
                 first.push(arrival.first.as_secs_f64() * 1e3);
                 last.push(arrival.last.as_secs_f64() * 1e3);
@@ -91,6 +92,13 @@ impl QuicPeer {
         if let Some(bytes) = stage.viewer_bytes() {
             figures.add(name, Measure::MemoryPerViewer, bytes);
         }
+        assert!(
+            !last.is_empty(),
+            "each of {} publications lost a datagram",
+            effort.publications
+        );
+        let whole = last.len() as f64 / effort.publications as f64;
+        figures.add(name, Measure::Whole, whole);
         figures.add(name, Measure::FirstViewerP50, quantile(&mut first, 0.5));
         figures.add(name, Measure::LastViewerP50, quantile(&mut last, 0.5));
         figures.add(name, Measure::LastViewerP99, quantile(&mut last, 0.99));

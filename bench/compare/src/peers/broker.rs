@@ -17,7 +17,9 @@ const CLUSTER_ID: &str = "c2tlaW4tY29tcGFyZS0xMg";
 /// How the broker is set up, for people.
 pub const SETTINGS: &str = "Kafka 4.1 (KRaft, one node, Java 17, 1 GB heap, G1 as its scripts \
                             have it), 2 network and 2 I/O threads because there is one core, a \
-                            topic with one partition because one chat is one key, no compression";
+                            topic with one partition because one chat is one key, no compression; \
+                            its controller gives up on a broker after 2 s instead of 9, as it is its \
+                            own and waits for that time when it is started again";
 
 /// When the broker syncs a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,14 +74,16 @@ impl Broker {
         Ok(Self { process, port })
     }
 
-    /// Waits until the topic can be written to.
+    /// Waits until the topic can be written to: it has a leader, and that one knows of it, too.
     ///
     /// # Errors
     /// If it ends before.
     pub fn wait(&mut self) -> Result<()> {
         let port = self.port;
-        self.process
-            .wait_until(|| KafkaClient::connect(local(port))?.topic_is_ready())
+        self.process.wait_until(|| {
+            let mut client = KafkaClient::connect(local(port))?;
+            Ok(client.topic_is_ready()? && client.fetch_at_once().is_ok())
+        })
     }
 }
 
@@ -126,7 +130,8 @@ fn write_config(folder: &Path, flush: Flush, port: u16, controller: u16) -> Resu
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          log.dirs={}\nnum.partitions=1\nauto.create.topics.enable=true\n\
          default.replication.factor=1\noffsets.topic.replication.factor=1\n\
-         num.network.threads=2\nnum.io.threads=2\n{flush}",
+         num.network.threads=2\nnum.io.threads=2\n\
+         broker.session.timeout.ms=2000\nbroker.heartbeat.interval.ms=500\n{flush}",
         data.display()
     );
     let path = config_path(folder);

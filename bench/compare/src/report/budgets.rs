@@ -219,7 +219,8 @@ impl Budget {
                 .and_then(|ratio| ratio.ratio),
             Bounded::Value(name) => ratios.get(name).map(|ratio| ratio.ours),
             Bounded::Beside(name, other) => {
-                let both = ratios.get(name).zip(ratios.get(other));
+                let published = |name| ratios.get(name).filter(|it: &&Ratio| !it.flagged);
+                let both = published(name).zip(published(other));
                 both.map(|(one, other)| one.ours / other.ours)
             }
             Bounded::Lead(measure, peer) => lead_over(results, measure, peer),
@@ -230,6 +231,16 @@ impl Budget {
             (Some(value), AtMost(most)) if value <= most => Verdict::Met(value),
             (Some(value), _) => Verdict::Missed(value),
         }
+    }
+
+    /// The spread of the ratio, if the bound lies within it: the middle alone decides then.
+    fn spread_over_bound(&self, ratios: &BTreeMap<String, Ratio>) -> Option<[f64; 2]> {
+        let Bounded::Ratio(name) = self.bounded else {
+            return None;
+        };
+        let (AtLeast(bound) | AtMost(bound)) = self.bound;
+        let [low, high] = ratios.get(name)?.stated_spread()?;
+        (low..high).contains(&bound).then_some([low, high])
     }
 
     fn unit<'a>(&self, ratios: &'a BTreeMap<String, Ratio>) -> &'a str {
@@ -275,7 +286,8 @@ pub fn section(
     let _ = writeln!(
         out,
         "## Against its budgets\n\nWhat the design asks for on two cores over loopback, by the figures of this \
-         page. {} of {} are kept.\n\n| what | figure | budget | measured | |\n|---|---|---|---|---|",
+         page. {} of {} are kept. Where the bound lies within the spread of the blocks, the spread is beside the \
+         middle, which decides.\n\n| what | figure | budget | measured | |\n|---|---|---|---|---|",
         known.clone().filter(|(_, it)| !missed(it)).count(),
         known.count(),
     );
@@ -290,6 +302,15 @@ pub fn section(
             Verdict::Missed(value) => (amount(*value, unit), "**missed**"),
             Verdict::Unknown => (String::new(), "not measured"),
         };
+        let spread = budget
+            .spread_over_bound(ratios)
+            .filter(|_| !measured.is_empty());
+        let spread = spread.map(|[low, high]| format!(" ({low:.2} to {high:.2})"));
+        let word = match &spread {
+            Some(_) => format!("{word}, by the middle"),
+            None => word.to_owned(),
+        };
+        let measured = measured + &spread.unwrap_or_default();
         let (what, figure) = (budget.what, budget.bounded);
         let _ = writeln!(out, "| {what} | {figure} | {bound} | {measured} | {word} |");
     }
