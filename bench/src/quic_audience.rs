@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, Endpoint, TransportConfig};
+use quinn::{ClientConfig, Connecting, Connection, Endpoint, TransportConfig};
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -184,10 +184,17 @@ impl Sockets {
     /// # Panics
     /// If the server refuses.
     pub async fn connect(&mut self) -> Connection {
+        self.begin().await.expect("a handshake")
+    }
+
+    /// Begins the next connection.
+    ///
+    /// # Panics
+    /// If there is no descriptor left.
+    pub fn begin(&mut self) -> Connecting {
         let endpoint = &self.endpoints[self.connected % self.endpoints.len()];
         self.connected += 1;
-        let connecting = endpoint.connect(self.to, "localhost").expect("an endpoint");
-        connecting.await.expect("a handshake")
+        endpoint.connect(self.to, "localhost").expect("an endpoint")
     }
 }
 

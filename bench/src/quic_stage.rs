@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
 use quinn::{Connection, RecvStream, SendStream};
 use skein_wire::frame::decode_update;
 use skein_wire::ids::ShareNumber;
@@ -32,6 +33,9 @@ const MESSAGE_BYTES: usize = 48;
 /// Time after which acknowledgements have come: clients delay them by up to 25 ms.
 const SETTLE: Duration = Duration::from_millis(40);
 
+/// Handshakes that are under way at once: fewer than a server takes before it asks for proof of addresses.
+const HANDSHAKES_AT_ONCE: usize = 16;
+
 /// Publications until all viewers watch.
 const TRIES: usize = 50;
 
@@ -61,7 +65,15 @@ impl QuicStage {
     /// # Panics
     /// If the server refuses anybody, or a viewer gets nothing.
     pub fn start(core: usize, viewers: usize, sessions: usize) -> Self {
-        let server = Server::start(&core.to_string());
+        Self::start_on(&core.to_string(), viewers, sessions)
+    }
+
+    /// The same with a shard on each of some cores.
+    ///
+    /// # Panics
+    /// If the server refuses anybody, or a viewer gets nothing.
+    pub fn start_on(cores: &str, viewers: usize, sessions: usize) -> Self {
+        let server = Server::start(cores);
         server.put_member(CHAT, "sender", &["share"]);
         server.put_member(CHAT, "viewer", &["watch"]);
         let runtime = StageRuntime::new();
@@ -80,12 +92,22 @@ impl QuicStage {
             let before = server.child.memory_bytes();
             let token = server.token("viewer");
             let greeting = [protocol::hello(&token), protocol::watch(CHAT)];
-            for _ in 0..viewers {
-                let viewer = sockets.connect().await;
-                let control = Control::open(&viewer, &greeting).await;
+            let greeting = &greeting;
+            let joining = (0..viewers).map(|_| {
+                let connecting = sockets.begin();
+                async move {
+                    let viewer = connecting.await.expect("a handshake");
+                    let control = Control::open(&viewer, greeting).await;
+                    (viewer, control)
+                }
+            });
+            // So that both sides always have one to work at.
+            let mut joining = stream::iter(joining).buffer_unordered(HANDSHAKES_AT_ONCE);
+            while let Some((viewer, control)) = joining.next().await {
                 tokio::task::spawn_local(control.drain());
                 audience.add(viewer);
             }
+            drop(joining);
             (publisher, shares, before)
         });
         let mut stage = Self {

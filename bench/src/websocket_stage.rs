@@ -39,7 +39,15 @@ impl WebsocketStage {
     /// # Panics
     /// If the server refuses anybody.
     pub fn start(core: usize, viewers: usize, sessions: usize, encrypted: bool) -> Self {
-        let server = Server::start(&core.to_string());
+        Self::start_on(&core.to_string(), viewers, sessions, encrypted)
+    }
+
+    /// The same with a shard on each of some cores.
+    ///
+    /// # Panics
+    /// If the server refuses anybody.
+    pub fn start_on(cores: &str, viewers: usize, sessions: usize, encrypted: bool) -> Self {
+        let server = Server::start(cores);
         server.put_member(CHAT, "sender", &["share"]);
         server.put_member(CHAT, "viewer", &["watch"]);
         let publishers = Publishers::start(&server, CHAT, sessions);

@@ -55,6 +55,7 @@ pub mod results;
 pub mod table;
 
 pub mod run;
+pub mod scale;
 
 pub mod report;
 

@@ -11,7 +11,7 @@ use skein_compare::options::{Command, Options, RepeatsOptions};
 use skein_compare::peers::{consumer, skein};
 use skein_compare::repeats::Repeats;
 use skein_compare::report::{ratios, write};
-use skein_compare::{process, run};
+use skein_compare::{process, run, scale};
 
 fn main() -> ExitCode {
     if let Some(role) = process::role() {
@@ -59,6 +59,13 @@ fn work(options: Options) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Some(Command::Repeats(runs)) => return repeats(runs),
+        Some(Command::Scale(options)) => {
+            let path = options.json.clone();
+            let path = path.unwrap_or_else(|| folders::target().join(write::SCALE));
+            scale::run(options).write(&path)?;
+            eprintln!("written to {}", path.display());
+            return Ok(ExitCode::SUCCESS);
+        }
         None => {}
     }
     if options.run.list {

@@ -27,6 +27,20 @@ pub enum Command {
     /// Says of two runs of `cargo bench` whether the second one's ratios lie within the spread that
     /// the first one states; exit code 1 if one does not.
     Repeats(RepeatsOptions),
+    /// Measures skein alone with more and more viewers, and on two cores.
+    Scale(ScaleOptions),
+}
+
+/// How far it goes, and where the results go.
+#[derive(Args, Debug)]
+pub struct ScaleOptions {
+    /// Most viewers; the sizes go up to 15,000 on WebSocket and to 100,000 on QUIC, where a viewer takes the loader
+    /// some 50 KiB of memory and the server 21.
+    #[arg(long, default_value_t = 100_000, value_name = "COUNT")]
+    pub viewers_max: usize,
+    /// Where the results go; `scale.json` in the folder of builds unless given.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// Two runs.
@@ -70,6 +84,10 @@ pub struct ReportOptions {
     /// Results of `compare`; `compare.json` in the folder of builds unless given.
     #[arg(long, value_name = "FILE")]
     pub results: Option<PathBuf>,
+    /// Results of `compare scale`; `scale.json` in the folder of builds unless given. Where there are none, the page
+    /// has no such section.
+    #[arg(long, value_name = "FILE")]
+    pub scale: Option<PathBuf>,
     /// The folder of the documents.
     #[arg(long, value_name = "DIR", default_value = "docs")]
     pub docs: PathBuf,

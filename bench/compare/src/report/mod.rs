@@ -4,6 +4,7 @@
 pub mod budgets;
 pub mod ratios;
 pub mod reading;
+pub mod scaling;
 pub mod standing;
 
 pub mod plot;

@@ -7,8 +7,10 @@ use crate::figure::Measure;
 use crate::report::budgets;
 use crate::report::ratios::Ratio;
 use crate::report::reading::{Case, Reading};
+use crate::report::scaling;
 use crate::report::standing::{Rival, Standing, standings};
 use crate::results::{PeerResult, Results};
+use crate::scale::Scale;
 use crate::table::{Amount, Spread};
 
 /// The command that makes the page.
@@ -111,7 +113,12 @@ pub const CHAPTERS: &[Chapter] = &[
 ];
 
 /// Writes the whole page.
-pub fn page(results: &Results, ratios: &BTreeMap<String, Ratio>, reading: &Reading) -> String {
+pub fn page(
+    results: &Results,
+    ratios: &BTreeMap<String, Ratio>,
+    scale: Option<&Scale>,
+    reading: &Reading,
+) -> String {
     let mut out = String::new();
     // Writing to a string does not fail, here and below.
     let _ = writeln!(
@@ -124,6 +131,9 @@ pub fn page(results: &Results, ratios: &BTreeMap<String, Ratio>, reading: &Readi
     budgets::section(&mut out, results, ratios, reading);
     words(&mut out, results, reading);
     peers(&mut out, results);
+    if let Some(scale) = scale {
+        scaling::section(&mut out, scale);
+    }
     floors(&mut out, ratios);
     settings(&mut out, results);
     out

@@ -12,10 +12,15 @@ use crate::report::page::{CHAPTERS, page};
 use crate::report::plot;
 use crate::report::ratios;
 use crate::report::reading::Reading;
+use crate::report::scaling::{PLOTS, draw};
 use crate::results::Results;
+use crate::scale::Scale;
 
 /// Name of the results in the folder of builds.
 pub const RESULTS: &str = "compare.json";
+
+/// Name of the results of growing crowds in the folder of builds.
+pub const SCALE: &str = "scale.json";
 
 /// Name of the ratios in the folder of builds.
 const RATIOS: &str = "ratios.json";
@@ -31,6 +36,7 @@ pub fn write(options: &ReportOptions) -> Result<Vec<PathBuf>> {
     };
     let results = Results::read(&in_target(&options.results, RESULTS))?;
     let ratios = ratios::read(&in_target(&options.ratios, RATIOS))?;
+    let scale = Scale::read(&in_target(&options.scale, SCALE))?;
     let plots = options.docs.join("benchmarks");
     let reading = plots.join("reading.md");
     let text = fs::read_to_string(&reading)
@@ -51,13 +57,18 @@ pub fn write(options: &ReportOptions) -> Result<Vec<PathBuf>> {
     };
     put(
         options.docs.join("BENCHMARKS.md"),
-        page(&results, &ratios, &reading),
+        page(&results, &ratios, scale.as_ref(), &reading),
     )?;
     for chapter in CHAPTERS {
         let rows: Vec<_> = results.peers_with(chapter.measure).collect();
         if !rows.is_empty() {
             let path = plots.join(format!("{}.svg", chapter.key));
             put(path, plot::bars(chapter.title, &rows))?;
+        }
+    }
+    if let Some(scale) = &scale {
+        for plot in &PLOTS {
+            put(plots.join(format!("{}.svg", plot.key)), draw(plot, scale)?)?;
         }
     }
     Ok(written)
