@@ -10,7 +10,7 @@
 set -euo pipefail
 
 KAFKA_VERSION=4.1.0
-CENTRIFUGO_VERSION=latest
+CENTRIFUGO_VERSION=v6.9.1
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 peers=${SKEIN_PEERS:-$repository/target/peers}
