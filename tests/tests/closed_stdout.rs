@@ -1,8 +1,13 @@
 //! Whoever reads a command's output may have read enough (`skein … | head`): the command does its
 //! work, ends with 0, and says nothing.
 
+use std::process::Command;
+
+use serde_json::Value;
+use skein_tests::binary;
 use skein_tests::cores::Cores;
 use skein_tests::gpx;
+use skein_tests::http::Request;
 use skein_tests::process::{self, Process};
 use skein_tests::server::{Options, Server};
 use skein_tests::wait::PATIENCE;
@@ -127,6 +132,30 @@ fn a_server_serves_also_when_nobody_reads_that_it_is_ready() {
     });
     assert!(said.is_some(), "{}", server.stderr.text());
     assert!(server.is_running(), "{}", server.stderr.text());
+    server
+        .terminate(PATIENCE)
+        .expect_success("skein serve after SIGTERM");
+}
+
+/// A log on a full disk, or a pipe to a program that is gone, costs lines and nothing else.
+#[test]
+fn a_server_serves_also_when_its_log_cannot_be_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().join("data").display().to_string();
+    let lost = "exec \"$0\" serve --dev --data-dir \"$1\" --quic 127.0.0.1:0 --http 127.0.0.1:0 --control 127.0.0.1:0 2>/dev/full";
+    let mut command = Command::new("sh");
+    command.args(["-c", lost]).arg(binary::skein()).arg(place);
+    let mut server = Process::start("skein serve, its log lost", command);
+    let ready = server.stdout.wait(PATIENCE, |lines| lines.first().cloned());
+    let ready: Value = serde_json::from_str(&ready.expect("the ready line")).expect("JSON");
+    let http = ready["http"].as_str().expect("an address");
+    let http = http.parse().expect("an address");
+    // Refusals and requests that are logged, too.
+    for path in ["/v1/health", "/v1/chats/hike/positions", "/nowhere"] {
+        let answer = Request::new("GET", path).send(http);
+        assert!(answer.status >= 200, "{path}");
+    }
+    assert!(server.is_running());
     server
         .terminate(PATIENCE)
         .expect_success("skein serve after SIGTERM");

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::edge::arrivals::ArrivalsSender;
 use crate::edge::http_listener::{self, Gate, HttpCounters, HttpStage};
 use crate::edge::origins::Origins;
+use crate::http::cors;
 
 /// What the HTTP runtime needs of one shard.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub struct Entrance {
 pub struct Lobby {
     /// Answers what asks for no WebSocket.
     pub router: Router,
-    /// Pages from elsewhere that may open a WebSocket.
+    /// Pages from elsewhere that may open a WebSocket and read answers.
     pub origins: Origins,
     /// How often an address may come.
     pub gate: Gate,
@@ -45,7 +46,10 @@ impl Entrance {
     /// When the runtime refuses a socket.
     pub fn open(self, lobby: &Lobby) -> std::io::Result<()> {
         let stage = HttpStage::new(
-            lobby.router.clone(),
+            lobby
+                .router
+                .clone()
+                .layer(cors::layer(lobby.origins.clone())),
             lobby.origins.clone(),
             lobby.gate.clone(),
             self.arrivals,

@@ -29,6 +29,6 @@ pub struct DemoArgs {
 /// # Errors
 /// When the server cannot start, or a walker or the viewer fails for good.
 pub fn run(args: DemoArgs) -> anyhow::Result<()> {
-    trace::init("warn");
+    trace::init("warn")?;
     run::run(args.walkers as usize, args.duration)
 }

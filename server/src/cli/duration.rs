@@ -58,6 +58,29 @@ pub fn parse_some(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A duration in its largest unit, for people: `3 hours`, `2 years`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use skein_server::cli::duration::approximate;
+/// assert_eq!(approximate(Duration::from_secs(7_500)), "2 hours");
+/// assert_eq!(approximate(Duration::from_secs(90_000)), "1 day");
+/// ```
+pub fn approximate(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (amount, unit) = match seconds {
+        0..3_600 => (seconds / 60, "minute"),
+        3_600..86_400 => (seconds / 3_600, "hour"),
+        86_400..31_536_000 => (seconds / 86_400, "day"),
+        _ => (seconds / 31_536_000, "year"),
+    };
+    match amount {
+        1 => format!("1 {unit}"),
+        _ => format!("{amount} {unit}s"),
+    }
+}
+
 fn seconds_of(letter: char) -> Option<u64> {
     Some(match letter {
         's' => 1,

@@ -34,6 +34,9 @@ pub struct TrackPoint {
 pub fn read(path: &Path) -> anyhow::Result<Vec<TrackPoint>> {
     let file =
         File::open(path).with_context(|| format!("cannot open the track {}", path.display()))?;
+    if file.metadata().is_ok_and(|it| it.is_dir()) {
+        bail!("{} is a folder; give one GPX file in it", path.display());
+    }
     let points = parse(BufReader::new(file))
         .with_context(|| format!("cannot read the track {}", path.display()))?;
     if points.is_empty() {

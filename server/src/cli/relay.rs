@@ -67,6 +67,6 @@ pub fn run(args: RelayArgs) -> anyhow::Result<()> {
         "a relay needs an upstream; name it with --upstream quic://HOST:PORT or relay.upstream"
     );
     config.check()?;
-    trace::init("info");
+    trace::init("info")?;
     app::relay(config)
 }

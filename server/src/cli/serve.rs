@@ -55,7 +55,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         config.relay.upstream.is_none(),
         "relay.upstream is set, and this is no relay; run `skein relay`, or remove it"
     );
-    trace::init("info");
+    trace::init("info")?;
     app::serve(config)
 }
 

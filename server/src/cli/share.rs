@@ -9,6 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use skein_client::sender::{Sender, ShareEnd};
 use skein_client::sender_state::{PointVerdict, SenderEvent, SenderOptions};
+use skein_wire::error::Code;
 use skein_wire::ids::ChatName;
 use skein_wire::update::SessionState;
 use tokio::time::Instant;
@@ -24,6 +25,9 @@ use crate::interrupt::Interrupt;
 /// How long the last points may wait for their verdicts before the session is stopped.
 const VERDICTS_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A track whose points are older than this is old: whoever watches sees no age of seconds.
+const OLD: Duration = Duration::from_secs(3_600);
+
 /// Arguments of `skein share`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
@@ -34,7 +38,7 @@ const VERDICTS_TIMEOUT: Duration = Duration::from_secs(10);
 Points go out at the track's own pace, --speed times faster, with the track's own times. Where its
 time does not advance, or is missing, points go out one second (divided by --speed) apart; a
 point without a time gets the time at which it is sent. The session is stopped at the end of the
-track, after --duration, or on Ctrl-C. The last line on stdout counts what the server accepted,
+track, after --duration, or on Ctrl-C (a second one gives up waiting for the server). The last line on stdout counts what the server accepted,
 superseded and refused. Being offline is said on stderr; points wait until the server is back.
 
 With --seal a key that is added to the file is used within a second.")]
@@ -49,7 +53,7 @@ pub struct ShareArgs {
     #[arg(long, value_name = "FILE")]
     pub gpx: PathBuf,
     /// How many times faster than the track itself.
-    #[arg(long, value_name = "X", default_value = "1", value_parser = speed)]
+    #[arg(long, value_name = "X", default_value = "1", value_parser = speed, allow_negative_numbers = true)]
     pub speed: f64,
     /// Give points the time at which they are sent instead of the track's.
     #[arg(long)]
@@ -82,7 +86,7 @@ fn speed(text: &str) -> Result<f64, String> {
 /// # Errors
 /// When the track cannot be read, the server refuses, or the session ends against the user's will.
 pub fn run(args: ShareArgs) -> anyhow::Result<()> {
-    trace::init("warn");
+    trace::init("warn")?;
     let track = gpx::read(&args.gpx)?;
     let sealing = args
         .seal
@@ -90,6 +94,12 @@ pub fn run(args: ShareArgs) -> anyhow::Result<()> {
         .map(|path| Sealing::open(path, &args.chat));
     let sealing = sealing.transpose()?;
     let report = args.report.as_deref().map(Report::create).transpose()?;
+    if let Some(age) = age_of(&track).filter(|age| !args.retime && *age > OLD) {
+        eprintln!(
+            "the track is {} old, and that is the age that viewers see; --retime gives its points the time of now",
+            duration::approximate(age)
+        );
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -145,9 +155,24 @@ async fn share(
     let unpaced = tokio::select! {
         unpaced = replay.play(track) => unpaced?,
         () = tokio::time::sleep_until(deadline) => replay.unpaced(track),
-        () = interrupt.wait() => replay.unpaced(track),
+        () = interrupt.wait() => {
+            replay.progress.suspend(|| eprintln!("stopping the session; Ctrl-C again to give up"));
+            replay.unpaced(track)
+        }
     };
-    replay.finish(unpaced).await
+    tokio::select! {
+        done = replay.finish(unpaced) => done,
+        () = interrupt.wait() => bail!(
+            "given up; the session ends by itself when its time is over, unless `skein session stop` ends it"
+        ),
+    }
+}
+
+/// How long ago the newest point was; `None` if no point has a time, or one is of the future.
+fn age_of(track: &[TrackPoint]) -> Option<Duration> {
+    let newest_ms = track.iter().filter_map(|point| point.time_ms).max()?;
+    let age_ms = milliseconds(SystemTime::now()) - newest_ms;
+    u64::try_from(age_ms).ok().map(Duration::from_millis)
 }
 
 impl Replay<'_> {
@@ -266,6 +291,11 @@ impl Replay<'_> {
             );
         }
         let said = out::say(text + &summary(&end, &refusals));
+        if refusals.contains_key(Code::RateLimited.name()) {
+            eprintln!(
+                "the server takes fewer points a second from one sender than came; share them more slowly (--speed)"
+            );
+        }
         match end.why {
             Some(SessionState::Revoked) => {
                 bail!("the membership of {} was revoked", self.args.chat)

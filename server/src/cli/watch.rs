@@ -126,7 +126,7 @@ pub struct WatchArgs {
     )]
     pub rows: u32,
     /// End after this long; without it, on Ctrl-C.
-    #[arg(long = "for", value_name = "SECS", value_parser = duration::parse)]
+    #[arg(long = "for", value_name = "SECS", value_parser = duration::parse_some)]
     pub limit: Option<Duration>,
 }
 
@@ -145,7 +145,7 @@ impl WatchArgs {
 /// # Errors
 /// When the server refuses, or the watch ends against the user's will.
 pub fn run(args: WatchArgs) -> anyhow::Result<()> {
-    trace::init("warn");
+    trace::init("warn")?;
     let unsealing = args
         .seal
         .as_deref()

@@ -442,7 +442,7 @@ pub struct AccessSettings {
     pub clock_skew: Span,
     /// Where rights in chats come from: `table` or `token`.
     pub membership: Membership,
-    /// Browser origins that may open a WebSocket or a WebTransport session; `*` = any; empty = only
+    /// Browser origins that may open a WebSocket or a WebTransport session and use the public HTTP API; `*` = any; empty = only
     /// pages of the address that they connect to, and clients that send no `Origin`.
     pub origins: Vec<String>,
     /// File with the bearer tokens of the control API, one a line, each with its scopes.

@@ -22,6 +22,17 @@ impl Origins {
         }
     }
 
+    /// Whether pages of an origin are on the list. Without a list none is: the pages of this very address need
+    /// no leave.
+    pub fn list(&self, origin: &HeaderValue) -> bool {
+        origin.to_str().is_ok_and(|origin| self.has(origin))
+    }
+
+    fn has(&self, origin: &str) -> bool {
+        let mut allowed = self.allowed.iter();
+        allowed.any(|it| it.eq_ignore_ascii_case(origin) || it == "*")
+    }
+
     /// Whether a request from a page of `origin` to `host` may open one.
     pub fn allow(&self, origin: Option<&HeaderValue>, host: Option<&str>) -> bool {
         let Some(origin) = origin else {
@@ -31,11 +42,7 @@ impl Origins {
             return false;
         };
         let origin = origin.to_ascii_lowercase();
-        if self
-            .allowed
-            .iter()
-            .any(|allowed| *allowed == origin || allowed == "*")
-        {
+        if self.has(&origin) {
             return true;
         }
         if !self.allowed.is_empty() {
@@ -74,5 +81,14 @@ mod tests {
             false,
         );
         check(&["*"], Some("https://anyone.example"), true);
+    }
+
+    #[test]
+    fn only_listed_pages_are_listed() {
+        let origins = Origins::new(["https://app.example".to_owned()]);
+        let listed = |origins: &Origins, text: &str| origins.list(&text.parse().unwrap());
+        assert!(listed(&origins, "https://APP.example"));
+        assert!(!listed(&origins, "https://app.example.evil.example"));
+        assert!(!listed(&Origins::default(), "https://app.example"));
     }
 }

@@ -30,7 +30,6 @@ pub const CONTROL_SCOPES: &[(Method, &str, ControlScope)] = &[
     ),
     (Method::GET, "/v1/chats/{chat}/crossings", Read),
     (Method::GET, "/v1/events", Read),
-    (Method::GET, "/v1/webhooks", Read),
     (Method::GET, "/v1/log", Read),
     (Method::GET, "/v1/chats/{chat}/positions", Places),
     (Method::GET, "/v1/chats/{chat}/geofences", Places),
@@ -59,6 +58,8 @@ pub const CONTROL_SCOPES: &[(Method, &str, ControlScope)] = &[
     (Method::DELETE, "/v1/users/{user}/history", Erase),
     (Method::DELETE, "/v1/log/chats/{chat}/points", Erase),
     (Method::DELETE, "/v1/log/users/{user}/points", Erase),
+    // Their addresses may hold secrets.
+    (Method::GET, "/v1/webhooks", Webhooks),
     (Method::GET, "/v1/webhooks/dead", Webhooks),
     (Method::GET, "/v1/webhooks/dead/{id}", Webhooks),
     (Method::DELETE, "/v1/webhooks/dead/{id}", Webhooks),

@@ -18,6 +18,7 @@ pub mod public_routes;
 
 pub mod body;
 pub mod caller;
+pub mod cors;
 pub mod names;
 
 pub mod geofence_json;
