@@ -1,9 +1,12 @@
 //! What people are told when something does not work: with what was tried, and what to do next.
 
 use std::net::{TcpListener, UdpSocket};
+use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::json;
-use skein_tests::cli::WatchRun;
+use skein_tests::binary;
+use skein_tests::cli::{ShareOptions, ShareRun, WatchRun};
 use skein_tests::cores::Cores;
 use skein_tests::fleet::Fleet;
 use skein_tests::gpx;
@@ -231,4 +234,44 @@ fn a_goodbye_is_told_without_advice_to_programs(cores: Cores) {
             assert!(!said.contains(advice), "{name}: {said}");
         }
     }
+}
+
+#[test]
+fn who_asks_twice_does_not_wait_for_a_server_that_says_nothing() {
+    let server = Server::start(Cores::One);
+    server.add_member("ride", "ana");
+    let (url, token) = (server.quic_url(), server.token("ana"));
+    let track = gpx::write(server.scratch(), "track", &gpx::synthetic(1, 600, 100));
+    let options = ShareOptions {
+        chat: "ride".to_owned(),
+        token,
+        gpx: track,
+        speed: 1.0,
+        extra: vec![],
+    };
+    let mut share = ShareRun::start(&url, server.scratch(), &options).process;
+    let has_said = |share: &Process, words: &str| share.stderr.text().contains(words);
+    wait::until("it shares", PATIENCE, || {
+        has_said(&share, "sharing as session")
+    });
+    assert!(has_said(&share, "--retime"), "an old track, and what to do");
+    server.process.freeze();
+    share.signal(Signal::INT);
+    wait::until("it stops", PATIENCE, || has_said(&share, "Ctrl-C again"));
+    share.signal(Signal::INT);
+    let ended = share.wait(PATIENCE);
+    server.process.thaw();
+    assert_says(&ended, &["given up", "skein session stop"]);
+}
+
+#[test]
+fn a_filter_of_the_log_that_is_none_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(binary::skein());
+    command.args(["serve", "--dev", "--data-dir"]);
+    command.arg(folder.path().join("data"));
+    command.env("SKEIN_LOG", "[[[");
+    let ended = Process::start("skein serve, a wrong filter", command).wait(PATIENCE);
+    assert_says(&ended, &["SKEIN_LOG", "[[[", "write a level"]);
+    assert!(!folder.path().join("data").exists(), "nothing was begun");
 }
