@@ -52,7 +52,17 @@ struct Round {
     pause: Duration,
     /// Publications of a block, so that it lasts up to two tenths of a second.
     times: usize,
+    /// How many of the usual blocks there are.
+    share: Share,
     figures: &'static [Figure],
+}
+
+/// A part of the usual number of blocks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Share {
+    Whole,
+    /// For what takes half a second each time. A full run still has more than 20 of them.
+    Half,
 }
 
 struct Figure {
@@ -89,6 +99,7 @@ const WS_ONE: Crowd = Crowd {
         updates: 1,
         pause: Duration::from_millis(6),
         times: 24,
+        share: Share::Whole,
         figures: &[
             figure(
                 "first_viewer_p50",
@@ -119,6 +130,7 @@ const WS_100: Crowd = Crowd {
         updates: 1,
         pause: Duration::from_millis(6),
         times: 20,
+        share: Share::Whole,
         figures: &[
             figure(
                 "first_of_100_p50",
@@ -154,6 +166,7 @@ const WS_1K: Crowd = Crowd {
         updates: 1,
         pause: Duration::from_millis(6),
         times: 12,
+        share: Share::Whole,
         figures: &[
             figure(
                 "first_of_1000_p50",
@@ -191,6 +204,7 @@ const WS_1K_BACKLOG: Crowd = Crowd {
             updates: 32,
             pause: Duration::from_millis(2),
             times: 5,
+            share: Share::Whole,
             figures: &[figure(
                 "fanout_ws_1k_backlog32",
                 What::FanOut,
@@ -202,6 +216,7 @@ const WS_1K_BACKLOG: Crowd = Crowd {
             updates: 256,
             pause: Duration::from_millis(2),
             times: 5,
+            share: Share::Whole,
             figures: &[figure(
                 "fanout_ws_1k_backlog256",
                 What::FanOut,
@@ -222,6 +237,7 @@ const WS_10K: Crowd = Crowd {
             updates: 1,
             pause: Duration::from_millis(20),
             times: 1,
+            share: Share::Whole,
             figures: &[figure(
                 "fanout_ws_10k",
                 What::FanOut,
@@ -233,6 +249,7 @@ const WS_10K: Crowd = Crowd {
             updates: 32,
             pause: Duration::from_millis(20),
             times: 1,
+            share: Share::Whole,
             figures: &[figure(
                 "fanout_ws_10k_backlog32",
                 What::FanOut,
@@ -240,6 +257,26 @@ const WS_10K: Crowd = Crowd {
             )],
         },
     ],
+};
+
+const WS_10K_BACKLOG: Crowd = Crowd {
+    ours: Kind::Websocket,
+    viewers: 10_000,
+    sessions: 256,
+    memory: None,
+    rounds: &[Round {
+        floor: Kind::Plain,
+        updates: 256,
+        // Within the floor interval, so that all of them wait for the same pass.
+        pause: Duration::from_millis(20),
+        times: 1,
+        share: Share::Half,
+        figures: &[figure(
+            "fanout_ws_10k_backlog256",
+            What::FanOut,
+            epoll_server::FANOUT_10K,
+        )],
+    }],
 };
 
 const WSS_10K: Crowd = Crowd {
@@ -252,6 +289,7 @@ const WSS_10K: Crowd = Crowd {
         updates: 1,
         pause: Duration::from_millis(20),
         times: 1,
+        share: Share::Whole,
         figures: &[figure(
             "fanout_wss_10k",
             What::FanOut,
@@ -270,6 +308,7 @@ const QUIC_ONE: Crowd = Crowd {
         updates: 1,
         pause: Duration::from_millis(6),
         times: 20,
+        share: Share::Whole,
         figures: &[
             figure(
                 "first_viewer_quic_p50",
@@ -288,6 +327,42 @@ const QUIC_ONE: Crowd = Crowd {
 const QUIC_1K: Crowd = Crowd {
     ours: Kind::Quic,
     viewers: 1_000,
+    sessions: 1,
+    memory: None,
+    rounds: &[Round {
+        floor: Kind::Quinn,
+        updates: 1,
+        pause: Duration::from_millis(6),
+        times: 4,
+        share: Share::Whole,
+        figures: &[
+            figure(
+                "first_of_1000_quic_p50",
+                What::First(0.5),
+                quinn_server::FIRST_P50,
+            ),
+            figure(
+                "last_of_1000_quic_p50",
+                What::Last(0.5),
+                quinn_server::LAST_1000_P50,
+            ),
+            figure(
+                "last_of_1000_quic_p99",
+                What::Last(0.99),
+                quinn_server::LAST_1000_P99,
+            ),
+            figure(
+                "last_of_1000_quic_p999",
+                What::Last(0.999),
+                quinn_server::LAST_1000_P999,
+            ),
+        ],
+    }],
+};
+
+const QUIC_1K_BACKLOG: Crowd = Crowd {
+    ours: Kind::Quic,
+    viewers: 1_000,
     sessions: 256,
     memory: None,
     rounds: &[
@@ -296,6 +371,7 @@ const QUIC_1K: Crowd = Crowd {
             updates: 1,
             pause: Duration::from_millis(6),
             times: 2,
+            share: Share::Whole,
             figures: &[figure(
                 "fanout_quic_1k_vs_floor",
                 What::FanOut,
@@ -307,6 +383,7 @@ const QUIC_1K: Crowd = Crowd {
             updates: 1,
             pause: Duration::from_millis(6),
             times: 2,
+            share: Share::Whole,
             figures: &[figure(
                 "fanout_quic_1k_vs_quinn",
                 What::FanOut,
@@ -318,6 +395,7 @@ const QUIC_1K: Crowd = Crowd {
             updates: 32,
             pause: Duration::from_millis(6),
             times: 2,
+            share: Share::Whole,
             figures: &[figure(
                 "fanout_quic_1k_backlog32_vs_quinn",
                 What::FanOut,
@@ -329,8 +407,42 @@ const QUIC_1K: Crowd = Crowd {
             updates: 256,
             pause: Duration::from_millis(6),
             times: 1,
+            share: Share::Whole,
             figures: &[figure(
                 "fanout_quic_1k_backlog256_vs_quinn",
+                What::FanOut,
+                quinn_server::FANOUT,
+            )],
+        },
+    ],
+};
+
+const QUIC_5K_BACKLOG: Crowd = Crowd {
+    ours: Kind::Quic,
+    viewers: 5_000,
+    sessions: 256,
+    memory: None,
+    rounds: &[
+        Round {
+            floor: Kind::Quinn,
+            updates: 32,
+            pause: Duration::from_millis(20),
+            times: 1,
+            share: Share::Half,
+            figures: &[figure(
+                "fanout_quic_5k_backlog32_vs_quinn",
+                What::FanOut,
+                quinn_server::FANOUT,
+            )],
+        },
+        Round {
+            floor: Kind::Quinn,
+            updates: 256,
+            pause: Duration::from_millis(20),
+            times: 1,
+            share: Share::Half,
+            figures: &[figure(
+                "fanout_quic_5k_backlog256_vs_quinn",
                 What::FanOut,
                 quinn_server::FANOUT,
             )],
@@ -349,6 +461,7 @@ const QUIC_5K: Crowd = Crowd {
             updates: 1,
             pause: Duration::from_millis(20),
             times: 1,
+            share: Share::Whole,
             figures: &[figure(
                 "fanout_quic_5k_vs_floor",
                 What::FanOut,
@@ -360,6 +473,7 @@ const QUIC_5K: Crowd = Crowd {
             updates: 1,
             pause: Duration::from_millis(20),
             times: 1,
+            share: Share::Whole,
             figures: &[figure(
                 "fanout_quic_5k_vs_quinn",
                 What::FanOut,
@@ -370,7 +484,7 @@ const QUIC_5K: Crowd = Crowd {
 };
 
 /// These parts.
-pub const PARTS: [Part<Run>; 9] = [
+pub const PARTS: [Part<Run>; 12] = [
     Part {
         name: "publish_ws_1",
         figures: &["first_viewer_p50", "first_viewer_p99", "first_viewer_p999"],
@@ -422,6 +536,13 @@ pub const PARTS: [Part<Run>; 9] = [
         measure: |run| measure(run, &WS_10K),
     },
     Part {
+        name: "fanout_ws_10k_backlog",
+        figures: &["fanout_ws_10k_backlog256"],
+        seconds: [14, 26],
+        laps: Laps::Each,
+        measure: |run| measure(run, &WS_10K_BACKLOG),
+    },
+    Part {
         name: "fanout_wss_10k",
         figures: &["fanout_wss_10k", "memory_wss_viewer_bytes"],
         seconds: [22, 58],
@@ -436,6 +557,18 @@ pub const PARTS: [Part<Run>; 9] = [
         measure: |run| measure(run, &QUIC_ONE),
     },
     Part {
+        name: "publish_quic_1000",
+        figures: &[
+            "first_of_1000_quic_p50",
+            "last_of_1000_quic_p50",
+            "last_of_1000_quic_p99",
+            "last_of_1000_quic_p999",
+        ],
+        seconds: [20, 46],
+        laps: Laps::Each,
+        measure: |run| measure(run, &QUIC_1K),
+    },
+    Part {
         name: "fanout_quic_1k",
         figures: &[
             "fanout_quic_1k_vs_floor",
@@ -445,7 +578,7 @@ pub const PARTS: [Part<Run>; 9] = [
         ],
         seconds: [27, 58],
         laps: Laps::Each,
-        measure: |run| measure(run, &QUIC_1K),
+        measure: |run| measure(run, &QUIC_1K_BACKLOG),
     },
     Part {
         name: "fanout_quic_5k",
@@ -457,6 +590,16 @@ pub const PARTS: [Part<Run>; 9] = [
         seconds: [36, 57],
         laps: Laps::Each,
         measure: |run| measure(run, &QUIC_5K),
+    },
+    Part {
+        name: "fanout_quic_5k_backlog",
+        figures: &[
+            "fanout_quic_5k_backlog32_vs_quinn",
+            "fanout_quic_5k_backlog256_vs_quinn",
+        ],
+        seconds: [26, 48],
+        laps: Laps::Each,
+        measure: |run| measure(run, &QUIC_5K_BACKLOG),
     },
 ];
 
@@ -544,9 +687,13 @@ impl Round {
     /// Blocks of each side in a lap.
     fn blocks(&self, effort: Effort) -> usize {
         let is_time = |figure: &Figure| !matches!(figure.what, What::FanOut);
+        let usual = match self.share {
+            Share::Whole => effort.blocks(),
+            Share::Half => effort.blocks().div_ceil(2),
+        };
         match effort != Effort::Check && self.figures.iter().any(is_time) {
-            true => BLOCKS_FOR_TIMES * effort.blocks(),
-            false => effort.blocks(),
+            true => BLOCKS_FOR_TIMES * usual,
+            false => usual,
         }
     }
 

@@ -25,6 +25,12 @@ use crate::floors::expected::Expected;
 pub const FIRST_P50: Expected = Expected::anywhere(180.0..360.0);
 /// Its 99th percentile.
 pub const FIRST_P99: Expected = Expected::anywhere(350.0..2_000.0);
+/// Where the time of the last of 1,000 viewers lies, microseconds: the median.
+pub const LAST_1000_P50: Expected = Expected::anywhere(10_000.0..30_000.0);
+/// Its 99th percentile.
+pub const LAST_1000_P99: Expected = Expected::anywhere(12_000.0..45_000.0);
+/// Its 99.9th percentile.
+pub const LAST_1000_P999: Expected = Expected::anywhere(12_000.0..60_000.0);
 /// Where the deliveries per second of processor time lie.
 pub const FANOUT: Expected = Expected::anywhere(45e3..90e3);
 

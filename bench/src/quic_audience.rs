@@ -16,7 +16,7 @@ use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use crate::audience::Arrival;
 
@@ -26,7 +26,8 @@ const VIEWERS_PER_SOCKET: usize = 64;
 /// Pause between two signs of life of a quiet connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// Wait after which a datagram counts as lost: loopback has dropped it where buffers were full.
+/// Wait after which what is missing counts as lost, when nothing more has come meanwhile: loopback has
+/// dropped it where buffers were full.
 const LOST: Duration = Duration::from_millis(500);
 
 /// Bytes of one server stream: a batch.
@@ -46,6 +47,8 @@ struct Round {
     viewers: Cell<usize>,
     served: Cell<usize>,
     arrival: Cell<Arrival>,
+    /// When something of it came last.
+    heard: Cell<Option<Instant>>,
     done: Notify,
 }
 
@@ -54,8 +57,29 @@ impl Round {
         self.number.set(number);
         self.updates.set(updates);
         self.delivered.set(0);
-        self.began.set(Some(Instant::now()));
+        let now = Instant::now();
+        self.began.set(Some(now));
+        self.heard.set(Some(now));
         self.served.set(0);
+    }
+
+    /// A viewer got some of it.
+    fn hear(&self, updates: usize) {
+        self.delivered.set(self.delivered.get() + updates);
+        if updates > 0 {
+            self.heard.set(Some(Instant::now()));
+        }
+    }
+
+    /// Waits until nothing has come for long.
+    async fn is_lost(&self) {
+        while let Some(left) = self
+            .heard
+            .get()
+            .and_then(|heard| LOST.checked_sub(heard.elapsed()))
+        {
+            sleep(left).await;
+        }
     }
 
     fn serve(&self) {
@@ -114,8 +138,10 @@ impl QuicAudience {
                 self.round.done.notified().await;
             }
         };
-        let waited = timeout(LOST, all_served).await;
-        waited.ok().map(|()| self.round.arrival.get())
+        tokio::select! {
+            () = all_served => Some(self.round.arrival.get()),
+            () = self.round.is_lost() => None,
+        }
     }
 
     /// Updates that viewers got of what was published last.
@@ -144,7 +170,7 @@ async fn view(connection: Connection, round: Rc<Round>, look: Look) {
         let (had, updates) = (got, round.updates.get());
         let fresh = look(frames, number);
         got += fresh;
-        round.delivered.set(round.delivered.get() + fresh);
+        round.hear(fresh);
         if had < updates && got >= updates {
             round.serve();
         }
