@@ -2,7 +2,9 @@
 //! long the whole takes. It also plays servers and crowds, in processes of their own.
 
 mod engine_fan_out;
+mod engine_geofences;
 mod engine_table;
+mod engine_views;
 mod fan_out;
 mod log_append;
 mod log_durable;
@@ -43,6 +45,8 @@ fn measure() -> ExitCode {
         wire_batch::PART,
         engine_table::PART,
         engine_fan_out::PART,
+        engine_views::PART,
+        engine_geofences::PART,
     ];
     parts.extend(fan_out::PARTS);
     parts.push(positions::PART);

@@ -12,6 +12,12 @@ pub const CHAT: ChatHandle = ChatHandle(1);
 /// Server time of the beginning, milliseconds since 1970.
 pub const START_MS: u64 = 1_750_000_000_000;
 
+/// South-west corner of the town in which everybody moves, millionths of a degree.
+pub const TOWN_E6: (i32, i32) = (45_000_000, 12_800_000);
+
+/// How large it is, along each side.
+pub const TOWN_SIZE_E6: usize = 200_000;
+
 /// A chat's table and where its log would stand.
 pub struct ChatTable {
     /// The table.
@@ -106,12 +112,14 @@ pub fn point_record(index: usize, counter: u64) -> OwnedRecord {
     entry.encode(CHAT)
 }
 
-fn point(index: usize, counter: u64) -> Point {
-    let spread = (index * 7_919 % 200_000) as i32;
+/// A point of a session, a little further on than the one before.
+pub fn point(index: usize, counter: u64) -> Point {
+    // All over a town.
+    let spread = |factor: usize| (index * factor % TOWN_SIZE_E6) as i32;
     let fix = Fix {
         position: Position {
-            lat_e6: 45_000_000 + spread + (counter % 1_000) as i32,
-            lon_e6: 13_000_000 - spread,
+            lat_e6: TOWN_E6.0 + spread(7_919) + (counter % 1_000) as i32,
+            lon_e6: TOWN_E6.1 + spread(104_729),
         },
         heading: Some(Heading(index as u8)),
         speed: Some(Speed(40)),

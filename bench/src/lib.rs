@@ -29,12 +29,15 @@ pub mod timed;
 
 pub mod chat_table;
 pub mod tracks;
+pub mod watchers;
 
 pub mod child;
 pub mod link;
 pub mod protocol;
 pub mod server;
 pub mod websocket;
+
+pub mod owner_shard;
 
 pub mod publishers;
 pub mod reading;
