@@ -109,12 +109,17 @@ pub fn pairs_of_set_ups<'a>(
     mut set_up: impl FnMut() -> Sides<'a>,
 ) -> Vec<Pair> {
     let each = blocks.div_ceil(set_ups);
-    let all = (0..set_ups).flat_map(|_| pairs(each, set_up()));
+    let all = (0..set_ups).flat_map(|index| pairs_from(index * each, each, set_up()));
     all.collect()
 }
 
 /// Measures so many blocks of both sides in turn.
-pub fn pairs(blocks: usize, mut sides: Sides<'_>) -> Vec<Pair> {
+pub fn pairs(blocks: usize, sides: Sides<'_>) -> Vec<Pair> {
+    pairs_from(0, blocks, sides)
+}
+
+/// The same after others, so that who goes first alternates also where a set-up has one block.
+fn pairs_from(first: usize, blocks: usize, mut sides: Sides<'_>) -> Vec<Pair> {
     let Sides { ours, floor } = &mut sides;
     // One of each to warm up.
     ours();
@@ -128,7 +133,7 @@ pub fn pairs(blocks: usize, mut sides: Sides<'_>) -> Vec<Pair> {
             (ours(), floor)
         }
     };
-    (0..blocks).map(pair).collect()
+    (first..first + blocks).map(pair).collect()
 }
 
 /// Measures blocks of the floor alone.
