@@ -24,7 +24,7 @@ use skein_wire::update::SessionState;
 
 use crate::grid::Grid;
 use crate::journal::TrailPoint;
-use crate::map::{MapArea, Presence, ServedCells, ServedView};
+use crate::map::{MapArea, Presence, ServedView};
 use crate::row::Row;
 use crate::shared_batch::{SharedBatch, WEBSOCKET_HEADER_BYTES_MAX};
 use crate::table::Table;
@@ -98,17 +98,29 @@ pub struct BatchSpec<'v> {
 #[derive(Debug)]
 pub struct BatchBuilder {
     snapshot: u32,
+    /// What the last batch has cost, see [`Self::looks`].
+    looks: usize,
 }
 
 impl BatchBuilder {
     /// Snapshot numbers begin after `seed`.
     pub fn new(seed: u32) -> Self {
-        Self { snapshot: seed }
+        Self {
+            snapshot: seed,
+            looks: 0,
+        }
+    }
+
+    /// What the last batch has cost: rows that were looked at, whether they are in it or not, and for a view
+    /// the points of their trails that were.
+    pub(crate) fn looks(&self) -> usize {
+        self.looks
     }
 
     /// Encodes the changes of `table` up to [`Table::as_of`].
     pub fn build(&mut self, table: &Table, spec: &BatchSpec<'_>) -> SharedBatch {
-        let rows = select(table, spec);
+        let (rows, looks) = select(table, spec);
+        self.looks = looks;
         let header = BatchHeader {
             chat: spec.chat,
             cell: spec.view.map_or(Cell(0), ServedView::cell),
@@ -141,25 +153,34 @@ impl BatchBuilder {
     }
 }
 
-/// The rows of a batch in order of their slots.
-fn select<'t>(table: &'t Table, spec: &BatchSpec<'_>) -> Vec<&'t Row> {
+/// The rows of a batch in order of their slots, and what was looked at to find them.
+fn select<'t>(table: &'t Table, spec: &BatchSpec<'_>) -> (Vec<&'t Row>, usize) {
     let cells = spec.view.map(ServedView::cells);
-    let wanted = |row: &&Row| match spec.from {
-        0 => !row.is_ended() && cells.is_none_or(|cells| cells.shows(row)),
-        from => {
-            let was_seen = |cells: &ServedCells| cells.presence(row, from) != Presence::Outside;
-            row.changed(spec.scope.delivery) > from && cells.is_none_or(was_seen)
-        }
+    let mut looks = 0;
+    let wanted = |row: &&Row| {
+        looks += 1;
+        let is_changed = match spec.from {
+            0 => !row.is_ended(),
+            from => row.changed(spec.scope.delivery) > from,
+        };
+        is_changed
+            && match (cells, spec.from) {
+                (None, _) => true,
+                (Some(cells), 0) => cells.shows(row),
+                (Some(cells), from) => {
+                    cells.presence_counted(row, from, &mut looks) != Presence::Outside
+                }
+            }
     };
-    if let Some(session) = spec.scope.session {
-        return table.row(session).into_iter().filter(wanted).collect();
+    let mut rows: Vec<&Row> = match (spec.scope.session, spec.from) {
+        (Some(session), _) => table.row(session).into_iter().filter(wanted).collect(),
+        (None, 0) => table.rows_live().filter(wanted).collect(),
+        (None, from) => table.changed_since(from).filter(wanted).collect(),
+    };
+    if spec.from > 0 {
+        rows.sort_unstable_by_key(|row| row.slot());
     }
-    if spec.from == 0 {
-        return table.rows_live().filter(wanted).collect();
-    }
-    let mut rows: Vec<&Row> = table.changed_since(spec.from).filter(wanted).collect();
-    rows.sort_unstable_by_key(|row| row.slot());
-    rows
+    (rows, looks)
 }
 
 /// Writes all rows into one frame; false (and nothing written) if they do not fit.

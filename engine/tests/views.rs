@@ -411,6 +411,44 @@ fn a_chat_is_served_in_no_more_areas_than_promised() {
 }
 
 #[test]
+fn many_areas_delay_the_others_of_a_core_no_more_than_many_viewers() {
+    /// Rows that are looked at in a pass: 128 for each of its 1,024 viewers, and for each of its four slices
+    /// a batch more.
+    const ROWS_PER_PASS_MAX: u64 = 128 * 1_024 + 4 * SESSIONS;
+    const SESSIONS: u64 = 10_000;
+    let mut rig = Rig::with_square(100);
+    for connection in 0..60 {
+        let (north, east) = (connection / 10 * 13, connection % 10 * 9);
+        rig.watch(
+            connection as u64,
+            &wish((north, east), (north + 4, east + 4), 64),
+        );
+    }
+    for _ in 0..3 {
+        rig.net.offers = 0;
+        let (mut passes, mut batches) = (0, 0);
+        loop {
+            let report = rig.fan_out.pass(rig.now, &rig.table, &mut rig.net);
+            assert!(report.batches * SESSIONS <= ROWS_PER_PASS_MAX, "{report:?}");
+            batches += report.batches;
+            passes += 1;
+            if !report.more {
+                break;
+            }
+        }
+        assert_eq!(rig.net.offers, 60, "and everybody has a batch");
+        assert!(
+            batches > 30 && passes >= batches / 18,
+            "{batches} in {passes}"
+        );
+        rig.wait(2_000);
+        for session in 0..SESSIONS as i32 {
+            rig.put(session as u64, (session / 100, session % 100));
+        }
+    }
+}
+
+#[test]
 fn a_town_full_of_screens_has_a_map_on_each() {
     /// Wider than the town by so many of its sides.
     const WIDER_MAX: i32 = 16;

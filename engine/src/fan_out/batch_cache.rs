@@ -36,14 +36,15 @@ impl BatchCache {
         self.find(scope, spec).is_some()
     }
 
-    /// The batch of `spec` for the scope with this key: the one that is there, or a new one (true).
+    /// The batch of `spec` for the scope with this key: the one that is there, or a new one, with what it
+    /// has cost, see [`BatchBuilder::looks`].
     pub(crate) fn get(
         &mut self,
         scope: u32,
         spec: &BatchSpec<'_>,
         table: &Table,
         builder: &mut BatchBuilder,
-    ) -> (&SharedBatch, bool) {
+    ) -> (&SharedBatch, Option<usize>) {
         self.used = spec.now;
         let found = self.find(scope, spec);
         let index = found.unwrap_or_else(|| {
@@ -54,7 +55,8 @@ impl BatchCache {
             });
             self.built.len() - 1
         });
-        (&self.built[index].batch, found.is_none())
+        let looks = found.is_none().then(|| builder.looks());
+        (&self.built[index].batch, looks)
     }
 
     fn find(&self, scope: u32, spec: &BatchSpec<'_>) -> Option<usize> {

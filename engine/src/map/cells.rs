@@ -63,6 +63,11 @@ impl ServedCells {
 
     /// Where a session was since `from`.
     pub fn presence(&self, row: &Row, from: u64) -> Presence {
+        self.presence_counted(row, from, &mut 0)
+    }
+
+    /// The same; adds the points of the trail that were looked at to `looks`.
+    pub(crate) fn presence_counted(&self, row: &Row, from: u64, looks: &mut usize) -> Presence {
         let is_inside = self.shows(row);
         if row.point_offset() <= from {
             return if is_inside {
@@ -71,7 +76,7 @@ impl ServedCells {
                 Presence::Outside
             };
         }
-        let stayed = self.stayed(row, from, is_inside);
+        let stayed = self.stayed(row, from, is_inside, looks);
         match (is_inside, stayed) {
             (true, true) => Presence::Inside,
             (true, false) => Presence::Entered,
@@ -82,12 +87,13 @@ impl ServedCells {
 
     /// Whether the trail proves that a session was on the same side of the border since `from`. Before
     /// its first point it was in every view.
-    fn stayed(&self, row: &Row, from: u64, is_inside: bool) -> bool {
+    fn stayed(&self, row: &Row, from: u64, is_inside: bool, looks: &mut usize) -> bool {
         let trail = row.trail();
         if !trail.is_complete_since(from) {
             return false;
         }
         for point in trail.iter().rev() {
+            *looks += 1;
             if self.has_point(&point.point) != is_inside {
                 return false;
             }
