@@ -81,12 +81,15 @@ pub const TIMERS_PER_PASS_MAX: usize = 4_096;
 /// Requests per second of one connection that are not points, sustained.
 pub const REQUESTS_PER_SECOND_MAX: u32 = 50;
 
-/// What a `Watch` of a part of the map counts as, requests: it is a full batch, and maps are moved more often
-/// than chats are chosen. So two and a half a second are sustained, and ten may come at once.
-pub const VIEW_REQUESTS: u32 = 20;
-
 /// Requests that may come at once: a client that watches many chats starts with all of them.
 pub const REQUESTS_BURST_MAX: u32 = 200;
+
+/// `Watch`es of a part of the map per second of one connection, sustained: each is a full batch, and maps are
+/// moved more often than chats are chosen. A rate of its own, so that whoever moves a map can still stop sharing.
+pub const VIEWS_PER_SECOND_MAX: u32 = 3;
+
+/// Those that may come at once: a map that is zoomed by a wheel.
+pub const VIEWS_BURST_MAX: u32 = 10;
 
 /// Milliseconds of a viewer's interval that senders are told: at most this often makes sense.
 pub const DEMAND_STEPS_MS: [u32; 4] = [1_000, 5_000, 30_000, 60_000];

@@ -35,17 +35,12 @@ pub struct Rate {
 impl Rate {
     /// Takes one: true if it is within the limit. A refused one costs nothing.
     pub fn take(&mut self, now: Timestamp, limit: RateLimit) -> bool {
-        self.take_many(now, limit, 1)
-    }
-
-    /// Takes one that counts as `count`: what it is beyond the limit is waited for by those that follow.
-    pub fn take_many(&mut self, now: Timestamp, limit: RateLimit, count: u32) -> bool {
         let now_us = now.0.saturating_mul(MICROS);
         let full_at_us = self.full_at_us.max(now_us);
         if full_at_us - now_us > limit.tolerance_us {
             return false;
         }
-        self.full_at_us = full_at_us.saturating_add(limit.interval_us * u64::from(count));
+        self.full_at_us = full_at_us.saturating_add(limit.interval_us);
         true
     }
 }
@@ -68,21 +63,6 @@ mod tests {
         assert_eq!(taken(&mut rate, 1_100, 1_000), 10);
         assert_eq!(taken(&mut rate, 2_100, 1_000), 100);
         assert_eq!(taken(&mut rate, 60_000, 1_000), 200, "a pause fills it");
-    }
-
-    #[test]
-    fn one_that_costs_as_much_as_several_uses_up_as_many() {
-        let limit = RateLimit::new(100, 200);
-        let mut rate = Rate::default();
-        let mut takes = |now_ms| {
-            (0..100)
-                .filter(|_| rate.take_many(Timestamp(now_ms), limit, 20))
-                .count()
-        };
-        assert_eq!(takes(1_000), 10);
-        assert_eq!(takes(1_010), 1, "it may go beyond");
-        assert_eq!(takes(1_100), 0);
-        assert_eq!(takes(1_500), 2);
     }
 
     #[test]

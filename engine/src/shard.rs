@@ -69,7 +69,9 @@ use crate::fan_out::{FanOut, Pacing};
 use crate::ids::{ConnectionId, PartitionId, ProposalId, ShardId};
 use crate::image_assembly::Assembly;
 use crate::journal::Entry;
-use crate::limits::{Limits, REQUESTS_BURST_MAX, REQUESTS_PER_SECOND_MAX};
+use crate::limits::{
+    Limits, REQUESTS_BURST_MAX, REQUESTS_PER_SECOND_MAX, VIEWS_BURST_MAX, VIEWS_PER_SECOND_MAX,
+};
 use crate::naming_wait::NamingWait;
 use crate::obligation::Obligation;
 use crate::outbox::Outbox;
@@ -149,6 +151,7 @@ pub struct Shard {
     config: ShardConfig,
     admission: AdmissionLimits,
     request_rate: RateLimit,
+    view_rate: RateLimit,
     random: Random,
     partitions: Vec<Partition>,
     /// Those of which a checkpoint is being written.
@@ -225,6 +228,7 @@ impl Shard {
                 limits.stale_after_ms,
             ),
             request_rate: RateLimit::new(REQUESTS_PER_SECOND_MAX, REQUESTS_BURST_MAX),
+            view_rate: RateLimit::new(VIEWS_PER_SECOND_MAX, VIEWS_BURST_MAX),
             random: Random::new(config.seed),
             partitions: (0..config.partitions)
                 .map(|_| Partition::default())

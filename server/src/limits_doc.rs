@@ -205,6 +205,10 @@ const BOUNDED: &[(&str, &[&str])] = &[
         &["view_rows_max", "view_cells_max", "clusters_max"],
     ),
     (
+        "how often a connection looks at another part of it",
+        &["views_per_second_max", "views_burst_max"],
+    ),
+    (
         "answers over HTTP and reads of the log",
         &[
             "reply_deadline_ms",

@@ -5,15 +5,13 @@ use std::borrow::Cow;
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{RequestNumber, ShareNumber};
 use skein_wire::limits::{CLIENT_FRAME_BYTES_MAX, VERSION};
-use skein_wire::request::Request;
+use skein_wire::request::{Request, Watch};
 use skein_wire::update::{Pong, Update, Welcome};
 
 use crate::connection::Connection;
 use crate::identity::Identity;
 use crate::ids::ConnectionId;
-use crate::limits::{
-    KEEP_ALIVE_MS, REQUESTS_WAITING_PER_CONNECTION_MAX, TOKEN_LOOK_MS, VIEW_REQUESTS,
-};
+use crate::limits::{KEEP_ALIVE_MS, REQUESTS_WAITING_PER_CONNECTION_MAX, TOKEN_LOOK_MS};
 use crate::output::Output;
 use crate::peer_message::Message;
 use crate::shard::Shard;
@@ -154,17 +152,28 @@ impl Shard {
                 }
             }
             Request::Watch(watch) => {
-                let cost = if watch.view.is_some() {
-                    VIEW_REQUESTS
-                } else {
-                    1
-                };
-                if self.may_ask_for(now, connection, watch.request, cost) {
+                let may_look = watch.view.is_none() || self.may_move_map(now, connection, &watch);
+                if may_look && self.may_ask(now, connection, watch.request) {
                     self.watch(now, connection, watch);
                 }
             }
         }
         self.settle(now);
+    }
+
+    /// Whether a watch of a part of the map is within their rate; otherwise it is refused, and counts as no
+    /// request.
+    fn may_move_map(&mut self, now: Timestamp, connection: ConnectionId, watch: &Watch) -> bool {
+        let Some(known) = self.connections.get_mut(&connection) else {
+            return false;
+        };
+        if known.person.is_relay() || known.view_rate.take(now, self.view_rate) {
+            return true;
+        }
+        let text = "too many views; ask when the map has come to rest";
+        let error = WireError::new(Code::RateLimited, text);
+        self.refuse(connection, watch.request, error);
+        false
     }
 
     /// Whether a request is within the connection's bounds; otherwise it is refused.
@@ -174,17 +183,6 @@ impl Shard {
         connection: ConnectionId,
         request: RequestNumber,
     ) -> bool {
-        self.may_ask_for(now, connection, request, 1)
-    }
-
-    /// The same for one that costs as much as several.
-    fn may_ask_for(
-        &mut self,
-        now: Timestamp,
-        connection: ConnectionId,
-        request: RequestNumber,
-        cost: u32,
-    ) -> bool {
         let Some(known) = self.connections.get_mut(&connection) else {
             return false;
         };
@@ -193,7 +191,7 @@ impl Shard {
         } else if known.person.is_relay() {
             // It asks on behalf of all its viewers.
             return true;
-        } else if !known.rate.take_many(now, self.request_rate, cost) {
+        } else if !known.rate.take(now, self.request_rate) {
             WireError::new(Code::RateLimited, "too many requests; send fewer")
         } else if (known.waiting + known.asking) as usize >= REQUESTS_WAITING_PER_CONNECTION_MAX {
             WireError::new(

@@ -6,10 +6,10 @@ use skein_engine::identity::Grant;
 use skein_engine::ids::GuestId;
 use skein_engine::request::ChatRequest;
 use skein_wire::error::Code;
-use skein_wire::ids::SessionId;
+use skein_wire::ids::{RequestNumber, SessionId};
 use skein_wire::map_view::MapView;
 use skein_wire::point::{Payload, Position};
-use skein_wire::request::{Delivery, Request, Watch};
+use skein_wire::request::{Delivery, Request, ShareStop, Watch};
 use skein_wire::update::Viewing;
 
 use crate::peer::Peer;
@@ -108,7 +108,25 @@ fn a_map_that_never_rests_is_refused_for_a_while() {
     };
     assert_eq!(taken(&mut rig, 30), 10);
     rig.advance(2_000);
-    assert_eq!(taken(&mut rig, 30), 5, "two and a half a second");
+    assert_eq!(taken(&mut rig, 30), 6, "three a second");
+}
+
+#[test]
+fn whoever_moves_a_map_all_the_time_can_still_stop_sharing() {
+    let mut rig = Rig::new(1).with_members();
+    let ana = rig.connect(0, "ana");
+    let shared = rig.share(ana, "");
+    rig.expect_viewer(ana);
+    for n in 0..1_000 {
+        let south_e6 = -90_000_000 + n;
+        rig.send_only(ana, Request::Watch(watch(MapView { south_e6, ..EARTH })));
+    }
+    let stop = ShareStop {
+        request: RequestNumber(9),
+        share: shared.share,
+    };
+    rig.send(ana, Request::ShareStop(stop));
+    assert!(rig.live_sessions().is_empty(), "it is over");
 }
 
 #[test]

@@ -280,6 +280,18 @@ fn engine_limits() -> Vec<LimitLine> {
             "of one connection at once",
         ),
         line(
+            "views_per_second_max",
+            engine::VIEWS_PER_SECOND_MAX.into(),
+            "watches",
+            "of a part of the map that one connection asks for per second, sustained",
+        ),
+        line(
+            "views_burst_max",
+            engine::VIEWS_BURST_MAX.into(),
+            "watches",
+            "of a part of the map that one connection asks for at once",
+        ),
+        line(
             "durable_waits_per_session_max",
             engine::DURABLE_WAITS_PER_SESSION_MAX as u64,
             "points",
