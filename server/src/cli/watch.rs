@@ -88,9 +88,9 @@ pub struct WatchArgs {
     /// How changes are shown.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// Which points are wanted.
-    #[arg(long, value_enum, default_value_t = DeliveryArg::Every)]
-    pub delivery: DeliveryArg,
+    /// Which points are wanted: every, unless there is a --view, which has the latest.
+    #[arg(long, value_enum)]
+    pub delivery: Option<DeliveryArg>,
     /// Open sealed points with the keys of this file; see `skein seal`. Points that stay sealed are
     /// shown as such, with the reason.
     #[arg(long, value_name = "FILE")]
@@ -113,7 +113,7 @@ pub struct WatchArgs {
         long,
         value_name = "LAT,LON,LAT,LON",
         allow_hyphen_values = true,
-        conflicts_with_all = ["cursor", "trail", "delivery"]
+        conflicts_with_all = ["cursor", "trail"]
     )]
     pub view: Option<ViewArg>,
     /// Rows that a view shows at most.
@@ -133,10 +133,22 @@ pub struct WatchArgs {
 impl WatchArgs {
     /// Which points are wanted: of a view, the newest.
     fn delivery(&self) -> DeliveryArg {
-        match self.view {
-            Some(_) => DeliveryArg::Latest,
-            None => self.delivery,
+        match (self.delivery, self.view) {
+            (Some(asked), _) => asked,
+            (None, Some(_)) => DeliveryArg::Latest,
+            (None, None) => DeliveryArg::Every,
         }
+    }
+
+    /// Refuses what no view can have.
+    fn check(&self) -> anyhow::Result<()> {
+        if self.view.is_some() && self.delivery == Some(DeliveryArg::Every) {
+            bail!(
+                "a --view shows the newest point of each session only: sessions come and go in it, so what was \
+                 missed in between cannot be counted; leave --delivery out, or watch the whole chat without --view"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -145,6 +157,7 @@ impl WatchArgs {
 /// # Errors
 /// When the server refuses, or the watch ends against the user's will.
 pub fn run(args: WatchArgs) -> anyhow::Result<()> {
+    args.check()?;
     trace::init("warn")?;
     let unsealing = args
         .seal
@@ -362,7 +375,7 @@ mod tests {
         ]);
         let args = cli.expect("the stable interface").args;
         assert_eq!(
-            (args.format, args.delivery),
+            (args.format, args.delivery()),
             (Format::Geojson, DeliveryArg::Latest)
         );
         assert_eq!(args.cursor.expect("a cursor").to_string(), cursor);
@@ -372,7 +385,7 @@ mod tests {
         let base = ["watch", "--chat", "c", "--token", "t", "--server", "ws://h"];
         let args = Cli::try_parse_from(base).expect("defaults").args;
         assert_eq!(
-            (args.format, args.delivery),
+            (args.format, args.delivery()),
             (Format::Table, DeliveryArg::Every)
         );
         let view = ["--view", "-1.5,13.7,45.7,13.9", "--rows", "80"];
@@ -383,6 +396,17 @@ mod tests {
         assert_eq!(wish.delivery, Delivery::Latest);
         let view = wish.view.expect("a view");
         assert_eq!((view.south_e6, view.rows), (-1_500_000, 80));
+        for (delivery, may_be) in [("latest", true), ("every", false)] {
+            let asked = ["--view", "1,1,2,2", "--delivery", delivery];
+            let args = Cli::try_parse_from(base.iter().chain(&asked)).expect("both are known");
+            let checked = args.args.check();
+            assert_eq!(checked.is_ok(), may_be, "{delivery}: {checked:?}");
+            assert!(
+                checked
+                    .err()
+                    .is_none_or(|error| error.to_string().contains("leave --delivery out"))
+            );
+        }
         let clash = ["--view", "1,1,2,2", "--cursor", cursor];
         assert!(Cli::try_parse_from(base.iter().chain(&clash)).is_err());
         for wrong in [
