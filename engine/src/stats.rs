@@ -3,7 +3,7 @@
 
 use skein_wire::error::Code;
 
-use crate::fan_out::FanOutReport;
+use crate::fan_out::{FanOutReport, Views};
 
 /// Refusals are counted by code; codes are small numbers.
 const CODES: usize = 128;
@@ -59,6 +59,8 @@ pub struct Stats {
     pub connections: u64,
     /// Viewers now.
     pub viewers: u64,
+    /// Viewers of parts of the map now, as of the last sum.
+    pub views: Views,
     /// Timers that are set now.
     pub timers: u64,
     /// Chats owned now.
@@ -101,6 +103,7 @@ impl Default for Stats {
             fan_out: FanOutReport::default(),
             connections: 0,
             viewers: 0,
+            views: Views::default(),
             timers: 0,
             chats_owned: 0,
             chats_mirrored: 0,
@@ -125,6 +128,7 @@ impl Stats {
         let sum = &mut self.fan_out;
         sum.batches += report.batches;
         sum.batch_bytes += report.batch_bytes;
+        sum.view_batches += report.view_batches;
         sum.sent += report.sent;
         sum.datagrams += report.datagrams;
         sum.streams += report.streams;

@@ -436,8 +436,11 @@ impl World {
         let Some(viewing) = &watcher.state.viewing else {
             return true;
         };
-        let place = self.table.0.row(session).and_then(Row::position);
-        place.is_none_or(|place| {
+        let row = self.table.0.row(session);
+        let Some(row) = row.filter(|row| row.newest().is_some()) else {
+            return false;
+        };
+        row.position().is_none_or(|place| {
             let is_at = |cell: &MapCell| MapCell::at(place, cell.level()) == *cell;
             viewing.cells.iter().any(is_at)
         })
@@ -449,17 +452,16 @@ impl World {
             assert_eq!(self.table.0.as_of(), 0, "counted with the first batch");
             return;
         };
-        let live = self.table.0.rows_live().count();
+        let is_somewhere = |row: &&Row| row.newest().is_some();
+        let live = self.table.0.rows_live().filter(is_somewhere).count();
         let counted: u32 = held.clusters.iter().map(|cluster| cluster.count).sum();
         assert_eq!(counted as usize, live - shown, "all others are counted");
         let mut left: BTreeMap<MapCell, u32> = BTreeMap::new();
-        for row in self.table.0.rows_live() {
+        for row in self.table.0.rows_live().filter(is_somewhere) {
             if self.is_in_view(watcher, row.session()) {
                 continue;
             }
-            let place = row
-                .position()
-                .expect("a row without a place is in every view");
+            let place = row.position().expect("a sealed row is in every view");
             let is_around = |cell: &MapCell| MapCell::at(place, cell.level()) == *cell;
             let around = held.clusters.iter().map(|it| it.cell).filter(is_around);
             let smallest = around.max_by_key(|cell| cell.level());

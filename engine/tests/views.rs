@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
 use skein_engine::batch_builder::Scope;
-use skein_engine::fan_out::{BATCHES_PER_SCOPE_MAX, FanOut, FanOutReport, Pacing, WatchSpec};
+use skein_engine::fan_out::{
+    BATCHES_PER_SCOPE_MAX, FanOut, FanOutReport, Pacing, Views, WatchSpec,
+};
+use skein_engine::grid::Grid;
 use skein_engine::ids::{ConnectionId, ViewerId};
 use skein_engine::journal::{Entry, Started};
 use skein_engine::map::MapArea;
@@ -137,7 +140,23 @@ impl Rig {
         self.record(&Entry::Point { session, point });
     }
 
+    /// A sealed point.
+    fn seal(&mut self, session: u64) {
+        let point = Point {
+            counter: Counter(self.offset + 1),
+            captured_at_ms: self.now.0 as i64,
+            payload: Payload::Sealed(vec![7].into()),
+        };
+        let session = SessionId(session);
+        self.record(&Entry::Point { session, point });
+    }
+
     fn watch(&mut self, connection: u64, wish: &MapView) -> ViewerId {
+        self.watch_on(connection, wish, None)
+    }
+
+    /// The same for who sees coarse places.
+    fn watch_on(&mut self, connection: u64, wish: &MapView, grid: Option<Grid>) -> ViewerId {
         let viewer = Viewer::new(CHAT, EPOCH, 0);
         self.net.viewers.insert(connection, viewer);
         let spec = WatchSpec {
@@ -146,7 +165,7 @@ impl Rig {
             scope: Scope {
                 delivery: Delivery::Latest,
                 session: None,
-                grid: None,
+                grid,
                 area: Some(MapArea::around(wish)),
             },
             from: 0,
@@ -446,6 +465,93 @@ fn many_areas_delay_the_others_of_a_core_no_more_than_many_viewers() {
             rig.put(session as u64, (session / 100, session % 100));
         }
     }
+}
+
+#[test]
+fn who_has_no_point_yet_is_in_no_view_and_takes_no_room() {
+    let mut rig = Rig::with_square(10);
+    for session in 100..10_100 {
+        rig.start(session);
+    }
+    rig.watch(1, &wish((0, 0), (9, 9), 128));
+    rig.watch(2, &wish((500, 500), (509, 509), 128));
+    rig.pass_all();
+    assert_eq!((rig.shown(1), rig.shown(2)), ((100, 0), (0, 100)));
+    let number = rig.viewer(1).cell();
+    // Their first points: in the one view, and elsewhere.
+    rig.wait(2_000);
+    rig.put(100, (5, 5));
+    for session in 101..200 {
+        rig.put(session, (5_000, 5));
+    }
+    let report = rig.pass_all();
+    assert_eq!((rig.shown(1), rig.shown(2)), ((101, 99), (0, 200)));
+    assert_eq!(rig.viewer(1).cell(), number);
+    let shown = &rig.viewer(1).sessions[&SessionId(100)];
+    assert_eq!(shown.user.as_str(), "user-100");
+    // A row each is some ten bytes: nobody is told of those who are elsewhere.
+    assert!(report.batch_bytes < 500, "{report:?}");
+}
+
+#[test]
+fn a_view_without_room_is_left_alone() {
+    /// As many as a view has rows.
+    const SEALED: u64 = 16;
+    let mut rig = Rig::with_square(10);
+    for session in 1_000..1_000 + SEALED {
+        rig.start(session);
+        rig.seal(session);
+    }
+    rig.watch(1, &wish((0, 0), (19, 19), SEALED as u32));
+    rig.pass_all();
+    let number = rig.viewer(1).cell();
+    assert_eq!(rig.shown(1), (SEALED as usize, 100));
+    for step in 0..40 {
+        rig.wait(1_000);
+        // All walk about, into cells that were empty too.
+        for session in 0..100 {
+            let (north, east) = (session / 10, session % 10);
+            rig.put(session as u64, (north + step % 10, east + step / 4));
+        }
+        rig.pass_all();
+        assert_eq!(rig.viewer(1).cell(), number, "after {step} s");
+        assert_eq!(rig.shown(1), (SEALED as usize, 100));
+    }
+}
+
+#[test]
+fn what_is_held_for_views_is_counted_and_given_back_with_the_last_one() {
+    let mut rig = Rig::with_square(40);
+    assert_eq!(rig.fan_out.views(), Views::default());
+    let whole = WatchSpec {
+        connection: ConnectionId(9),
+        chat: CHAT,
+        scope: Scope::whole(Delivery::Latest),
+        from: 0,
+        trail: 0,
+        interval_ms: 0,
+    };
+    rig.net.viewers.insert(9, Viewer::new(CHAT, EPOCH, 0));
+    rig.fan_out.register(&whole, &rig.table.0);
+    let place = wish((0, 0), (9, 9), 512);
+    let exact = rig.watch(1, &place);
+    let beside = rig.watch(2, &wish((0, 0), (39, 39), 512));
+    let coarse = rig.watch_on(3, &place, Grid::new(1_000));
+    rig.pass_all();
+    let all = rig.fan_out.views();
+    assert_eq!((all.watches, all.areas), (3, 3));
+    assert!(all.bytes >= 2 * 1_600 * 32, "two crowds: {all:?}");
+    // The coarse one has a crowd of its own, the others share theirs.
+    for (viewer, watches, bytes_less) in [(coarse, 2, 1_600 * 32), (exact, 1, 1)] {
+        let before = rig.fan_out.views();
+        rig.fan_out.remove(viewer);
+        let now = rig.fan_out.views();
+        assert_eq!((now.watches, now.areas), (watches, watches));
+        assert!(now.bytes + bytes_less <= before.bytes, "{now:?} {before:?}");
+    }
+    assert!(rig.fan_out.views().bytes >= 1_600 * 32, "one looks on");
+    rig.fan_out.remove(beside);
+    assert_eq!(rig.fan_out.views(), Views::default());
 }
 
 #[test]

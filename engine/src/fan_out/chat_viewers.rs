@@ -21,6 +21,7 @@ use crate::fan_out::report::FanOutReport;
 use crate::fan_out::scope_viewers::{HeadRound, ScopeViewers};
 use crate::fan_out::timers::{Timers, Wake};
 use crate::fan_out::viewer::{Place, Viewer};
+use crate::fan_out::views::Views;
 use crate::fan_out::walk::Walk;
 use crate::ids::ViewerId;
 use crate::map::{Crowds, MapArea, ServedView};
@@ -108,6 +109,10 @@ pub(crate) struct ChatViewers {
     count: usize,
     /// Where the sessions are, for views.
     crowds: Crowds,
+    /// Areas that are served.
+    areas: usize,
+    /// Viewers of them.
+    views: usize,
     /// When views are reviewed again.
     review_due: Timestamp,
 }
@@ -133,6 +138,8 @@ impl ChatViewers {
             intervals: BTreeMap::new(),
             count: 0,
             crowds: Crowds::default(),
+            areas: 0,
+            views: 0,
             review_due: Timestamp::default(),
         }
     }
@@ -169,11 +176,13 @@ impl ChatViewers {
     /// Key of a scope for one more viewer.
     pub(crate) fn join(&mut self, wish: Scope, interval_ms: u32) -> u32 {
         let scope = self.bounded(wish);
-        let key = *self
-            .keys
-            .entry(scope)
-            .or_insert_with(|| self.scopes.insert(ScopeViewers::new(scope)) as u32);
+        let is_view = usize::from(scope.area.is_some());
+        let key = *self.keys.entry(scope).or_insert_with(|| {
+            self.areas += is_view;
+            self.scopes.insert(ScopeViewers::new(scope)) as u32
+        });
         self.scopes[key as usize].count += 1;
+        self.views += is_view;
         *self.intervals.entry(interval_ms).or_default() += 1;
         self.count += 1;
         key
@@ -184,11 +193,7 @@ impl ChatViewers {
         let Some(area) = wish.area else {
             return wish;
         };
-        let areas = self
-            .keys
-            .keys()
-            .filter(|scope| scope.area.is_some())
-            .count();
+        let areas = self.areas;
         let step = BLOCKS_FROM.iter().rev().find(|(from, _)| *from <= areas);
         let Some(&(_, levels_up)) = step.filter(|_| !self.keys.contains_key(&wish)) else {
             return wish;
@@ -241,12 +246,46 @@ impl ChatViewers {
             }
         }
         let scope = &mut self.scopes[viewer.scope as usize];
+        self.views -= usize::from(scope.scope.area.is_some());
         scope.count -= 1;
         if scope.count == 0 {
             self.keys.remove(&scope.scope);
-            self.scopes.remove(viewer.scope as usize);
+            let gone = self.scopes.remove(viewer.scope as usize);
             // Another scope may get this key.
             self.cache.forget(viewer.scope);
+            if gone.scope.area.is_some() {
+                self.areas -= 1;
+                self.forget_crowds();
+            }
+        }
+    }
+
+    /// Nobody looks at an area any more: the crowd that it was counted from may be nobody's.
+    fn forget_crowds(&mut self) {
+        let scopes = &self.scopes;
+        let is_looked_at = |grid| {
+            let mut scopes = scopes.iter().map(|(_, it)| it.scope);
+            scopes.any(|scope| scope.area.is_some() && scope.grid == grid)
+        };
+        self.crowds.keep(is_looked_at);
+    }
+
+    /// Whether anybody sees a part of the map.
+    pub(crate) fn has_views(&self) -> bool {
+        self.views > 0
+    }
+
+    /// Viewers of parts of the map, and what is held for them.
+    pub(crate) fn views(&self) -> Views {
+        let views = self
+            .scopes
+            .iter()
+            .filter_map(|(_, scope)| scope.view.as_ref());
+        let of_areas: usize = views.map(|view| view.bytes()).sum();
+        Views {
+            watches: self.views as u64,
+            areas: self.areas as u64,
+            bytes: (of_areas + self.crowds.bytes()) as u64,
         }
     }
 
@@ -512,6 +551,7 @@ impl ChatViewers {
         if let Some(looks) = fresh {
             slice.report.batches += 1;
             slice.report.batch_bytes += batch.frames_len() as u64;
+            slice.report.view_batches += u64::from(scope.area.is_some());
             slice.left = slice.left.saturating_sub(looks / LOOKS_PER_VIEWER);
         }
         let offer = slice.sink.offer(viewer.connection, id, batch);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use skein_wire::ids::{ChatHandle, SessionId};
 use skein_wire::request::CursorReport;
 use slab::Slab;
@@ -15,6 +15,7 @@ use crate::fan_out::pacing::Pacing;
 use crate::fan_out::report::FanOutReport;
 use crate::fan_out::timers::{Timers, Wake};
 use crate::fan_out::viewer::{Place, Viewer};
+use crate::fan_out::views::Views;
 use crate::ids::{ConnectionId, ViewerId};
 use crate::sink::Sink;
 use crate::table::{Table, Tables};
@@ -55,6 +56,8 @@ pub struct FanOut {
     viewers: Slab<Viewer>,
     generation: u32,
     chats: HashMap<ChatHandle, ChatViewers, RandomState>,
+    /// Chats with viewers of parts of the map.
+    mapped: HashSet<ChatHandle, RandomState>,
     /// Chats to be looked at, each once.
     queue: VecDeque<ChatHandle>,
     timers: Timers,
@@ -73,6 +76,7 @@ impl FanOut {
             viewers: Slab::new(),
             generation: 0,
             chats: HashMap::default(),
+            mapped: HashSet::default(),
             queue: VecDeque::new(),
             timers: Timers::default(),
             builder: BatchBuilder::new(seed),
@@ -93,6 +97,9 @@ impl FanOut {
             .entry(spec.chat)
             .or_insert_with(|| ChatViewers::new(spec.chat, table.epoch()));
         let scope = chat.join(spec.scope, interval_ms);
+        if spec.scope.area.is_some() {
+            self.mapped.insert(spec.chat);
+        }
         self.generation = self.generation.wrapping_add(1);
         let index = self.viewers.insert(Viewer {
             connection: spec.connection,
@@ -123,6 +130,9 @@ impl FanOut {
         if let Some(chat) = self.chats.get_mut(&handle) {
             chat.take(&mut self.viewers, id.index);
             chat.leave(&viewer);
+            if !chat.has_views() {
+                self.mapped.remove(&handle);
+            }
             if chat.count() == 0 {
                 self.chats.remove(&handle);
             }
@@ -275,6 +285,14 @@ impl FanOut {
     /// Smallest interval that a viewer of the chat wants, milliseconds; `None` without viewers.
     pub fn interval_ms_min(&self, chat: ChatHandle) -> Option<u32> {
         self.chats.get(&chat)?.interval_ms_min()
+    }
+
+    /// Viewers of parts of the map, of all chats, and what is held for them.
+    pub fn views(&self) -> Views {
+        let mut all = Views::default();
+        let chats = self.mapped.iter().filter_map(|chat| self.chats.get(chat));
+        chats.for_each(|chat| all += chat.views());
+        all
     }
 
     /// All viewers.

@@ -24,6 +24,7 @@ mod returning;
 mod scope_viewers;
 mod timers;
 mod viewer;
+mod views;
 mod walk;
 
 pub use heads::BATCHES_PER_SCOPE_MAX;
@@ -31,3 +32,4 @@ pub use machine::{FanOut, WatchSpec};
 pub use pacing::Pacing;
 pub use report::FanOutReport;
 pub use viewer::VIEWER_BYTES_MAX;
+pub use views::Views;

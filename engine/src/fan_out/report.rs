@@ -9,6 +9,8 @@ pub struct FanOutReport {
     pub batches: u64,
     /// Bytes of them.
     pub batch_bytes: u64,
+    /// Those among them that are of a part of the map.
+    pub view_batches: u64,
     /// Offers that an ordered transport took.
     pub sent: u64,
     /// Offers that went as datagrams.

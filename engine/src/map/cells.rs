@@ -56,9 +56,14 @@ impl ServedCells {
         self.cells.binary_search(&cell).is_ok()
     }
 
-    /// Whether a session is shown as a row: in one of the cells, or without a place.
+    /// Whether a session is shown as a row: in one of the cells, or sealed. Before its first point it is nowhere.
     pub fn shows(&self, row: &Row) -> bool {
-        row.newest().is_none_or(|point| self.has_point(point))
+        row.newest().is_some_and(|point| self.has_point(point))
+    }
+
+    /// Bytes that they hold.
+    pub(super) fn bytes(&self) -> usize {
+        self.cells.capacity() * size_of::<MapCell>()
     }
 
     /// Where a session was since `from`.
@@ -86,7 +91,7 @@ impl ServedCells {
     }
 
     /// Whether the trail proves that a session was on the same side of the border since `from`. Before
-    /// its first point it was in every view.
+    /// its first point it was outside.
     fn stayed(&self, row: &Row, from: u64, is_inside: bool, looks: &mut usize) -> bool {
         let trail = row.trail();
         if !trail.is_complete_since(from) {
@@ -101,7 +106,8 @@ impl ServedCells {
                 return true;
             }
         }
-        false
+        // Its first point came since then, unless the one of before has been lost.
+        !is_inside && trail.lost_offset_max() == 0
     }
 
     fn has_point(&self, point: &Point) -> bool {
@@ -177,7 +183,7 @@ mod tests {
         // Nothing new since: where it is.
         check(&[5], 2, Inside);
         check(&[-5], 2, Outside);
-        check(&[], 1, Inside);
+        check(&[], 1, Outside);
         // Since a point that is known.
         check(&[5, 6, 7], 2, Inside);
         check(&[-5, -6, -7], 2, Outside);
@@ -188,8 +194,10 @@ mod tests {
         check(&[-5, 6, -7], 2, Left);
         check(&[5, -6, 7], 3, Entered);
         check(&[5, -6, -7], 3, Outside);
-        // Before its first point it was a row of every view.
-        check(&[-5], 1, Left);
+        // Before its first point it was nowhere.
+        check(&[-5], 1, Outside);
+        check(&[-5, -6], 1, Outside);
+        check(&[5, -6], 1, Left);
         check(&[5], 1, Entered);
     }
 
@@ -200,6 +208,12 @@ mod tests {
         assert_eq!(east().presence(&few, 3), Presence::Inside);
         let none = row(&[-5, -6], 0);
         assert_eq!(east().presence(&none, 2), Presence::Left);
+        let short = row(&[5, -6, -7, -8], 1);
+        assert_eq!(
+            east().presence(&short, 3),
+            Presence::Left,
+            "it was somewhere"
+        );
         let mut gap = row(&[5, 6, 7], 32);
         gap.note_points(4, 9);
         assert_eq!(east().presence(&gap, 3), Presence::Entered);

@@ -25,7 +25,7 @@ pub struct Crowd {
     numbers: Vec<u64>,
     /// Sums of columns and rows of the finest cells before each, and of all.
     sums: Vec<Sums>,
-    /// Live sessions without a place.
+    /// Live sessions whose place only their viewers know.
     unplaced: usize,
 }
 
@@ -83,7 +83,7 @@ impl Crowd {
                     let cell = MapCell::at(shown(place, grid), MapCell::LEVEL_MAX);
                     self.numbers.push(cell.number());
                 }
-                None => self.unplaced += 1,
+                None => self.unplaced += usize::from(row.newest().is_some()),
             }
         }
         self.numbers.sort_unstable();
@@ -103,7 +103,7 @@ impl Crowd {
         }
     }
 
-    /// Live sessions without a place: before their first point, or sealed.
+    /// Live sessions with a sealed point: nobody here knows where they are.
     pub fn unplaced(&self) -> usize {
         self.unplaced
     }
@@ -131,6 +131,11 @@ impl Crowd {
             next = self.run(cell).end;
             Some(cell)
         })
+    }
+
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        self.numbers.capacity() * size_of::<u64>() + self.sums.capacity() * size_of::<Sums>()
     }
 
     fn run(&self, cell: MapCell) -> Range<usize> {

@@ -25,4 +25,14 @@ impl Crowds {
     pub(crate) fn clear(&mut self) {
         self.0 = Vec::new();
     }
+
+    /// Gives the memory of those back that nobody looks at any more.
+    pub(crate) fn keep(&mut self, is_looked_at: impl Fn(Option<Grid>) -> bool) {
+        self.0.retain(|(grid, _)| is_looked_at(*grid));
+    }
+
+    /// Bytes that they hold.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, crowd)| crowd.bytes()).sum()
+    }
 }

@@ -157,6 +157,11 @@ impl ServedView {
     pub(crate) fn cell(&self) -> Cell {
         Cell(u64::from(self.number))
     }
+
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.cells.bytes() + self.clusters.capacity() * size_of::<Cluster>()
+    }
 }
 
 /// Rows that sessions with a place may take.
@@ -168,14 +173,21 @@ fn total(crowd: &Crowd, cells: &[MapCell]) -> usize {
     cells.iter().map(|cell| crowd.count(*cell)).sum()
 }
 
-/// All cells of the area if their sessions fit the budget; else those nearest to the middle that do.
+/// All cells of the area if their sessions fit the budget; else those nearest to the middle that do. None where
+/// there is no room: whoever came into an empty cell would be too many, and all viewers would be told of other cells.
 fn choose(area: &MapArea, crowd: &Crowd) -> Vec<MapCell> {
     let room = room(area, crowd);
+    if room == 0 {
+        return Vec::new();
+    }
     let all: Vec<MapCell> = area.cells().collect();
     if total(crowd, &all) <= room {
         return all;
     }
     let mut left = room * FILL_QUARTERS / 4;
+    if left == 0 {
+        return Vec::new();
+    }
     let mut by_distance: Vec<(u32, MapCell)> = area.cells_by_distance().collect();
     by_distance.sort_unstable();
     by_distance.retain(|(_, cell)| {

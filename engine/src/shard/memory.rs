@@ -51,7 +51,8 @@ impl Shard {
             owned += usize::from(chat.owner().is_some());
         }
         bytes += self.assembling.values().map(Assembly::bytes).sum::<usize>();
-        self.stats.memory_bytes = bytes as u64;
+        self.stats.views = self.fan_out.views();
+        self.stats.memory_bytes = bytes as u64 + self.stats.views.bytes;
         self.stats.tombstones = ended as u64;
         self.stats.chats_owned = owned as u64;
     }

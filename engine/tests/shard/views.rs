@@ -1,5 +1,6 @@
 //! Views at a shard: what is refused, what they cost, what they show on a shard that does not own the chat.
 
+use skein_engine::fan_out::Views;
 use skein_engine::grid::Grid;
 use skein_engine::guest::{GuestGrant, GuestRecord};
 use skein_engine::identity::Grant;
@@ -127,6 +128,31 @@ fn whoever_moves_a_map_all_the_time_can_still_stop_sharing() {
     };
     rig.send(ana, Request::ShareStop(stop));
     assert!(rig.live_sessions().is_empty(), "it is over");
+}
+
+#[test]
+fn what_views_take_is_part_of_the_memory() {
+    let mut rig = Rig::new(1).with_members();
+    let ana = rig.connect(0, "ana");
+    let shared = rig.share(ana, "");
+    let bob = rig.connect(0, "bob");
+    let mut stats = |rig: &mut Rig, counter| {
+        rig.send_point(ana, shared.share, counter);
+        rig.advance(2_000);
+        rig.shards[0].stats().clone()
+    };
+    let before = stats(&mut rig, 1);
+    assert_eq!(before.views, Views::default());
+    view(&mut rig, bob, EARTH);
+    let with = stats(&mut rig, 2);
+    assert_eq!((with.views.watches, with.views.areas), (1, 1));
+    assert!(with.views.bytes > 0);
+    let more = with.memory_bytes - before.memory_bytes;
+    assert!(more >= with.views.bytes, "{more} {:?}", with.views);
+    assert!(with.fan_out.view_batches >= 1);
+    rig.disconnect(bob);
+    let after = stats(&mut rig, 3);
+    assert_eq!(after.views, Views::default());
 }
 
 #[test]

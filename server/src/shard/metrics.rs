@@ -12,6 +12,12 @@ pub const PUBLISH_INTERVAL_MS: u64 = 200;
 /// The metrics of a shard, in the order of [`publish`].
 pub static SHARD_METRICS: &[Metric] = &[
     Metric::gauge("viewers", "Watches now"),
+    Metric::gauge("map_views", "Watches of a part of the map now"),
+    Metric::gauge(
+        "map_areas",
+        "Parts of the map that are served to them, each with batches of its own",
+    ),
+    Metric::counter("map_batches", "Batches built for parts of the map"),
     Metric::gauge("connections", "Connections after a valid Hello, now"),
     Metric::gauge(
         "sessions_live",
@@ -165,6 +171,9 @@ pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopS
         (&edge.websocket, &edge.quic, &edge.webtransport);
     row.publish([
         engine.viewers,
+        engine.views.watches,
+        engine.views.areas,
+        engine.fan_out.view_batches,
         engine.connections,
         engine.sessions_live,
         engine.chats_owned,

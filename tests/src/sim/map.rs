@@ -50,13 +50,16 @@ pub fn wish(random: &mut Random) -> MapView {
 /// What is wrong with the counts.
 pub fn expected(view: &ChatView, truth: &[Truth]) -> Result<Vec<(SessionId, u64)>, String> {
     let is_in = |place: Position, cell: &MapCell| MapCell::at(place, cell.level()) == *cell;
-    let is_row = |place: Option<Position>| match (view.viewing(), place) {
+    // Before its first point a session is nowhere.
+    let is_row = |counter: u64, place: Option<Position>| match (view.viewing(), place) {
         (Some(viewing), Some(place)) => viewing.cells.iter().any(|cell| is_in(place, cell)),
-        _ => true,
+        (Some(_), None) => counter > 0,
+        (None, _) => true,
     };
     let mut counts: BTreeMap<MapCell, u32> = BTreeMap::new();
-    for place in truth.iter().filter_map(|(_, _, place)| *place) {
-        if is_row(Some(place)) {
+    let placed = |(_, counter, place): &Truth| place.map(|place| (*counter, place));
+    for (counter, place) in truth.iter().filter_map(placed) {
+        if is_row(counter, Some(place)) {
             continue;
         }
         let cells = view.clusters().iter().map(|cluster| cluster.cell);
@@ -74,7 +77,9 @@ pub fn expected(view: &ChatView, truth: &[Truth]) -> Result<Vec<(SessionId, u64)
     if told != counts {
         return Err(format!("it was told {told:?}, but there are {counts:?}"));
     }
-    let rows = truth.iter().filter(|(_, _, place)| is_row(*place));
+    let rows = truth
+        .iter()
+        .filter(|(_, counter, place)| is_row(*counter, *place));
     Ok(rows
         .map(|(session, counter, _)| (*session, *counter))
         .collect())
