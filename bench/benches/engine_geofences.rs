@@ -34,7 +34,8 @@ const PLAIN: Expected = Expected::anywhere(0.8e6..3.2e6);
 /// Rounds until whoever is inside of something at the beginning has been told of.
 const WARM_UP: usize = 20;
 
-/// About how long a round takes, with geofences and without, milliseconds: so a block has about its length.
+/// About how long a round takes, with geofences and without, milliseconds: so a block is about half as
+/// long as usual.
 const ROUND_MS: [u128; 2] = [4, 1];
 
 /// This part.
@@ -66,7 +67,7 @@ fn beside_none(run: &mut Run, name: &'static str, geofences: usize) {
         Effort::Check => SESSIONS / 100,
         _ => SESSIONS,
     };
-    let rounds_of = ROUND_MS.map(|ms| (effort.block().as_millis() / ms).max(1) as usize);
+    let rounds_of = ROUND_MS.map(|ms| (effort.block().as_millis() / 2 / ms).max(1) as usize);
     run.ratio_of_set_ups(&spec, || {
         let mut with = OwnerShard::new(sessions);
         (0..geofences).for_each(|number| enclose(&mut with, number));

@@ -215,7 +215,7 @@ fn changed_since(run: &mut Run, name: &'static str, rows: usize) {
         floor_expected: scan_changes::EXPECTED.here(),
     };
     let block = run.effort().block();
-    run.ratio_of_set_ups(&spec, || {
+    run.ratio_of_places(&spec, || {
         let Changed { chat, from, stored } = Changed::new(rows);
         let mut ours = Block::new(block, move |iterations| {
             for _ in 0..iterations {

@@ -38,8 +38,7 @@ const ROWS: u32 = 512;
 /// Nanoseconds of a viewer of the whole chat: a share of one batch, an offer.
 const PLAIN: Expected = Expected::anywhere(15.0..90.0);
 
-/// About how long a round takes, of views and of plain watches, microseconds: so a block has about its
-/// length.
+/// About how long a round takes, of views and of plain watches, microseconds: so a block is about half as long as usual.
 const ROUND_US: [u128; 2] = [2_000, 200];
 
 /// Intervals of viewers, milliseconds: in a round in which all of them are due each has another cursor.
@@ -88,7 +87,7 @@ fn beside_plain(run: &mut Run, name: &'static str, wish: fn(usize) -> MapView) {
         floor_expected: PLAIN.here(),
     };
     let viewers = viewers(run);
-    let rounds_of = ROUND_US.map(|us| (run.effort().block().as_micros() / us).max(1) as usize);
+    let rounds_of = ROUND_US.map(|us| (run.effort().block().as_micros() / 2 / us).max(1) as usize);
     run.ratio_of_set_ups(&spec, || {
         let mut views = Watchers::new(SESSIONS, (0..viewers).map(|index| (view(wish(index)), 0)));
         let plain = (Scope::whole(Delivery::Latest), 0);

@@ -29,8 +29,8 @@ const WINDOWS: usize = 7;
 /// The same of what is rarer still.
 const WINDOWS_OF_RARE: usize = 3;
 
-/// How many times the usual number of blocks measures times of arrival: high percentiles need many
-/// publications.
+/// How many times the usual number of blocks measures times of arrival in a full run: high percentiles need
+/// many publications.
 const BLOCKS_FOR_TIMES: usize = 3;
 
 /// One crowd of ours and the floors beside it.
@@ -61,7 +61,7 @@ struct Round {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Share {
     Whole,
-    /// For what takes half a second each time. A full run still has more than 20 of them.
+    /// For what takes half a second each time. A full run still has more than 20 of them, a quick one a few.
     Half,
 }
 
@@ -687,11 +687,13 @@ impl Round {
     /// Blocks of each side in a lap.
     fn blocks(&self, effort: Effort) -> usize {
         let is_time = |figure: &Figure| !matches!(figure.what, What::FanOut);
-        let usual = match self.share {
-            Share::Whole => effort.blocks(),
-            Share::Half => effort.blocks().div_ceil(2),
+        let part = match (self.share, effort) {
+            (Share::Whole, _) => 1,
+            (Share::Half, Effort::Quick) => 4,
+            (Share::Half, _) => 2,
         };
-        match effort != Effort::Check && self.figures.iter().any(is_time) {
+        let usual = effort.blocks().div_ceil(part);
+        match effort == Effort::Full && self.figures.iter().any(is_time) {
             true => BLOCKS_FOR_TIMES * usual,
             false => usual,
         }

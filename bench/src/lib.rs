@@ -27,6 +27,7 @@ pub mod run;
 pub mod thread_time;
 pub mod timed;
 
+pub mod ballast;
 pub mod chat_table;
 pub mod tracks;
 pub mod watchers;

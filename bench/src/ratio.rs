@@ -7,13 +7,15 @@
 //! A spread is a promise: another run of the same build finds its median within it. Some of what
 //! differs between runs is settled when sides are set up (where memory, sockets and processes come
 //! to lie), and neighbouring blocks would never show it. So a run has several *set-ups*, each made
-//! anew, and its blocks are theirs together. And some of it lasts for minutes, as the share of the
+//! anew, and its blocks are theirs together. Where memory alone does it, and set-ups are cheap, each
+//! block has a set-up, with another [`Ballast`] before it. And some of it lasts for minutes, as the share of the
 //! memory's bandwidth that neighbours leave: so a run goes through its parts in several *laps*, and
 //! the blocks of all laps are summarised together.
 
 use std::fmt;
 use std::ops::Range;
 
+use crate::ballast::Ballast;
 use crate::quantile::{median, quantile};
 
 /// A floor this many times off what its file documents is flagged: it measured something else.
@@ -66,6 +68,8 @@ pub struct Beside {
 pub struct Sides<'a> {
     ours: Box<dyn FnMut() -> f64 + 'a>,
     floor: Box<dyn FnMut() -> f64 + 'a>,
+    /// Held as long as they are.
+    ballast: Option<Ballast>,
 }
 
 impl<'a> Sides<'a> {
@@ -74,6 +78,15 @@ impl<'a> Sides<'a> {
         Self {
             ours: Box::new(ours),
             floor: Box::new(floor),
+            ballast: None,
+        }
+    }
+
+    /// They, with some memory that was taken before they were made.
+    pub fn beside(self, ballast: Ballast) -> Self {
+        Self {
+            ballast: Some(ballast),
+            ..self
         }
     }
 }
@@ -120,7 +133,7 @@ pub fn pairs(blocks: usize, sides: Sides<'_>) -> Vec<Pair> {
 
 /// The same after others, so that who goes first alternates also where a set-up has one block.
 fn pairs_from(first: usize, blocks: usize, mut sides: Sides<'_>) -> Vec<Pair> {
-    let Sides { ours, floor } = &mut sides;
+    let Sides { ours, floor, .. } = &mut sides;
     // One of each to warm up.
     ours();
     floor();

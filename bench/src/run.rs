@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use criterion::Criterion;
 
+use crate::ballast::Ballast;
 use crate::gathered::Gathered;
 use crate::mode::{Effort, Mode};
 use crate::names::{NAMES, missing};
@@ -199,12 +200,32 @@ impl Run {
     /// Measures a ratio over several set-ups, if it is wanted: for sides whose figures depend on
     /// where their memory comes to lie.
     pub fn ratio_of_set_ups<'a>(&mut self, spec: &Spec, set_up: impl FnMut() -> Sides<'a>) {
+        self.ratio_of_several(spec, self.mode.effort.set_ups(), set_up);
+    }
+
+    /// The same with a set-up for each block, and each somewhere else in memory: for sides that are soon made, and
+    /// whose figures depend on which lines of the caches their rows share.
+    pub fn ratio_of_places<'a>(&mut self, spec: &Spec, mut set_up: impl FnMut() -> Sides<'a>) {
+        let blocks = self.mode.effort.blocks();
+        let mut place = self.lap * blocks;
+        self.ratio_of_several(spec, blocks, || {
+            let ballast = Ballast::new(place);
+            place += 1;
+            set_up().beside(ballast)
+        });
+    }
+
+    fn ratio_of_several<'a>(
+        &mut self,
+        spec: &Spec,
+        set_ups: usize,
+        set_up: impl FnMut() -> Sides<'a>,
+    ) {
         if !self.wants(spec.name) {
             return;
         }
         self.say(spec.name);
-        let effort = self.mode.effort;
-        let (set_ups, blocks) = (effort.set_ups(), effort.blocks());
+        let blocks = self.mode.effort.blocks();
         if self.floors_only() {
             let outcome = ratio::measure_floor_set_ups(spec, set_ups, blocks, set_up);
             println!("{outcome}");

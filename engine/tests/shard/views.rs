@@ -136,7 +136,7 @@ fn what_views_take_is_part_of_the_memory() {
     let ana = rig.connect(0, "ana");
     let shared = rig.share(ana, "");
     let bob = rig.connect(0, "bob");
-    let mut stats = |rig: &mut Rig, counter| {
+    let stats = |rig: &mut Rig, counter| {
         rig.send_point(ana, shared.share, counter);
         rig.advance(2_000);
         rig.shards[0].stats().clone()
