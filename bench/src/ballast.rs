@@ -4,6 +4,8 @@
 //! the same pages. Where it lies decides which lines of the caches its rows share, so a process has a figure of
 //! its own, and none of its blocks shows that another one would have another.
 
+use std::hint::black_box;
+
 /// Sizes, bytes: odd multiples of pages, so that neither pages nor addresses repeat soon.
 const STEP_BYTES: usize = 1_300_000;
 
@@ -14,13 +16,18 @@ const SIZES: usize = 29;
 const STRIDE: usize = 7_919;
 
 /// Some memory in nobody's way.
-pub struct Ballast(Vec<u8>);
+pub struct Ballast {
+    _held: Vec<u8>,
+}
 
 impl Ballast {
     /// One of them; neighbours in number differ in size.
     pub fn new(number: usize) -> Self {
         // Touched, or it would be an address without memory.
-        Self(vec![1; (number * STRIDE % SIZES + 1) * STEP_BYTES])
+        let bytes = (number * STRIDE % SIZES + 1) * STEP_BYTES;
+        Self {
+            _held: black_box(vec![1; bytes]),
+        }
     }
 }
 
@@ -31,7 +38,7 @@ mod tests {
     #[test]
     fn all_sizes_come_once_in_a_round() {
         let mut sizes: Vec<usize> = (0..SIZES)
-            .map(|number| Ballast::new(number).0.len())
+            .map(|number| Ballast::new(number)._held.len())
             .collect();
         assert!(sizes.windows(2).all(|two| two[0] != two[1]));
         sizes.sort_unstable();

@@ -69,7 +69,7 @@ pub struct Sides<'a> {
     ours: Box<dyn FnMut() -> f64 + 'a>,
     floor: Box<dyn FnMut() -> f64 + 'a>,
     /// Held as long as they are.
-    ballast: Option<Ballast>,
+    _ballast: Option<Ballast>,
 }
 
 impl<'a> Sides<'a> {
@@ -78,14 +78,14 @@ impl<'a> Sides<'a> {
         Self {
             ours: Box::new(ours),
             floor: Box::new(floor),
-            ballast: None,
+            _ballast: None,
         }
     }
 
     /// They, with some memory that was taken before they were made.
     pub fn beside(self, ballast: Ballast) -> Self {
         Self {
-            ballast: Some(ballast),
+            _ballast: Some(ballast),
             ..self
         }
     }
