@@ -1,6 +1,6 @@
 //! Every bound of the client, with its unit and its reason.
 
-/// Milliseconds between two looks at other parts of the map: the server takes two and a half a second, and a
+/// Milliseconds between two looks at other parts of the map: the server takes three a second, and a
 /// map that is being moved shows nothing that somebody could read.
 pub const LOOK_MS_MIN: u64 = 500;
 

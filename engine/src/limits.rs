@@ -202,7 +202,7 @@ pub struct Limits {
     /// Shortest time between two passes of a chat as a share of its work, see `pacing`: the ceiling,
     /// milliseconds.
     pub floor_interval_ms_max: u64,
-    /// Memory for rows, trails, mirrors and sessions of one shard, bytes. Beyond it things are given
+    /// Memory for rows, trails, mirrors, sessions and views of one shard, bytes. Beyond it things are given
     /// back, then new sessions refused.
     pub memory_bytes_max: usize,
     /// Rows and members copied in one pass for shards that begin to mirror chats. Not configured:

@@ -320,7 +320,7 @@ pub struct LimitSettings {
     pub tombstone_age_ms_max: u64,
     /// Longest time between two batches of a very large chat, milliseconds.
     pub floor_interval_ms_max: u64,
-    /// Memory for rows, trails, mirrors and sessions of one shard, bytes.
+    /// Memory for rows, trails, mirrors, sessions and views of one shard, bytes.
     pub memory_bytes_max: usize,
     /// Connections and HTTP requests per second of one address, sustained; 0 = no limit.
     pub address_requests_per_second_max: u32,
