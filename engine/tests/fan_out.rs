@@ -760,6 +760,67 @@ fn a_viewer_of_one_session_hears_of_no_other() {
     assert_eq!(decode(&rig.pass_all()[0].2).entries.len(), 1);
 }
 
+/// Their batches are more than a chat usually has, and are found by their keys.
+#[test]
+fn viewers_of_many_sessions_share_with_their_like_and_with_nobody_else() {
+    // Enough bytes that they are kept for who joins.
+    const SESSIONS: u64 = 100;
+    let mut rig = Rig::with_sessions(SESSIONS);
+    let of_one = |rig: &mut Rig, connection: u64| {
+        let scope = Scope {
+            session: Some(SessionId(connection % SESSIONS)),
+            ..Scope::whole(Delivery::Latest)
+        };
+        let spec = WatchSpec {
+            scope,
+            ..spec(CHAT, connection)
+        };
+        rig.fan_out.register(&spec, &rig.tables[&CHAT])
+    };
+    let ids: Vec<_> = (0..3 * SESSIONS).map(|it| of_one(&mut rig, it)).collect();
+    let check = |offers: Vec<(ConnectionId, ViewerId, SharedBatch)>, viewers: usize| {
+        assert_eq!(offers.len(), viewers);
+        let mut bytes = HashMap::new();
+        for (ConnectionId(connection), _, batch) in offers {
+            let session = connection % SESSIONS;
+            let entries = decode(&batch).entries;
+            let slots: Vec<_> = entries
+                .iter()
+                .map(|entry| u64::from(entry.slot.0))
+                .collect();
+            assert_eq!(slots, [session], "sessions have their slots in order");
+            let first = *bytes.entry(session).or_insert(batch.websocket().as_ptr());
+            assert_eq!(first, batch.websocket().as_ptr(), "they share one batch");
+        }
+    };
+    check(rig.pass_all(), ids.len());
+    // Some scopes go, and with them their batches.
+    let gone = |id: &&ViewerId| id.index % SESSIONS as u32 % 3 == 0;
+    ids.iter()
+        .filter(gone)
+        .for_each(|id| rig.fan_out.remove(*id));
+    let joined = (0..SESSIONS).filter(|it| it % 3 != 0);
+    let joined: Vec<_> = joined.map(|it| of_one(&mut rig, it)).collect();
+    check(rig.pass_all(), joined.len());
+    let left = joined.len() + ids.iter().filter(|id| !gone(id)).count();
+    rig.wait(1_000);
+    (0..SESSIONS).for_each(|session| rig.point(CHAT, session, 2));
+    check(rig.pass_all(), left);
+    of_one(&mut rig, 1);
+    check(rig.pass_all(), 1);
+}
+
+#[test]
+fn an_interval_of_weeks_counts_as_ten_minutes() {
+    let mut rig = Rig::with_sessions(1);
+    let spec = WatchSpec {
+        interval_ms: u32::MAX,
+        ..spec(CHAT, 1)
+    };
+    rig.fan_out.register(&spec, &rig.tables[&CHAT]);
+    assert_eq!(rig.fan_out.interval_ms_min(CHAT), Some(600_000));
+}
+
 #[test]
 fn a_flood_of_joiners_is_served_from_one_encoding() {
     let mut rig = Rig::with_sessions(1_000);

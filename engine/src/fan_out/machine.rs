@@ -28,6 +28,13 @@ const VIEWERS_PER_SLICE: usize = 256;
 /// Viewers looked at in one pass: about four milliseconds of sends, then the shard takes inputs.
 const VIEWERS_PER_PASS: usize = 1_024;
 
+/// Longest time between two batches that counts, milliseconds: a watch that asks for more leaves a timer behind
+/// for as long, also when it is over.
+const INTERVAL_MS_MAX: u32 = 600_000;
+
+/// Timers that a pass looks at. Thousands of viewers that want news at the same moments are spread over as many passes.
+const WAKES_PER_PASS: usize = 2_048;
+
 /// Shortest time between two batches of a view, milliseconds: what is counted in front of them is news
 /// nearly every time.
 const VIEW_INTERVAL_MS_MIN: u32 = 1_000;
@@ -88,10 +95,11 @@ impl FanOut {
 
     /// A new viewer of `table`, served from the next pass on.
     pub fn register(&mut self, spec: &WatchSpec, table: &Table) -> ViewerId {
-        let interval_ms = match spec.scope.area {
-            Some(_) => spec.interval_ms.max(VIEW_INTERVAL_MS_MIN),
-            None => spec.interval_ms,
+        let least = match spec.scope.area {
+            Some(_) => VIEW_INTERVAL_MS_MIN,
+            None => 0,
         };
+        let interval_ms = spec.interval_ms.clamp(least, INTERVAL_MS_MAX);
         let chat = self
             .chats
             .entry(spec.chat)
@@ -160,12 +168,14 @@ impl FanOut {
         session: SessionId,
     ) -> impl Iterator<Item = ConnectionId> {
         let viewers = self.chats.get(&chat);
+        // A shard has viewers of many chats: nobody is looked for any longer than there is somebody left.
+        let count = self.count_of(chat, session) as usize;
         let all = self.viewers.iter().map(|(_, viewer)| viewer);
-        all.filter(move |viewer| {
+        let some = all.filter(move |viewer| {
             let is_there = viewer.chat == chat.0;
             is_there && viewers.is_some_and(|viewers| viewers.shows(viewer, session))
-        })
-        .map(|viewer| viewer.connection)
+        });
+        some.map(|viewer| viewer.connection).take(count)
     }
 
     /// Whether a viewer has not taken what was offered last.
@@ -330,8 +340,12 @@ impl FanOut {
         self.mark_changed(handle);
     }
 
+    /// Looks at a bounded number of those that are due; the rest makes the next pass begin at once.
     fn wake_due(&mut self, now: Timestamp) {
-        while let Some((due, wake)) = self.timers.pop(now) {
+        for _ in 0..WAKES_PER_PASS {
+            let Some((due, wake)) = self.timers.pop(now) else {
+                return;
+            };
             match wake {
                 Wake::Chat(handle) => {
                     let handle = ChatHandle(handle);
