@@ -322,8 +322,10 @@ pub fn section(
     }
     let _ = writeln!(
         out,
-        "Not in these runs, as they take long: the restart with 10 GiB and 100,000 sessions (`cargo run --release -p \
-         skein-bench --bin restart`).\n"
+        "Not in this table: the restart with 10 GiB and 100,000 sessions, which takes long (`cargo run --release -p \
+         skein-bench --bin restart`); a shard that polls, and a viewer on another shard than the sender's, beside the \
+         bare loop (`SKEIN_FULL=1 cargo test --release -p skein-tests --test leading_edge -- --nocapture` prints both); \
+         100,000 viewers of one chat, see below.\n"
     );
 }
 
