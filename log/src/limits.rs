@@ -71,9 +71,9 @@ pub const MEMORY_SEGMENTS_MAX: usize = 2;
 /// merged into their neighbour, so the answer errs towards "lost".
 pub const LOST_RANGES_MAX: usize = 64;
 
-/// Pairs of key and extension that thinning remembers at a time; beyond that it forgets all of them
-/// and keeps a record too many of each.
-pub const THINNED_GROUPS_MAX: usize = 1 << 20;
+/// Groups of records that thinning remembers at a time, some 32 bytes each; beyond that it forgets all
+/// of them and keeps a record too many of each.
+pub const THINNED_GROUPS_MAX: usize = 1 << 19;
 
 /// Longest name of a consumer in bytes: it is part of a file name.
 pub const CONSUMER_NAME_BYTES_MAX: usize = 64;

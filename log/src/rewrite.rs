@@ -10,7 +10,7 @@
 //! is no gap for a reader. Runs on whatever thread may wait for the disk; meanwhile the writer, the
 //! followers and the janitor go on.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,11 +37,14 @@ const WRITE_BYTES: usize = 1 << 20;
 
 /// Which records are thinned, and to what.
 ///
+/// The owner says which records stand for the same, as only it knows what they are and when what they
+/// tell of happened: the log's own time says when they came. A backlog comes within a second.
+///
 /// Segments at or behind the begin of the newest checkpoint are never thinned: a replay needs them
 /// as they are.
 ///
 /// ```
-/// use skein_log::{Log, MemoryStorage, Options, PartitionId, Record, Thinning};
+/// use skein_log::{Log, MemoryStorage, Options, PartitionId, Record, RecordRef, Thinning};
 ///
 /// let options = Options { partitions: 1, ..Options::default() };
 /// let (mut log, _) = Log::open(MemoryStorage::new(), options, 0, 1)?;
@@ -52,23 +55,27 @@ const WRITE_BYTES: usize = 1 << 20;
 /// writer.close_segment();
 /// writer.sync_now(10_000)?;
 ///
-/// // Of what is older than a minute, one record per five seconds.
-/// let thinning = Thinning { age_ms: 60_000, interval_ms: 5_000, kinds: vec![1], from: 1 };
+/// // Of what is older than a minute, the first reading of each five seconds.
+/// let group = |append_time: u64, record: &RecordRef<'_>| {
+///     (record.kind == 1).then_some([append_time / 5_000, 0])
+/// };
+/// let thinning = Thinning { age_ms: 60_000, from: 1, segments_max: usize::MAX, group };
 /// let report = log.rewriter().thin(PartitionId(0), &thinning, 100_000)?;
 /// assert_eq!(report.records_removed, 8);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Thinning {
+pub struct Thinning<G> {
     /// Segments whose newest record is older than this (ms) are thinned.
     pub age_ms: u64,
-    /// Of records of one key and extension, one per so many milliseconds is kept.
-    pub interval_ms: u64,
-    /// Kinds of records that may be thinned; all others are kept.
-    pub kinds: Vec<u8>,
     /// Segments that end at or before this offset are left alone: they were thinned before. Where one
-    /// call ends and the next begins, a record too many of each key and extension may stay.
+    /// call ends and the next begins, a record too many of each group may stay.
     pub from: Offset,
+    /// At most so many segments are looked at in one call, the oldest first.
+    pub segments_max: usize,
+    /// Told when (ms) a record was appended, and the record. Of records of the same key and extension
+    /// to which it gives the same group, the first stays; `None`: this record stays.
+    pub group: G,
 }
 
 /// What a rewrite did, and what it could not do.
@@ -158,9 +165,8 @@ impl Rewriter {
         partition: PartitionId,
         mut goes: impl FnMut(Offset, &RecordRef<'_>) -> bool,
     ) -> Result<RewriteReport, RewriteError> {
-        self.run(partition, &|_| true, &mut |offset, _, record| {
-            goes(offset, record)
-        })
+        let mut goes = |offset, _, record: &RecordRef<'_>| goes(offset, record);
+        self.run(partition, &|_| true, usize::MAX, &mut goes)
     }
 
     /// Thins what is old. What was thinned before and is still the same costs reading it.
@@ -172,41 +178,43 @@ impl Rewriter {
     /// # Panics
     ///
     /// If there is no such partition.
-    pub fn thin(
+    pub fn thin<G>(
         &self,
         partition: PartitionId,
-        thinning: &Thinning,
+        thinning: &Thinning<G>,
         now_ms: u64,
-    ) -> Result<RewriteReport, RewriteError> {
+    ) -> Result<RewriteReport, RewriteError>
+    where
+        G: Fn(u64, &RecordRef<'_>) -> Option<[u64; 2]>,
+    {
         let horizon = now_ms.saturating_sub(thinning.age_ms);
-        let mut kept: HashMap<(u32, u64), u64> = HashMap::new();
-        let needed_from = self.shared.partitions[usize::from(partition.0)].checkpoint_begin();
+        let mut kept: HashSet<(u32, u64, [u64; 2])> = HashSet::new();
+        let held = Arc::clone(&self.shared.partitions[usize::from(partition.0)]);
+        let needed_from = held.checkpoint_begin();
+        // What can't be rewritten is not read in vain: an open segment is looked at when it is closed.
         let old = |segment: &Segment| {
             segment.last_time() < horizon
                 && segment.end() > thinning.from
                 && needed_from.is_none_or(|begin| segment.end() <= begin)
+                && can_be_rewritten(&held, segment)
         };
-        self.run(partition, &old, &mut |_, time, record| {
-            if !thinning.kinds.contains(&record.kind) {
+        let mut goes = |_, time, record: &RecordRef<'_>| {
+            let Some(group) = (thinning.group)(time, record) else {
                 return false;
-            }
+            };
             if kept.len() >= THINNED_GROUPS_MAX {
                 kept.clear();
             }
-            let group = (record.key, record.extension);
-            let last = kept.get(&group).copied();
-            let goes = last.is_some_and(|last| time < last.saturating_add(thinning.interval_ms));
-            if !goes {
-                kept.insert(group, time);
-            }
-            goes
-        })
+            !kept.insert((record.key, record.extension, group))
+        };
+        self.run(partition, &old, thinning.segments_max, &mut goes)
     }
 
     fn run(
         &self,
         partition: PartitionId,
         wanted: &dyn Fn(&Segment) -> bool,
+        segments_max: usize,
         goes: &mut Goes<'_>,
     ) -> Result<RewriteReport, RewriteError> {
         let partition = Arc::clone(&self.shared.partitions[usize::from(partition.0)]);
@@ -218,10 +226,8 @@ impl Rewriter {
             quarantined: self.quarantined()?,
             ..RewriteReport::default()
         };
-        for segment in partition.segments() {
-            if !wanted(&segment) {
-                continue;
-            }
+        let segments = partition.segments().into_iter();
+        for segment in segments.filter(|it| wanted(it)).take(segments_max) {
             report.segments += 1;
             report.next = segment.end();
             let plan = Plan::make(&segment, goes)?;

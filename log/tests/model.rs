@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{drain, keyed, options, payload};
 use proptest::prelude::*;
 use skein_log::{
-    Janitor, Log, MemoryStorage, Options, PartitionId, RewriteReport, Thinning, Writer,
+    Janitor, Log, MemoryStorage, Options, PartitionId, RecordRef, RewriteReport, Thinning, Writer,
     WriterBackend,
 };
 use tempfile::TempDir;
@@ -380,9 +380,11 @@ impl World {
         let needed = running.writer.checkpoint();
         let thinning = Thinning {
             age_ms: 0,
-            interval_ms,
-            kinds: vec![0],
             from: 1,
+            segments_max: usize::MAX,
+            group: |time, record: &RecordRef<'_>| {
+                (record.kind == 0).then_some([time / interval_ms, 0])
+            },
         };
         let much_later = now + 1;
         let thinned = running.log.rewriter().thin(P, &thinning, much_later);
@@ -390,7 +392,7 @@ impl World {
         let gone = self.learn_what_is_gone();
         let mut kept: BTreeMap<u32, u64> = BTreeMap::new();
         for (entry, offset) in self.model.iter().zip(1..).skip(self.first as usize - 1) {
-            let is_near = |last: &u64| entry.time < last + interval_ms;
+            let is_near = |last: &u64| entry.time / interval_ms == last / interval_ms;
             let near = kept.get(&entry.key).is_some_and(is_near);
             if gone.contains(&offset) {
                 // The one before it may lie before the first that is held, in the same segment.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use common::{Seeded, all, append_many, drain, options, payload};
 use skein_log::{
-    Inspector, Log, MemoryStorage, Operation, PartitionId, Record, RewriteError, Storage, Thinning,
-    Writer, WriterBackend,
+    Inspector, Log, MemoryStorage, Operation, PartitionId, Record, RecordRef, RewriteError,
+    Storage, Thinning, Writer, WriterBackend,
 };
 
 const P: PartitionId = PartitionId(0);
@@ -142,6 +142,21 @@ fn what_can_not_be_rewritten_is_reported() {
     assert_eq!(erase(&log), (gone, 0));
 }
 
+/// Records of kind 1, the first that was appended in each window.
+fn thinning(
+    age_ms: u64,
+    window_ms: u64,
+) -> Thinning<impl Fn(u64, &RecordRef<'_>) -> Option<[u64; 2]> + Clone> {
+    Thinning {
+        age_ms,
+        from: 0,
+        segments_max: usize::MAX,
+        group: move |time, record: &RecordRef<'_>| {
+            (record.kind == 1).then_some([time / window_ms, 0])
+        },
+    }
+}
+
 #[test]
 fn old_points_are_thinned_and_promises_are_not() {
     let (mut log, _) = Log::open(MemoryStorage::new(), options(1), 0, 1).expect("open");
@@ -167,12 +182,7 @@ fn old_points_are_thinned_and_promises_are_not() {
     }
     writer.close_segment();
     writer.sync_now(0).expect("sync");
-    let thinning = Thinning {
-        age_ms: 1_000,
-        interval_ms: 100,
-        kinds: vec![1],
-        from: 0,
-    };
+    let thinning = thinning(1_000, 100);
     let report = log.rewriter().thin(P, &thinning, 3_500).expect("thin");
     assert!(report.segments_rewritten >= 1, "{report:?}");
     let mut reader = log.reader(P);
@@ -197,6 +207,71 @@ fn old_points_are_thinned_and_promises_are_not() {
     assert_eq!(again.segments_rewritten, 0, "nothing is left to thin");
     let young = log.rewriter().thin(P, &thinning, 2_000).expect("thin");
     assert!(young.segments < report.segments, "young segments stay");
+}
+
+/// All came at the same time: only the owner knows that they tell of different ones.
+#[test]
+fn what_came_at_once_is_thinned_by_what_the_owner_says() {
+    let (mut log, _) = Log::open(MemoryStorage::new(), options(1), 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    for minute in 0..60_u8 {
+        let record = Record {
+            kind: 1,
+            payload: &[minute],
+            ..Record::default()
+        };
+        let other = Record { key: 8, ..record };
+        writer.append(5, &[record, record, other]).expect("append");
+    }
+    writer.close_segment();
+    writer.sync_now(0).expect("sync");
+    let group = |_, record: &RecordRef<'_>| match record.payload[0] {
+        59 => None,
+        minute => Some([u64::from(minute) / 10, 0]),
+    };
+    let thinning = Thinning {
+        age_ms: 1_000,
+        from: 0,
+        segments_max: usize::MAX,
+        group,
+    };
+    log.rewriter().thin(P, &thinning, 60_000).expect("thin");
+    let left = |of: u32| -> Vec<u8> {
+        let left = read(&log).into_values().filter(|(key, _)| *key == of);
+        left.map(|(_, payload)| payload[0]).collect()
+    };
+    assert_eq!(left(0), [0, 10, 20, 30, 40, 50, 59, 59]);
+    assert_eq!(left(8), [0, 10, 20, 30, 40, 50, 59]);
+}
+
+#[test]
+fn segments_are_thinned_a_few_at_a_time_the_oldest_first() {
+    let (mut log, _) = Log::open(MemoryStorage::new(), options(1), 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    let record = Record {
+        kind: 1,
+        payload: b"here",
+        ..Record::default()
+    };
+    for count in 1..=25 {
+        writer.append(5, &[record]).expect("append");
+        if count % 10 == 0 {
+            writer.close_segment();
+        }
+    }
+    writer.sync_now(0).expect("sync");
+    let mut step = Thinning {
+        segments_max: 1,
+        ..thinning(0, 1_000)
+    };
+    let mut thin = || {
+        let report = log.rewriter().thin(P, &step, 60_000).expect("thin");
+        step.from = report.next.max(step.from);
+        (report.segments, report.records_removed, step.from)
+    };
+    assert_eq!(thin(), (1, 9, 11));
+    assert_eq!(thin(), (1, 9, 21));
+    assert_eq!(thin(), (0, 0, 21), "the open one is not looked at");
 }
 
 #[test]
@@ -309,12 +384,7 @@ fn what_a_replay_needs_is_never_thinned() {
     let mut janitor = log.take_janitor().expect("taken once");
     janitor.work(60_000);
     assert_eq!(writer.checkpoint(), Some(15));
-    let thinning = Thinning {
-        age_ms: 1_000,
-        interval_ms: 1_000,
-        kinds: vec![1],
-        from: 0,
-    };
+    let thinning = thinning(1_000, 1_000);
     let report = log.rewriter().thin(P, &thinning, 60_000).expect("thin");
     assert_eq!((report.records_removed, report.next), (9, 11));
     let again = Thinning {
@@ -365,12 +435,7 @@ fn what_a_clock_that_was_ahead_has_left_is_not_thinned_before_the_clock_is_there
     writer.close_segment();
     writer.sync_now(0).expect("sync");
 
-    let thinning = Thinning {
-        age_ms: 1_000,
-        interval_ms: 10,
-        kinds: vec![1],
-        from: 0,
-    };
+    let thinning = thinning(1_000, 10);
     let thin = |now_ms| log.rewriter().thin(P, &thinning, now_ms).expect("thinned");
     let report = thin(AHEAD_MS);
     assert!(report.records_removed > 0, "{report:?}");
