@@ -12,10 +12,24 @@ use crate::error::AppendError;
 use crate::flush::flush;
 use crate::partition::{Beginning, Partition};
 use crate::segment::Segment;
-use crate::shared::{Counters, Shared};
+use crate::shared::{Counters, Shared, Worker};
 
-/// Makes the epoch durable, and what lies before it, once.
+/// Makes the epoch durable, and what lies before it, once. While that is refused the partition takes no
+/// records, and says that it is degraded.
 pub(crate) fn begin(shared: &Shared, partition: &Partition) -> Result<(), AppendError> {
+    let begun = try_begin(shared, partition);
+    partition
+        .begin_refused
+        .store(begun.is_err(), Ordering::Release);
+    if begun.is_err() {
+        // Where space is what is missing, old segments may make it.
+        shared.space_short.store(true, Ordering::Release);
+        shared.wake(Worker::Keeper);
+    }
+    begun
+}
+
+fn try_begin(shared: &Shared, partition: &Partition) -> Result<(), AppendError> {
     let mut beginning = partition.beginning.lock().expect("beginning");
     if beginning.done {
         return Ok(());

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::ballast::Ballast;
 use crate::error::{OpenError, StorageError};
 use crate::header::HeaderFound;
 use crate::limits::{FORMAT_VERSION, SMALL_FILE_BYTES_MAX};
@@ -56,7 +57,10 @@ pub(crate) fn open(
     match directory.open(now_ms, Random::new(random)) {
         Ok(parts) => {
             let (identity, random, clean, partitions, starts, report) = parts;
-            let shared = Shared::new(storage, options, identity.log_id, partitions, clean, random);
+            // A directory that can't be listed now was a moment ago; then one more is made in vain.
+            let ballast = Ballast::new(&options, &storage.list().unwrap_or_default());
+            let (id, storage) = (identity.log_id, Arc::clone(&storage));
+            let shared = Shared::new(storage, options, id, partitions, clean, random, ballast);
             Ok(Opened {
                 shared: Arc::new(shared),
                 starts,

@@ -43,6 +43,7 @@ mod layout;
 mod little_endian;
 mod record;
 
+mod ballast;
 mod batch;
 mod header;
 mod index;

@@ -75,6 +75,12 @@ pub const LOST_RANGES_MAX: usize = 64;
 /// of them and keeps a record too many of each.
 pub const THINNED_GROUPS_MAX: usize = 1 << 19;
 
+/// Bytes that a log holds back, beside those of its partitions, for small files on a full disk.
+pub const BALLAST_BYTES_MIN: usize = 16 << 10;
+
+/// Bytes that it holds back for each partition: its state file, twice for a moment.
+pub const BALLAST_BYTES_PER_PARTITION: usize = 8 << 10;
+
 /// Longest name of a consumer in bytes: it is part of a file name.
 pub const CONSUMER_NAME_BYTES_MAX: usize = 64;
 

@@ -46,7 +46,7 @@ pub struct LogStats {
     pub segment_bytes: u64,
     /// Bytes of dropped segments that a reader's `Bytes` still keep mapped.
     pub mapped_deleted_bytes: u64,
-    /// Partitions that run in memory, or whose file has failed.
+    /// Partitions that run in memory, whose file has failed, or which the disk does not let begin.
     pub partitions_degraded: u64,
     /// Files prepared by the janitor since the start.
     pub spares_prepared: u64,
@@ -255,9 +255,7 @@ impl Log {
             ..LogStats::default()
         };
         for partition in &self.shared.partitions {
-            let degraded = partition.degraded.load(Ordering::Acquire);
-            let poisoned = partition.poisoned_from().is_some();
-            stats.partitions_degraded += u64::from(degraded || poisoned);
+            stats.partitions_degraded += u64::from(partition.is_degraded());
             for segment in partition.segments() {
                 stats.segments += 1;
                 stats.segment_bytes += segment.mapping.len() as u64;

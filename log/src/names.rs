@@ -12,6 +12,9 @@ pub(crate) const CLEAN_MARK: &str = "clean";
 /// How far quiet partitions are durable.
 pub(crate) const DURABLE_MARKS: &str = "durable";
 
+/// Holds space back for small files.
+pub(crate) const BALLAST: &str = "ballast";
+
 /// Prefix of the file with the places of a consumer.
 const CONSUMER_PREFIX: &str = "consumer-";
 
@@ -24,6 +27,7 @@ pub(crate) enum FileKind {
     Identity,
     CleanMark,
     DurableMarks,
+    Ballast,
     Consumer(String),
     State(PartitionId),
     Segment(PartitionId, Offset),
@@ -76,6 +80,9 @@ pub(crate) fn kind(name: &str) -> FileKind {
     }
     if name == DURABLE_MARKS {
         return FileKind::DurableMarks;
+    }
+    if name == BALLAST {
+        return FileKind::Ballast;
     }
     if let Some(consumer) = name.strip_prefix(CONSUMER_PREFIX)
         && !consumer.is_empty()
@@ -144,6 +151,7 @@ mod tests {
         );
         assert_eq!(kind("skein-log"), FileKind::Identity);
         assert_eq!(kind(DURABLE_MARKS), FileKind::DurableMarks);
+        assert_eq!(kind(BALLAST), FileKind::Ballast);
         assert_eq!(kind(&consumer("a-1")), FileKind::Consumer("a-1".into()));
         assert_eq!(kind("consumer-a.tmp"), FileKind::Temporary);
         for foreign in [

@@ -84,6 +84,8 @@ pub(crate) struct Partition {
     pub begun: AtomicBool,
     /// A writer that does not wait for the disk wants it done.
     pub begin_wanted: AtomicBool,
+    /// The disk has refused it, and nothing can be appended before it does not.
+    pub begin_refused: AtomicBool,
     /// Such a writer has found that something is missing, and wants to hear when it is there.
     pub ready_wanted: AtomicBool,
     /// The disk did not take the file that the writer needs next.
@@ -148,6 +150,7 @@ impl Partition {
             beginning: Mutex::default(),
             begun: AtomicBool::new(false),
             begin_wanted: AtomicBool::new(false),
+            begin_refused: AtomicBool::new(false),
             ready_wanted: AtomicBool::new(false),
             space_refused: AtomicBool::new(false),
             spare_wanted: AtomicU64::new(0),
@@ -275,6 +278,13 @@ impl Partition {
             }
         }
         self.poisoned_from.store(from, Ordering::Release);
+    }
+
+    /// Whether nothing that is appended now can become durable, or nothing can be appended.
+    pub(crate) fn is_degraded(&self) -> bool {
+        self.degraded.load(Ordering::Acquire)
+            || self.begin_refused.load(Ordering::Acquire)
+            || self.poisoned_from().is_some()
     }
 
     pub(crate) fn clear_poison(&self) {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread::Thread;
 
+use crate::ballast::Ballast;
 use crate::directory_names::{DirectoryChange, DirectoryNames};
 use crate::layout::batch_limit;
 use crate::limits::{SEGMENT_HEADER_BYTES, WRITE_BACK_SYNC_INTERVAL_MS_MAX};
@@ -85,6 +86,7 @@ pub(crate) struct Shared {
     random: Mutex<Random>,
     clean_mark: Mutex<CleanMarkPlace>,
     names: DirectoryNames,
+    ballast: Ballast,
     durable_listeners: RwLock<Vec<DurableListener>>,
     loss_listeners: RwLock<Vec<LossListener>>,
     ready_listeners: RwLock<Vec<ReadyListener>>,
@@ -137,8 +139,11 @@ impl Shared {
         partitions: Vec<Arc<Partition>>,
         clean_mark: bool,
         random: Random,
+        ballast: Ballast,
     ) -> Shared {
+        ballast.take(&*storage);
         Shared {
+            ballast,
             storage,
             options,
             id,
@@ -167,6 +172,11 @@ impl Shared {
     /// Whether write-back is started ahead of syncs.
     pub(crate) fn writes_back(&self) -> bool {
         self.options.sync_interval_ms <= WRITE_BACK_SYNC_INTERVAL_MS_MAX
+    }
+
+    /// Holds space back for small files again, if it was needed and there is some.
+    pub(crate) fn take_ballast(&self) {
+        self.ballast.take(&*self.storage);
     }
 
     pub(crate) fn generation(&self) -> u32 {
@@ -371,7 +381,8 @@ impl Shared {
 
     /// Replaces a small file as a whole, durably, as [`crate::storage::replace`] does.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let put = self.change_names(|storage| put(storage, name, bytes))?;
+        let write = || self.change_names(|storage| put(storage, name, bytes));
+        let put = self.ballast.lend(&*self.storage, write)?;
         self.sync_directory(put)
     }
 

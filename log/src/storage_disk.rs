@@ -117,8 +117,11 @@ impl Storage for DiskStorage {
             Err(Errno::WOULDBLOCK) => return Err(LockError::Held(holder(&mut file))),
             Err(error) => return Err(LockError::Storage(error.into())),
         }
-        file.set_len(0).map_err(LockError::Storage)?;
-        writeln!(file, "{}", std::process::id()).map_err(LockError::Storage)?;
+        // In its place, before it is shortened: a full disk takes no new block.
+        let holder = format!("{}\n", std::process::id());
+        file.write_all_at(holder.as_bytes(), 0)
+            .and_then(|()| file.set_len(holder.len() as u64))
+            .map_err(LockError::Storage)?;
         *self.lock.lock().expect("lock file") = Some(file);
         Ok(())
     }

@@ -185,9 +185,10 @@ impl Writer {
     }
 
     /// True while nothing appended can become durable: the disk is full or has failed, and the
-    /// partition runs in memory until there is space again.
+    /// partition runs in memory until there is space again. Also while it refuses what the first record
+    /// of a start needs ([`AppendError::NotBegun`]).
     pub fn degraded(&self) -> bool {
-        self.partition.degraded.load(Ordering::Acquire) || self.partition.poisoned_from().is_some()
+        self.partition.is_degraded()
     }
 
     /// The offset from which on nothing will become durable, whatever the disk does next, while the

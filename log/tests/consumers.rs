@@ -10,6 +10,12 @@ use skein_log::{
 
 const P: PartitionId = PartitionId(1);
 
+/// Refuses the next small file, also when space is made for it.
+fn refuse_write(storage: &MemoryStorage) {
+    storage.fail_call(Operation::Write, 0);
+    storage.fail_call(Operation::Write, 1);
+}
+
 #[test]
 fn a_commit_is_resumed_after_every_crash_once_it_is_synced() {
     let storage = MemoryStorage::new();
@@ -121,8 +127,8 @@ fn names_are_checked_and_taken_once() {
     ));
     drop(first);
     let mut again = log.consumer("one").expect("consumer");
-    again.commit(P, 1);
-    storage.fail_call(Operation::Write, 0);
+    again.commit_at(P, 1);
+    refuse_write(&storage);
     assert!(matches!(again.sync(), Err(ConsumerError::Storage { .. })));
     again.sync().expect("the next time");
     again.remove().expect("remove");

@@ -294,7 +294,9 @@ fn a_writer_that_syncs_by_itself_needs_no_janitor_to_come_back() {
 fn an_epoch_that_can_not_be_written_refuses_the_append_and_loses_nothing() {
     let storage = MemoryStorage::new();
     let (_log, mut writer) = open(&storage);
+    // The second time without what was held back for it.
     storage.fail_call(Operation::Write, 0);
+    storage.fail_call(Operation::Write, 1);
     let record = Record {
         payload: b"x",
         ..Record::default()
@@ -303,10 +305,12 @@ fn an_epoch_that_can_not_be_written_refuses_the_append_and_loses_nothing() {
         .append(0, &[record])
         .expect_err("no epoch, no append");
     assert!(error.to_string().contains("epoch"), "{error}");
+    assert!(writer.degraded(), "it says so");
     assert_eq!(
         *writer.append(0, &[record]).expect("the disk is back").end(),
         1
     );
+    assert!(!writer.degraded());
 }
 
 /// Random faults of every kind: live followers see every record; after a crash everything is

@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -122,6 +123,78 @@ fn a_full_file_system_never_kills_and_heals_by_itself() {
 #[test]
 fn a_full_file_system_goes_round_in_its_files_where_checkpoints_let_old_ones_go() {
     on_small_disks(goes_round);
+}
+
+#[test]
+fn a_start_on_a_disk_without_a_free_byte_takes_records() {
+    on_small_disks(starts_full);
+}
+
+/// Takes every byte there is, until it is removed.
+fn fill(disk: &SmallDisk) -> PathBuf {
+    let path = disk.mount.join("filler");
+    let mut file = fs::OpenOptions::new();
+    let mut file = file.create(true).append(true).open(&path).expect("made");
+    for bytes in [1 << 16, 1 << 12, 1] {
+        while file.write_all(&vec![1; bytes]).is_ok() && file.sync_all().is_ok() {}
+    }
+    path
+}
+
+fn starts_full(disk: &SmallDisk, backend: WriterBackend) {
+    let path = disk.mount.join("log");
+    let options = Options {
+        segment_bytes_max: 1 << 20,
+        writer: backend,
+        ..options(2)
+    };
+    let fresh = PartitionId(1);
+    let ballast = path.join("ballast");
+    let open = |number| {
+        let (log, _) = Log::open_dir(&path, options.clone(), 0, number).expect("open");
+        log
+    };
+    let mut log = open(1);
+    let mut writer = log.take_writer(P).expect("writer");
+    append_many(&mut writer, 10, 1_000);
+    writer.sync_now(0).expect("durable");
+    drop((writer, log)); // As a kill: nothing is closed.
+    assert!(ballast.exists());
+    fill(disk);
+
+    let mut log = open(2);
+    let filler = fill(disk);
+    let mut janitor = log.take_janitor().expect("janitor");
+    let mut writers = [P, fresh].map(|it| log.take_writer(it).expect("writer"));
+    for writer in &mut writers {
+        append_many(writer, 10, 1_000);
+        let (seen, gaps) = drain(&mut log.reader(writer.partition()));
+        assert_eq!(seen.len() as u64, writer.appended(), "{gaps:?}");
+    }
+    assert!(!ballast.exists(), "it made the room");
+    assert!(writers[1].degraded(), "there was no room for a segment");
+    fs::remove_file(filler).expect("make space");
+    janitor.work(100_000);
+    append_many(&mut writers[1], 1, 1_000);
+    assert!(!writers[1].degraded(), "back by itself");
+    assert!(ballast.exists(), "for the next time");
+    drop((writers, janitor, log));
+
+    // Where not even that room is left it is said, and nothing is half done.
+    fs::remove_file(&ballast).expect("removed");
+    let filler = fill(disk);
+    let mut log = open(3);
+    fill(disk);
+    let mut writer = log.take_writer(P).expect("writer");
+    let refused = writer.append(0, &[skein_log::Record::default()]);
+    assert!(refused.is_err(), "{refused:?}");
+    assert!(writer.degraded());
+    assert_eq!(log.stats().partitions_degraded, 1);
+    fs::remove_file(filler).expect("make space");
+    append_many(&mut writer, 1, 1_000);
+    assert!(!writer.degraded());
+    drop((writer, log));
+    fs::remove_dir_all(&path).expect("removed");
 }
 
 fn fills_up(disk: &SmallDisk, backend: WriterBackend) {

@@ -104,6 +104,7 @@ fn a_writer_whose_epoch_the_disk_refuses_once_is_told_when_it_does_not() {
     let storage = MemoryStorage::new();
     let mut ours = Ours::open(&storage);
     storage.fail_call(Operation::Write, 0);
+    storage.fail_call(Operation::Write, 1);
     assert!(ours.append_many(1) > 0);
     assert_eq!((ours.writer.appended(), ours.waited()), (1, 0));
     drop(ours.end());

@@ -34,6 +34,7 @@ impl Part for Keeper {
             self.housekeeping_due = now_ms + HOUSEKEEPING_INTERVAL_MS;
             self.write_footers();
             self.retain(now_ms, report);
+            self.shared.take_ballast();
         } else if rolled {
             self.retain_bytes(report);
         }

@@ -533,6 +533,7 @@ mod tests {
         let (log, mut writers) = writers(&storage);
         // The first append must make the epoch durable, which fails.
         storage.fail_call(Operation::Write, 0);
+        storage.fail_call(Operation::Write, 1);
         let records = [record_of(kind::POINT), record_of(kind::ENDED)];
         let taken = writers.append(Timestamp(1), PartitionId(0), &records);
         assert_eq!(
