@@ -112,7 +112,7 @@ fn follow(mut consumer: Consumer, last: Offset) -> Result<(), Box<dyn Error + Se
             Err(error) => return Err(error.into()),
         }
     }
-    consumer.commit(ORDERS, reader.position());
+    consumer.commit(&reader);
     Ok(consumer.sync()?)
 }
 

@@ -55,6 +55,9 @@ fn try_begin(shared: &Shared, partition: &Partition) -> Result<(), AppendError> 
         let cleared = segment.clear_footer();
         cleared.map_err(not_begun("clearing a footer"))?;
     }
+    if let Some(start) = beginning.epoch {
+        partition.set_reading_epoch(start.epoch);
+    }
     beginning.done = true;
     partition.begun.store(true, Ordering::Release);
     Ok(())

@@ -36,7 +36,7 @@ use crate::storage::Storage;
 /// let mut exporter = log.consumer("exporter")?;
 /// let mut reader = exporter.reader(PartitionId(0));
 /// reader.next_batch()?.expect("the first record");
-/// exporter.commit(PartitionId(0), reader.position());
+/// exporter.commit(&reader);
 /// exporter.sync()?;
 /// assert_eq!(exporter.lag(PartitionId(0)), 2);
 /// drop((exporter, reader, writer, log));
@@ -149,21 +149,37 @@ impl Consumer {
         (self.partition(partition).appended() + 1).saturating_sub(self.position(partition))
     }
 
-    /// Says that everything before `next` was dealt with. Durable after `sync`; until then a
-    /// restart gives the records again.
+    /// Says that everything which the reader was given was dealt with. Durable after `sync`; until then
+    /// a restart gives the records again.
+    ///
+    /// Records that were taken away since, with others in their place, count as they were read: the
+    /// others are given.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such partition: the reader is another log's.
+    pub fn commit(&mut self, reader: &Reader) {
+        self.places.places[usize::from(reader.partition().0)] = Place {
+            epoch: reader.epoch(),
+            next: reader.position(),
+        };
+    }
+
+    /// Says that everything before `next` was dealt with, as the log is now: for who knows without a
+    /// reader, and that nothing was truncated meanwhile.
     ///
     /// # Panics
     ///
     /// If there is no such partition, or if records before `next` were not appended yet: that is a
     /// bug of the owner.
-    pub fn commit(&mut self, partition: PartitionId, next: Offset) {
+    pub fn commit_at(&mut self, partition: PartitionId, next: Offset) {
         let held = self.partition(partition);
         let appended = held.appended();
         assert!(
             next <= appended + 1,
             "commit of {next}, but only {appended} records were appended"
         );
-        let epoch = held.state.lock().expect("partition state").epoch();
+        let epoch = held.reading_epoch();
         self.places.places[usize::from(partition.0)] = Place {
             epoch,
             next: next.max(1),

@@ -116,7 +116,7 @@ pub struct PartitionStat {
 /// # let mut writer = log.take_writer(PartitionId(0)).unwrap();
 /// # writer.append(5, &[Record::default()])?;
 /// let mut exporter = log.consumer("exporter")?;
-/// exporter.commit(PartitionId(0), 2);
+/// exporter.commit_at(PartitionId(0), 2);
 /// exporter.sync()?;
 ///
 /// let consumers = Inspector::of(storage)?.consumers()?;

@@ -14,7 +14,7 @@ use crate::meta::{Checkpoint, PartitionState};
 use crate::position::{EpochStart, Offset, PartitionId};
 use crate::segment::Segment;
 use crate::storage::CachePieces;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Thread, fence};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, Thread, fence};
 use crate::watermark::Watermark;
 
 /// What is known about the durability of a record.
@@ -78,6 +78,8 @@ pub(crate) struct Partition {
     pub state: Mutex<PartitionState>,
     /// First offset that a failed sync left behind; 0: none, or the writer has moved on.
     poisoned_from: AtomicU64,
+    /// The epoch of what is read now: it moves when nothing of before can be read any more.
+    reading_epoch: AtomicU32,
     /// What the writer's first record waits for; held while it is done.
     pub beginning: Mutex<Beginning>,
     /// That is done.
@@ -145,6 +147,7 @@ impl Partition {
             dropping: Mutex::new(()),
             rewriting: Mutex::new(None),
             floor: AtomicU64::new(start.state.floor),
+            reading_epoch: AtomicU32::new(start.state.epoch()),
             state: Mutex::new(start.state),
             poisoned_from: AtomicU64::new(0),
             beginning: Mutex::default(),
@@ -316,6 +319,17 @@ impl Partition {
             held.map(|segment| segment.first_offset)
         });
         first.unwrap_or(self.appended() + 1).max(self.floor())
+    }
+
+    /// The epoch of what is read from now on, at least: who asks before a read never calls a record
+    /// younger than it is.
+    pub(crate) fn reading_epoch(&self) -> u32 {
+        self.reading_epoch.load(Ordering::Acquire)
+    }
+
+    /// Records of this epoch follow, and those that it takes the place of are gone.
+    pub(crate) fn set_reading_epoch(&self, epoch: u32) {
+        self.reading_epoch.store(epoch, Ordering::Release);
     }
 
     pub(crate) fn floor(&self) -> Offset {

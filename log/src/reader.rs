@@ -44,6 +44,8 @@ pub struct Reader {
     /// Where the batch with `next` starts, or one before it.
     position: usize,
     next: Offset,
+    /// The newest epoch of what was read.
+    epoch: u32,
     verify: bool,
 }
 
@@ -58,6 +60,7 @@ enum Step {
 impl Reader {
     pub(crate) fn new(partition: Arc<Partition>) -> Reader {
         Reader {
+            epoch: partition.reading_epoch(),
             partition,
             segment: None,
             position: 0,
@@ -109,6 +112,12 @@ impl Reader {
     /// The offset of the next record to read.
     pub fn position(&self) -> Offset {
         self.next
+    }
+
+    /// The epoch in which the records before [`Reader::position`] were read. A later epoch that begins
+    /// before that position has others in their place.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// Waits until there is something for `next_batch`, a batch or an error, at most for `timeout`;
@@ -188,6 +197,8 @@ impl Reader {
     /// The batch at the reader's place; its records start there. `None`: the reader has
     /// everything. After an error the reader stands where the error says and can go on.
     pub fn next_batch(&mut self) -> Result<Option<Batch>, ReadError> {
+        // First: of what is cut meanwhile nothing may be taken for the new epoch's.
+        let epoch = self.partition.reading_epoch();
         let appended = self.partition.appended();
         if self.next > appended {
             return if self.next > appended + 1 {
@@ -213,6 +224,7 @@ impl Reader {
                     let segment = Arc::clone(segment);
                     let sparse = place.header.kind == BatchKind::Sparse;
                     let batch = self.take(&segment, place, end);
+                    self.epoch = epoch;
                     // All of its records may have been removed.
                     if sparse && batch.records().next().is_none() {
                         if self.next > appended {

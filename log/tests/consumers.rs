@@ -27,7 +27,7 @@ fn a_commit_is_resumed_after_every_crash_once_it_is_synced() {
     assert_eq!((consumer.position(P), consumer.lag(P)), (1, 20));
     let mut resumed = 1;
     for next in [5, 9, 21] {
-        consumer.commit(P, next);
+        consumer.commit_at(P, next);
         for seed in 0..30 {
             let (log, _) = Log::open(storage.crash(seed), options(2), 0, 2).expect("open");
             let position = log.consumer("sampler").expect("consumer").position(P);
@@ -55,7 +55,7 @@ fn records_in_place_of_those_a_crash_took_are_read_again() {
     writer.sync_now(0).expect("sync");
     append_many(&mut writer, 10, 50);
     let mut consumer = log.consumer("sampler").expect("consumer");
-    consumer.commit(P, 21);
+    consumer.commit_at(P, 21);
     consumer.sync().expect("sync");
     let mut seen_shorter = 0;
     for seed in 0..50 {
@@ -80,12 +80,47 @@ fn a_truncation_sends_a_consumer_back() {
     let mut writer = log.take_writer(P).expect("writer");
     append_many(&mut writer, 10, 50);
     let mut consumer = log.consumer("sampler").expect("consumer");
-    consumer.commit(P, 9);
+    consumer.commit_at(P, 9);
     writer.truncate_after(0, 4).expect("truncate");
     append_many(&mut writer, 10, 50);
     assert_eq!(consumer.position(P), 5);
-    consumer.commit(P, 9);
+    consumer.commit_at(P, 9);
     assert_eq!(consumer.position(P), 9);
+}
+
+/// As many are in their place before it says that it has read the old ones.
+#[test]
+fn a_commit_of_what_was_taken_away_meanwhile_skips_nothing_that_came_in_its_place() {
+    let storage = MemoryStorage::new();
+    let (mut log, _) = Log::open(storage.clone(), options(2), 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    append_many(&mut writer, 10, 50);
+    let mut consumer = log.consumer("sampler").expect("consumer");
+    let mut reader = consumer.reader(P);
+    assert_eq!(drain(&mut reader).0.len(), 10);
+    writer.truncate_after(0, 5).expect("truncate");
+    append_many(&mut writer, 5, 70);
+    consumer.commit(&reader);
+    assert_eq!(consumer.position(P), 6);
+    consumer.sync().expect("sync");
+    drop(consumer);
+    let mut consumer = log.consumer("sampler").expect("consumer");
+    let mut reader = consumer.reader(P);
+    assert_eq!(drain(&mut reader).0.len(), 5, "the ones in their place");
+    consumer.commit(&reader);
+    assert_eq!(consumer.position(P), 11);
+    consumer.sync().expect("sync");
+    writer.sync_now(0).expect("durable");
+    // And a start that was not clean begins another epoch, behind what was read.
+    drop((consumer, reader, writer, log));
+    let (mut log, _) = Log::open(storage.kill(), options(2), 0, 2).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    append_many(&mut writer, 1, 50);
+    let mut consumer = log.consumer("sampler").expect("consumer");
+    let mut reader = consumer.reader(P);
+    assert_eq!((consumer.position(P), drain(&mut reader).0.len()), (11, 1));
+    consumer.commit(&reader);
+    assert_eq!(consumer.position(P), 12);
 }
 
 #[test]
@@ -94,7 +129,7 @@ fn retention_does_not_wait_and_says_so() {
     let mut writer = log.take_writer(P).expect("writer");
     let mut janitor = log.take_janitor().expect("janitor");
     let mut consumer = log.consumer("slow").expect("consumer");
-    consumer.commit(P, 1);
+    consumer.commit_at(P, 1);
     append_many(&mut writer, 500, 1_000);
     writer.purge_before(400).expect("purge");
     janitor.work(0);
@@ -142,7 +177,7 @@ fn every_flipped_bit_of_a_place_is_seen() {
     let mut writer = log.take_writer(P).expect("writer");
     append_many(&mut writer, 3, 50);
     let mut consumer = log.consumer("one").expect("consumer");
-    consumer.commit(P, 3);
+    consumer.commit_at(P, 3);
     consumer.sync().expect("sync");
     drop(consumer);
     let bytes = storage.read("consumer-one", 4096).expect("read").len();

@@ -277,7 +277,7 @@ impl Run {
         let mut consumer = open.log.consumer("c").expect("consumer");
         let next = open.writer.durable() + 1;
         self.truth(|truth| truth.places.push(next));
-        consumer.commit(P, next);
+        consumer.commit_at(P, next);
         consumer.sync().expect("sync");
         self.truth(|truth| truth.places = vec![next]);
     }

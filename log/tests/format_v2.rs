@@ -58,7 +58,7 @@ fn write(directory: &Path) {
     janitor.work(CREATED_AT + 10);
     janitor.work(CREATED_AT + 10_000);
     let mut exporter = log.consumer("exporter").expect("consumer");
-    exporter.commit(P, 6);
+    exporter.commit_at(P, 6);
     exporter.sync().expect("sync");
     drop((writer, janitor, exporter));
     log.close(CREATED_AT + 20_000).expect("close");

@@ -414,7 +414,7 @@ impl World {
         let next = (self.appended() + 1).saturating_sub(back).max(1);
         let log = &self.running().log;
         let mut consumer = log.consumer("reader").expect("consumer");
-        consumer.commit(P, next);
+        consumer.commit_at(P, next);
         consumer.sync().expect("sync");
         self.consumed = next;
     }

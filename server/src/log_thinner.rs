@@ -143,14 +143,32 @@ impl Work {
             Err(error) => {
                 self.counters.failures += 1;
                 tracing::error!(partition, %error, "old segments could not be thinned");
+                false
             }
         }
-        let Counters {
-            segments,
-            records,
-            bytes,
-            failures,
-        } = self.counters;
-        self.metrics.publish([segments, records, bytes, failures]);
+    }
+
+    fn note(&mut self, partition: usize, report: &RewriteReport) {
+        if report.segments == 0 {
+            return;
+        }
+        self.consumer
+            .commit_at(PartitionId(partition as u16), report.next);
+        if let Err(error) = self.consumer.sync() {
+            tracing::debug!(%error, "how far the log is thinned cannot be noted");
+        }
+        if report.segments_rewritten > 0 {
+            let freed = report.bytes_before.saturating_sub(report.bytes_after);
+            self.counters.segments += report.segments_rewritten;
+            self.counters.records += report.records_removed;
+            self.counters.bytes += freed;
+            tracing::info!(
+                partition,
+                segments = report.segments_rewritten,
+                records_removed = report.records_removed,
+                bytes_freed = freed,
+                "old segments were thinned"
+            );
+        }
     }
 }

@@ -113,6 +113,7 @@ impl Writer {
         self.partition
             .publish_durable(offset.min(self.partition.durable()));
         self.partition.publish_appended(offset);
+        self.partition.set_reading_epoch(self.epoch());
         self.partition.wake_waiters();
         self.install(active);
         self.leave_hole_behind();

@@ -308,9 +308,8 @@ impl Worker {
                 room = room.saturating_sub(records);
             }
             if reader.position() != before {
-                let epoch = reader.epochs().last().map_or(0, |start| start.epoch.into());
                 let place = Place {
-                    epoch,
+                    epoch: reader.epoch().into(),
                     next: reader.position(),
                 };
                 change.put_place(partition as u16, place)?;
@@ -455,7 +454,7 @@ impl Worker {
         for (partition, reader) in self.readers.iter().enumerate() {
             let partition = PartitionId(partition as u16);
             if self.consumer.position(partition) != reader.position() {
-                self.consumer.commit(partition, reader.position());
+                self.consumer.commit(reader);
             }
         }
         if let Err(error) = self.consumer.sync() {

@@ -300,7 +300,7 @@ fn log_state(api: ApiState, stop: watch::Receiver<bool>) -> LogState {
     writer.sync_now(2_000).expect("durable");
     writer.purge_before(3).expect("dropped");
     let mut consumer = log.consumer("exporter").expect("a name");
-    consumer.commit(PartitionId(0), 4);
+    consumer.commit_at(PartitionId(0), 4);
     consumer.sync().expect("durable");
     let readers = (0..2).map(|number| log.reader(PartitionId(number)));
     let inspector = Inspector::of(storage).expect("a log");
