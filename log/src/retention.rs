@@ -15,6 +15,21 @@ use crate::segment::Segment;
 pub(crate) struct Candidate {
     pub partition: PartitionId,
     pub segment: Arc<Segment>,
+    /// When (ms) its newest record was appended, at the latest.
+    pub newest: u64,
+}
+
+impl Candidate {
+    /// The oldest segment of a partition; `None` where none may go.
+    pub(crate) fn of(partition: &Partition, options: &Options) -> Option<Candidate> {
+        let segments = partition.segments();
+        let may_go = droppable(partition, &segments, options) > 0;
+        may_go.then(|| Candidate {
+            partition: partition.id,
+            segment: Arc::clone(&segments[0]),
+            newest: newest_times(&segments)[0],
+        })
+    }
 }
 
 /// How many of the oldest segments may go at all: closed, and wholly before what is needed.
@@ -80,5 +95,5 @@ fn newest_times(segments: &[Arc<Segment>]) -> Vec<u64> {
 pub(crate) fn oldest(candidates: Vec<Candidate>) -> Option<Candidate> {
     candidates
         .into_iter()
-        .min_by_key(|candidate| candidate.segment.last_time())
+        .min_by_key(|candidate| candidate.newest)
 }

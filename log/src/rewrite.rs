@@ -143,6 +143,15 @@ pub struct Rewriter {
 /// Decides about a record: offset, append time, record. True: it goes.
 type Goes<'a> = dyn FnMut(Offset, u64, &RecordRef<'_>) -> bool + 'a;
 
+/// Which segments a rewrite looks at, and what it may take for them.
+struct Which<'a> {
+    wanted: &'a dyn Fn(&Segment) -> bool,
+    segments_max: usize,
+    /// New files leave the disk's reserve alone. What has to be forgotten does not wait for space: it goes
+    /// into the reserve for as long as a file takes, and gives more back.
+    leaves_reserve: bool,
+}
+
 impl Rewriter {
     pub(crate) fn new(shared: Arc<Shared>) -> Rewriter {
         Rewriter { shared }
@@ -152,6 +161,8 @@ impl Rewriter {
     ///
     /// The old bytes are freed, not overwritten: they may be readable from the device itself until
     /// it uses the blocks again. Who needs more encrypts payloads and forgets the key.
+    ///
+    /// For as long as a file is being written it goes into the disk's reserve, if it has to.
     ///
     /// # Errors
     ///
@@ -166,14 +177,19 @@ impl Rewriter {
         mut goes: impl FnMut(Offset, &RecordRef<'_>) -> bool,
     ) -> Result<RewriteReport, RewriteError> {
         let mut goes = |offset, _, record: &RecordRef<'_>| goes(offset, record);
-        self.run(partition, &|_| true, usize::MAX, &mut goes)
+        let all = Which {
+            wanted: &|_| true,
+            segments_max: usize::MAX,
+            leaves_reserve: false,
+        };
+        self.run(partition, &all, &mut goes)
     }
 
     /// Thins what is old. What was thinned before and is still the same costs reading it.
     ///
     /// # Errors
     ///
-    /// As for `erase`.
+    /// As for `erase`; also where a new file would go into the disk's reserve.
     ///
     /// # Panics
     ///
@@ -207,14 +223,18 @@ impl Rewriter {
             }
             !kept.insert((record.key, record.extension, group))
         };
-        self.run(partition, &old, thinning.segments_max, &mut goes)
+        let which = Which {
+            wanted: &old,
+            segments_max: thinning.segments_max,
+            leaves_reserve: true,
+        };
+        self.run(partition, &which, &mut goes)
     }
 
     fn run(
         &self,
         partition: PartitionId,
-        wanted: &dyn Fn(&Segment) -> bool,
-        segments_max: usize,
+        which: &Which<'_>,
         goes: &mut Goes<'_>,
     ) -> Result<RewriteReport, RewriteError> {
         let partition = Arc::clone(&self.shared.partitions[usize::from(partition.0)]);
@@ -227,7 +247,8 @@ impl Rewriter {
             ..RewriteReport::default()
         };
         let segments = partition.segments().into_iter();
-        for segment in segments.filter(|it| wanted(it)).take(segments_max) {
+        let segments = segments.filter(|it| (which.wanted)(it));
+        for segment in segments.take(which.segments_max) {
             report.segments += 1;
             report.next = segment.end();
             let plan = Plan::make(&segment, goes)?;
@@ -237,6 +258,11 @@ impl Rewriter {
             if !can_be_rewritten(&partition, &segment) {
                 report.records_left += plan.removed;
                 continue;
+            }
+            if which.leaves_reserve {
+                let action = StorageError::during(format!("rewriting {}", segment.name()));
+                let room = self.shared.leave_reserve(capacity_for(plan.bytes));
+                room.map_err(action)?;
             }
             match self.rewrite(&partition, &segment, &plan)? {
                 Some(bytes) => {

@@ -188,12 +188,22 @@ impl Shared {
         self.random.lock().expect("random").below(span / 8 + 1)
     }
 
-    /// Makes a file with its space allocated, leaving the reserve to others.
-    pub(crate) fn create_spare(&self, bytes: usize) -> io::Result<Spare> {
+    /// Whether a new file of so many bytes leaves the reserve to others.
+    ///
+    /// # Errors
+    /// `StorageFull`: it does not; or the file system does not say.
+    pub(crate) fn leave_reserve(&self, bytes: usize) -> io::Result<()> {
         let free = self.storage.bytes_free()?;
         if free < self.options.disk_reserve_bytes.saturating_add(bytes as u64) {
-            return Err(io::Error::from(io::ErrorKind::StorageFull));
+            let reserve = "the rest of the disk is reserved for others";
+            return Err(io::Error::new(io::ErrorKind::StorageFull, reserve));
         }
+        Ok(())
+    }
+
+    /// Makes a file with its space allocated, leaving the reserve to others.
+    pub(crate) fn create_spare(&self, bytes: usize) -> io::Result<Spare> {
+        self.leave_reserve(bytes)?;
         let name = names::spare(self.random.lock().expect("random").next());
         let stored = self.storage.create(&name, bytes, batch_limit(bytes))?;
         Ok(Spare {

@@ -88,6 +88,37 @@ fn age_drops_what_lies_before_the_checkpoint() {
     }
 }
 
+/// What came while a clock was years ahead, and after it, has that time.
+#[test]
+fn bytes_spare_no_partition_for_a_clock_that_was_ahead() {
+    const YEARS_MS: u64 = 100_000_000_000;
+    let options = Options {
+        retention_age_ms: None,
+        retention_bytes: Some(2 << 20),
+        retention_needs_checkpoint: false,
+        segment_age_ms: 1_000_000_000,
+        ..options(2)
+    };
+    let storage = MemoryStorage::new();
+    let (mut log, _) = Log::open(storage, options, 0, 1).expect("open");
+    let mut writers = [P, PartitionId(1)].map(|it| log.take_writer(it).expect("writer"));
+    let mut janitor = log.take_janitor().expect("janitor");
+    append(&mut writers[0], YEARS_MS, &[vec![1; 100]]);
+    for now in 1..3_000 {
+        for writer in &mut writers {
+            append(writer, now, &[vec![1; 1_500]]);
+            writer.request_sync();
+        }
+        janitor.work(now);
+    }
+    let [ahead, right] = [P, PartitionId(1)].map(|it| log.reader(it).first_offset());
+    assert!(ahead > 1 && right > 1, "{ahead} {right}");
+    assert!(
+        ahead.abs_diff(right) < 400,
+        "the oldest go first: {ahead} {right}"
+    );
+}
+
 #[test]
 fn bytes_drop_the_oldest_until_it_fits() {
     let options = Options {

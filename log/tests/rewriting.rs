@@ -274,6 +274,35 @@ fn segments_are_thinned_a_few_at_a_time_the_oldest_first() {
     assert_eq!(thin(), (0, 0, 21), "the open one is not looked at");
 }
 
+/// A new file is there beside the old one for a while.
+#[test]
+fn thinning_leaves_the_reserve_alone_and_erasing_does_not_wait_for_space() {
+    let storage = MemoryStorage::new();
+    let reserve = skein_log::Options {
+        disk_reserve_bytes: 1 << 20,
+        ..options(1)
+    };
+    let (mut log, _) = Log::open(storage.clone(), reserve, 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    fill(&mut writer, 1, 100);
+    writer.close_segment();
+    writer.sync_now(0).expect("sync");
+    let used: u64 = storage
+        .list()
+        .expect("list")
+        .iter()
+        .map(|it| it.bytes)
+        .sum();
+    storage.set_capacity_bytes(Some(used + (1 << 20)));
+    let thin = || log.rewriter().thin(P, &thinning(1_000, 10), 60_000);
+    let refused = thin().expect_err("into the reserve").to_string();
+    assert!(refused.contains("reserved"), "{refused}");
+    let erased = log.rewriter().erase(P, |_, record| record.key == 3);
+    assert!(erased.expect("erased").records_removed > 0);
+    storage.set_capacity_bytes(None);
+    assert!(thin().expect("thinned").records_removed > 0);
+}
+
 #[test]
 fn a_crash_in_a_rewrite_leaves_the_old_segment_or_the_new_one() {
     let (mut old, mut new) = (0, 0);

@@ -147,7 +147,10 @@ impl Keeper {
     fn drop_oldest(&mut self, mut bytes: u64, report: &mut WorkReport) {
         while bytes > 0 {
             let candidates = self.candidates();
-            let Some(Candidate { partition, segment }) = oldest(candidates) else {
+            let Some(Candidate {
+                partition, segment, ..
+            }) = oldest(candidates)
+            else {
                 return;
             };
             let partition = Arc::clone(&self.shared.partitions[usize::from(partition.0)]);
@@ -160,18 +163,9 @@ impl Keeper {
 
     /// The oldest segment of each partition that has one that may go.
     fn candidates(&self) -> Vec<Candidate> {
-        let candidate = |partition: &Arc<Partition>| {
-            let segments = partition.segments();
-            let may_go = droppable(partition, &segments, &self.shared.options) > 0;
-            may_go.then(|| Candidate {
-                partition: partition.id,
-                segment: Arc::clone(&segments[0]),
-            })
-        };
-        self.shared
-            .partitions
-            .iter()
-            .filter_map(candidate)
+        let partitions = self.shared.partitions.iter();
+        partitions
+            .filter_map(|partition| Candidate::of(partition, &self.shared.options))
             .collect()
     }
 
