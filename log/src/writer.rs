@@ -40,6 +40,9 @@ struct Active {
     segment: Arc<Segment>,
     map: SegmentWriter,
     position: usize,
+    /// No batch ends behind this position, but for the first: less than would fit, so that partitions
+    /// which are written alike do not roll together.
+    full_at: usize,
     /// The segment stays open at these times (ms): while it is young. A clock that says that it is
     /// made far in the future was wrong then, and nobody knows how old the segment is.
     young: Range<u64>,
@@ -139,10 +142,14 @@ impl Writer {
         let old_at = made
             .saturating_add(age)
             .saturating_add(self.shared.jitter(age));
+        let limit = segment.mapping.reserved_from();
+        // The generation is random, and the segment's for good.
+        let full_at = limit - segment.header.generation as usize % (limit / 8 + 1);
         Active {
             segment,
             map,
             position,
+            full_at,
             young: made.saturating_sub(age)..old_at,
             wake_at: position,
         }
@@ -330,8 +337,11 @@ impl Writer {
 
     fn fits(&self, bytes: usize, now_ms: u64) -> bool {
         self.active.as_ref().is_some_and(|active| {
-            let room = active.position + bytes <= active.segment.mapping.reserved_from();
-            room && (active.young.contains(&now_ms) || active.segment.is_empty())
+            let end = active.position + bytes;
+            match active.segment.is_empty() {
+                true => end <= active.segment.mapping.reserved_from(),
+                false => end <= active.full_at && active.young.contains(&now_ms),
+            }
         })
     }
 

@@ -3,10 +3,11 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::{append, append_many, options, payload};
-use skein_log::{Janitor, Log, MemoryStorage, Options, PartitionId, Storage, Writer};
+use skein_log::{Inspector, Janitor, Log, MemoryStorage, Options, PartitionId, Storage, Writer};
 
 const P: PartitionId = PartitionId(0);
 
@@ -44,6 +45,36 @@ fn there_is_no_file_before_a_record_and_each_next_one_is_twice_as_large() {
     let kib: Vec<u64> = files(&storage).iter().map(|bytes| bytes >> 10).collect();
     assert_eq!(kib[..4], [64, 128, 256, 256], "{kib:?}");
     assert!(kib.iter().skip(3).all(|kib| *kib == 256), "{kib:?}");
+}
+
+/// Partitions that are written alike need their next files at different times.
+#[test]
+fn full_segments_are_closed_within_an_eighth_of_their_size_and_not_all_at_once() {
+    const PARTITIONS: u16 = 16;
+    let storage = MemoryStorage::new();
+    let (mut log, _) = Log::open(storage.clone(), options(PARTITIONS), 0, 1).expect("open");
+    for partition in (0..PARTITIONS).map(PartitionId) {
+        let mut writer = log.take_writer(partition).expect("writer");
+        append_many(&mut writer, 600, 1_000);
+    }
+    let stat = Inspector::of(storage).expect("inspect");
+    let stat = stat.stat().expect("stat").partitions;
+    let used = stat
+        .iter()
+        .map(|partition| partition.segments[0].used_bytes);
+    let used: Vec<u64> = used.collect();
+    let apart = used.iter().collect::<BTreeSet<_>>().len();
+    assert!(apart > 4, "{used:?}");
+    for segment in stat.iter().flat_map(|partition| {
+        let closed = partition.segments.len() - 1;
+        &partition.segments[..closed]
+    }) {
+        // A batch may not have fitted, and the footer takes some.
+        assert!(
+            segment.used_bytes + 2_048 > segment.bytes * 7 / 8 - 2_048,
+            "{segment:?}"
+        );
+    }
 }
 
 #[test]
