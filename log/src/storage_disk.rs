@@ -55,11 +55,33 @@ impl DiskStorage {
     /// Opens a directory for writing and makes it (and its parents) where it does not exist.
     pub fn new(path: impl Into<PathBuf>) -> io::Result<Arc<DiskStorage>> {
         let path = path.into();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(DIRECTORY_MODE)
-            .create(&path)?;
+        DiskStorage::make_directory(&path)?;
         DiskStorage::with(path, true)
+    }
+
+    /// Makes a directory for its owner's eyes only, and its parents, where they do not exist. Each that it
+    /// makes survives a power failure.
+    ///
+    /// ```
+    /// # let root = std::env::temp_dir().join(format!("skein-made-{}", std::process::id()));
+    /// skein_log::DiskStorage::make_directory(&root.join("data/log"))?;
+    /// assert!(root.join("data/log").is_dir());
+    /// # std::fs::remove_dir_all(&root)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn make_directory(path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        DiskStorage::make_directory(parent)?;
+        match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+            // By somebody else meanwhile, who may not sync it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+            made => made?,
+        }
+        File::open(parent)?.sync_all()
     }
 
     /// Opens an existing directory to look at it, without lock and without changing anything.

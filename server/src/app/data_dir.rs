@@ -1,12 +1,11 @@
 //! The data directory: which folders it has, who may look into them.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use skein_log::DiskStorage;
 
 /// Paths inside one data directory.
 #[derive(Clone, Debug)]
@@ -27,7 +26,7 @@ impl DataDir {
                 root.display()
             );
         }
-        make(root).with_context(|| {
+        DiskStorage::make_directory(root).with_context(|| {
             format!(
                 "cannot make the data directory {}; choose another with --data-dir",
                 root.display()
@@ -83,10 +82,6 @@ fn is_foreign(root: &Path) -> bool {
         .collect();
     let ours = |name: &OsString| FOLDERS.iter().any(|folder| name == folder);
     !names.is_empty() && !names.iter().any(ours)
-}
-
-fn make(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(test)]
