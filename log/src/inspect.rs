@@ -300,7 +300,8 @@ impl Inspector {
         self.verify_with(partition, |_| {})
     }
 
-    /// As `verify`; `observe` gets the report so far after each segment, and may take its time.
+    /// As `verify`; `observe` gets the report so far after each MiB and each segment, and may take its time.
+    /// What was read of the files is not kept in memory for it.
     pub fn verify_with(
         &self,
         partition: PartitionId,
@@ -321,7 +322,7 @@ impl Inspector {
                     next: base,
                 });
             }
-            expected = Some(view.verify(&mut report));
+            expected = Some(view.verify(&mut report, &mut observe));
             observe(&report);
         }
         self.check_end(partition, expected, &marks, &mut report)?;
