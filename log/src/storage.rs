@@ -84,7 +84,8 @@ pub struct StoredFile {
     pub handle: Arc<dyn FileHandle>,
 }
 
-/// A directory of the log.
+/// A directory of the log. [`crate::DiskStorage`] and [`crate::MemoryStorage`] are all there are: mapped memory
+/// comes from this crate. One of your own can wrap one of them, to watch it or to make it fail.
 ///
 /// ```
 /// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
