@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{append_many, drain, options, payload};
+use common::{append_many, drain, options, payload, skip};
 use rustix::fs::statvfs;
 use skein_log::{Janitor, JanitorThread, Log, Options, PartitionId, WriterBackend};
 
@@ -109,7 +109,10 @@ fn on_small_disks(run: impl Fn(&SmallDisk, WriterBackend)) {
         for (name, disk) in [("tmpfs", SmallDisk::tmpfs()), ("ext4", SmallDisk::ext4())] {
             match disk {
                 Some(disk) => run(&disk, backend),
-                None => eprintln!("SKIPPED: can't make and mount a small {name} here (needs root)"),
+                None => skip::say(
+                    &format!("a full {name}"),
+                    "it can't be made and mounted; needs root",
+                ),
             }
         }
     }

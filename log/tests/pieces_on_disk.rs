@@ -1,9 +1,12 @@
 //! What the kernel is told of a mapped file: single pages are asked for one by one, large pieces in
 //! the largest pages it has, and a file may change from one to the other and back.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 
+use common::skip;
 use skein_log::{CachePieces, DiskStorage, Storage};
 
 const FILE_BYTES: usize = 8 << 20;
@@ -21,7 +24,7 @@ fn flags(path: &Path) -> Vec<String> {
 #[test]
 fn the_kernel_is_told_in_what_pieces_a_file_is_best_held() {
     if !Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
-        eprintln!("SKIPPED: this kernel has no large pages");
+        skip::say("pieces of a file", "this kernel has no large pages");
         return;
     }
     // The folder of the build: one for temporary files may be memory.

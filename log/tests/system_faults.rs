@@ -16,7 +16,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::{append, drain, options, payload};
+use common::{append, drain, options, payload, skip};
 use skein_log::{JanitorThread, Log, Options, PartitionId, WriterBackend};
 
 const P: PartitionId = PartitionId(0);
@@ -217,7 +217,10 @@ fn injected(backend: WriterBackend, inject: &[&str], suffers: impl FnOnce(&mut S
     let mut sufferer = Sufferer::start(directory.path(), backend);
     sufferer.listen_to_words(3);
     let Some(strace) = Strace::attach(sufferer.child.id(), inject) else {
-        eprintln!("SKIPPED: strace can't attach here (needs strace and the right to trace)");
+        skip::say(
+            "system calls that fail",
+            "strace can't attach; needs strace and the right to trace",
+        );
         sufferer.kill();
         return;
     };
@@ -325,9 +328,10 @@ fn a_power_cut_takes_nothing_that_was_durable() {
     for file_system in ["ext4", "xfs"] {
         for backend in [WriterBackend::Mapped, WriterBackend::Pwrite] {
             let Some(machine) = Machine::make(file_system) else {
-                eprintln!(
-                    "SKIPPED: no power cut on {file_system} here (needs root, loop devices, \
-                     mkfs.{file_system}, SKEIN_POWER_CUT)"
+                let needs = format!("root, loop devices, mkfs.{file_system}, SKEIN_POWER_CUT");
+                skip::say(
+                    &format!("a power cut on {file_system}"),
+                    &format!("it needs {needs}"),
                 );
                 continue;
             };

@@ -1,4 +1,11 @@
 //! What a machine cannot run is said aloud, and what is asked for by a variable.
+//!
+//! Tests of other crates take this file in by its path, so that all skips of the repository are these.
+#![allow(dead_code, reason = "each of them uses a part of it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the environment of a test, also of a crate that reads none"
+)]
 
 use std::env;
 use std::path::PathBuf;
@@ -6,8 +13,15 @@ use std::path::PathBuf;
 /// Prints that a test, or a part of it, does not run here, and why.
 ///
 /// Straight to the terminal: the test runner swallows what a passing test prints.
+///
+/// # Panics
+/// With `SKEIN_REQUIRE_ALL`: then nothing may be left out.
 pub fn say(what: &str, why: &str) {
     use std::io::Write;
+    assert!(
+        !is_set("SKEIN_REQUIRE_ALL"),
+        "{what} has to run here: {why}"
+    );
     let text = format!("\n!! SKIPPED: {what}: {why}\n");
     let mut terminal = std::io::stderr().lock();
     // A closed stderr is no reason to fail.
@@ -30,7 +44,11 @@ pub fn tracks() -> Option<PathBuf> {
 
 /// Whether the long versions were asked for.
 pub fn full() -> bool {
-    env::var_os("SKEIN_FULL").is_some_and(|value| value != "0")
+    is_set("SKEIN_FULL")
+}
+
+fn is_set(variable: &str) -> bool {
+    env::var_os(variable).is_some_and(|value| value != "0")
 }
 
 /// A number from the environment, or `default`.

@@ -5,6 +5,8 @@
 //! `python3` (3.10 or later); without it the test says so and checks nothing.
 
 mod golden_file;
+#[path = "../../tests/src/skip.rs"]
+mod skip;
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -21,7 +23,7 @@ fn a_client_written_from_the_page_sees_the_story() {
         .output();
     let output = match output {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("!! SKIPPED: the Python client (python3 is not installed)");
+            skip::say("the Python client", "there is no python3");
             return;
         }
         output => output.expect("python3 starts"),

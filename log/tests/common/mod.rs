@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod fixture;
+#[path = "../../../tests/src/skip.rs"]
+pub mod skip;
 pub mod watched;
 
 use skein_log::{Log, Options, PartitionId, ReadError, Reader, Record};

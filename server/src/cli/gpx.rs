@@ -194,10 +194,12 @@ fn position(start: &BytesStart<'_>) -> anyhow::Result<Position> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
+#[path = "../../../tests/src/skip.rs"]
+mod skip;
 
-    use crate::cli::gpx::{parse, read};
+#[cfg(test)]
+mod tests {
+    use crate::cli::gpx::{parse, read, skip};
 
     fn times(text: &str) -> Vec<Option<i64>> {
         let points = parse(text.as_bytes()).expect("a track");
@@ -264,8 +266,7 @@ mod tests {
 
     #[test]
     fn real_files_have_the_points_that_are_known_of_them() {
-        let Some(folder) = std::env::var_os("SKEIN_TRACKS").map(PathBuf::from) else {
-            eprintln!("SKIPPED: real tracks: SKEIN_TRACKS is not set");
+        let Some(folder) = skip::tracks() else {
             return;
         };
         for (name, count) in [

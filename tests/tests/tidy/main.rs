@@ -80,6 +80,23 @@ fn nothing_unfinished_is_left() {
     report("finish it, or leave it out", &breaches);
 }
 
+/// What a test prints by itself is swallowed when it passes, and a variable turns the skips of one place
+/// into failures.
+#[test]
+fn what_is_skipped_is_said_in_one_place() {
+    let mark = concat!("SKIPPED", ":");
+    let is_said = |line: &str| {
+        let mut places = line.match_indices(mark);
+        places.any(|(at, _)| !line[..at].ends_with('_'))
+    };
+    let breaches = each_file(&Tree::read(), |file| {
+        let found = file.lines_with(is_said);
+        let elsewhere = !found.is_empty() && file.path != "tests/src/skip.rs";
+        elsewhere.then(|| format!("a skip of its own on line {found:?}"))
+    });
+    report("say so with `skip::say` of tests/src/skip.rs", &breaches);
+}
+
 #[test]
 fn no_file_has_two_jobs() {
     let breaches = each_file(&Tree::read(), |file| {
