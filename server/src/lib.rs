@@ -34,6 +34,7 @@ pub mod history;
 pub mod key_refresher;
 pub mod log_thinner;
 pub mod log_traces;
+pub mod thinning_group;
 pub mod views;
 pub mod webhook;
 

@@ -2,22 +2,33 @@
 //!
 //! It reads and writes whole files, so it is no shard's and not the janitor's, which has syncs to do
 //! in time. Points and heartbeats are thinned, what happened is kept.
+//!
+//! How far it is stands in a named consumer of the log, or each start would read all that is old again.
+//! The consumer is named after the interval: with another one everything is looked at again. Work is one
+//! segment at a time, with a rest after each, as there may be hundreds when thinning is turned on.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use skein_engine::journal::kind;
-use skein_log::{PartitionId, Reader, Rewriter, Thinning};
+use skein_log::{
+    Consumer, ConsumerError, Log, PartitionId, Reader, RecordRef, RewriteReport, Rewriter, Thinning,
+};
 
 use crate::clock::Clock;
 use crate::config::settings::LogSettings;
 use crate::http::metrics::{Metric, MetricRow};
+use crate::thinning_group::group;
 
 /// Time between two looks for segments that have become old enough.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// It rests so many times as long as it has worked: a fifth of a core and of the disk, at most.
+const REST_SHARE: u32 = 4;
+
+/// What the names of its consumers begin with; the interval follows, milliseconds.
+const CONSUMER_PREFIX: &str = "thinner-";
 
 /// What it counts, in the order of `Counters`.
 pub static THINNER_METRICS: &[Metric] = &[
@@ -49,50 +60,33 @@ pub struct LogThinner {
 }
 
 impl LogThinner {
-    /// Starts it, if thinning is wanted. `readers` has one per partition, in order.
+    /// Starts it, if thinning is wanted.
     ///
     /// # Errors
-    /// When the thread cannot be made.
+    /// When the thread cannot be made, or the log's consumer cannot be opened.
     pub fn spawn(
         settings: &LogSettings,
-        rewriter: Rewriter,
-        readers: Vec<Reader>,
+        log: &Log,
         clock: Clock,
         metrics: Arc<MetricRow>,
-    ) -> io::Result<Option<LogThinner>> {
+    ) -> anyhow::Result<Option<LogThinner>> {
         if settings.thin_after_ms == 0 {
             return Ok(None);
         }
-        let mut work = Work {
-            thinning: Thinning {
-                age_ms: settings.thin_after_ms,
-                interval_ms: settings.thin_every_ms,
-                kinds: vec![kind::POINT, kind::HISTORICAL_POINT, kind::HEARTBEAT],
-                from: 0,
-            },
-            thinned_to: vec![0; readers.len()],
-            rewriter,
-            readers,
-            counters: Counters::default(),
-            metrics,
-        };
+        let mut work = Work::new(settings, log, metrics)?;
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("log-thinner".to_owned())
             .spawn(move || {
-                let partitions = work.readers.len();
-                for partition in (0..partitions).cycle() {
-                    // All partitions are looked at within an interval, not all at once.
-                    match stopped.recv_timeout(LOOK_INTERVAL / partitions as u32) {
-                        Err(RecvTimeoutError::Timeout) => work.thin(partition, clock.now_ms()),
-                        _ => return,
-                    }
+                let mut rest = Duration::ZERO;
+                while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(rest) {
+                    rest = work.step(clock.now_ms());
                 }
             })?;
         Ok(Some(LogThinner { stop, thread }))
     }
 
-    /// Ends it, after the partition that it is at.
+    /// Ends it, after the segment that it is at.
     pub fn stop(self) {
         drop(self.stop);
         if self.thread.join().is_err() {
@@ -102,43 +96,80 @@ impl LogThinner {
 }
 
 struct Work {
-    thinning: Thinning,
-    /// By partition: where the segments that were not looked at begin.
-    thinned_to: Vec<u64>,
+    age_ms: u64,
+    every_ms: u64,
+    /// How far each partition has been looked at.
+    consumer: Consumer,
     rewriter: Rewriter,
     readers: Vec<Reader>,
+    /// Where the next segment is looked for.
+    partition: usize,
     counters: Counters,
     metrics: Arc<MetricRow>,
 }
 
 impl Work {
-    fn thin(&mut self, partition: usize, now_ms: u64) {
+    fn new(
+        settings: &LogSettings,
+        log: &Log,
+        metrics: Arc<MetricRow>,
+    ) -> Result<Self, ConsumerError> {
+        let name = format!("{CONSUMER_PREFIX}{}", settings.thin_every_ms);
+        let others = log.consumers()?.into_iter();
+        for other in others.filter(|it| it.starts_with(CONSUMER_PREFIX) && *it != name) {
+            log.consumer(&other)?.remove()?;
+        }
+        let partitions = (0..log.partitions()).map(PartitionId);
+        Ok(Self {
+            age_ms: settings.thin_after_ms,
+            every_ms: settings.thin_every_ms,
+            consumer: log.consumer(&name)?,
+            rewriter: log.rewriter(),
+            readers: partitions.map(|it| log.reader(it)).collect(),
+            partition: 0,
+            counters: Counters::default(),
+            metrics,
+        })
+    }
+
+    /// Thins the next segment that is old enough; how long to rest then. Where there is none, or it is
+    /// refused, goes on to the next partition: all are looked at within an interval, not all at once.
+    fn step(&mut self, now_ms: u64) -> Duration {
+        let began = Instant::now();
+        let more = self.thin(self.partition, now_ms);
+        let Counters {
+            segments,
+            records,
+            bytes,
+            failures,
+        } = self.counters;
+        self.metrics.publish([segments, records, bytes, failures]);
+        if more {
+            return began.elapsed() * REST_SHARE;
+        }
+        let partitions = self.readers.len();
+        self.partition = (self.partition + 1) % partitions;
+        LOOK_INTERVAL / partitions as u32
+    }
+
+    /// Whether there was a segment to look at, so that there may be another.
+    fn thin(&mut self, partition: usize, now_ms: u64) -> bool {
         // Without a checkpoint a restart needs every record.
         if self.readers[partition].checkpoint().is_none() {
-            return;
+            return false;
         }
-        self.thinning.from = self.thinned_to[partition];
         let id = PartitionId(partition as u16);
-        match self.rewriter.thin(id, &self.thinning, now_ms) {
+        let every_ms = self.every_ms;
+        let thinning = Thinning {
+            age_ms: self.age_ms,
+            from: self.consumer.position(id),
+            segments_max: 1,
+            group: |time, record: &RecordRef<'_>| group(every_ms, time, record),
+        };
+        match self.rewriter.thin(id, &thinning, now_ms) {
             Ok(report) => {
-                let left = report.records_left > 0;
-                if !left {
-                    let to = &mut self.thinned_to[partition];
-                    *to = report.next.max(*to);
-                }
-                if report.segments_rewritten > 0 {
-                    let freed = report.bytes_before.saturating_sub(report.bytes_after);
-                    self.counters.segments += report.segments_rewritten;
-                    self.counters.records += report.records_removed;
-                    self.counters.bytes += freed;
-                    tracing::info!(
-                        partition,
-                        segments = report.segments_rewritten,
-                        records_removed = report.records_removed,
-                        bytes_freed = freed,
-                        "old segments were thinned"
-                    );
-                }
+                self.note(partition, &report);
+                report.segments > 0
             }
             Err(error) => {
                 self.counters.failures += 1;

@@ -156,6 +156,11 @@ impl Server {
         self.process.terminate(wait::PATIENCE)
     }
 
+    /// What its next start is configured with.
+    pub fn configure(&mut self, configuration: &str) {
+        configuration.clone_into(&mut self.options.configuration);
+    }
+
     /// A new process on the same directory and the same ports, after the old one has ended.
     pub fn restart(&mut self) {
         self.process = launch(self.folder.path(), &self.options, &self.ready);

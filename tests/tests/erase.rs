@@ -24,6 +24,7 @@ on_one_and_two_shards!(
     an_erase_that_was_killed_can_be_repeated,
     events_on_their_way_to_a_webhook_are_forgotten_too,
     old_points_are_thinned_and_the_newest_stay,
+    a_backlog_that_came_within_a_second_is_thinned_to_its_trail,
 );
 
 /// Where a member is: no pattern that lies in a file by chance.
@@ -351,4 +352,82 @@ fn old_points_are_thinned_and_the_newest_stay(cores: Cores) {
     let positions = server.positions("hike", "ben");
     let point = &positions["positions"][0]["point"];
     assert_eq!(point["counter"].as_u64(), Some(POINTS), "{positions}");
+}
+
+/// Uploads a backlog of ten minutes, a point each ten seconds, an hour old; the session's id.
+fn backlog(server: &Server, user: &str, historical: bool) -> String {
+    const MINUTE_MS: u64 = 60_000;
+    server.add_member("hike", user);
+    let started = server.start_session("hike", user, &json!({ "duration_s": 600 }));
+    let started = started.expect_success("a start").json();
+    let session = started["session"].as_str().expect("an id").to_owned();
+    let began = (now_ms() - 60 * MINUTE_MS) / MINUTE_MS * MINUTE_MS;
+    let at = |counter, captured_at: u64| json!({ "counter": counter, "captured_at": captured_at, "lat": 47, "lon": 8 });
+    let upload = |historical, points: Vec<Value>| {
+        let body = json!({
+            "chat": "hike", "session": session, "historical": historical, "points": points,
+        });
+        let post = Request::new("POST", "/v1/points").token(&server.token(user));
+        let posted = post.json(&body).send(server.ready.http);
+        let accepted = posted.expect_success("points").json()["accepted"].as_u64();
+        assert_eq!(accepted, Some(points.len() as u64));
+    };
+    if historical {
+        upload(false, vec![at(100, now_ms())]);
+    }
+    let points = (1..=60).map(|counter| at(counter, began + (counter - 1) * 10_000));
+    upload(historical, points.collect());
+    session
+}
+
+/// How many points of a session the log holds.
+fn points_in_log(server: &Server, session: &str) -> usize {
+    let points = |partition| {
+        let path = format!("/v1/log/{partition}?after=0&limit=10000");
+        let page = Request::new("GET", &path).send(server.ready.control).body;
+        let lines = page.lines().filter(|line| line.contains(session));
+        lines.filter(|line| line.contains("point\",")).count()
+    };
+    (0..2).map(points).sum()
+}
+
+fn a_backlog_that_came_within_a_second_is_thinned_to_its_trail(cores: Cores) {
+    let mut options = Options::new(cores);
+    let configuration = "[shards]\npartitions = 2\n[log]\nthin_after_ms = 1000\n";
+    configuration.clone_into(&mut options.configuration);
+    let mut server = Server::start_with(options);
+    let (marked, unmarked) = (
+        backlog(&server, "ana", true),
+        backlog(&server, "ben", false),
+    );
+    let held = |server: &Server| [&marked, &unmarked].map(|it| points_in_log(server, it));
+    assert_eq!(held(&server), [61, 60]);
+    // An erase writes a checkpoint and closes the segment: what lies before is ready to be thinned.
+    walk(&server, "cem", BEN);
+    for _ in 0..2 {
+        let erase = Request::new("DELETE", "/v1/log/chats/hike/points?user=cem");
+        erase.send(server.ready.control).expect_success("an erase");
+    }
+    let thinned = |server: &Server| server.metrics().sum("skein_log_thinned_records_total");
+    wait::until("both are thinned", PATIENCE, || thinned(&server) >= 100.0);
+    assert_eq!(
+        held(&server),
+        [11, 10],
+        "one a minute, and one that was live"
+    );
+    // How far it is survives a restart, and another interval begins anew.
+    let log = Request::new("GET", "/v1/log").send(server.ready.control);
+    let consumer = &log.json()["consumers"][0];
+    assert_eq!(consumer["name"], "thinner-60000", "{consumer}");
+    let places = consumer["places"].as_array().expect("places");
+    let moved = places
+        .iter()
+        .any(|place| place["next"].as_u64() > Some(100));
+    assert!(moved, "{consumer}");
+    server.configure(&format!("{configuration}thin_every_ms = 300000\n"));
+    server.crash_and_restart();
+    wait::until("it is thinner now", PATIENCE, || {
+        let [marked, unmarked] = held(&server);
+        marked <= 4 && unmarked <= 3
+    });
 }

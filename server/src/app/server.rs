@@ -208,13 +208,7 @@ impl Server {
             },
         };
         let eraser = erasers::eraser(gateway.clone(), means);
-        let thinner = LogThinner::spawn(
-            &config.log,
-            log.rewriter(),
-            readers(&log),
-            clock,
-            board.once(THINNER_METRICS),
-        )?;
+        let thinner = LogThinner::spawn(&config.log, &log, clock, board.once(THINNER_METRICS))?;
         let refresher = KeyRefresher::spawn(
             jwks,
             config.access.jwks_interval,

@@ -28,7 +28,7 @@ use crate::history::sampler::{Sampler, SessionKey, moment};
 use crate::history::stats::HistoryStats;
 use crate::history::store::{Change, Place, SessionRow, Store};
 use crate::http::metrics::MetricRow;
-use crate::raw_record::raw;
+use crate::raw_record::{captured_at_ms, raw};
 
 /// What a thread is made from.
 #[derive(Debug)]
@@ -585,8 +585,8 @@ impl Follower<'_> {
         if is_erased {
             return Ok(());
         }
-        let captured_at_ms = if live { 0 } else { captured_at(record) };
-        let at_ms = moment(live, captured_at_ms, session.started_at_ms, time_ms);
+        let captured_ms = if live { 0 } else { captured_at_ms(record) };
+        let at_ms = moment(live, captured_ms, session.started_at_ms, time_ms);
         let Some(window_ms) = self.sampler.offer(key, at_ms) else {
             return Ok(());
         };
@@ -602,15 +602,5 @@ impl Follower<'_> {
         })?;
         self.step.kept += u64::from(kept);
         Ok(())
-    }
-}
-
-/// When the device says that a point was, 0 for a record that is no point.
-fn captured_at(record: &RecordRef<'_>) -> i64 {
-    match Entry::decode(&raw(record)) {
-        Ok(Entry::HistoricalPoint { point, .. } | Entry::Point { point, .. }) => {
-            point.captured_at_ms
-        }
-        _ => 0,
     }
 }
