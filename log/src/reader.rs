@@ -74,8 +74,9 @@ impl Reader {
         self.partition.id
     }
 
-    /// Checks the checksum of every batch from now on. Off by default: what this process has
-    /// written or recovered was checked. Turn it on for scrubbing.
+    /// Checks the checksum of every batch from now on. Off by default: right for who follows what this
+    /// process writes. In what was there before a start only the headers were read, but for what the
+    /// start itself had to trust: who reads that turns it on, or may be given bytes that have rotted.
     pub fn set_verify(&mut self, verify: bool) {
         self.verify = verify;
     }

@@ -372,19 +372,23 @@ fn log_state(
     Ok(LogState::new(api, readers(log), inspector, stop))
 }
 
-/// One reader per partition, in order.
+/// One reader per partition, in order. What they read may be old, and have rotted since it was written.
 fn readers(log: &Log) -> Vec<Reader> {
     let partitions = (0..log.partitions()).map(PartitionId);
-    partitions.map(|partition| log.reader(partition)).collect()
+    let mut readers: Vec<Reader> = partitions.map(|it| log.reader(it)).collect();
+    for reader in &mut readers {
+        reader.set_verify(true);
+    }
+    readers
 }
 
-fn start_janitor(log: &mut Log, clock: Clock) -> anyhow::Result<JanitorThread> {
+fn start_janitor(
+    log: &mut Log,
+    clock: Clock,
+    voice: JanitorVoice,
+) -> anyhow::Result<JanitorThread> {
     let janitor = log.take_janitor().expect("a fresh log has its janitor");
-    let observe = |report: &skein_log::WorkReport| {
-        for failure in &report.failures {
-            tracing::error!(%failure, "the log's janitor");
-        }
-    };
+    let observe = move |report: &skein_log::WorkReport| voice.hear(clock.now_ms(), report);
     Ok(JanitorThread::spawn(
         janitor,
         move || clock.now_ms(),

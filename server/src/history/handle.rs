@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use skein_engine::control_state::ControlState;
 use skein_engine::placement::partition_of;
-use skein_log::{Log, PartitionId};
+use skein_log::{Log, PartitionId, Reader};
 use skein_wire::ids::ChatName;
 use tokio::sync::oneshot;
 
@@ -65,6 +65,13 @@ impl History {
         let _ = self.messages.send(Message::Erase(what, sender));
         receiver
     }
+}
+
+/// After a start it may have to read what is old, and has rotted since it was written.
+fn reader(log: &Log, partition: u16) -> Reader {
+    let mut reader = log.reader(PartitionId(partition));
+    reader.set_verify(true);
+    reader
 }
 
 /// The running thread.
