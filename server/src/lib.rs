@@ -31,6 +31,7 @@ pub mod shard;
 pub mod relay;
 
 pub mod history;
+pub mod janitor_voice;
 pub mod key_refresher;
 pub mod log_thinner;
 pub mod log_traces;

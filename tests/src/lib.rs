@@ -32,6 +32,7 @@ pub mod operator;
 pub mod port;
 pub mod relay;
 pub mod server;
+pub mod small_disk;
 pub mod strace;
 
 pub mod tls;

@@ -11,6 +11,7 @@ use skein_tests::http::Request;
 use skein_tests::on_one_and_two_shards;
 use skein_tests::peer::Peer;
 use skein_tests::server::{Options, Server};
+use skein_tests::small_disk::SmallDisk;
 use skein_tests::strace::Failing;
 use skein_tests::table::Table;
 use skein_tests::wait::{self, PATIENCE};
@@ -20,6 +21,7 @@ on_one_and_two_shards!(
     positions_go_on_and_are_not_called_durable,
     a_disk_that_fails_for_a_while,
     a_disk_that_is_full_for_a_while,
+    a_start_after_a_crash_on_a_disk_without_a_free_byte,
 );
 
 /// Bytes that no file system has free.
@@ -97,6 +99,61 @@ fn survive(cores: Cores, rules: &[&str]) {
     let newest = &positions["positions"][0]["point"]["counter"];
     assert_eq!(*newest, quiet_since, "{positions}");
     assert_eq!(post(&server, &session, counter + 1)["durable"], true);
+}
+
+fn a_start_after_a_crash_on_a_disk_without_a_free_byte(cores: Cores) {
+    let mut options = Options::new(cores);
+    options.configuration = "[shards]\npartitions = 8\n[log]\ndisk_reserve_bytes = 0\n\
+                             segment_bytes_min = 262144\nsegment_bytes_max = 1048576\n"
+        .to_owned();
+    let mut server = Server::start_with(options);
+    let start = |server: &Server, chat: &str| {
+        let member = server.put_member(chat, "ana", &["share", "watch"]);
+        member.expect_success("a member");
+        let started = server.start_session(chat, "ana", &json!({ "duration_s": 600 }));
+        id_of(&started.expect_success("a session").json())
+    };
+    let session = start(&server, "ride");
+    assert_eq!(post(&server, &session, 1)["durable"], true);
+    server.stop().expect_success("a stop");
+    let folder = server.data_dir().join("log");
+    let what = "a start on a disk without a free byte";
+    let Some(disk) = SmallDisk::under(what, &folder, 8) else {
+        return;
+    };
+    server.restart();
+    assert_eq!(post(&server, &session, 2)["durable"], true);
+    server.process.kill();
+    disk.fill();
+    server.restart();
+    disk.fill();
+
+    let mut viewer = Viewer::watch(&server);
+    assert_eq!(post(&server, &session, 3)["accepted"], 1);
+    viewer.sees(3);
+    // Sooner or later one needs a file.
+    let mut chats = 0;
+    wait::until("health tells of it", PATIENCE, || {
+        chats += 1;
+        start(&server, &format!("ride{chats}"));
+        !log_durable(&server)
+    });
+    assert!(server.metrics().sum("skein_log_degraded") >= 1.0);
+    assert!(server.metrics().sum("skein_log_refusals_total") >= 1.0);
+    let said = server.process.stderr.text();
+    assert!(said.contains("the disk refuses the event log"), "{said}");
+    assert_eq!(post(&server, &session, 4)["accepted"], 1);
+    viewer.sees(4);
+
+    disk.empty();
+    wait::until("health tells that it is over", PATIENCE, || {
+        log_durable(&server)
+    });
+    wait::until("promises are kept again", PATIENCE, || {
+        chats += 1;
+        post(&server, &session, 4 + chats)["durable"] == true
+    });
+    server.process.kill();
 }
 
 /// A viewer of the chat.

@@ -43,6 +43,7 @@ use crate::http::state::{ApiState, Callers};
 use crate::http::viewers::ViewersState;
 use crate::http::webhooks::{self, WebhooksState};
 use crate::http::{clock_metrics, control as control_api, public, rate_metrics};
+use crate::janitor_voice::{JANITOR_METRICS, JanitorVoice};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
 use crate::log_erase::{Means, Others};
 use crate::log_thinner::{LogThinner, THINNER_METRICS};
@@ -158,7 +159,8 @@ impl Server {
         }
         .with_quic(&tls, quic_keys, Origins::new(config.access.origins.clone()));
         // Before the shards: what they append first is prepared by it.
-        let janitor = start_janitor(&mut log, clock)?;
+        let voice = JanitorVoice::new(board.once(JANITOR_METRICS));
+        let janitor = start_janitor(&mut log, clock, voice)?;
         let start = ShardsStart {
             config,
             cores: &cores,
