@@ -99,9 +99,7 @@ impl HistoryThread {
         let store = Store::open(folder, &log.id().to_string())?;
         let start = WorkerStart {
             store,
-            readers: (0..log.partitions())
-                .map(|partition| log.reader(PartitionId(partition)))
-                .collect(),
+            readers: (0..log.partitions()).map(|it| reader(log, it)).collect(),
             consumer: log.consumer(CONSUMER)?,
             every_ms: options.every_ms,
             retain_ms: options.retain_ms,

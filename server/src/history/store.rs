@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hashbrown::HashSet;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use skein_wire::ids::UserName;
 
@@ -257,6 +258,32 @@ impl Change<'_> {
         self.transaction
             .prepare_cached("UPDATE session SET ended_ms = ?3 WHERE chat = ?1 AND session = ?2")?
             .execute(params![key.chat, signed(key.session), signed(at_ms)])?;
+        Ok(())
+    }
+
+    /// Notes that all sessions which have no end yet and are not among these ended at `at_ms`.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn end_sessions_beside(
+        &self,
+        active: &HashSet<SessionKey>,
+        at_ms: u64,
+    ) -> Result<(), HistoryError> {
+        let mut open = self
+            .transaction
+            .prepare_cached("SELECT chat, session FROM session WHERE ended_ms IS NULL")?;
+        let open: Vec<SessionKey> = open
+            .query_map([], |row| {
+                Ok(SessionKey {
+                    chat: row.get(0)?,
+                    session: row.get::<_, i64>(1)? as u64,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        for key in open.into_iter().filter(|key| !active.contains(key)) {
+            self.end_session(key, at_ms)?;
+        }
         Ok(())
     }
 

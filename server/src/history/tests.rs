@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
 use skein_engine::journal::{Entry, Started, kind};
 use skein_engine::record::OwnedRecord;
@@ -21,6 +22,7 @@ use crate::history::limits::{
 use crate::history::message::Message;
 use crate::history::query::{HistoryQuery, Page, PageReader};
 use crate::history::row::StoredPoint;
+use crate::history::sampler::SessionKey;
 use crate::history::schema;
 use crate::history::stats::HISTORY_METRICS;
 use crate::history::store::Store;
@@ -39,6 +41,9 @@ struct Rig {
     log: Option<Log>,
     writer: Option<Writer>,
     worker: Option<Worker>,
+    /// What the control log says of sessions.
+    state: ControlState,
+    commands: u64,
     metrics: Arc<MetricRow>,
     now_ms: u64,
     counter: u64,
@@ -64,6 +69,8 @@ impl Rig {
             log: None,
             writer: None,
             worker: None,
+            state: ControlState::default(),
+            commands: 0,
             metrics: board.once(HISTORY_METRICS),
             // The begin of a window, an hour ago.
             now_ms: (Clock::start().now_ms() - 3_600_000) / EVERY_MS * EVERY_MS,
@@ -96,7 +103,7 @@ impl Rig {
             clock: Clock::start(),
             metrics: self.metrics.clone(),
         };
-        self.worker = Some(Worker::new(start, &ControlState::default()).unwrap());
+        self.worker = Some(Worker::new(start, &self.state).unwrap());
     }
 
     fn append(&mut self, entry: &Entry) {
@@ -116,7 +123,27 @@ impl Rig {
         writer.append(self.now_ms, &[record]).unwrap();
     }
 
+    fn command(&mut self, command: &Command) {
+        self.commands += 1;
+        self.state.apply(self.commands, command);
+    }
+
     fn start(&mut self, session: u64, user: &str) {
+        self.command(&Command::PutMember {
+            chat: "c".to_owned(),
+            user: user.to_owned(),
+            rights: 3,
+        });
+        self.command(&Command::StartSession {
+            chat: "c".to_owned(),
+            session,
+            user: user.to_owned(),
+            started_at_ms: self.now_ms,
+            expires_at_ms: self.now_ms + DAY_MS,
+            duration_s: 86_400,
+            idempotency_key: session.to_string(),
+            sealed: false,
+        });
         let started = Started {
             slot: Slot(0),
             user: UserName::new(user).unwrap(),
@@ -129,6 +156,13 @@ impl Rig {
     }
 
     fn end(&mut self, session: u64) {
+        self.command(&Command::EndSession {
+            chat: "c".to_owned(),
+            session,
+            state: SessionState::Stopped as u8,
+            at_ms: self.now_ms,
+            user: String::new(),
+        });
         self.append(&Entry::Ended {
             session: SessionId(session),
             state: SessionState::Stopped,
@@ -387,6 +421,38 @@ fn rows_too_old_go_and_their_sessions_with_them() {
         .query_row("SELECT count(*) FROM session", [], |row| row.get(0))
         .unwrap();
     assert_eq!(sessions, 1, "the live one stays");
+}
+
+#[test]
+fn a_session_whose_end_lies_in_a_gap_is_not_known_for_ever() {
+    let mut rig = Rig::new();
+    rig.start(1, "ana");
+    rig.start(2, "ben");
+    rig.point(1, 0);
+    rig.round();
+    // Its end is gone before anybody has read it; the control log knows which session goes on.
+    rig.end(1);
+    let next = rig.writer.as_ref().unwrap().next_offset();
+    rig.writer.as_mut().unwrap().purge_before(next).unwrap();
+    rig.round();
+    let later_ms = 2 * Clock::start().now_ms();
+    let known = |rig: &Rig| {
+        let mut store = Store::open(rig.folder(), "log").unwrap();
+        let change = store.begin().unwrap();
+        change.expire(later_ms).unwrap();
+        let of = |session| {
+            change.session(SessionKey {
+                chat: CHAT,
+                session,
+            })
+        };
+        [1, 2].map(|session| of(session).unwrap().is_some())
+    };
+    rig.worker = None;
+    assert_eq!(known(&rig), [true, true], "as long as nobody tells");
+    rig.open_worker();
+    rig.worker = None;
+    assert_eq!(known(&rig), [false, true]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use skein_engine::control_state::ControlState;
 use skein_engine::journal::{Entry, kind};
 use skein_engine::placement::partition_of;
@@ -135,7 +135,10 @@ impl Worker {
         Ok(())
     }
 
+    /// Sessions that are known and not active have ended, also where nothing tells of it any more: the
+    /// record may lie in a gap. Who reads of the end later knows better when it was.
     fn note_sessions(&mut self, state: &ControlState) -> Result<(), HistoryError> {
+        let mut active = HashSet::new();
         let partitions = self.readers.len() as u16;
         let change = self.store.begin()?;
         for (name, chat) in state.chats() {
@@ -154,8 +157,10 @@ impl Worker {
                     started_at_ms: of.started_at_ms,
                 };
                 change.put_session(key, &row)?;
+                active.insert(key);
             }
         }
+        change.end_sessions_beside(&active, self.clock.now_ms())?;
         change.commit()
     }
 
