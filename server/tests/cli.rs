@@ -495,19 +495,23 @@ fn a_log_is_exported_as_json_lines_and_as_tracks() {
 }
 
 #[test]
-fn damage_is_found_by_a_scrub_and_passed_by_an_export() {
+fn damage_is_found_by_a_scrub_and_passed_by_an_export_and_a_dump() {
     let dir = data_dir_with_a_track();
     let data_dir = dir.path().to_str().expect("UTF-8");
     let segment = dir.path().join("log/p00000-00000000000000000001.seg");
     let mut bytes = std::fs::read(&segment).expect("read");
     bytes[4096 + 60] ^= 1;
     std::fs::write(&segment, bytes).expect("write");
-    for (verb, expect) in [("scrub", "1 problems"), ("export", "1 places are damaged")] {
+    for (verb, expect) in [
+        ("scrub", "1 problems"),
+        ("export", "1 places are damaged"),
+        ("dump", "1 places are damaged"),
+    ] {
         let output = skein(&["log", verb, "--data-dir", data_dir]);
         assert_eq!(output.status.code(), Some(1), "{verb}");
         let stderr = text(&output.stderr);
         assert!(stderr.contains(expect), "{verb}: {stderr}");
-        if verb == "export" {
+        if verb != "scrub" {
             assert_eq!(text(&output.stdout).lines().count(), 3, "the rest is there");
         }
     }

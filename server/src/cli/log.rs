@@ -8,14 +8,15 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use skein_log::{InspectError, Inspector, OFFSET_FIRST, Offset, PartitionId, PartitionStat};
+use skein_log::{
+    InspectError, Inspector, OFFSET_FIRST, Offset, PartitionId, PartitionStat, ReadError, Tail,
+};
 
 use crate::cli::log_erase::{self, EraseArgs};
 use crate::cli::log_export::{self, ExportArgs};
-use crate::cli::log_open;
-
+use crate::cli::log_open::{self, Progress};
 use crate::cli::log_scrub::{self, ScrubArgs};
 use crate::interrupt::Interrupt;
 use crate::log_json;
@@ -64,9 +65,9 @@ pub enum Verb {
     /// Take the points of a chat, or of one of its members, out of the log and the history of a stopped
     /// server (of a running one: DELETE /v1/log/chats/CHAT/points); exit code 1 when something is left.
     Erase(EraseArgs),
-    /// Print the records that are there.
+    /// Print the records that are there; exit code 1 when something is damaged.
     Dump(ReadArgs),
-    /// Print records as they come, until interrupted.
+    /// Print records as they come, until interrupted; then exit code 1 when something was damaged.
     Tail(ReadArgs),
 }
 
@@ -189,48 +190,88 @@ fn read(args: &ReadArgs, follow: bool) -> anyhow::Result<()> {
         ));
     }
     let end = follow.then(listen).transpose()?;
-    let mut out = io::stdout().lock();
-    let mut is_empty = true;
-    loop {
+    let mut printer = Printer {
+        args,
+        out: io::stdout().lock(),
+        progress: (!follow).then(Progress::begin),
+        partitions: inspector.partitions(),
+        records: 0,
+        damaged: 0,
+    };
+    'looks: loop {
         for (partition, tail) in &mut tails {
-            loop {
-                let batch = match tail.next_batch() {
-                    Ok(Some(batch)) => batch,
-                    Ok(None) => break,
-                    Err(InspectError::Read(problem)) => {
-                        eprintln!("warning: {problem}");
-                        continue;
-                    }
-                    Err(error) => return Err(error.into()),
-                };
-                for (offset, record) in batch.records() {
-                    let place = log_json::Place {
-                        partition: partition.0,
-                        offset,
-                        time_ms: batch.append_time(),
-                    };
-                    let line = if args.control {
-                        log_json::control(place, &record)
-                    } else {
-                        log_json::event(place, &record, args.show_positions)
-                    };
-                    writeln!(out, "{line}")?;
-                    is_empty = false;
-                }
+            while printer.next(*partition, tail)? {
                 if end.as_ref().is_some_and(|end| is_over(end, Duration::ZERO)) {
-                    return Ok(out.flush()?);
+                    break 'looks;
                 }
             }
         }
-        out.flush()?;
+        printer.out.flush()?;
         match &end {
             Some(end) if !is_over(end, TAIL_INTERVAL) => {}
-            None if is_empty => {
-                eprintln!("no record is there; `skein log stat` says which offsets are");
-                return Ok(());
-            }
-            _ => return Ok(()),
+            _ => break,
         }
+    }
+    printer.finish(follow)
+}
+
+/// Prints records, and counts what could not be printed.
+struct Printer<'a, W> {
+    args: &'a ReadArgs,
+    out: W,
+    /// None where nobody knows how long it will take.
+    progress: Option<Progress>,
+    partitions: u16,
+    records: u64,
+    damaged: u64,
+}
+
+impl<W: Write> Printer<'_, W> {
+    /// Prints the next batch of a partition. Whether there may be more now.
+    fn next(&mut self, partition: PartitionId, tail: &mut Tail) -> anyhow::Result<bool> {
+        let batch = match tail.next_batch() {
+            Ok(Some(batch)) => batch,
+            Ok(None) => return Ok(false),
+            Err(InspectError::Read(problem)) => {
+                self.damaged += u64::from(matches!(problem, ReadError::Damaged { .. }));
+                eprintln!("warning: {problem}");
+                return Ok(true);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for (offset, record) in batch.records() {
+            let place = log_json::Place {
+                partition: partition.0,
+                offset,
+                time_ms: batch.append_time(),
+            };
+            let line = if self.args.control {
+                log_json::control(place, &record)
+            } else {
+                log_json::event(place, &record, self.args.show_positions)
+            };
+            writeln!(self.out, "{line}")?;
+            self.records += 1;
+        }
+        let (records, number, partitions) = (self.records, partition.0 + 1, self.partitions);
+        if let Some(progress) = &mut self.progress {
+            progress.say(|| format!("partition {number} of {partitions}, {records} records"));
+        }
+        Ok(true)
+    }
+
+    fn finish(mut self, follow: bool) -> anyhow::Result<()> {
+        self.out.flush()?;
+        if self.damaged > 0 {
+            bail!(
+                "{} places are damaged, the rest is printed; see `skein log verify`",
+                self.damaged
+            );
+        }
+        if self.records == 0 && !follow {
+            eprintln!("no record is there; `skein log stat` says which offsets are");
+        }
+        Ok(())
     }
 }
 
