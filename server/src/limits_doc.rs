@@ -215,6 +215,7 @@ const BOUNDED: &[(&str, &[&str])] = &[
             "crossing_reads_max",
             "crossings_per_page",
             "log_reads_max",
+            "log_lists_max",
             "log_erases_max",
             "log_page_bytes_max",
             "log_page_records_max",

@@ -50,6 +50,8 @@ limits! {
         "of an answer that lists what webhooks gave up";
     LOG_READS_MAX: usize = 8, "requests",
         "that read the log at once; each holds a thread that may wait for the disk or for records";
+    LOG_LISTS_MAX: usize = 2, "requests",
+        "that list the log's partitions at once; beside the reads, whose followers may hold all places for long";
     LOG_ERASES_MAX: usize = 1, "requests",
         "that erase points at once; each reads a partition and rewrites its segments";
     LOG_PAGE_BYTES_MAX: usize = 1024 * 1024, "bytes",

@@ -25,7 +25,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::limits::{LOG_PAGE_RECORDS, LOG_PAGE_RECORDS_MAX, LOG_READS_MAX, LOG_WAIT_MS_MAX};
+use crate::http::limits::{
+    LOG_LISTS_MAX, LOG_PAGE_RECORDS, LOG_PAGE_RECORDS_MAX, LOG_READS_MAX, LOG_WAIT_MS_MAX,
+};
 use crate::http::log_page::{self, Page, PageRequest};
 use crate::http::public::wrong_method;
 use crate::http::state::ApiState;
@@ -54,6 +56,7 @@ pub struct LogState {
     readers: Arc<Vec<Reader>>,
     inspector: Inspector,
     places: Arc<Semaphore>,
+    list_places: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
 
@@ -71,13 +74,9 @@ impl LogState {
             readers: Arc::new(readers),
             inspector,
             places: Arc::new(Semaphore::new(LOG_READS_MAX)),
+            list_places: Arc::new(Semaphore::new(LOG_LISTS_MAX)),
             stop,
         }
-    }
-
-    fn place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let place = self.places.clone().try_acquire_owned();
-        place.map_err(|_| ApiError::of(Code::Busy))
     }
 
     fn reader(&self, partition: &str) -> Result<Reader, ApiError> {
@@ -107,6 +106,11 @@ impl FromRef<LogState> for ApiState {
     fn from_ref(log: &LogState) -> Self {
         log.api.clone()
     }
+}
+
+fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    let place = places.clone().try_acquire_owned();
+    place.map_err(|_| ApiError::of(Code::Busy))
 }
 
 /// The query.
@@ -178,7 +182,7 @@ pub async fn read(
              with the machine's power: go on behind `durable` of GET /v1/log"
         )));
     }
-    let (place, stop) = (log.place()?, log.stop.clone());
+    let (place, stop) = (place(&log.places)?, log.stop.clone());
     let of_page = reader.clone();
     // Old records may have to come from the disk.
     let page = tokio::task::spawn_blocking(move || {
@@ -234,7 +238,7 @@ pub async fn list(
     State(log): State<LogState>,
     Caller(_operator): Caller,
 ) -> Result<Json<Value>, ApiError> {
-    let place = log.place()?;
+    let place = place(&log.list_places)?;
     let inspector = log.inspector.clone();
     let consumers = tokio::task::spawn_blocking(move || {
         let consumers = inspector.consumers();
