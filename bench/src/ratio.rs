@@ -278,6 +278,8 @@ impl fmt::Display for Figure {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::{Sides, Spec, pairs, pairs_of_set_ups, summarise};
 
     fn spec() -> Spec {
@@ -302,6 +304,21 @@ mod tests {
         }
         let beside = summarise(&spec(), &pairs).beside.expect("a floor");
         assert_eq!((beside.ratio, beside.spread), (0.5, [0.5, 0.5]));
+    }
+
+    #[test]
+    fn who_goes_first_alternates_also_where_each_block_has_a_set_up() {
+        let calls = RefCell::new(String::new());
+        let side = |name: char| {
+            let calls = &calls;
+            move || {
+                calls.borrow_mut().push(name);
+                1.0
+            }
+        };
+        pairs_of_set_ups(4, 4, || Sides::new(side('o'), side('f')));
+        // One of each to warm up, then the block.
+        assert_eq!(calls.borrow().as_str(), "ofofoffoofofoffo");
     }
 
     #[test]
