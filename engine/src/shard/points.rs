@@ -10,6 +10,7 @@ use crate::journal::Entry;
 use crate::output::Output;
 use crate::peer_message::{LivePoint, Message, Target, Upload};
 use crate::request::{Actor, ChatReply, ChatResult, PointsReply, PointsRequest};
+use crate::rights::Rights;
 use crate::session::ApiWait;
 use crate::shard::Shard;
 use crate::time::Timestamp;
@@ -172,6 +173,17 @@ impl Shard {
         })
     }
 
+    /// Whether somebody may learn that an own session is over: not who has no right in the chat any more. For how long
+    /// it is known depends on how many sessions of others end, and so tells of them.
+    pub(super) fn check_end_shown(&self, target: &Target, claim: Rights) -> Result<(), Code> {
+        let rights = self.chats.rights(target.chat, (&target.user, claim));
+        let is_over = self.check_target(target) == Err(Code::SessionEnded);
+        match is_over && rights.is_none() {
+            true => Err(Code::NotFound),
+            false => Ok(()),
+        }
+    }
+
     fn refuse_points(
         &mut self,
         source: (ShardId, ConnectionId),
@@ -261,7 +273,15 @@ impl Shard {
     ) -> Result<Target, Code> {
         let known = self.chats.get(chat).ok_or(Code::NotFound)?;
         let user = match actor {
-            Actor::User(person) => person.user.clone(),
+            Actor::User(person) => {
+                let target = Target {
+                    chat,
+                    session,
+                    user: person.user.clone(),
+                };
+                self.check_end_shown(&target, person.claim(&known.name))?;
+                return Ok(target);
+            }
             Actor::Control => {
                 let live = known.owner().and_then(|owner| owner.sessions.get(&session));
                 let row = known.table.row(session);

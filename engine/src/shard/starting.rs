@@ -278,7 +278,11 @@ impl Shard {
         };
         let checked = self
             .check_serving()
-            .and_then(|()| self.check_target(&target).map_err(WireError::of))
+            .and_then(|()| {
+                self.check_end_shown(&target, claim)
+                    .and_then(|()| self.check_target(&target))
+                    .map_err(WireError::of)
+            })
             .and_then(|()| self.check_right(chat, (user, claim), Rights::SHARE));
         match checked {
             Ok(()) => self.answer_session(now, caller, chat, session, true),

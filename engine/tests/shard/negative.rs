@@ -152,6 +152,39 @@ fn ended_sessions_take_nothing_more() {
 }
 
 #[test]
+fn a_removed_sharer_cannot_tell_an_ended_session_from_one_that_never_was() {
+    for shards in [1, 2] {
+        let mut rig = Rig::new(shards).with_members();
+        let (owner, other) = rig.owner_and_other();
+        let sender = rig.connect(other, "ana");
+        let session = rig.share(sender, "").session;
+        let actor = Actor::User(user("ana").into());
+        let answers = |rig: &mut Rig, session| {
+            let requests = about_session(&chat(), session, &actor).into_iter();
+            let mut codes: Vec<_> = requests.map(|request| code(rig.ask(request).1)).collect();
+            for shard in [owner, other] {
+                let peer = rig.connect(shard, "ana");
+                let resume = Request::ShareResume(ShareResume {
+                    request: RequestNumber(5),
+                    chat: chat(),
+                    session,
+                });
+                rig.send(peer, resume);
+                codes.push(rig.take_refusal(peer));
+            }
+            codes
+        };
+        // Who is a member still, if only to watch, is told that it is over.
+        rig.put_member("ana", 2);
+        assert_eq!(answers(&mut rig, session)[4], Some(Code::SessionEnded));
+        rig.remove_member("ana");
+        let of_own = answers(&mut rig, session);
+        assert_eq!(of_own, vec![Some(Code::NotFound); 6]);
+        assert_eq!(answers(&mut rig, SessionId(99)), of_own);
+    }
+}
+
+#[test]
 fn frames_about_what_a_connection_does_not_have_are_refused() {
     let mut rig = Rig::new(2).with_members();
     let (_, other) = rig.owner_and_other();
