@@ -422,8 +422,18 @@ pub enum ChatReply {
     Guests(Vec<GuestInfo>),
     /// What is set for a chat.
     Settings(ChatSettings),
-    /// The geofences of a chat.
-    Geofences(Vec<GeofenceInfo>),
+    /// The geofences of a chat, and who is inside.
+    Geofences {
+        /// That somebody looked was recorded, for those who are seen.
+        view_recorded: bool,
+        /// All of them.
+        geofences: Vec<GeofenceInfo>,
+    },
+    /// Whoever asks may be shown what happened at geofences.
+    Look {
+        /// That somebody looked was recorded, for those who are seen.
+        view_recorded: bool,
+    },
     /// The alerts that were asked for, and those of others about the one who asks.
     Alerts(Vec<GeofenceInfo>, Vec<AlertAbout>),
     /// Met.

@@ -255,6 +255,10 @@ fn a_record_of_views_is_kept_for_the_sharer_alone(cores: Cores) {
         (over.status, &over.json()["code"]),
         (410, &json!("session_ended"))
     );
+    for what in ["positions", "geofences", "crossings"] {
+        let looked = look(&server, "ben", what);
+        assert_eq!(looked["view_recorded"], true, "{what}: {looked}");
+    }
     // To who is no member any more it looks like none, by either way.
     server.remove_member("hike", "ana");
     for what in ["views", "viewers"] {
@@ -262,6 +266,13 @@ fn a_record_of_views_is_kept_for_the_sharer_alone(cores: Cores) {
         assert_eq!((former.status, &former.body), (404, &absent.body), "{what}");
     }
     assert!(ask(&server, None, session, "views").status < 300);
+}
+
+/// What a member is answered who looks once.
+fn look(server: &Server, user: &str, what: &str) -> Value {
+    let asked = Request::new("GET", &format!("/v1/chats/hike/{what}"));
+    let answer = asked.token(&server.token(user)).send(server.ready.http);
+    answer.expect_success(what).json()
 }
 
 fn who_looks_over_http_is_seen_for_a_while(cores: Cores) {
@@ -274,13 +285,8 @@ fn who_looks_over_http_is_seen_for_a_while(cores: Cores) {
     assert_eq!(viewers(&server, Some("ana"), session)["looked"], json!([]));
     server.positions("hike", "ana");
     server.positions("hike", "ben");
-    for what in ["geofences", "crossings"] {
-        let who = if what == "geofences" { "cem" } else { "dora" };
-        Request::new("GET", &format!("/v1/chats/hike/{what}"))
-            .token(&server.token(who))
-            .send(server.ready.http)
-            .expect_success(what);
-    }
+    look(&server, "cem", "geofences");
+    look(&server, "dora", "crossings");
     let seen = viewers(&server, Some("ana"), session);
     let looked = seen["looked"].as_array().expect("a list");
     let names: Vec<&str> = looked.iter().filter_map(|it| it["user"].as_str()).collect();
@@ -294,7 +300,9 @@ fn without_a_record_there_is_none_to_read(cores: Cores) {
     server.add_member("hike", "ana");
     let mut ana = Peer::connect(server.ready.http, &server.token("ana"));
     assert!(!ana.welcome.views_recorded);
-    assert_eq!(server.positions("hike", "ana")["view_recorded"], false);
+    for what in ["positions", "geofences", "crossings"] {
+        assert_eq!(look(&server, "ana", what)["view_recorded"], false, "{what}");
+    }
     let session = ana.share("hike", 600, "walk").session;
     let answer = ask(&server, Some("ana"), session, "views");
     assert_eq!(answer.status, 404, "{answer:?}");

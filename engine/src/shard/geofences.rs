@@ -310,15 +310,19 @@ impl Shard {
     /// Whether somebody may be shown what happened at the geofences of a chat.
     pub(super) fn may_look(&self, name: &ChatName, actor: &Actor) -> ChatResult {
         self.book_for(name, actor)?;
-        Ok(ChatReply::Done { durable: true })
+        let view_recorded = self.records_glance(actor);
+        Ok(ChatReply::Look { view_recorded })
     }
 
     /// The geofences of a chat and who is inside, for whoever may watch it; not for guests.
     pub(super) fn geofences(&self, name: &ChatName, actor: &Actor) -> ChatResult {
         let book = self.book_for(name, actor)?;
         let of_chat = book.rules().iter().filter(|rule| !rule.record.is_alert());
-        let infos = of_chat.map(|rule| info(book, rule)).collect();
-        Ok(ChatReply::Geofences(infos))
+        let geofences = of_chat.map(|rule| info(book, rule)).collect();
+        Ok(ChatReply::Geofences {
+            view_recorded: self.records_glance(actor),
+            geofences,
+        })
     }
 
     /// A member's alerts, and who has one about the member. Operators see all.

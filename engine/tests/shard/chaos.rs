@@ -352,7 +352,11 @@ impl World {
             chat: chat.clone(),
             actor: actor.clone(),
         };
-        let Some(Ok(ChatReply::Geofences(mut held))) = self.rig.ask(asked).1 else {
+        let Some(Ok(ChatReply::Geofences {
+            geofences: mut held,
+            ..
+        })) = self.rig.ask(asked).1
+        else {
             panic!("no geofences");
         };
         let Some(Ok(ChatReply::Alerts(alerts, _))) =

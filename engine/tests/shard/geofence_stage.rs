@@ -88,7 +88,7 @@ pub fn geofences(rig: &mut Rig, actor: Actor) -> Result<Vec<GeofenceInfo>, Code>
         actor,
     };
     match rig.ask(asked).1.expect("an answer") {
-        Ok(ChatReply::Geofences(all)) => Ok(all),
+        Ok(ChatReply::Geofences { geofences: all, .. }) => Ok(all),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.code),
     }

@@ -95,16 +95,17 @@ pub async fn list(
         chat: chat.clone(),
         actor: actor.clone(),
     };
-    match ask(&*state.api.gateway, look).await? {
-        ChatReply::Done { .. } => {}
+    let view_recorded = match ask(&*state.api.gateway, look).await? {
+        ChatReply::Look { view_recorded } => view_recorded,
         other => return Err(mismatch(&other)),
-    }
+    };
     let place = state.places.clone().try_acquire_owned();
     let place = place.map_err(|_| ApiError::of(Code::Busy))?;
     let now_ms = state.api.clock.now_ms();
     let page = Page {
         chat,
         actor,
+        view_recorded,
         since_ms: now_ms.saturating_sub(CROSSINGS_AGE_MS_MAX),
         crossings: Vec::new(),
     };
@@ -120,6 +121,8 @@ pub async fn list(
 struct Page {
     chat: ChatName,
     actor: Actor,
+    /// The look was recorded, for those who are seen.
+    view_recorded: bool,
     since_ms: u64,
     crossings: Vec<Value>,
 }
@@ -185,6 +188,7 @@ impl Page {
             "next": next.to_string(),
             "more": more,
             "gap": gap,
+            "view_recorded": self.view_recorded,
         })
     }
 }

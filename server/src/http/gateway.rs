@@ -66,7 +66,8 @@ fn kind(reply: &ChatReply) -> &'static str {
         ChatReply::WouldRestrict(_) => "would_restrict",
         ChatReply::Guests(_) => "guests",
         ChatReply::Settings(_) => "settings",
-        ChatReply::Geofences(_) => "geofences",
+        ChatReply::Geofences { .. } => "geofences",
+        ChatReply::Look { .. } => "leave to look",
         ChatReply::Alerts(..) => "alerts",
         ChatReply::Done { .. } => "done",
     }

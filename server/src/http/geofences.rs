@@ -189,9 +189,13 @@ pub async fn list(
     ChatPath(chat): ChatPath,
 ) -> Result<Json<Value>, ApiError> {
     match ask(&*state.gateway, ChatRequest::Geofences { chat, actor }).await? {
-        ChatReply::Geofences(all) => {
-            let all: Vec<Value> = all.iter().map(geofence_json).collect();
-            Ok(Json(json!({ "geofences": all })))
+        ChatReply::Geofences {
+            view_recorded,
+            geofences,
+        } => {
+            let all: Vec<Value> = geofences.iter().map(geofence_json).collect();
+            let answer = json!({ "geofences": all, "view_recorded": view_recorded });
+            Ok(Json(answer))
         }
         other => Err(mismatch(&other)),
     }
