@@ -101,6 +101,10 @@ pub const NAMING_WAITS_PER_CHAT_MAX: usize = 1_024;
 /// Links for guests of one chat whose time is not over: what somebody can still keep an eye on.
 pub const GUESTS_PER_CHAT_MAX: usize = 1_000;
 
+/// How long a link stays after its time, milliseconds: those who look through it are told by then that their
+/// token has expired, and not that the link was revoked.
+pub const LINK_LINGER_MS: u64 = 5_000;
+
 /// Longest life of a link, seconds: a month. Who needs it longer is a member.
 pub const GUEST_DURATION_S_MAX: u32 = 31 * 24 * 60 * 60;
 

@@ -1,7 +1,7 @@
 //! What only the owner of a chat keeps: admission state of its sessions, what is on its way to the
 //! log or the control log, and which shards mirror it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -43,6 +43,8 @@ pub(crate) struct Owner {
     pub seals: Vec<(u64, bool)>,
     /// Links for guests.
     pub guests: BTreeMap<GuestId, GuestRecord>,
+    /// Those whose end is asked for by nobody and is no promise yet.
+    pub ending_links: BTreeSet<GuestId>,
     /// How many watch through each link now.
     pub guest_viewers: HashMap<GuestId, u32, RandomState>,
     /// Geofences and alerts, and where sessions stand towards them.

@@ -36,6 +36,8 @@ pub(crate) enum Timer {
     Tombstones(ChatHandle),
     /// A relay may be late with the answer to a change of members.
     RelayLate(ConnectionId),
+    /// The time of a link for guests may be over.
+    Links(ChatHandle),
     /// Idempotency keys may be over.
     Keys(ChatHandle),
     /// A session may have stayed in a geofence for long enough. Counts only if it is the newest one set.

@@ -303,6 +303,7 @@ const OURS: &[&str] = &[
     "jwks_look_ms",
     "jwks_retry_ms",
     "log_page_records",
+    "link_linger_ms",
     "look_shown_ms",
     "mirror_linger_ms",
     "new_files_per_retention",

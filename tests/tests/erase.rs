@@ -21,6 +21,7 @@ use skein_tests::webhook::Receiver;
 on_one_and_two_shards!(
     points_of_a_member_are_in_no_file_after_an_erase,
     names_are_in_no_file_after_an_erase,
+    notes_about_links_go_with_an_erase,
     an_erase_that_was_killed_can_be_repeated,
     events_on_their_way_to_a_webhook_are_forgotten_too,
     old_points_are_thinned_and_the_newest_stay,
@@ -231,6 +232,72 @@ fn names_are_in_no_file_after_an_erase(cores: Cores) {
     let report = erase(&server, STAYS);
     assert_eq!(report["control"]["names_left"], 0, "{report}");
     assert_eq!(named(&data, STAYS), 0, "{report}");
+}
+
+/// Makes a link for guests with a note about it; its id.
+fn link(server: &Server, session: Option<&str>, label: &str) -> String {
+    let mut body = json!({ "duration_s": 600, "label": label });
+    if let Some(session) = session {
+        body["session"] = json!(session);
+    }
+    let made = Request::new("POST", "/v1/chats/hike/guests").json(&body);
+    let made = made.send(server.ready.control).expect_success("a link");
+    made.json()["guest"].as_str().expect("an id").to_owned()
+}
+
+fn links(server: &Server) -> Vec<Value> {
+    let listed = Request::new("GET", "/v1/chats/hike/guests").send(server.ready.control);
+    let listed = listed.expect_success("links").json();
+    listed["guests"].as_array().expect("a list").clone()
+}
+
+fn notes_about_links_go_with_an_erase(cores: Cores) {
+    const OF_SESSION: &str = "for-the-granny-of-wilhelmina";
+    const OF_CHAT: &str = "for-all-the-parents";
+    const REVOKED: &str = "for-a-friend-of-wilhelmina";
+    let mut options = Options::new(cores);
+    options.configuration = "[shards]\npartitions = 4\n".to_owned();
+    let mut server = Server::start_with(options);
+    let data = server.data_dir();
+    for user in ["ana", "ben"] {
+        server.add_member("hike", user);
+    }
+    let start = |server: &Server, user| {
+        let started = server.start_session("hike", user, &json!({ "duration_s": 600 }));
+        let started = started.expect_success("a start").json();
+        started["session"].as_str().expect("an id").to_owned()
+    };
+    let session = start(&server, "ana");
+    link(&server, Some(&session), OF_SESSION);
+    link(&server, None, OF_CHAT);
+    let revoked = link(&server, None, REVOKED);
+    let revoke = Request::new("DELETE", &format!("/v1/chats/hike/guests/{revoked}"));
+    revoke.send(server.ready.control).expect_success("revoked");
+    end(&server, &session);
+    assert!(named(&data, OF_SESSION) > 0, "the test would see it");
+    assert!(named(&data, REVOKED) > 0, "the test would see it");
+
+    // The link showed a session of hers, and has nothing to show any more.
+    let report = erase(&server, "ana");
+    assert_eq!(report["control"]["records_left"], 0, "{report}");
+    assert_eq!(named(&data, OF_SESSION), 0, "{report}");
+    assert_eq!(named(&data, REVOKED), 0, "whom it named nobody knows");
+    let left = links(&server);
+    assert_eq!((left.len(), &left[0]["label"]), (1, &json!(OF_CHAT)));
+
+    // The same while the server is stopped.
+    let session = start(&server, "ben");
+    link(&server, Some(&session), OF_SESSION);
+    end(&server, &session);
+    server.stop().expect_success("a stop");
+    assert!(named(&data, OF_SESSION) > 0, "the test would see it");
+    let folder = data.display().to_string();
+    process::run(["log", "erase", "--user", "ben", "--data-dir", &folder]);
+    assert_eq!(named(&data, OF_SESSION), 0, "while it is stopped");
+    server.restart();
+    assert_eq!(links(&server).len(), 1);
+    assert_eq!(named(&data, OF_SESSION), 0, "after a start");
+    assert!(named(&data, OF_CHAT) > 0, "a link that is good is kept");
 }
 
 /// Pauses between the wish and the kill, milliseconds: before, while and after anything is rewritten.

@@ -24,6 +24,7 @@ on_one_and_two_shards!(
     nothing_in_the_data_directory_is_for_others,
     an_erase_of_a_user_finds_every_chat_and_every_record,
     the_place_of_an_alert_that_has_ended_goes_with_its_retention,
+    what_was_noted_about_a_link_goes_when_it_has_ended,
 );
 
 /// A place that lies in no file by chance.
@@ -115,6 +116,47 @@ fn the_place_of_an_alert_that_has_ended_goes_with_its_retention(cores: Cores) {
     let members = Request::new("GET", "/v1/chats/hike/members").send(server.ready.control);
     let members = members.expect_success("members").json();
     assert_eq!(members["members"][0]["user"], "ana", "{members}");
+}
+
+/// Nobody revokes a link whose time is over, or that shows a session which is; and nothing more happens.
+fn what_was_noted_about_a_link_goes_when_it_has_ended(cores: Cores) {
+    const EXPIRED: &str = "for-the-granny-of-ana";
+    const OVER: &str = "for-the-uncle-of-ana";
+    const GOOD: &str = "for-all-the-parents";
+    let mut server = server(
+        cores,
+        "[shards]\npartitions = 2\n[limits]\ntombstone_age_ms_max = 1000\n\
+         [log]\ncontrol_retention_age_ms = 4000\n",
+    );
+    let data = server.data_dir();
+    let session = walk(&server, "hike", "ana", ANA);
+    for (label, duration_s, session) in [
+        (EXPIRED, 2, None),
+        (OVER, 600, Some(&session)),
+        (GOOD, 600, None),
+    ] {
+        let mut body = json!({ "duration_s": duration_s, "label": label });
+        if let Some(session) = session {
+            body["session"] = json!(session);
+        }
+        let made = Request::new("POST", "/v1/chats/hike/guests").json(&body);
+        made.send(server.ready.control).expect_success("a link");
+        assert!(has_name(&data, "control", label), "the test would see it");
+    }
+    end(&server, "hike", &session);
+    wait::until("nothing is left of those that are over", GONE, || {
+        [EXPIRED, OVER]
+            .iter()
+            .all(|label| !has_name(&data, "control", label))
+    });
+    assert!(has_name(&data, "control", GOOD), "that is good still");
+    server.crash_and_restart();
+    for label in [EXPIRED, OVER] {
+        assert!(!has_name(&data, "control", label), "after a crash: {label}");
+    }
+    let links = Request::new("GET", "/v1/chats/hike/guests").send(server.ready.control);
+    let links = links.expect_success("links").json();
+    assert_eq!(links["guests"].as_array().map(Vec::len), Some(1), "{links}");
 }
 
 fn nothing_in_the_data_directory_is_for_others(cores: Cores) {

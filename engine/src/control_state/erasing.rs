@@ -75,6 +75,35 @@ impl ControlState {
         chats.map(|(_, chat)| chat.names_left(of)).sum()
     }
 
+    /// Whether a command is about a link for guests, in a chat of theirs, that is no more. What was noted about it may
+    /// name anybody.
+    pub fn is_of_gone_link(&self, of: NamesOf<'_>, command: &Command) -> bool {
+        match command {
+            Command::PutGuest { chat, guest, .. } | Command::RemoveGuest { chat, guest } => {
+                let known = self.chats.get(chat);
+                of.is_in(chat) && known.is_none_or(|chat| !chat.guests.contains_key(guest))
+            }
+            _ => false,
+        }
+    }
+
+    /// The commands that end the links of their chats that have nothing to show any more: their time is over, or
+    /// their session is.
+    pub fn ends_of_links(&self, of: NamesOf<'_>, now_ms: u64) -> Vec<Command> {
+        let chats = self.chats.iter().filter(|(name, _)| of.is_in(name));
+        let ends = chats.flat_map(|(name, chat)| {
+            let over = chat.guests.iter().filter(move |(_, record)| {
+                let is_there = record.session == 0 || chat.sessions.contains_key(&record.session);
+                record.expires_at_ms <= now_ms || !is_there
+            });
+            over.map(|(guest, _)| Command::RemoveGuest {
+                chat: name.clone(),
+                guest: *guest,
+            })
+        });
+        ends.collect()
+    }
+
     /// The commands that end the alerts of them, and those about them.
     pub fn ends_of_alerts(&self, of: NamesOf<'_>) -> Vec<Command> {
         let chats = self.chats.iter().filter(|(name, _)| of.is_in(name));

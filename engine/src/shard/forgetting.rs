@@ -63,6 +63,13 @@ impl Shard {
         })
     }
 
+    /// Ends the links to sessions that are forgotten, and those whose time is over.
+    pub fn end_links_of(&mut self, name: &ChatName) {
+        if let Some(chat) = self.chats.named(name) {
+            self.end_links(self.now, chat);
+        }
+    }
+
     /// Whether this shard will never again ask the log for a record of a chat up to this offset, be it
     /// for its own chat or for a mirror, one that is still to come included.
     pub fn is_past(&self, name: &ChatName, offset: u64) -> bool {

@@ -11,12 +11,13 @@ use crate::caller::Caller;
 use crate::command::Command;
 use crate::guest::{GuestRecord, guest_user};
 use crate::ids::{ConnectionId, GuestId, ShardId};
-use crate::limits::GUESTS_PER_CHAT_MAX;
+use crate::limits::{GUESTS_PER_CHAT_MAX, LINK_LINGER_MS};
 use crate::peer_message::Message;
 use crate::request::{ChatReply, ChatResult, GuestInfo};
 use crate::rights::Rights;
 use crate::shard::Shard;
 use crate::time::Timestamp;
+use crate::timer::Timer;
 
 impl Shard {
     /// Makes a link. It is good when it is durable.
@@ -41,7 +42,7 @@ impl Shard {
             record,
         };
         let change = (guest_user(guest), Rights::WATCH);
-        self.change_known_member(now, caller, chat, change, command);
+        self.change_known_member(now, vec![caller], chat, change, command);
     }
 
     fn check_guest(
@@ -90,12 +91,62 @@ impl Shard {
             self.answer_error(caller, Self::not_found());
             return;
         };
+        self.end_link(now, (chat, name), guest, vec![caller]);
+    }
+
+    fn end_link(
+        &mut self,
+        now: Timestamp,
+        (chat, name): (ChatHandle, &ChatName),
+        guest: GuestId,
+        callers: Vec<Caller>,
+    ) {
         let command = Command::RemoveGuest {
             chat: name.as_str().to_owned(),
             guest: guest.0,
         };
         let change = (guest_user(guest), Rights::NONE);
-        self.change_known_member(now, caller, chat, change, command);
+        self.change_known_member(now, callers, chat, change, command);
+    }
+
+    /// Ends the links of a chat that have nothing to show any more, because their time is over or their session is
+    /// forgotten: neither they nor the notes about them stay in the control log.
+    pub(super) fn end_links(&mut self, now: Timestamp, chat: ChatHandle) {
+        let Some(known) = self.chats.get(chat) else {
+            return;
+        };
+        let Some(owner) = known.owner() else {
+            return;
+        };
+        let is_there =
+            |session| owner.sessions.contains_key(&session) || known.table.row(session).is_some();
+        let is_over = |record: &GuestRecord| {
+            link_end(record) <= now || (record.session != 0 && !is_there(SessionId(record.session)))
+        };
+        let links = owner.guests.iter();
+        let over = links.filter(|(guest, it)| is_over(it) && !owner.ending_links.contains(*guest));
+        let over: Vec<GuestId> = over.map(|(guest, _)| *guest).collect();
+        let name = known.name.clone();
+        if let Some(owner) = self.chats.owner_mut(chat) {
+            owner.ending_links.extend(&over);
+        }
+        for guest in over {
+            self.end_link(now, (chat, &name), guest, Vec::new());
+        }
+    }
+
+    /// After a restart: when links end. Those that have are looked at a little later: an erase of a stopped directory
+    /// takes up what it finds, and promises nothing.
+    pub(super) fn take_up_links(&mut self, now: Timestamp, chat: ChatHandle) {
+        let owner = self.chats.get(chat).and_then(|chat| chat.owner());
+        let links = owner.into_iter().flat_map(|owner| owner.guests.values());
+        let soon = now.plus_ms(LINK_LINGER_MS);
+        let ends: Vec<Timestamp> = links
+            .flat_map(|link| [soon, link_end(link).max(soon)])
+            .collect();
+        for end in ends {
+            self.wheel.set(end, Timer::Links(chat));
+        }
     }
 
     /// A link, or its end, is durable. Links whose time is over go with it, as the control log says.
@@ -113,12 +164,14 @@ impl Shard {
                     .collect();
                 owner.guests.retain(|_, it| !is_over(it));
                 owner.guests.insert(GuestId(*guest), record.clone());
+                self.wheel.set(link_end(record), Timer::Links(chat));
                 for guest in over {
                     self.append_rights(chat, &guest_user(guest), Rights::NONE);
                 }
             }
             Command::RemoveGuest { guest, .. } => {
                 owner.guests.remove(&GuestId(*guest));
+                owner.ending_links.remove(&GuestId(*guest));
             }
             _ => {}
         }
@@ -262,4 +315,9 @@ impl Shard {
             }
         }
     }
+}
+
+/// When a link is ended whose time is over.
+fn link_end(record: &GuestRecord) -> Timestamp {
+    Timestamp(record.expires_at_ms).plus_ms(LINK_LINGER_MS)
 }

@@ -49,13 +49,13 @@ impl Shard {
             }
             return;
         };
-        self.change_known_member(now, caller, chat, (user, rights), command);
+        self.change_known_member(now, vec![caller], chat, (user, rights), command);
     }
 
     pub(super) fn change_known_member(
         &mut self,
         now: Timestamp,
-        caller: Caller,
+        callers: Vec<Caller>,
         chat: ChatHandle,
         (user, rights): (UserName, Rights),
         command: Command,
@@ -83,7 +83,7 @@ impl Shard {
         }
         let restricts = change.restricts;
         let needs_fence = restricts && change.row_awaited.is_none();
-        let order = self.propose(Some(chat), command, Purpose::Member(change), vec![caller]);
+        let order = self.propose(Some(chat), command, Purpose::Member(change), callers);
         if let Some(owner) = self.chats.owner_mut(chat) {
             owner.changes.push(order);
             if restricts {

@@ -194,6 +194,7 @@ impl Shard {
                 }
             }
             self.take_up_geofences(chat);
+            self.take_up_links(now, chat);
             self.forget_later(chat);
         }
         self.sum();

@@ -46,6 +46,7 @@ impl Shard {
             Timer::Retry(order) => self.retry(now, order),
             Timer::Tombstones(chat) => self.forget_ended(now, chat),
             Timer::RelayLate(connection) => self.relay_late(now, connection),
+            Timer::Links(chat) => self.end_links(now, chat),
             Timer::Keys(chat) => self.sweep_keys(now, chat),
             Timer::Stay { chat, session } => self.stay_due(now, chat, session, at),
             Timer::GeofenceOver { chat, geofence } => self.geofence_over(now, chat, geofence),
@@ -56,6 +57,7 @@ impl Shard {
         if let Some(known) = self.chats.get_mut(chat) {
             known.table.forget_old(now);
             self.forget_later(chat);
+            self.end_links(now, chat);
         }
     }
 

@@ -9,6 +9,7 @@ mod forgetting;
 mod geofence_stage;
 mod geofences;
 mod images;
+mod links;
 mod members;
 mod membership;
 mod negative;

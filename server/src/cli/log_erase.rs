@@ -116,11 +116,18 @@ fn open_control(data_dir: &Path, clock: Clock) -> anyhow::Result<ControlCore> {
     Ok(control)
 }
 
-/// Ends alerts of whom, and about whom it is, before the shard that owns them learns of any. How many.
+/// Ends alerts of whom, and about whom it is, and all links that have nothing to show, before the shard that owns them
+/// learns of any. How many alerts.
 fn end_alerts(control: &mut ControlCore, of: NamesOf<'_>, clock: Clock) -> anyhow::Result<u64> {
     let ends = control.state().ends_of_alerts(of);
     let alerts = ends.len() as u64;
-    for (number, command) in (0..).zip(ends) {
+    // In every chat: the shard is to find none that it would end.
+    let all = NamesOf {
+        chat: None,
+        user: None,
+    };
+    let links = control.state().ends_of_links(all, clock.now_ms());
+    for (number, command) in (0..).zip(ends.into_iter().chain(links)) {
         let proposal = Proposal {
             shard: ShardId(0),
             proposal: ProposalId(number),
@@ -130,7 +137,9 @@ fn end_alerts(control: &mut ControlCore, of: NamesOf<'_>, clock: Clock) -> anyho
         let _ = control.propose(proposal);
         let flushed = control.flush(clock.now_ms());
         if let Some(failure) = flushed.failure {
-            bail!("alerts cannot be ended: {failure}; look at the disk, then erase again");
+            bail!(
+                "alerts and links cannot be ended: {failure}; look at the disk, then erase again"
+            );
         }
     }
     Ok(alerts)

@@ -214,6 +214,12 @@ fn engine_limits() -> Vec<LimitLine> {
             "that a mirror is kept after its last viewer",
         ),
         line(
+            "link_linger_ms",
+            engine::LINK_LINGER_MS,
+            "milliseconds",
+            "that a link for guests is kept after its time",
+        ),
+        line(
             "fence_ms_max",
             engine::FENCE_MS_MAX,
             "milliseconds",

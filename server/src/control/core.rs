@@ -483,8 +483,11 @@ impl ControlCore {
         };
         for _ in 0..ERASE_ROUNDS_MAX {
             self.writer.close_segment();
+            let state = &self.state;
             let report = rewriter
-                .erase(PARTITION, |offset, record| goes(offset, record, begin, of))
+                .erase(PARTITION, |offset, record| {
+                    goes(offset, record, begin, (state, of))
+                })
                 .map_err(|error| error.to_string())?;
             erased.records_removed += report.records_removed;
             erased.files_rewritten += report.segments_rewritten;

@@ -1,6 +1,7 @@
 //! What an erase did to the control log, and what is left.
 
 use serde::Serialize;
+use skein_engine::control_state::ControlState;
 use skein_engine::control_state::erasing::NamesOf;
 use skein_log::RecordRef;
 
@@ -23,7 +24,12 @@ pub struct ControlErased {
 
 /// Whether a record goes, where all before `begin` is in a newer checkpoint. Older checkpoints go
 /// whole: they have the names of then.
-pub fn goes(offset: u64, record: &RecordRef<'_>, begin: u64, of: NamesOf<'_>) -> bool {
+pub fn goes(
+    offset: u64,
+    record: &RecordRef<'_>,
+    begin: u64,
+    (state, of): (&ControlState, NamesOf<'_>),
+) -> bool {
     if offset >= begin {
         return false;
     }
@@ -34,7 +40,9 @@ pub fn goes(offset: u64, record: &RecordRef<'_>, begin: u64, of: NamesOf<'_>) ->
         return true;
     }
     match decode(record) {
-        Ok(ControlRecord::Command(command)) => of.are_in(&command),
+        Ok(ControlRecord::Command(command)) => {
+            of.are_in(&command) || state.is_of_gone_link(of, &command)
+        }
         _ => false,
     }
 }

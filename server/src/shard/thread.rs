@@ -272,6 +272,7 @@ impl ShardLoop {
                 Inbound::Forget(erase, reply) => {
                     let engine = self.core.engine();
                     let forgotten = engine.forget_sessions(&erase.chat, erase.user.as_ref());
+                    engine.end_links_of(&erase.chat);
                     // Nobody waits any longer: then the erase is over.
                     let _ = reply.send(forgotten);
                 }
