@@ -37,7 +37,7 @@ pub struct Change {
     /// The session it is about; `None` for changes of the whole watch.
     pub subject: Option<Arc<Subject>>,
     /// A viewer that has taken this change and starts anew from here misses nothing. The cursor
-    /// moves with the last change of a batch. That of a view is none: it begins anew.
+    /// moves with the last change of a batch. That of a view, and that of a watch on a grid, is none: it begins anew.
     pub cursor: Cursor,
     /// What changed.
     pub event: Event,
@@ -116,6 +116,12 @@ pub enum Event {
     Clusters {
         /// All of them.
         clusters: Vec<Cluster>,
+    },
+    /// From here on places are the centres of a grid's cells, or as they were reported again. What was shown
+    /// before counts no more; all sessions follow anew.
+    Grid {
+        /// Metres of a cell; `None` = places as they were reported.
+        grid_m: Option<u32>,
     },
     /// The whole chat follows anew, because the cursor could not be served.
     Resync,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use skein_wire::batch::{Batch, BatchHeader, Entry};
 use skein_wire::error::WireError;
 use skein_wire::ids::{Cell, ChatHandle, ChatName, Cursor, SessionId};
-use skein_wire::request::CursorReport;
+use skein_wire::request::{CursorReport, Delivery};
 use skein_wire::update::{Cluster, Clusters, SessionState, Viewing};
 
 use crate::batch_tap::BatchTap;
@@ -49,6 +49,8 @@ pub struct ChatView {
     tap: Option<BatchTap>,
     /// It is a view of a part of the map.
     map: Option<MapState>,
+    /// Metres of the grid that places are shown on; `None` = as they were reported.
+    grid_m: Option<u32>,
 }
 
 impl ChatView {
@@ -70,6 +72,7 @@ impl ChatView {
             trail,
             tap: None,
             map: None,
+            grid_m: None,
         }
     }
 
@@ -77,6 +80,44 @@ impl ChatView {
     pub(crate) fn look(&mut self) {
         self.map.get_or_insert_default();
         (self.offset, self.adopting) = (0, false);
+    }
+
+    /// Metres of the grid that places are shown on; `None` = as they were reported.
+    pub fn grid_m(&self) -> Option<u32> {
+        self.grid_m
+    }
+
+    /// Places are on this grid from here on. If they were on another one, nothing of them counts any more: the
+    /// full batch that follows shows them anew, with the counters that they had.
+    pub(crate) fn set_grid(
+        &mut self,
+        grid_m: Option<u32>,
+        delivery: Delivery,
+        changes: &mut impl Extend<Change>,
+    ) {
+        if self.grid_m == grid_m {
+            return;
+        }
+        self.grid_m = grid_m;
+        self.forget_points(delivery);
+        self.emit(
+            self.beginning(),
+            vec![(None, Event::Grid { grid_m })],
+            changes,
+        );
+    }
+
+    /// What was shown of points counts no more, and there is no cursor to go on from.
+    pub(crate) fn forget_points(&mut self, delivery: Delivery) {
+        (self.offset, self.adopting) = (0, false);
+        for row in self.rows.values_mut() {
+            row.forget_points(delivery);
+        }
+    }
+
+    /// Whether what it has is no beginning for a watch that comes later: cells and grids may be others then.
+    pub(crate) fn begins_anew(&self) -> bool {
+        self.map.is_some() || self.grid_m.is_some()
     }
 
     /// Whether it is of a part of the map.
@@ -401,8 +442,7 @@ impl ChatView {
                 _ => {}
             }
         }
-        let (before, after) = match self.is_map() {
-            // Rows of some cells are no beginning for others.
+        let (before, after) = match self.begins_anew() {
             true => (self.beginning(), self.beginning()),
             false => (before, self.cursor()),
         };

@@ -121,6 +121,15 @@ impl Row {
         self.point.as_ref()
     }
 
+    /// Forgets the points: those that follow are told on another grid.
+    pub(crate) fn forget_points(&mut self, delivery: Delivery) {
+        self.point = None;
+        self.said = Counter(0);
+        self.had = Had::New;
+        self.seen = SeenCounters::new(delivery == Delivery::Every);
+        self.floor = 0;
+    }
+
     pub(crate) fn started(&self) -> Event {
         Event::Started {
             started_at_ms: self.started_at_ms,

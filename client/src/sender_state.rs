@@ -249,6 +249,7 @@ impl SenderState {
             | Update::Batch(_)
             | Update::Head(_)
             | Update::WatchEnded(_)
+            | Update::Coarse(_)
             | Update::Members(_)
             | Update::Upstream(_)
             | Update::Crossing(_)
@@ -626,11 +627,7 @@ impl SenderState {
     }
 
     fn handle_refused(&mut self, now_ms: u64, refused: &Refused) {
-        let Refused {
-            request,
-            code,
-            text,
-        } = refused.clone();
+        let (request, code, text) = (refused.request, refused.code, refused.text.clone());
         if self.phase == Phase::Asked(request) {
             self.handle_share_refused(now_ms, code, text);
         } else if self.extend == Some(request) {

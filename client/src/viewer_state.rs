@@ -32,8 +32,8 @@ use skein_wire::ids::{ChatHandle, ChatName, Cursor, RequestNumber, SessionId, Us
 use skein_wire::map_view::MapView;
 use skein_wire::request::{Delivery, Request, Unwatch, Watch};
 use skein_wire::update::{
-    Cluster, Clusters, Crossing, Goodbye, Head, Refused, Update, Upstream, Viewing, WatchEnded,
-    Watching, Welcome,
+    Cluster, Clusters, Coarse, Crossing, Goodbye, Head, Refused, Update, Upstream, Viewing,
+    WatchEnded, Watching, Welcome,
 };
 
 use crate::change::{Change, Event, Subject};
@@ -128,6 +128,10 @@ struct WatchState {
     phase: Phase,
     complaint: Complaint,
     is_tapped: bool,
+    /// Metres of the grid that is told of the request on its way; 0 = none is.
+    asked_grid_m: u32,
+    /// It ended because another right is to be obeyed: what comes before the next `Watching` may be of the old one.
+    is_regraded: bool,
     /// Not before this another part of the map is asked for.
     look_at_ms: u64,
     /// Another part of the map is to be asked for.
@@ -257,6 +261,7 @@ impl ViewerState {
         match update {
             Update::Welcome(welcome) => self.handle_welcome(now_ms, welcome),
             Update::Watching(watching) => self.handle_watching(now_ms, watching)?,
+            Update::Coarse(coarse) => self.handle_coarse(*coarse),
             Update::Batch(body) => self.handle_batch(now_ms, body)?,
             Update::Head(head) => self.handle_head(now_ms, head),
             Update::Viewing(viewing) => self.handle_viewing(now_ms, viewing)?,
@@ -290,6 +295,7 @@ impl ViewerState {
         self.early.clear();
         for watch in self.watches.values_mut() {
             watch.phase = Phase::Idle;
+            watch.is_regraded = false;
             watch.complaint = Complaint::default();
             watch.view.unbind();
         }
@@ -403,6 +409,16 @@ impl ViewerState {
         });
     }
 
+    /// It comes before the `Watching` of the same request.
+    fn handle_coarse(&mut self, coarse: Coarse) {
+        let asked = Phase::Asked(coarse.request);
+        for watch in self.watches.values_mut() {
+            if watch.phase == asked {
+                watch.asked_grid_m = coarse.grid_m;
+            }
+        }
+    }
+
     fn handle_watching(&mut self, now_ms: u64, watching: &Watching) -> Result<(), WireError> {
         let Some(log) = self.connection.as_ref().map(|connection| connection.log) else {
             return Ok(());
@@ -418,8 +434,17 @@ impl ViewerState {
             let id = *id;
             self.tapped.push_back(Tapped::Watching(id, *watching));
         }
+        let grid_m = Some(watch.asked_grid_m).filter(|grid_m| *grid_m > 0);
+        let delivery = watch.options.delivery;
+        watch.view.set_grid(grid_m, delivery, &mut self.changes);
         watch.view.bind(log, watching.epoch, watching.from);
         watch.view.forget_cell();
+        if std::mem::take(&mut watch.is_regraded) {
+            // Some of it may be what follows; then it is repeated.
+            let doubtful = self.early.take(watching.chat);
+            let again = watch.report().filter(|_| !doubtful.is_empty());
+            self.requests.extend(again);
+        }
         self.apply_early(now_ms, watching.chat)?;
         // A view that took up a cursor without its table needs to know who is there, now.
         for id in self.ids(WatchState::is_behind) {
@@ -554,7 +579,16 @@ impl ViewerState {
 
     fn handle_watch_ended(&mut self, ended: &WatchEnded) {
         for id in self.watching_all(ended.chat) {
-            self.end(id, ended.code, ended.code.text().to_owned());
+            match self.watches.get_mut(&id) {
+                // More or less is shown from here on, and all of it anew.
+                Some(watch) if ended.code == Code::RightsChanged && !watch.is_tapped => {
+                    watch.view.forget_points(watch.options.delivery);
+                    watch.view.unbind();
+                    watch.is_regraded = true;
+                    self.ask(id);
+                }
+                _ => self.end(id, ended.code, ended.code.text().to_owned()),
+            }
         }
     }
 
@@ -605,6 +639,7 @@ impl ViewerState {
             return;
         };
         watch.phase = Phase::Asked(request);
+        watch.asked_grid_m = 0;
         watch.look_wanted = false;
         if watch.options.view.is_some() {
             watch.view.look();
@@ -678,6 +713,8 @@ impl WatchState {
             phase: Phase::Idle,
             complaint: Complaint::default(),
             is_tapped: false,
+            asked_grid_m: 0,
+            is_regraded: false,
             look_at_ms: 0,
             look_wanted: false,
         }
@@ -691,8 +728,7 @@ impl WatchState {
 
     /// What it has.
     fn cursor(&self) -> Cursor {
-        match self.view.is_map() {
-            // Of some cells: no beginning for others.
+        match self.view.begins_anew() {
             true => Cursor::default(),
             false => self.view.cursor(),
         }

@@ -4,9 +4,10 @@ mod support;
 
 use skein_client::change::{Change, Event};
 use skein_client::viewer_state::{ViewerState, WatchId, WatchOptions};
-use skein_wire::ids::{Cell, Cursor};
+use skein_wire::error::Code;
+use skein_wire::ids::{Cell, Cursor, RequestNumber};
 use skein_wire::request::{CursorReport, Delivery, Request};
-use skein_wire::update::{Head, SessionState, Update};
+use skein_wire::update::{Coarse, Head, SessionState, Update, WatchEnded};
 use support::{CHAT, LOG, Server, chat, watch_request, watching, welcome};
 
 /// A viewer of the naive server's chat.
@@ -106,6 +107,7 @@ fn short(change: &Change) -> String {
         Event::Left => "left".to_owned(),
         Event::Viewing { cells, .. } => format!("view of {}", cells.len()),
         Event::Clusters { clusters } => format!("{} clusters", clusters.len()),
+        Event::Grid { grid_m } => format!("grid {}", grid_m.unwrap_or(0)),
         Event::Resync => "resync".to_owned(),
         Event::WatchEnded { code, .. } => format!("over {code}"),
     };
@@ -355,6 +357,50 @@ fn a_cursor_that_is_refused_is_a_resync_even_at_the_first_batch() {
     viewer.connect(&server, false);
     viewer.handle(&server.batch(0, None)[0]);
     assert_eq!(viewer.told(), ["resync", "user-0 started"]);
+}
+
+fn coarse(grid_m: u32) -> impl Fn(RequestNumber) -> Update {
+    move |request| Update::Coarse(Coarse { request, grid_m })
+}
+
+#[test]
+fn another_grid_shows_everything_anew_with_counters_that_are_known() {
+    let mut server = Server::new(Delivery::Latest, 32);
+    let slot = server.start();
+    server.publish(slot, 5);
+    let mut viewer = Viewer::new(Delivery::Latest, None);
+    viewer.connect(&server, false);
+    viewer.handle(&server.batch(0, None)[0]);
+    assert_eq!(viewer.told(), ["user-0 started", "user-0 5"]);
+    let ended = WatchEnded {
+        chat: CHAT,
+        code: Code::RightsChanged,
+    };
+    // What was on its way is of before, and does not count, though it is full.
+    let late = server.batch(0, None);
+    viewer.handle(&Update::WatchEnded(ended.clone()));
+    let (request, cursor) = watch_request(&viewer.requests());
+    assert_eq!(cursor, 0, "nothing to go on from");
+    viewer.handle(&late[0]);
+    assert_eq!(viewer.told(), [""; 0]);
+    viewer.handle(&coarse(500)(request));
+    viewer.handle(&watching(request, server.epoch, 0));
+    assert_eq!(viewer.told(), ["grid 500"]);
+    let again = viewer.requests();
+    assert!(
+        matches!(again[..], [Request::Cursor(report)] if report.offset == 0),
+        "{again:?}"
+    );
+    viewer.handle(&server.batch(0, None)[0]);
+    assert_eq!(viewer.told(), ["resync", "user-0 5"]);
+    // On another connection there is no cursor, and no grid any more: once more everything.
+    viewer.state.handle_disconnected();
+    viewer.handle(&welcome());
+    let (request, cursor) = watch_request(&viewer.requests());
+    assert_eq!(cursor, 0);
+    viewer.handle(&watching(request, server.epoch, 0));
+    viewer.handle(&server.batch(0, None)[0]);
+    assert_eq!(viewer.told(), ["grid 0", "resync", "user-0 5"]);
 }
 
 #[test]

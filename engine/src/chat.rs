@@ -3,6 +3,8 @@
 use skein_wire::ids::{ChatHandle, ChatName, UserName};
 
 use crate::audience::Audience;
+use crate::grid::Grid;
+use crate::identity::Person;
 use crate::ids::{PartitionId, ShardId};
 use crate::membership::Membership;
 use crate::owner::Owner;
@@ -72,6 +74,17 @@ impl Chat {
     /// The same together with what a token brings.
     pub fn rights_with(&self, user: &UserName, claim: Rights) -> Rights {
         self.rights(user).with_claim(claim)
+    }
+
+    /// The grid on which somebody who may watch sees places; `None` = as they are.
+    pub fn grid_for(&self, person: &Person) -> Option<Grid> {
+        match person.guest() {
+            Some(grant) => grant.grid,
+            None => {
+                let claim = person.claim(&self.name);
+                self.rights_with(&person.user, claim).grid()
+            }
+        }
     }
 
     /// The owner's half, where this shard owns the chat.

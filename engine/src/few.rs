@@ -32,6 +32,10 @@ impl<K: PartialEq, V> Few<K, V> {
         found.map(|(_, value)| value)
     }
 
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.entries.iter().map(|(key, _)| key)
+    }
+
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.entries.iter().map(|(_, value)| value)
     }

@@ -28,6 +28,12 @@ impl Grid {
     /// Smallest and largest cell, metres: below, receivers are no better; above, it is a country.
     pub const METRES: std::ops::RangeInclusive<u32> = 10..=100_000;
 
+    /// Cells of the grids that the right of a member can name, metres, the finest first. Few, so that viewers share
+    /// batches, and a byte of rights holds which.
+    pub const STEPS_M: [u32; 13] = [
+        10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000,
+    ];
+
     /// A grid with cells of `metres`; `None` outside of [`Grid::METRES`].
     pub fn new(metres: u32) -> Option<Self> {
         Self::METRES.contains(&metres).then_some(Self(metres))
@@ -36,6 +42,25 @@ impl Grid {
     /// Metres of a cell.
     pub fn metres(self) -> u32 {
         self.0
+    }
+
+    /// Which of [`Grid::STEPS_M`] it is, from 1; `None` for another size.
+    pub fn step(self) -> Option<u8> {
+        let index = Self::STEPS_M.iter().position(|metres| *metres == self.0)?;
+        u8::try_from(index + 1).ok()
+    }
+
+    /// The grid of a step, from 1.
+    ///
+    /// ```
+    /// use skein_engine::grid::Grid;
+    /// assert_eq!(Grid::of_step(1), Grid::new(10));
+    /// assert_eq!(Grid::of_step(14), None);
+    /// assert_eq!(Grid::new(500).and_then(Grid::step).and_then(Grid::of_step), Grid::new(500));
+    /// ```
+    pub fn of_step(step: u8) -> Option<Self> {
+        let index = usize::from(step).checked_sub(1)?;
+        Self::STEPS_M.get(index).map(|metres| Self(*metres))
     }
 
     /// The centre of the cell that a place is in.
@@ -160,6 +185,20 @@ mod tests {
             ..exact(0)
         };
         assert_eq!(grid.coarse(&sealed), None);
+    }
+
+    #[test]
+    fn steps_are_grids_and_grow() {
+        let all = Grid::STEPS_M
+            .iter()
+            .map(|metres| Grid::new(*metres).unwrap());
+        let steps: Vec<Option<u8>> = all.map(Grid::step).collect();
+        let expect = (1..=Grid::STEPS_M.len() as u8).map(Some);
+        assert!(steps.into_iter().eq(expect));
+        assert!(Grid::STEPS_M.is_sorted());
+        let ends = (Grid::STEPS_M[0], Grid::STEPS_M[Grid::STEPS_M.len() - 1]);
+        assert_eq!(ends, (*Grid::METRES.start(), *Grid::METRES.end()));
+        assert_eq!((Grid::of_step(0), Grid::of_step(14)), (None, None));
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl ChatClaims {
         sorted.dedup_by(|next, kept| {
             let same = next.0 == kept.0;
             if same {
-                kept.1 = kept.1.with_claim(next.1);
+                kept.1 = kept.1.or(next.1);
             }
             same
         });

@@ -1,7 +1,7 @@
 //! Members by the control API and by tokens: versions, pages, imports, and revocations that win.
 
 use serde_json::{Value, json};
-use skein_server::access::claims::ClaimedRight;
+use skein_server::access::claims::{ChatClaim, ClaimedRight};
 use skein_server::access::signer::{TokenSigner, TokenSpec};
 use skein_tests::cores::Cores;
 use skein_tests::fleet::{now_ms, point_at};
@@ -184,7 +184,7 @@ fn token_with(server: &Server, user: &str, chats: &[(&str, &[ClaimedRight])]) ->
     let user = UserName::new(user).expect("a user's name");
     let chats = chats
         .iter()
-        .map(|(chat, rights)| ((*chat).to_owned(), rights.to_vec()));
+        .map(|(chat, rights)| ((*chat).to_owned(), ChatClaim::Rights(rights.to_vec())));
     let spec = TokenSpec {
         user: &user,
         ttl_s: 600,

@@ -77,6 +77,9 @@ codes! {
     /// A control token without the scope that the request needs.
     OutOfScope = 36, "out_of_scope", 403, "this token is not good for that request; use one with its scope";
 
+    /// The right to watch shows more or less from now on, on a watch that was on.
+    RightsChanged = 37, "rights_changed", 403, "what you may see has changed; watch again, without a cursor";
+
     // 48..: a request that cannot be met.
     /// A chat, user or session name that is not well-formed.
     BadName = 48, "bad_name", 400, "the name is empty, too long or has control characters";

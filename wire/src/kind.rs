@@ -98,6 +98,8 @@ kinds! {
     Viewing = 0xc6;
     /// How many sessions there are elsewhere.
     Clusters = 0xc7;
+    /// Places of a watch come on a grid.
+    Coarse = 0xc8;
 }
 
 /// Kinds with this bit are skipped by whoever does not know them.

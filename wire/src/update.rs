@@ -175,8 +175,8 @@ pub struct Members {
     pub offset: u64,
     /// There are more behind the last one.
     pub more: bool,
-    /// Who, with which rights: bit 0 share, bit 1 watch, bit 2 "revoked, whatever a token says". In a
-    /// change 0 ends a membership. In the order of the names.
+    /// Who, with which rights: bit 0 share, bit 1 watch, bit 2 "revoked, whatever a token says", bits 3 to 6
+    /// watch on the grid of this step, from 1. In a change 0 ends a membership. In the order of the names.
     pub members: Vec<(UserName, u8)>,
 }
 
@@ -239,6 +239,16 @@ impl Cluster {
     pub fn centre(&self) -> Position {
         self.cell.place(self.east, self.north)
     }
+}
+
+/// Places of a watch are the centres of a grid's cells, and only the newest ones come: its viewer may see no
+/// more. It comes right before the [`Watching`] that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coarse {
+    /// The request of the watch.
+    pub request: RequestNumber,
+    /// Metres of a cell.
+    pub grid_m: u32,
 }
 
 /// A session came into a geofence or left it, or two came near each other or parted.
@@ -403,4 +413,6 @@ pub enum Update {
     Viewing(Viewing),
     /// How many sessions there are elsewhere.
     Clusters(Clusters),
+    /// A watch shows places on a grid.
+    Coarse(Coarse),
 }

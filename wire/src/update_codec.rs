@@ -14,7 +14,7 @@ use crate::limits::{
     USER_NAME_BYTES_MAX, VERDICTS_MAX,
 };
 use crate::update::{
-    Accepted, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Members, Pong, Refused,
+    Accepted, Coarse, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Members, Pong, Refused,
     SessionState, ShareEnded, Shared, Update, Upstream, Verdict, WatchEnded, Watching, Welcome,
 };
 use crate::varint;
@@ -41,6 +41,7 @@ pub(crate) fn kind(update: &Update) -> Kind {
         Update::Crossing(_) => Kind::Crossing,
         Update::Viewing(_) => Kind::Viewing,
         Update::Clusters(_) => Kind::Clusters,
+        Update::Coarse(_) => Kind::Coarse,
     }
 }
 
@@ -80,6 +81,10 @@ pub(crate) fn put(out: &mut Vec<u8>, update: &Update) {
         Update::Crossing(crossing) => put_crossing(out, crossing),
         Update::Viewing(viewing) => view_codec::put_viewing(out, viewing),
         Update::Clusters(clusters) => view_codec::put_clusters(out, clusters),
+        Update::Coarse(coarse) => {
+            varint::put(out, u64::from(coarse.request.0));
+            varint::put(out, u64::from(coarse.grid_m));
+        }
     }
 }
 
@@ -125,6 +130,10 @@ pub(crate) fn read(kind: Kind, body: &Bytes, input: &mut &[u8]) -> Result<Update
         Kind::Crossing => Update::Crossing(read_crossing(input)?),
         Kind::Viewing => Update::Viewing(view_codec::read_viewing(input)?),
         Kind::Clusters => Update::Clusters(view_codec::read_clusters(input)?),
+        Kind::Coarse => Update::Coarse(Coarse {
+            request: read_request_number(input)?,
+            grid_m: bytes_in::varint_u32(input)?,
+        }),
         _ => {
             return Err(WireError::new(
                 Code::OutOfOrder,

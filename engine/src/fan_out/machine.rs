@@ -16,6 +16,7 @@ use crate::fan_out::report::FanOutReport;
 use crate::fan_out::timers::{Timers, Wake};
 use crate::fan_out::viewer::{Place, Viewer};
 use crate::fan_out::views::Views;
+use crate::grid::Grid;
 use crate::ids::{ConnectionId, ViewerId};
 use crate::sink::Sink;
 use crate::table::{Table, Tables};
@@ -153,6 +154,13 @@ impl FanOut {
         let viewer = self.viewer(id)?;
         let chat = self.chats.get(&ChatHandle(viewer.chat))?;
         chat.scope_of(viewer)?.session
+    }
+
+    /// The grid on which a viewer sees places; `None` = it sees them as they are, or is not there.
+    pub fn grid_of(&self, id: ViewerId) -> Option<Grid> {
+        let viewer = self.viewer(id)?;
+        let chat = self.chats.get(&ChatHandle(viewer.chat))?;
+        chat.scope_of(viewer)?.grid
     }
 
     /// Viewers of a chat that see a session.

@@ -349,7 +349,7 @@ impl Hub {
         let Some(known) = self.chats.get_mut(chat) else {
             return;
         };
-        let may = known.rights(&ask.user, ask.claim).has(Rights::WATCH);
+        let may = known.rights(&ask.user, ask.claim).watches();
         let image = known.image().filter(|_| may && !ask.is_mirrored);
         let Some(image) = image else {
             // A mirror that has said no already hears of a newer word by itself.

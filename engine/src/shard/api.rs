@@ -93,12 +93,11 @@ impl Shard {
                 rights,
                 expected,
             } => {
-                if rights & !Rights::ALL.bits() != 0 {
-                    let text = "rights are share and watch";
+                let Some(rights) = Rights::asked(rights) else {
+                    let text = "rights are share and watch, on a grid or not";
                     self.reply(request, Err(WireError::new(Code::BadRequest, text)));
                     return;
-                }
-                let rights = Rights::from_bits(rights);
+                };
                 self.change_member(now, caller, &chat, user, rights, expected);
             }
             ChatRequest::RemoveMember {
@@ -216,17 +215,25 @@ impl Shard {
     }
 
     fn positions(&self, name: &ChatName, actor: &Actor) -> ChatResult {
-        let chat = self.visible(name, actor, Rights::WATCH)?;
+        let chat = self.visible(name, actor, Rights::WATCH_LEAST)?;
+        let grid = match actor {
+            Actor::User(person) => chat.grid_for(person),
+            Actor::Control => None,
+        };
         let state = &self.partitions[usize::from(chat.partition.0)];
         let cursor = Cursor {
             log: self.config.log_id,
             epoch: state.epoch(),
-            offset: state.followed,
+            // What a grid shows is no beginning for a watch: the right may be another one then.
+            offset: match grid {
+                Some(_) => 0,
+                None => state.followed,
+            },
         };
         let guest = actor.guest();
         let position = |row: &Row| PositionInfo {
             session: Self::info_of(chat, row),
-            newest: match guest.and_then(|grant| grant.grid) {
+            newest: match grid {
                 Some(grid) => row.newest().and_then(|point| grid.coarse(point)),
                 None => row.newest().cloned(),
             },
@@ -246,7 +253,7 @@ impl Shard {
             // Without the right to watch one sees one's own.
             Actor::User(person) => {
                 let rights = chat.rights_with(&person.user, person.claim(name));
-                (rights.has(Rights::WATCH) && shows(person.guest(), row))
+                (rights.watches() && shows(person.guest(), row))
                     || row.descriptor().user == person.user
             }
             Actor::Control => true,

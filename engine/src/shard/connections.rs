@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use skein_wire::error::{Code, WireError};
-use skein_wire::ids::{RequestNumber, ShareNumber};
+use skein_wire::ids::{ChatHandle, RequestNumber, ShareNumber};
 use skein_wire::limits::{CLIENT_FRAME_BYTES_MAX, VERSION};
 use skein_wire::request::{Request, Watch};
 use skein_wire::update::{Pong, Update, Welcome};
@@ -87,7 +87,12 @@ impl Shard {
         } else {
             known.person = identity.person;
             known.expires_at = Timestamp(identity.expires_at_ms);
+            let watched: Vec<ChatHandle> = known.watches.keys().copied().collect();
             self.arm_token(now, connection);
+            // It may bring a finer grid, or none.
+            for chat in watched {
+                self.regrade_watch(now, connection, chat);
+            }
         }
         self.settle(now);
     }

@@ -188,8 +188,8 @@ impl Shard {
         }
     }
 
-    /// A crossing came back from the log: those here who see the session are to be told, guests excepted, whose
-    /// link may show less than a geofence tells.
+    /// A crossing came back from the log: those here who see the session are to be told. Excepted are guests, whose
+    /// link may show less than a geofence tells, and who sees places on a grid.
     pub(super) fn crossing_followed(
         &mut self,
         chat: ChatHandle,
@@ -255,6 +255,7 @@ impl Shard {
         let known = self.connections.get(&connection);
         let member = known.filter(|known| known.person.guest().is_none());
         let watch = member.and_then(|known| known.watches.get(&crossing.chat));
+        let watch = watch.filter(|watch| self.fan_out.grid_of(watch.viewer).is_none());
         if watch.is_some_and(|watch| !self.fan_out.is_full(watch.viewer)) {
             self.frame(connection, Update::Crossing(crossing.clone()));
         }

@@ -163,9 +163,10 @@ impl Shard {
             known.members.put(user, rights);
         }
         self.tell_relays(now, chat, user, rights, offset);
-        if !rights.has(Rights::WATCH) {
+        if !rights.watches() {
             self.revoke_watches(now, chat, user);
         }
+        self.regrade_watches(now, chat, user);
         if is_owned {
             self.rights_followed(now, chat, user, rights, offset);
         }

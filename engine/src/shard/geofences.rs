@@ -309,14 +309,14 @@ impl Shard {
 
     /// Whether somebody may be shown what happened at the geofences of a chat.
     pub(super) fn may_look(&self, name: &ChatName, actor: &Actor) -> ChatResult {
-        self.book_for(name, actor)?;
+        self.book_for(name, actor, Rights::WATCH)?;
         let view_recorded = self.records_glance(actor);
         Ok(ChatReply::Look { view_recorded })
     }
 
-    /// The geofences of a chat and who is inside, for whoever may watch it; not for guests.
+    /// The geofences of a chat and who is inside, for whoever may watch it as it is; not for guests.
     pub(super) fn geofences(&self, name: &ChatName, actor: &Actor) -> ChatResult {
-        let book = self.book_for(name, actor)?;
+        let book = self.book_for(name, actor, Rights::WATCH)?;
         let of_chat = book.rules().iter().filter(|rule| !rule.record.is_alert());
         let geofences = of_chat.map(|rule| info(book, rule)).collect();
         Ok(ChatReply::Geofences {
@@ -325,9 +325,10 @@ impl Shard {
         })
     }
 
-    /// A member's alerts, and who has one about the member. Operators see all.
+    /// A member's alerts, and who has one about the member. Operators see all. On a grid one has none, and
+    /// still is told who has.
     pub(super) fn alerts(&self, name: &ChatName, actor: &Actor) -> ChatResult {
-        let book = self.book_for(name, actor)?;
+        let book = self.book_for(name, actor, Rights::WATCH_LEAST)?;
         let all = || book.rules().iter().filter(|rule| rule.record.is_alert());
         let Actor::User(person) = actor else {
             return Ok(ChatReply::Alerts(
@@ -368,8 +369,14 @@ impl Shard {
             .collect()
     }
 
-    fn book_for(&self, name: &ChatName, actor: &Actor) -> Result<&GeofenceBook, WireError> {
-        let chat = self.visible(name, actor, Rights::WATCH)?;
+    /// The geofences, for whoever has the right. What is crossed is finer than any grid.
+    fn book_for(
+        &self,
+        name: &ChatName,
+        actor: &Actor,
+        right: Rights,
+    ) -> Result<&GeofenceBook, WireError> {
+        let chat = self.visible(name, actor, right)?;
         let owner = chat.owner().filter(|_| actor.guest().is_none());
         owner.map(|owner| &owner.geofences).ok_or(Self::not_found())
     }

@@ -243,7 +243,7 @@ impl Shard {
     fn take_place(&mut self, chat: ChatHandle, guest: GuestId) -> Result<(), Code> {
         let known = self.chats.get(chat).ok_or(Code::NotFound)?;
         let rights = known.rights(&guest_user(guest));
-        if !rights.has(Rights::WATCH) {
+        if !rights.watches() {
             return Err(Code::NotFound);
         }
         let owner = self.chats.owner_mut(chat).ok_or(Code::NotFound)?;

@@ -25,16 +25,20 @@ impl Shard {
         (is_mirrored, may_name): (bool, bool),
     ) {
         let chat = self.chats.named(&name);
-        let judged = self.check_right(chat.unwrap_or_default(), (&user, claim), Rights::WATCH);
+        let judged = self.check_right(
+            chat.unwrap_or_default(),
+            (&user, claim),
+            Rights::WATCH_LEAST,
+        );
         let judged = match (chat, judged) {
-            (None, _) if may_name && claim.has(Rights::WATCH) => {
+            (None, _) if may_name && claim.watches() => {
                 let wait = NamingWait::Image {
                     from,
                     chat: name.clone(),
                     user: user.clone(),
                     claim,
                 };
-                match self.await_name(&name, claim, Rights::WATCH, wait) {
+                match self.await_name(&name, claim, Rights::WATCH_LEAST, wait) {
                     Ok(()) => return,
                     Err(error) => Err(error.code),
                 }

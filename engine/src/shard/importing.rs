@@ -78,7 +78,7 @@ impl Shard {
 }
 
 fn check_batch(members: &[(UserName, u8)]) -> Result<(), WireError> {
-    let rights = |bits: u8| bits != 0 && bits & !Rights::ALL.bits() == 0;
+    let rights = |bits: u8| bits != 0 && Rights::asked(bits).is_some();
     let is_good = !members.is_empty()
         && members.len() <= IMPORT_MEMBERS_MAX
         && members.iter().all(|(_, bits)| rights(*bits));

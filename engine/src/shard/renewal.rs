@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use skein_wire::ids::{ChatHandle, UserName};
 
 use crate::chat::{Chat, Progress, Role};
-use crate::ids::PartitionId;
+use crate::ids::{ConnectionId, PartitionId};
 use crate::image_assembly::Assembly;
 use crate::peer_message::Message;
 use crate::shard::Shard;
@@ -65,7 +65,7 @@ impl Shard {
         self.check_waits(now, partition);
     }
 
-    /// Ends the watches of those who lost their right in records that were missed.
+    /// Ends the watches of those whose right was lost or changed in records that were missed.
     fn revoke_unheard(&mut self, now: Timestamp, chat: ChatHandle) {
         let users: BTreeSet<UserName> = self
             .connections
@@ -76,6 +76,14 @@ impl Shard {
             .collect();
         for user in users {
             self.revoke_watches(now, chat, &user);
+        }
+        let left = self.connections.iter();
+        let left: Vec<ConnectionId> = left
+            .filter(|(_, connection)| connection.watches.contains_key(&chat))
+            .map(|(id, _)| id)
+            .collect();
+        for connection in left {
+            self.regrade_watch(now, connection, chat);
         }
     }
 }

@@ -5,7 +5,7 @@ use skein_wire::ids::{ChatHandle, RequestNumber, SessionId, UserName};
 use skein_wire::limits::TRAIL_POINTS_MAX;
 use skein_wire::map_view::MapView;
 use skein_wire::request::{CursorReport, Delivery, Unwatch, Watch};
-use skein_wire::update::{Done, Update, Watching};
+use skein_wire::update::{Coarse, Done, Update, Watching};
 use skein_wire::varint;
 
 use crate::audience::step_of;
@@ -13,6 +13,7 @@ use crate::batch_builder::Scope;
 use crate::connection::WatchState;
 use crate::cursor::{CursorContext, resume_offset};
 use crate::fan_out::{FanOutReport, WatchSpec};
+use crate::grid::Grid;
 use crate::ids::{ConnectionId, ViewId, ViewerId};
 use crate::limits::RELAY_CHATS_MAX;
 use crate::map::MapArea;
@@ -89,7 +90,7 @@ impl Shard {
         }
         // Judged in any case, so that a chat that is not there takes as long as one without a right.
         let who = (&known.person.user, claim);
-        let judged = self.check_right(chat.unwrap_or_default(), who, Rights::WATCH);
+        let judged = self.check_right(chat.unwrap_or_default(), who, Rights::WATCH_LEAST);
         let is_owner = self.owner_of_name(&watch.chat) == self.config.shard;
         match (chat, judged) {
             (Some(chat), Ok(())) => {
@@ -98,10 +99,10 @@ impl Shard {
                 }
                 self.register(now, connection, chat, &watch)
             }
-            (None, _) if is_owner && !is_relay && claim.has(Rights::WATCH) => {
+            (None, _) if is_owner && !is_relay && claim.watches() => {
                 let name = watch.chat.clone();
                 let wait = NamingWait::Watch { connection, watch };
-                self.await_name(&name, claim, Rights::WATCH, wait)
+                self.await_name(&name, claim, Rights::WATCH_LEAST, wait)
             }
             (_, Err(error)) if is_owner => Err(error),
             // The owner says no as well. Without this, whether somebody here watches the chat would
@@ -121,10 +122,15 @@ impl Shard {
         chat: ChatHandle,
         watch: &Watch,
     ) -> Result<(), WireError> {
-        let scope = self.scope_of(connection, watch)?;
+        let scope = self.scope_of(connection, chat, watch)?;
         let known = self.connections.get(&connection);
         let guest = known.and_then(|known| known.person.guest());
-        let is_past_shown = guest.is_none_or(|grant| !grant.is_newest_only());
+        let is_past_shown = match guest {
+            Some(grant) => !grant.is_newest_only(),
+            None => scope.grid.is_none(),
+        };
+        // The grid of a link never changes, that of a member may have.
+        let begins_anew = scope.area.is_some() || (scope.grid.is_some() && guest.is_none());
         let known = self.chats.get(chat).ok_or(Self::not_found())?;
         if let Some(session) = scope.session
             && known.table.row(session).is_none()
@@ -150,10 +156,10 @@ impl Shard {
             connection,
             chat,
             scope,
-            from: match scope.area {
-                // What was shown of another choice of cells is no beginning for this one.
-                Some(_) => 0,
-                None => resume_offset(watch.cursor, &context),
+            // What was shown of another choice of cells, or on another grid, is no beginning for this one.
+            from: match begins_anew {
+                true => 0,
+                false => resume_offset(watch.cursor, &context),
             },
             trail: if is_past_shown { watch.trail } else { 0 },
             interval_ms: watch.interval_ms,
@@ -166,6 +172,10 @@ impl Shard {
             from: spec.from,
         };
         let viewer = self.fan_out.register(&spec, &known.table);
+        if let Some(grid) = spec.scope.grid {
+            let (request, grid_m) = (watch.request, grid.metres());
+            self.frame(connection, Update::Coarse(Coarse { request, grid_m }));
+        }
         self.frame(connection, Update::Watching(watching));
         let step = step_of(watch.interval_ms);
         if let Some(known) = self.chats.get_mut(chat) {
@@ -211,15 +221,28 @@ impl Shard {
         }
     }
 
-    /// What a watch may see of what it asks for: everything, except through a guest's link.
-    fn scope_of(&self, connection: ConnectionId, watch: &Watch) -> Result<Scope, WireError> {
+    /// What a watch may see of what it asks for: everything, except through a guest's link or on a grid.
+    fn scope_of(
+        &self,
+        connection: ConnectionId,
+        chat: ChatHandle,
+        watch: &Watch,
+    ) -> Result<Scope, WireError> {
+        let grid = self.grid_for(connection, chat);
         let asked = Scope {
-            delivery: watch.delivery,
+            delivery: match grid {
+                Some(_) => Delivery::Latest,
+                None => watch.delivery,
+            },
             session: watch.session,
-            grid: None,
+            grid,
             area: watch.view.as_ref().map(MapArea::around),
         };
         let known = self.connections.get(&connection);
+        if grid.is_some() && known.is_some_and(|known| known.person.is_relay()) {
+            // It shows to others what it is shown, as if it were what is there.
+            return Err(Self::not_found());
+        }
         let Some(grant) = known.and_then(|known| known.person.guest()) else {
             return Ok(asked);
         };
@@ -235,8 +258,7 @@ impl Shard {
                 false => asked.delivery,
             },
             session: grant.session.or(asked.session),
-            grid: grant.grid,
-            area: asked.area,
+            ..asked
         })
     }
 
@@ -289,8 +311,42 @@ impl Shard {
         person.zip(known).is_some_and(|(person, known)| {
             let claim = person.claim(&known.name);
             let stored = known.rights_followed(&person.user);
-            stored.with_claim(claim).has(Rights::WATCH)
+            stored.with_claim(claim).watches()
         })
+    }
+
+    /// The grid on which a connection may see the places of a chat now; `None` = as they are.
+    fn grid_for(&self, connection: ConnectionId, chat: ChatHandle) -> Option<Grid> {
+        let known = self.connections.get(&connection)?;
+        self.chats.get(chat)?.grid_for(&known.person)
+    }
+
+    /// A user's rights have changed: watches on a grid other than theirs end, and what is half-written is not
+    /// completed.
+    pub(super) fn regrade_watches(&mut self, now: Timestamp, chat: ChatHandle, user: &UserName) {
+        let Some(connections) = self.users.get(user).cloned() else {
+            return;
+        };
+        for connection in connections.iter() {
+            self.regrade_watch(now, connection, chat);
+        }
+    }
+
+    /// Ends a watch of this connection that is on a grid other than its right.
+    pub(super) fn regrade_watch(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        chat: ChatHandle,
+    ) {
+        let known = self.connections.get(&connection);
+        let watch = known.and_then(|known| known.watches.get(&chat));
+        let Some(shown) = watch.map(|watch| self.fan_out.grid_of(watch.viewer)) else {
+            return;
+        };
+        if shown != self.grid_for(connection, chat) {
+            self.end_watch(now, connection, chat, Code::RightsChanged);
+        }
     }
 
     /// A viewer says what it has.

@@ -7,11 +7,13 @@ use skein_engine::geofence::ledger::GeofenceLedger;
 use skein_engine::geofence::record::{GeofenceWish, Shape};
 use skein_engine::limits::{Limits, PROPOSAL_RETRY_MS_MAX};
 use skein_engine::request::{Actor, ChatReply, ChatRequest};
+use skein_engine::rights::Rights;
 use skein_wire::ids::{SessionId, ShareNumber};
 use skein_wire::point::Payload;
 use skein_wire::request::{Delivery, Request, ShareStop};
 use skein_wire::update::Update;
 
+use crate::coarse::grid;
 use crate::dice::Dice;
 use crate::geofence_stage::assert_alternating;
 use crate::members::members_of;
@@ -207,11 +209,20 @@ impl World {
 
     fn change_member(&mut self) {
         let name = USERS[1 + self.dice.roll(3) as usize];
-        let rights = self.dice.roll(4) as u8;
-        if rights == 0 {
+        let coarse = Rights::WATCH.on_grid(grid()).expect("a size of members");
+        let rights = [
+            Rights::NONE,
+            Rights::SHARE,
+            Rights::WATCH,
+            Rights::ALL,
+            coarse,
+            coarse.or(Rights::SHARE),
+        ];
+        let rights = rights[self.dice.roll(rights.len() as u64) as usize];
+        if rights.is_none() {
             self.rig.remove_member(name);
         } else {
-            self.rig.put_member(name, rights);
+            self.rig.put_member(name, rights.bits());
         }
     }
 
@@ -390,6 +401,17 @@ impl World {
         assert_eq!(held, promised, "geofences and who is inside");
     }
 
+    /// Who is on a grid has seen nothing finer since the watch began.
+    fn check_places(&self, peer: Peer, name: &str) {
+        let promised = self.rig.control_state.chat("harbour").expect("a chat");
+        let rights = Rights::from_bits(promised.members.get(name).copied().unwrap_or(0));
+        if let Some(grid) = rights.grid() {
+            for place in &self.rig.viewer(peer).places {
+                assert_eq!(*place, grid.snap(*place), "{name} sees more than a cell");
+            }
+        }
+    }
+
     fn check_viewers(&mut self, live: &BTreeSet<SessionId>) {
         let asked = ChatRequest::Positions {
             chat: chat(),
@@ -418,6 +440,7 @@ impl World {
             if ended {
                 continue;
             }
+            self.check_places(peer, &name);
             let viewer = self.rig.viewer(peer);
             let shown: BTreeSet<SessionId> = viewer.shown().into_iter().collect();
             assert_eq!(&shown, live, "viewer {peer:?} of {name}");

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod chaos;
+mod coarse;
 mod dice;
 mod forgetting;
 mod geofence_stage;

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skein_wire::batch::Batch;
+use skein_wire::batch::{Batch, Entry};
 use skein_wire::ids::{Counter, SessionId, Slot};
+use skein_wire::point::{Payload, Position};
+use skein_wire::request::Delivery;
 use skein_wire::update::SessionState;
 
 /// One thing that a viewer saw.
@@ -21,10 +23,25 @@ pub struct Viewer {
     pub saw: Vec<Saw>,
     /// `from` and number of entries of every batch that counted.
     pub batches: Vec<(u64, usize)>,
+    /// Every place of the batches that counted, anchors included.
+    pub places: Vec<Position>,
+    /// Some of them were built for `every`.
+    pub saw_every: bool,
     sessions: BTreeMap<Slot, (SessionId, u64)>,
     /// Points that it has had: a shared batch may begin before its cursor.
     had: BTreeSet<(SessionId, u64)>,
     states: BTreeMap<SessionId, SessionState>,
+}
+
+fn places(entries: &[Entry]) -> impl Iterator<Item = Position> {
+    let payloads = entries.iter().flat_map(|entry| {
+        let newest = entry.point.iter().map(|point| &point.payload);
+        newest.chain(entry.earlier.iter().map(|point| &point.payload))
+    });
+    payloads.filter_map(|payload| match payload {
+        Payload::Fix(fix) => Some(fix.position),
+        Payload::Sealed(_) => None,
+    })
 }
 
 impl Viewer {
@@ -33,6 +50,8 @@ impl Viewer {
         Self {
             saw: Vec::new(),
             batches: Vec::new(),
+            places: Vec::new(),
+            saw_every: false,
             ..self.clone()
         }
     }
@@ -49,8 +68,13 @@ impl Viewer {
         self.epoch = header.epoch;
         self.cursor = header.to;
         self.batches.push((header.from, batch.entries.len()));
+        self.saw_every |= header.delivery == Delivery::Every;
         if header.from == 0 {
             self.sessions.clear();
+        }
+        if !batch.entries.is_empty() {
+            self.places.push(header.anchor);
+            self.places.extend(places(&batch.entries));
         }
         for entry in &batch.entries {
             if let Some(descriptor) = &entry.descriptor {

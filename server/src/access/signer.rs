@@ -9,7 +9,7 @@ use rcgen::{KeyPair, PKCS_ED25519};
 use serde::Serialize;
 use skein_wire::ids::UserName;
 
-use crate::access::claims::{ClaimedRight, Claims, RELAY_SCOPE, TOKEN_AUDIENCE};
+use crate::access::claims::{ChatClaim, Claims, RELAY_SCOPE, TOKEN_AUDIENCE};
 use crate::access::error::AccessError;
 use crate::access::secret_file;
 
@@ -28,7 +28,7 @@ pub struct TokenSpec<'a> {
     /// `iss`, if there is to be one.
     pub issuer: Option<&'a str>,
     /// Rights in chats, for servers that take them from tokens.
-    pub chats: Option<BTreeMap<String, Vec<ClaimedRight>>>,
+    pub chats: Option<BTreeMap<String, ChatClaim>>,
     /// The bearer is a relay.
     pub is_relay: bool,
 }

@@ -97,6 +97,12 @@ pub const BAD_COMMANDS: &[BadInput] = &[
         "nothing says which certificate of the server to trust",
     ),
     BadInput::new(
+        "a grid of a size that there is not",
+        "member add --chat hike --user ana --grid 333",
+        "2",
+        "write one of [10, 20, 50,",
+    ),
+    BadInput::new(
         "a right that is none",
         "member add --chat hike --user ana --rights fly",
         "2",

@@ -59,6 +59,9 @@ pub struct JsonLine {
     /// True: it lies behind a point that came before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub historical: Option<bool>,
+    /// Metres of the grid that places are shown on from here on; not there = as they were reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grid_m: Option<u32>,
     /// Server time of the start, milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<u64>,
@@ -193,6 +196,11 @@ impl JsonLine {
                         .sum(),
                 ),
                 clusters: Some(clusters.iter().map(ClusterJson::from).collect()),
+                ..line
+            },
+            Event::Grid { grid_m } => Self {
+                kind: "grid",
+                grid_m: *grid_m,
                 ..line
             },
             Event::Resync => Self {
@@ -430,6 +438,16 @@ mod tests {
             },
             false,
             r#"{"type":"clusters","chat":"geese","cursor":"0000000000000abc-3-77","count":43,"clusters":[{"cell":1,"count":3,"lat":-44.648438,"lon":0.703125},{"cell":7,"count":40,"lat":22.675781,"lon":90.351562}]}"#,
+        );
+        check(
+            Event::Grid { grid_m: Some(500) },
+            false,
+            r#"{"type":"grid","chat":"geese","cursor":"0000000000000abc-3-77","grid_m":500}"#,
+        );
+        check(
+            Event::Grid { grid_m: None },
+            false,
+            r#"{"type":"grid","chat":"geese","cursor":"0000000000000abc-3-77"}"#,
         );
         check(
             Event::Resync,

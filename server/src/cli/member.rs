@@ -7,16 +7,17 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
+use skein_engine::grid::Grid;
 use skein_wire::ids::{ChatName, UserName};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
-use crate::cli::out;
+use crate::cli::{grid_arg, out};
 
 /// Arguments of `skein member`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   skein member add --chat hike --user ana --rights share,watch
-  skein member add --chat hike --user ben --rights watch
+  skein member add --chat hike --user ben --rights watch --grid 1000
   skein member import --chat hike members.jsonl
   skein member list --chat hike
   skein member remove --chat hike --user ben")]
@@ -40,11 +41,14 @@ pub enum Verb {
         /// What the member may do.
         #[arg(long, value_delimiter = ',', default_value = "share,watch")]
         rights: Vec<Right>,
+        /// Show places on a grid with cells of so many metres.
+        #[arg(long, value_name = "METRES", value_parser = grid_arg::parse)]
+        grid: Option<Grid>,
         /// The server.
         #[command(flatten)]
         control: ControlArgs,
     },
-    /// Make many users members: JSON lines {"user": "ana", "rights": ["share", "watch"]}.
+    /// Make many users members: JSON lines {"user": "ana", "rights": ["share", "watch"]}, with "grid_m" for places on a grid.
     Import {
         /// The chat; made when it does not exist.
         #[arg(long)]
@@ -110,8 +114,9 @@ pub fn run(args: MemberArgs) -> anyhow::Result<()> {
             chat,
             user,
             rights,
+            grid,
             control,
-        } => add(&chat, &user, &rights, &control),
+        } => add(&chat, &user, (&rights, grid), &control),
         Verb::Import {
             chat,
             file,
@@ -138,15 +143,18 @@ fn path(chat: &ChatName, user: &UserName) -> String {
 fn add(
     chat: &ChatName,
     user: &UserName,
-    rights: &[Right],
+    (rights, grid): (&[Right], Option<Grid>),
     control: &ControlArgs,
 ) -> anyhow::Result<()> {
     let names: Vec<&str> = rights.iter().map(|right| right.name()).collect();
-    let body = json!({ "rights": names });
-    ControlApi::new(control)?.call(Method::PUT, &path(chat, user), Some(body))?;
-    let names = names.join(",");
+    let mut member = json!({ "rights": names });
+    if let Some(grid) = grid {
+        member["grid_m"] = json!(grid.metres());
+    }
+    ControlApi::new(control)?.call(Method::PUT, &path(chat, user), Some(member.clone()))?;
+    let rights = self::rights(&member);
     Ok(out::say(format_args!(
-        "{user} is a member of {chat}: {names}"
+        "{user} is a member of {chat}: {rights}"
     ))?)
 }
 
@@ -240,7 +248,11 @@ fn rights(member: &Value) -> String {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    names.join(",")
+    let mut words = names.join(",");
+    if let Some(metres) = member["grid_m"].as_u64() {
+        words.push_str(&format!(", grid of {metres} m"));
+    }
+    words
 }
 
 fn text(value: &Value) -> &str {

@@ -39,6 +39,7 @@ pub mod watch_table;
 pub mod alert;
 pub mod demo;
 pub mod geofence;
+pub mod grid_arg;
 pub mod guest;
 pub mod history;
 pub mod log;

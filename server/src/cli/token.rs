@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use skein_engine::grid::Grid;
 use skein_wire::ids::{ChatName, UserName};
 
-use crate::access::claims::{ClaimedRight, TOKEN_AUDIENCE};
+use crate::access::claims::{ChatClaim, ClaimedRight, GridClaim, TOKEN_AUDIENCE};
 use crate::access::key_set::TOKEN_KEY_FILE;
 use crate::access::signer::{TokenSigner, TokenSpec};
-use crate::cli::{duration, out};
+use crate::cli::{duration, grid_arg, out};
 use crate::clock::Clock;
 
 /// Arguments of `skein token`.
@@ -19,6 +20,7 @@ use crate::clock::Clock;
   skein token --user ana --data-dir skein-data
   skein token --user ana --ttl 15m --key /etc/skein/token.pem
   skein token --user ana --data-dir skein-data --chat hike=share,watch
+  skein token --user ben --data-dir skein-data --chat hike=watch --grid 1000
   skein token --user relay-eu --relay --ttl 30d --data-dir skein-data
 
 The token goes to stdout and works while `skein serve` runs on the data directory.")]
@@ -44,9 +46,22 @@ pub struct TokenArgs {
     /// Rights in a chat, for a server that takes them from tokens: CHAT=share,watch. May be repeated.
     #[arg(long = "chat", value_name = "CHAT=RIGHTS", value_parser = claim)]
     pub chats: Vec<(String, Vec<ClaimedRight>)>,
+    /// Show places in those chats on a grid with cells of so many metres.
+    #[arg(long, value_name = "METRES", requires = "chats", value_parser = grid_arg::parse)]
+    pub grid: Option<Grid>,
     /// The bearer is a relay: it may watch every chat, and learns who the members are.
     #[arg(long, conflicts_with = "chats")]
     pub relay: bool,
+}
+
+fn chat_claim(rights: Vec<ClaimedRight>, grid: Option<Grid>) -> ChatClaim {
+    match grid.filter(|_| rights.contains(&ClaimedRight::Watch)) {
+        Some(grid) => ChatClaim::OnGrid(GridClaim {
+            rights,
+            grid_m: grid.metres(),
+        }),
+        None => ChatClaim::Rights(rights),
+    }
 }
 
 fn claim(text: &str) -> Result<(String, Vec<ClaimedRight>), String> {
@@ -81,7 +96,12 @@ pub fn run(args: TokenArgs) -> anyhow::Result<()> {
         audience: &args.audience,
         issuer: args.issuer.as_deref(),
         is_relay: args.relay,
-        chats: (!args.chats.is_empty()).then(|| args.chats.into_iter().collect()),
+        chats: (!args.chats.is_empty()).then(|| {
+            let chats = args.chats.into_iter();
+            chats
+                .map(|(chat, rights)| (chat, chat_claim(rights, args.grid)))
+                .collect()
+        }),
     };
     Ok(out::say(signer.sign(&spec, now_ms)?)?)
 }

@@ -182,6 +182,12 @@ pub fn describe(change: &Change, unopened: Option<OpenError>) -> Option<String> 
             cells.len()
         ),
         Event::Clusters { clusters } => elsewhere(clusters),
+        Event::Grid {
+            grid_m: Some(metres),
+        } => {
+            format!("you see places on a grid of {metres} m")
+        }
+        Event::Grid { grid_m: None } => "you see places as they are reported".to_owned(),
         Event::Resync => "everything anew".to_owned(),
         Event::WatchEnded { .. } => return None,
     })

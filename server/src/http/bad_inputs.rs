@@ -183,6 +183,18 @@ pub const BAD_CONTROL_REQUESTS: &[BadInput] = &[
         "`after` and `limit`",
     ),
     BadInput::new(
+        "a member on a grid of a size that there is not",
+        r#"PUT /v1/chats/hike/members/ana {"rights":["watch"],"grid_m":333}"#,
+        "bad_request",
+        "one of [10, 20, 50,",
+    ),
+    BadInput::new(
+        "a member on a grid who may not watch",
+        r#"PUT /v1/chats/hike/members/ana {"rights":["share"],"grid_m":500}"#,
+        "bad_request",
+        "goes with the right to watch",
+    ),
+    BadInput::new(
         "a link without any time",
         r#"POST /v1/chats/hike/guests {"duration_s":0}"#,
         "bad_duration",

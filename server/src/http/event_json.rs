@@ -93,10 +93,9 @@ fn describe(command: &Command) -> Option<(&'static str, Value)> {
             rights: RIGHTS_REVOKED,
             ..
         } => ("member_removed", json!({ "user": user })),
-        Command::PutMember { user, rights, .. } => (
-            "member_put",
-            json!({ "user": user, "rights": members::names(*rights) }),
-        ),
+        Command::PutMember { user, rights, .. } => {
+            ("member_put", members::member_json(user, *rights))
+        }
         Command::RemoveMember { user, .. } => ("member_removed", json!({ "user": user })),
         Command::StartSession {
             session,
@@ -139,7 +138,7 @@ fn describe(command: &Command) -> Option<(&'static str, Value)> {
         Command::PutMembers { members, .. } => {
             let members: Vec<Value> = members
                 .iter()
-                .map(|(user, rights)| json!({ "user": user, "rights": members::names(*rights) }))
+                .map(|(user, rights)| members::member_json(user, *rights))
                 .collect();
             ("members_put", json!({ "members": members }))
         }

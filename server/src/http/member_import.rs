@@ -250,15 +250,20 @@ impl Batch {
     }
 }
 
-fn member(line: &[u8]) -> Result<(UserName, u8), ApiError> {
+/// The member that a line names, and the bits of the rights.
+///
+/// # Errors
+/// `bad_name` and `bad_request` for a line that is none; `bad_request` for one that gives nothing.
+pub fn member(line: &[u8]) -> Result<(UserName, u8), ApiError> {
     let line: MemberLine = parse(line)?;
     let user = UserName::new(&line.user)?;
     check_user(&user)?;
-    match line.bits() {
-        0 => Err(ApiError::new(
+    let rights = line.rights()?;
+    if rights.is_none() {
+        return Err(ApiError::new(
             Code::BadRequest,
             "a line gives at least one right; remove members one by one",
-        )),
-        bits => Ok((user, bits)),
+        ));
     }
+    Ok((user, rights.bits()))
 }

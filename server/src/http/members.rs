@@ -6,9 +6,10 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use skein_engine::command::{RIGHT_SHARE, RIGHT_WATCH, RIGHTS_REVOKED};
+use skein_engine::grid::Grid;
 use skein_engine::guest::is_guest;
 use skein_engine::request::{ChatReply, ChatRequest};
+use skein_engine::rights::Rights;
 use skein_wire::error::Code;
 use skein_wire::ids::UserName;
 
@@ -21,9 +22,6 @@ use crate::http::limits::MEMBERS_PER_PAGE;
 use crate::http::names::{ChatPath, MemberPath};
 use crate::http::sessions::{done, met};
 use crate::http::state::ApiState;
-
-/// Rights by their names.
-const RIGHTS: [(&str, u8); 2] = [("share", RIGHT_SHARE), ("watch", RIGHT_WATCH)];
 
 /// A right as JSON says it.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -39,6 +37,8 @@ enum Right {
 pub struct MemberBody {
     /// `share`, `watch`, both or none.
     rights: Vec<Right>,
+    /// Places on a grid with cells of so many metres.
+    grid_m: Option<u32>,
 }
 
 /// A line of an import.
@@ -49,12 +49,17 @@ pub struct MemberLine {
     pub user: String,
     /// `share`, `watch` or both.
     rights: Vec<Right>,
+    /// Places on a grid with cells of so many metres.
+    grid_m: Option<u32>,
 }
 
 impl MemberLine {
-    /// The rights as bits.
-    pub fn bits(&self) -> u8 {
-        bits(&self.rights)
+    /// The rights.
+    ///
+    /// # Errors
+    /// `bad_request` for a grid that members do not have.
+    pub fn rights(&self) -> Result<Rights, ApiError> {
+        rights(&self.rights, self.grid_m)
     }
 }
 
@@ -68,12 +73,21 @@ pub struct MembersQuery {
     limit: Option<usize>,
 }
 
-fn bits(rights: &[Right]) -> u8 {
-    rights.iter().fold(0, |bits, right| {
-        bits | match right {
-            Right::Share => RIGHT_SHARE,
-            Right::Watch => RIGHT_WATCH,
-        }
+fn rights(rights: &[Right], grid_m: Option<u32>) -> Result<Rights, ApiError> {
+    let exact = rights.iter().fold(Rights::NONE, |all, right| {
+        all.or(match right {
+            Right::Share => Rights::SHARE,
+            Right::Watch => Rights::WATCH,
+        })
+    });
+    let Some(metres) = grid_m else {
+        return Ok(exact);
+    };
+    let on_grid = Grid::new(metres).and_then(|grid| exact.on_grid(grid));
+    on_grid.ok_or_else(|| {
+        let steps = Grid::STEPS_M;
+        let text = format!("`grid_m` goes with the right to watch, and is one of {steps:?}");
+        ApiError::new(Code::BadRequest, text)
     })
 }
 
@@ -107,21 +121,23 @@ pub fn changed(reply: ChatReply) -> Result<Response, ApiError> {
     }
 }
 
-fn member_json(user: &UserName, rights: u8) -> Value {
-    let mut member = json!({ "user": user.as_str(), "rights": names(rights) });
-    if rights & RIGHTS_REVOKED != 0 {
+/// A member and the rights of these bits, as lists and events say them.
+pub fn member_json(user: &str, bits: u8) -> Value {
+    let rights = Rights::from_bits(bits);
+    let named = [
+        ("share", rights.has(Rights::SHARE)),
+        ("watch", rights.watches()),
+    ];
+    let names = named.iter().filter(|(_, has)| *has).map(|(name, _)| *name);
+    let names: Vec<&str> = names.collect();
+    let mut member = json!({ "user": user, "rights": names });
+    if let Some(grid) = rights.grid() {
+        member["grid_m"] = json!(grid.metres());
+    }
+    if rights.is_revoked() {
         member["revoked"] = Value::Bool(true);
     }
     member
-}
-
-/// The names of rights.
-pub fn names(bits: u8) -> Vec<&'static str> {
-    RIGHTS
-        .iter()
-        .filter(|(_, bit)| bits & bit != 0)
-        .map(|(name, _)| *name)
-        .collect()
 }
 
 /// `PUT /v1/chats/{chat}/members/{user}`
@@ -139,7 +155,7 @@ pub async fn put(
     let request = ChatRequest::PutMember {
         chat,
         user,
-        rights: bits(&body.rights),
+        rights: rights(&body.rights, body.grid_m)?.bits(),
         expected,
     };
     changed(ask(&*state.gateway, request).await?)
@@ -199,7 +215,7 @@ pub async fn list(
             let members: Vec<Value> = page
                 .members
                 .iter()
-                .map(|(user, rights)| member_json(user, *rights))
+                .map(|(user, rights)| member_json(user.as_str(), *rights))
                 .collect();
             let mut answer = json!({ "members": members, "version": page.version });
             if let Some(next) = next {

@@ -23,8 +23,8 @@ use skein_wire::request::{
     SharePoint, SharePoints, ShareResume, ShareStart, ShareStop, Token, Unwatch, Watch,
 };
 use skein_wire::update::{
-    Accepted, Cluster, Clusters, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Members,
-    Pong, Refused, SessionState, ShareEnded, Shared, Update, Upstream, Verdict, Viewing,
+    Accepted, Cluster, Clusters, Coarse, Crossing, CrossingKind, Demand, Done, Goodbye, Head,
+    Members, Pong, Refused, SessionState, ShareEnded, Shared, Update, Upstream, Verdict, Viewing,
     WatchEnded, Watching, Welcome,
 };
 
@@ -420,6 +420,13 @@ fn session_updates() -> Vec<(&'static str, Update)> {
                     cluster(MapCell::EARTH, 3, (0, 255)),
                     cluster(MapCell::new(12, 2_205, 1_543), 9_100, (128, 64)),
                 ],
+            }),
+        ),
+        (
+            "Coarse",
+            Update::Coarse(Coarse {
+                request: RequestNumber(4),
+                grid_m: 5_000,
             }),
         ),
         (

@@ -20,8 +20,8 @@ use skein_wire::request::{
     SharePoint, SharePoints, ShareResume, ShareStart, ShareStop, Token, Unwatch, Watch,
 };
 use skein_wire::update::{
-    Accepted, Cluster, Clusters, Crossing, CrossingKind, Demand, Done, Goodbye, Head, Members,
-    Pong, Refused, SessionState, ShareEnded, Shared, Update, Upstream, Verdict, Viewing,
+    Accepted, Cluster, Clusters, Coarse, Crossing, CrossingKind, Demand, Done, Goodbye, Head,
+    Members, Pong, Refused, SessionState, ShareEnded, Shared, Update, Upstream, Verdict, Viewing,
     WatchEnded, Watching, Welcome,
 };
 use skein_wire::varint;
@@ -217,6 +217,10 @@ fn view_update() -> impl Strategy<Value = Update> {
     let chat = || number32().prop_map(ChatHandle);
     let part = (1..=u32::MAX, any::<(u8, u8)>());
     prop_oneof![
+        (number32(), number32()).prop_map(|(request, grid_m)| {
+            let request = RequestNumber(request);
+            Update::Coarse(Coarse { request, grid_m })
+        }),
         (chat(), number(), map_view(), btree_set(map_cell(), 0..=64)).prop_map(
             |(chat, cell, area, cells)| Update::Viewing(Viewing {
                 chat,
