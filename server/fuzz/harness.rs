@@ -5,10 +5,14 @@
 
 use std::sync::OnceLock;
 
+use aws_lc_rs::digest;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
-use skein_engine::guest::GuestGrant;
+use skein_client::seal::key::SealKey;
+use skein_client::seal::key_ring::KeyRing;
+use skein_engine::guest::{GuestGrant, is_guest};
 use skein_engine::ids::GuestId;
+use skein_engine::rights::Rights;
 use skein_server::access::Access;
 use skein_server::access::signer::TokenSigner;
 use skein_server::edge::origins::Origins;
@@ -20,6 +24,7 @@ use skein_server::edge::webtransport_settings;
 use skein_server::http::body::parse;
 use skein_server::http::geofence_json::GeofenceBody;
 use skein_server::http::guests::GuestBody;
+use skein_server::http::member_import::member;
 use skein_server::http::point_json::PointJson;
 use skein_server::http::points::PointsBody;
 use skein_server::http::sessions::{ExtendBody, StartBody};
@@ -110,6 +115,44 @@ pub fn bodies(data: &[u8]) {
         && let Ok(point) = point.to_point()
     {
         assert_eq!(point.check(), Ok(()), "what is taken can be stored");
+    }
+}
+
+/// Lines of an import: members with rights that they can have, or refusals.
+pub fn imports(data: &[u8]) {
+    for line in data.split(|byte| *byte == b'\n') {
+        match member(line.trim_ascii()) {
+            Ok((user, bits)) => {
+                assert!(!is_guest(&user), "a name of guests");
+                let rights = Rights::asked(bits).expect("rights of members");
+                assert!(!rights.is_none(), "a line that gives nothing");
+            }
+            Err(refusal) => assert!(!refusal.error.text.is_empty()),
+        }
+    }
+}
+
+/// A key of end-to-end encryption: as bytes, with the right check behind them, as a line and as a file. What
+/// is taken for one is written and read as the same.
+pub fn envelopes(data: &[u8]) {
+    let check = digest::digest(&digest::SHA256, data);
+    let checked = [data, &check.as_ref()[..4]].concat();
+    for bytes in [data, &checked] {
+        if let Ok(key) = SealKey::from_bytes(bytes) {
+            assert_eq!(key.to_bytes(), bytes, "nothing is read over");
+            assert_eq!(SealKey::from_text(&key.to_text()), Ok(key));
+        }
+    }
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(key) = SealKey::from_text(text) {
+        assert_eq!(key.to_text(), text.trim());
+    }
+    if let Ok(ring) = KeyRing::parse(text) {
+        for key in ring.keys() {
+            assert!(text.contains(&key.to_text()), "nothing is read over");
+        }
     }
 }
 

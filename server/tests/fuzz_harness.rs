@@ -17,6 +17,18 @@ const BODIES: &[&str] = &[
     r#"{"duration_s":60,"grid_m":500,"viewers_max":3,"label":"l"}"#,
 ];
 
+const LINES: &[&str] = &[
+    r#"{"user":"ana","rights":["share","watch"]}"#,
+    "{\"user\":\"ben\",\"rights\":[\"watch\"],\"grid_m\":500}\n{\"user\":\"guest:1\",\"rights\":[\"share\"]}",
+];
+
+/// Of the chat `geese`, without the check; with one that is wrong, as bytes and as a line.
+const KEYS: &[&str] = &[
+    "\x01\x04\x04\x03\x02\x01\0\0\0\0\0\0\0\0\x05geese0123456789abcdef0123456789abcdef",
+    "\x01\x04\x04\x03\x02\x01\0\0\0\0\0\0\0\0\x05geese0123456789abcdef0123456789abcdef\0\0\0\0",
+    "# of June\nskein-key-1:AQQEAwIBAAAAAAAAAAAFZ2Vlc2UAAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHwAAAAA",
+];
+
 const UPGRADES: &[&str] = &[
     "host: h\nconnection: keep-alive, Upgrade\nupgrade: websocket\nsec-websocket-version: 13\n\
      sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\nsec-websocket-protocol: skein.v1\norigin: https://h",
@@ -72,6 +84,23 @@ fn bodies_of_any_content_are_survived() {
     let mut dice = Dice(2);
     for _ in 0..INPUTS {
         harness::bodies(&dice.damaged(BODIES));
+    }
+}
+
+#[test]
+fn lines_of_an_import_of_any_content_are_survived() {
+    let mut dice = Dice(5);
+    for _ in 0..INPUTS {
+        harness::imports(&dice.damaged(LINES));
+    }
+}
+
+#[test]
+fn keys_of_any_content_are_survived() {
+    let mut dice = Dice(6);
+    harness::envelopes(&[]);
+    for _ in 0..INPUTS {
+        harness::envelopes(&dice.damaged(KEYS));
     }
 }
 

@@ -376,7 +376,12 @@ fn behind_a_relay_a_grid_is_a_grid(cores: Cores) {
         fleet.publish();
     }
     fleet.settle();
-    for run in &runs {
+    // Nobody has watched here before.
+    let new = Relay::start(&server, cores);
+    let runs = runs
+        .into_iter()
+        .chain([WatchRun::start(&new.ws_url(), "hike", &ben, &[])]);
+    for run in runs {
         let seen = run.wait("places on the grid", PATIENCE, |changes| {
             let at = changes.iter().position(|change| change.kind() == "grid")?;
             assert_eq!(changes[at].0["grid_m"], 5_000);
