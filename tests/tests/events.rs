@@ -23,6 +23,67 @@ on_one_and_two_shards!(
     a_resume_after_a_kill_neither_loses_nor_repeats,
 );
 
+/// A note about a link, which is nobody's business.
+const LABEL: &str = "for-the-granny";
+
+/// Makes what else there is to tell of and ends it: each kind once, and what an event of it says. Crossings are told
+/// in the tests of geofences.
+fn everything_else(server: &Server) -> Vec<(&'static str, Value)> {
+    let ask = |method: &str, path: &str, body: Value| {
+        Request::new(method, path)
+            .json(&body)
+            .send(server.ready.control)
+            .expect_success(path)
+    };
+    let circle = json!({ "lat": 47.1, "lon": 8.7, "radius_m": 500 });
+    let gate = "/v1/chats/news/geofences/gate";
+    ask("PUT", gate, json!({ "circle": circle }));
+    ask("DELETE", gate, json!({}));
+    let home = "/v1/chats/news/alerts/home";
+    let alert = json!({ "circle": circle, "owner": "ana", "duration_s": 600 });
+    ask("PUT", home, alert);
+    ask("DELETE", &format!("{home}?owner=ana"), json!({}));
+    let links = "/v1/chats/news/guests";
+    let link = ask("POST", links, json!({ "duration_s": 600, "label": LABEL })).json();
+    let guest = link["guest"].as_str().expect("an id").to_owned();
+    ask("DELETE", &format!("{links}/{guest}"), json!({}));
+    server.add_member("calm", "ana");
+    ask("PUT", "/v1/chats/calm/settings", json!({ "sealed": true }));
+    let members = json!({ "user": "cem", "rights": ["watch"], "grid_m": 500 });
+    Request::new("POST", "/v1/chats/news/members")
+        .text(&format!("{members}\n"))
+        .send(server.ready.control)
+        .expect_success("an import");
+    vec![
+        (
+            "geofence_put",
+            json!({ "chat": "news", "geofence": "gate" }),
+        ),
+        (
+            "geofence_removed",
+            json!({ "chat": "news", "geofence": "gate" }),
+        ),
+        (
+            "alert_put",
+            json!({ "chat": "news", "alert": "home", "owner": "ana" }),
+        ),
+        (
+            "alert_removed",
+            json!({ "chat": "news", "alert": "home", "owner": "ana" }),
+        ),
+        (
+            "guest_put",
+            json!({ "chat": "news", "guest": guest, "expires_at": link["expires_at"] }),
+        ),
+        ("guest_removed", json!({ "chat": "news", "guest": guest })),
+        ("chat_put", json!({ "chat": "calm", "sealed": true })),
+        (
+            "members_put",
+            json!({ "chat": "news", "members": [members] }),
+        ),
+    ]
+}
+
 /// Kinds that end a session.
 const ENDS: [&str; 3] = ["stopped", "expired", "revoked"];
 
@@ -47,6 +108,7 @@ fn every_kind_is_told_once_and_says_whose(cores: Cores) {
         .send(server.ready.control)
         .expect_success("an extension");
     let revoked = [ben.share("news", 600, "one"), ben.share("news", 600, "two")];
+    let others = everything_else(&server);
     server.remove_member("news", "ben");
     let id = |session: &skein_wire::update::Shared| session.session.to_string();
     let wanted = [
@@ -71,6 +133,16 @@ fn every_kind_is_told_once_and_says_whose(cores: Cores) {
             assert_eq!(event["chat"], "news", "{event}");
             assert!(event["at"].as_u64() > Some(0), "{event}");
         }
+    }
+    for (kind, fields) in &others {
+        let told: Vec<&Value> = first.iter().filter(|it| it["type"] == *kind).collect();
+        assert_eq!(told.len(), 1, "{kind}: {told:?}");
+        for (field, value) in fields.as_object().expect("fields") {
+            assert_eq!(told[0][field], *value, "{kind}: {}", told[0]);
+        }
+        assert!(told[0]["at"].as_u64() > Some(0), "{kind}: {}", told[0]);
+        let text = told[0].to_string();
+        assert!(!text.contains("47.1") && !text.contains(LABEL), "{text}");
     }
     // Whoever reads that a membership is over has read of the ends before.
     let place = |kind: &str| first.iter().rposition(|event| event["type"] == kind);
