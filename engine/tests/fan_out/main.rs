@@ -642,7 +642,7 @@ fn viewers_of_many_sessions_share_with_their_like_and_with_nobody_else() {
     };
     check(rig.pass_all(), ids.len());
     // Some scopes go, and with them their batches.
-    let gone = |id: &&ViewerId| id.index % SESSIONS as u32 % 3 == 0;
+    let gone = |id: &&ViewerId| (id.index % SESSIONS as u32).is_multiple_of(3);
     ids.iter()
         .filter(gone)
         .for_each(|id| rig.fan_out.remove(*id));
