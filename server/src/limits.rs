@@ -111,14 +111,14 @@ limits! {
         "of a UDP payload; every path carries it, and probing costs memory and false alarms";
     QUIC_CRYPTO_BUFFER_BYTES: usize = 16 * 1024, "bytes",
         "of handshake data out of order";
-    QUIC_HANDSHAKES_MAX: usize = 64, "handshakes per shard",
-        "at once, at half a millisecond of processor each; more are ignored and come again";
+    QUIC_HANDSHAKES_MAX: usize = 256, "handshakes per shard",
+        "under way at once: a thousand a second with clients a quarter of a second away; more stand in line";
     QUIC_RETRY_FROM: usize = 16, "handshakes per shard",
         "from which an unproven address must prove itself by Retry";
     QUIC_HANDSHAKE_DEADLINE_MS: u64 = 5_000, "milliseconds",
         "for a QUIC handshake";
-    QUIC_INCOMING_MAX: usize = 256, "connections per shard",
-        "waiting for their handshake to begin";
+    QUIC_INCOMING_MAX: usize = 4_096, "connections per shard",
+        "in line for their handshake, some 3 KiB and half a millisecond each; more are ignored and come again a second later";
     QUIC_INCOMING_BYTES_MAX: u64 = 16 * 1024, "bytes",
         "kept of one connection that waits for its handshake";
     QUIC_INCOMING_BYTES_TOTAL_MAX: u64 = 1024 * 1024, "bytes",

@@ -15,7 +15,10 @@ use skein_tests::quic_peer::QuicPeer;
 use skein_tests::server::Server;
 use skein_tests::wait::{self, PATIENCE};
 
-on_one_and_two_shards!(a_flood_is_asked_for_proof_and_keeps_nobody_out);
+on_one_and_two_shards!(
+    a_flood_is_asked_for_proof_and_keeps_nobody_out,
+    all_who_knock_at_once_are_answered,
+);
 
 /// Connections that are begun: far more than the shards let in.
 const INITIALS: usize = 600;
@@ -31,9 +34,16 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Clients that mean it.
 const HONEST: usize = 6;
 
-/// Memory that the flood may cost each shard, bytes: 64 handshakes at some 100 KiB, a mebibyte that
+/// Memory that the flood may cost each shard, bytes: unproved handshakes at some 100 KiB, a mebibyte that
 /// waits, and what the allocator keeps.
 const GROWTH_BYTES_MAX: u64 = 12 * 1024 * 1024;
+
+/// Clients that knock while the server does not look: more than one call sends packets, and not more than a
+/// small buffer of the kernel holds.
+const AT_ONCE: usize = 150;
+
+/// Handshakes of a shard that begin without a proof; such a client may wait for its second packet.
+const UNPROVED: usize = 16;
 
 fn retries(server: &Server) -> Vec<(u32, f64)> {
     server.metrics().by_shard("skein_quic_retries_total")
@@ -146,5 +156,32 @@ fn a_flood_is_asked_for_proof_and_keeps_nobody_out(cores: Cores) {
         let calm: Vec<QuicPeer> = (0..HONEST).map(|_| come()).collect();
         drop(calm);
         retries_sum(&server) == before
+    });
+}
+
+/// Who is not answered asks again after a second, then after two more, and four: all who were not meet again
+/// each time.
+fn all_who_knock_at_once_are_answered(cores: Cores) {
+    let server = Server::start(cores);
+    let initials = initials();
+    server.process.freeze();
+    let sockets: Vec<UdpSocket> = initials[..AT_ONCE]
+        .iter()
+        .map(|initial| {
+            let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
+            let sent = socket.send_to(initial, server.ready.quic);
+            sent.expect("room in the kernel");
+            socket.set_nonblocking(true).expect("an option");
+            socket
+        })
+        .collect();
+    server.process.thaw();
+    let most = AT_ONCE - UNPROVED * cores.count();
+    let mut answered = vec![false; AT_ONCE];
+    wait::until("nearly all are answered", PATIENCE, || {
+        for (socket, answered) in sockets.iter().zip(&mut answered) {
+            *answered |= socket.recv(&mut [0; 1500]).is_ok();
+        }
+        answered.iter().filter(|&&answered| answered).count() >= most
     });
 }

@@ -169,7 +169,7 @@ impl Quic {
     pub fn has_more(&self) -> bool {
         self.more_packets
             || !self.outbox.is_empty()
-            || !self.arrivals.is_empty()
+            || self.arrivals.has_turn(self.arriving)
             || !self.heard.is_empty()
             || (!self.socket.is_blocked() && !self.touched.is_empty())
     }
@@ -381,7 +381,7 @@ impl Quic {
 
     fn poll_arrivals(&mut self) {
         for _ in 0..QUIC_ACCEPTS_PER_POLL_MAX {
-            let Some(incoming) = self.arrivals.pop() else {
+            let Some(incoming) = self.arrivals.next(self.arriving) else {
                 return;
             };
             self.accept(incoming);
@@ -397,7 +397,7 @@ impl Quic {
             Ok(accepted) => accepted,
             Err(error) => {
                 if let Some(transmit) = error.response {
-                    self.socket.answer(&transmit, &mut self.answer);
+                    self.socket.answer(transmit, &mut self.answer);
                 }
                 return;
             }
@@ -624,7 +624,7 @@ impl Inside<'_> {
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => self.hand_over(handle, event),
             Some(DatagramEvent::NewConnection(incoming)) => self.receive(incoming, answers),
-            Some(DatagramEvent::Response(transmit)) => answers.push(&transmit, self.answer),
+            Some(DatagramEvent::Response(transmit)) => answers.push(transmit, self.answer),
             None => {}
         }
     }
@@ -640,18 +640,19 @@ impl Inside<'_> {
     }
 
     fn receive(&mut self, incoming: Incoming, answers: &mut Answers<'_>) {
-        let handshakes = self.arriving + self.arrivals.len();
+        let (running, waiting) = (self.arriving, self.arrivals.waiting());
         let has_place = self.connections.len() < CONNECTIONS_PER_SHARD_MAX;
         let address = incoming.remote_address().ip();
         let is_busy = self.rates.check_address(address, self.now_ms).is_err();
-        let answer = quic_arrivals::answer(handshakes, has_place, incoming.may_retry(), is_busy);
+        let may_retry = incoming.may_retry();
+        let answer = quic_arrivals::answer(running, waiting, has_place, may_retry, is_busy);
         match answer {
             Answer::Accept => self.arrivals.push(incoming),
             Answer::Retry => {
                 self.stats.bare.retries += 1;
                 self.answer.clear();
                 if let Ok(transmit) = self.endpoint.retry(incoming, self.answer) {
-                    answers.push(&transmit, self.answer);
+                    answers.push(transmit, self.answer);
                 }
             }
             Answer::Ignore => {
@@ -662,7 +663,7 @@ impl Inside<'_> {
                 self.stats.bare.shed += 1;
                 self.answer.clear();
                 let transmit = self.endpoint.refuse(incoming, self.answer);
-                answers.push(&transmit, self.answer);
+                answers.push(transmit, self.answer);
             }
         }
     }

@@ -31,6 +31,12 @@ pub struct QuicSocket {
     state: UdpSocketState,
     /// Room for one batch of packets, each perhaps several datagrams that the kernel has joined.
     received: Box<[u8]>,
+    out: WayOut,
+}
+
+/// What leaves.
+#[derive(Debug)]
+struct WayOut {
     /// We have several addresses and answer from the one that was asked.
     names_source: bool,
     /// Datagrams that the kernel cuts one packet into, at most.
@@ -58,12 +64,14 @@ impl QuicSocket {
         }
         Ok(Self {
             received: vec![0; datagram_bytes_max * joined * BATCH_SIZE].into(),
-            names_source: socket.local_addr()?.ip().is_unspecified(),
-            segments_max: state.max_gso_segments().min(QUIC_SEGMENTS_MAX),
+            out: WayOut {
+                names_source: socket.local_addr()?.ip().is_unspecified(),
+                segments_max: state.max_gso_segments().min(QUIC_SEGMENTS_MAX),
+                outbox: QuicOutbox::new(),
+                blocked: false,
+            },
             state,
             socket,
-            outbox: QuicOutbox::new(),
-            blocked: false,
         })
     }
 
@@ -95,8 +103,8 @@ impl QuicSocket {
             }
         };
         let mut answers = Answers {
-            outbox: &mut self.outbox,
-            names_source: self.names_source,
+            socket: &self.socket,
+            out: &mut self.out,
         };
         let mut datagrams = 0;
         for (meta, part) in metas.iter().zip(&parts).take(packets) {
@@ -114,10 +122,10 @@ impl QuicSocket {
     }
 
     /// Puts a packet of the endpoint itself in line.
-    pub fn answer(&mut self, transmit: &Transmit, bytes: &mut Vec<u8>) {
+    pub fn answer(&mut self, transmit: Transmit, bytes: &mut Vec<u8>) {
         let mut answers = Answers {
-            outbox: &mut self.outbox,
-            names_source: self.names_source,
+            socket: &self.socket,
+            out: &mut self.out,
         };
         answers.push(transmit, bytes);
     }
@@ -129,50 +137,29 @@ impl QuicSocket {
         owner: u32,
         fill: impl FnOnce(usize, &mut Vec<u8>) -> Option<Transmit>,
     ) -> bool {
-        if self.outbox.is_full() {
-            self.send();
-        }
-        let segments_max = self.segments_max;
-        let Some(packet) = self.outbox.vacant() else {
-            return false;
-        };
-        let Some(transmit) = fill(segments_max, &mut packet.bytes) else {
-            return false;
-        };
-        packet.owner = owner;
-        packet.address(&transmit, self.names_source);
-        self.outbox.push();
-        true
+        let Self { socket, out, .. } = self;
+        let segments_max = out.segments_max;
+        out.push(socket, owner, |bytes| fill(segments_max, bytes))
     }
 
     /// Throws away what waits of one connection.
     pub fn discard(&mut self, owner: u32) {
-        self.outbox.discard(owner);
+        self.out.outbox.discard(owner);
     }
 
     /// Sends what waits, as far as the socket takes it.
     pub fn send(&mut self) {
-        let Self {
-            socket,
-            outbox,
-            segments_max,
-            ..
-        } = self;
-        let sent = outbox.send(
-            |packets| sendmmsg(socket.as_fd(), packets),
-            |packet, error| look_into(packet, error, segments_max),
-        );
-        self.blocked = sent == Sent::Blocked;
+        self.out.send(&self.socket);
     }
 
     /// Whether the socket was full when it was last asked.
     pub fn is_blocked(&self) -> bool {
-        self.blocked
+        self.out.blocked
     }
 
     /// Whether no packet waits.
     pub fn is_empty(&self) -> bool {
-        self.outbox.is_empty()
+        self.out.outbox.is_empty()
     }
 }
 
@@ -182,23 +169,55 @@ impl AsFd for QuicSocket {
     }
 }
 
+impl WayOut {
+    /// Puts a packet in line; sends those that wait when there is no room. False when the socket does not
+    /// take them, or there is nothing to fill it with.
+    fn push(
+        &mut self,
+        socket: &UdpSocket,
+        owner: u32,
+        fill: impl FnOnce(&mut Vec<u8>) -> Option<Transmit>,
+    ) -> bool {
+        if self.outbox.is_full() {
+            self.send(socket);
+        }
+        let Some(packet) = self.outbox.vacant() else {
+            return false;
+        };
+        let Some(transmit) = fill(&mut packet.bytes) else {
+            return false;
+        };
+        packet.owner = owner;
+        packet.address(&transmit, self.names_source);
+        self.outbox.push();
+        true
+    }
+
+    fn send(&mut self, socket: &UdpSocket) {
+        let segments_max = &mut self.segments_max;
+        let sent = self.outbox.send(
+            |packets| sendmmsg(socket.as_fd(), packets),
+            |packet, error| look_into(packet, error, segments_max),
+        );
+        self.blocked = sent == Sent::Blocked;
+    }
+}
+
 /// Where answers of the endpoint go while packets are taken.
 #[derive(Debug)]
 pub struct Answers<'a> {
-    outbox: &'a mut QuicOutbox,
-    names_source: bool,
+    socket: &'a UdpSocket,
+    out: &'a mut WayOut,
 }
 
 impl Answers<'_> {
-    /// Puts an answer in line, unless the line is full: whoever asked will ask again.
-    pub fn push(&mut self, transmit: &Transmit, bytes: &mut Vec<u8>) {
-        let Some(packet) = self.outbox.vacant() else {
-            return;
-        };
-        packet.owner = NOBODY;
-        std::mem::swap(&mut packet.bytes, bytes);
-        packet.address(transmit, self.names_source);
-        self.outbox.push();
+    /// Puts an answer in line, and sends the line first when it is full: all who come back at once are
+    /// answered in one pass. Where the socket takes no more it is lost, and whoever asked will ask again.
+    pub fn push(&mut self, transmit: Transmit, bytes: &mut Vec<u8>) {
+        self.out.push(self.socket, NOBODY, |packet| {
+            std::mem::swap(packet, bytes);
+            Some(transmit)
+        });
     }
 }
 
