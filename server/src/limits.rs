@@ -74,6 +74,8 @@ limits! {
         "for a TLS handshake over TCP";
     ACCEPT_BACKOFF_MS: u64 = 20, "milliseconds",
         "pause of accepting when the process has no descriptors left";
+    DESCRIPTORS_RESERVED: u64 = 256, "descriptors",
+        "that clients leave to files of the log and the history and, half of them, to callers of the control API; a quarter where there are fewer than 1,024";
     TCP_BACKLOG: i32 = 1_024, "connections",
         "waiting to be accepted; the kernel may clamp it";
 

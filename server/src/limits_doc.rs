@@ -177,7 +177,10 @@ const BOUNDED: &[(&str, &[&str])] = &[
         &["requests_per_second_max", "requests_burst_max"],
     ),
     ("how often addresses and users ask", &["rate_cells"]),
-    ("descriptors", &["accept_backoff_ms"]),
+    (
+        "descriptors",
+        &["descriptors_reserved", "accept_backoff_ms"],
+    ),
     ("a goodbye that is not heard", &["close_linger_ms"]),
     (
         "HTTP/3 of a WebTransport connection",

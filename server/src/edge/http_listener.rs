@@ -35,6 +35,7 @@ use crate::access::Access;
 use crate::access::rates::TooOften;
 use crate::clock::Clock;
 use crate::edge::arrivals::{ArrivalsSender, Upgraded};
+use crate::edge::descriptor_room::DescriptorRoom;
 use crate::edge::origins::Origins;
 use crate::edge::spare_descriptor::{SpareDescriptor, is_exhausted};
 use crate::edge::stalled;
@@ -96,6 +97,7 @@ pub struct HttpStage {
     counters: Arc<HttpCounters>,
     /// Connections in this stage now.
     open: AtomicUsize,
+    room: DescriptorRoom,
     spare: SpareDescriptor,
 }
 
@@ -116,6 +118,7 @@ impl HttpStage {
             arrivals,
             counters,
             open: AtomicUsize::new(0),
+            room: DescriptorRoom::of_clients(),
             spare: SpareDescriptor::default(),
         })
     }
@@ -155,8 +158,8 @@ pub async fn listen(
 }
 
 fn take(stage: &Arc<HttpStage>, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
-    let place = Place::take(stage).filter(|_| stage.gate.pass(peer.ip()).is_ok());
-    let Some(place) = place else {
+    let may_stay = || stage.room.has(&stream) && stage.gate.pass(peer.ip()).is_ok();
+    let Some(place) = Place::take(stage).filter(|_| may_stay()) else {
         HttpCounters::count(&stage.counters.shed);
         return;
     };

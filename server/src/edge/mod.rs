@@ -34,6 +34,7 @@ pub mod websocket;
 pub mod origins;
 pub mod upgrade;
 
+pub mod descriptor_room;
 pub mod spare_descriptor;
 pub mod stalled;
 

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::edge::control_tls::ControlTls;
+use crate::edge::descriptor_room::DescriptorRoom;
 use crate::edge::http_listener::PeerAddress;
 use crate::edge::spare_descriptor::{SpareDescriptor, is_exhausted};
 use crate::edge::stalled;
@@ -63,7 +64,7 @@ pub struct ControlListener {
 /// Serves until `stop` is true or its sender is gone, then gives open requests a moment.
 pub async fn serve(listener: ControlListener, router: Router, mut stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX));
-    let spare = SpareDescriptor::default();
+    let (room, spare) = (DescriptorRoom::of_control(), SpareDescriptor::default());
     let mut connections = JoinSet::new();
     loop {
         // Whoever comes while every place is taken waits in the kernel's backlog.
@@ -76,6 +77,7 @@ pub async fn serve(listener: ControlListener, router: Router, mut stop: watch::R
             () = stopped(&mut stop) => break,
         };
         match accepted {
+            Ok((stream, _)) if !room.has(&stream) => listener.metrics.add(SHED, 1),
             Ok((stream, peer)) => {
                 let (router, stop) = (router.clone(), stop.clone());
                 let tls = listener.tls.as_deref().map(ControlTls::config);
