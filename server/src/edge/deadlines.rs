@@ -71,7 +71,12 @@ impl Deadlines {
             let first = self.done + 1;
             // After a long pause every slot is looked at once, not once for each second of it.
             for second in first..=now.min(first + SLOTS - 1) {
-                due.append(&mut self.slots[(second % SLOTS) as usize]);
+                // With its memory: else each slot kept what the largest crowd of its second has taken.
+                let slot = std::mem::take(&mut self.slots[(second % SLOTS) as usize]);
+                match due.is_empty() {
+                    true => due = slot,
+                    false => due.extend(slot),
+                }
             }
         }
         self.entries -= due.len();
@@ -95,6 +100,20 @@ mod tests {
         assert_eq!(wheel.take(15_999), []);
         assert_eq!(wheel.take(16_000), [(ID, armed)]);
         assert_eq!(wheel.next_ms(), None);
+    }
+
+    #[test]
+    fn slots_that_were_taken_hold_no_memory() {
+        let mut wheel = Deadlines::new(0);
+        for second in 1..100 {
+            for number in 0..100 {
+                let mut armed = Armed::default();
+                wheel.arm(ConnectionId(number), &mut armed, second * TICK_MS);
+            }
+            wheel.take((second + 1) * TICK_MS);
+        }
+        let held: usize = wheel.slots.iter().map(Vec::capacity).sum();
+        assert_eq!((wheel.entries, held), (0, 0));
     }
 
     #[test]
