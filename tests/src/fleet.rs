@@ -128,19 +128,7 @@ impl Fleet {
     /// # Panics
     /// If a connection is gone.
     pub fn publish(&mut self) {
-        for sender in &mut self.senders {
-            let mut requests = Vec::new();
-            for member in &mut sender.members {
-                member.counter += 1;
-                requests.push(live(
-                    member.share,
-                    point_at(member.index, member.counter),
-                    false,
-                ));
-            }
-            sender.peer.send(&requests);
-            sender.listen(Duration::ZERO);
-        }
+        self.senders.iter_mut().for_each(Sender::publish);
     }
 
     /// Waits until every last point is acknowledged.
@@ -165,15 +153,30 @@ impl Fleet {
     }
 
     /// Publishes at this interval in a thread until told to stop.
-    pub fn run(mut self, interval: Duration) -> Running {
+    pub fn run(self, interval: Duration) -> Running {
+        let all = self.senders.len().max(1);
+        self.run_parts(interval, all)
+    }
+
+    /// The same, but each connection at a moment of its own within the interval, as people do. All of them
+    /// have sent as often when it stops.
+    pub fn run_spread(self, interval: Duration) -> Running {
+        let pause = interval / self.senders.len().max(1) as u32;
+        self.run_parts(pause, 1)
+    }
+
+    /// So many connections send, then comes the pause, then the next of them send.
+    fn run_parts(mut self, pause: Duration, at_once: usize) -> Running {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             let mut next = Instant::now();
             while !told.load(Ordering::Relaxed) {
-                self.publish();
-                next += interval;
-                thread::sleep(next.saturating_duration_since(Instant::now()));
+                for senders in self.senders.chunks_mut(at_once) {
+                    senders.iter_mut().for_each(Sender::publish);
+                    next += pause;
+                    thread::sleep(next.saturating_duration_since(Instant::now()));
+                }
             }
             self
         });
@@ -182,6 +185,18 @@ impl Fleet {
 }
 
 impl Sender {
+    /// Each of its sessions sends its next point.
+    fn publish(&mut self) {
+        let mut requests = Vec::new();
+        for member in &mut self.members {
+            member.counter += 1;
+            let point = point_at(member.index, member.counter);
+            requests.push(live(member.share, point, false));
+        }
+        self.peer.send(&requests);
+        self.listen(Duration::ZERO);
+    }
+
     /// Takes what the server says within `limit`, so that it never waits for this sender.
     fn listen(&mut self, limit: Duration) {
         loop {

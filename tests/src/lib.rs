@@ -44,6 +44,9 @@ pub mod batch_proxy;
 pub mod peer;
 pub mod table;
 
+pub mod ages;
+
+pub mod mute_socket;
 pub mod quic;
 pub mod quic_crowd;
 pub mod web_session;

@@ -3,24 +3,26 @@
 //! It does what `docs/PROTOCOL.md` asks of a viewer and no more: hello, watch, apply, complain
 //! when something is missing, ask when it is quiet.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
-    ClientConfig, Connection, Endpoint, IdleTimeout, RecvStream, SendStream, TransportConfig,
+    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, RecvStream, Runtime as _,
+    SendStream, TokioRuntime, TransportConfig,
 };
 use skein_wire::batch::Batch;
 use skein_wire::frame::decode_update;
-use skein_wire::ids::{Cell, ChatHandle, RequestNumber};
+use skein_wire::ids::{Cell, ChatHandle, Cursor, RequestNumber};
 use skein_wire::limits::{ALPN, SERVER_FRAME_BYTES_MAX, VERSION};
 use skein_wire::request::{CursorReport, Delivery, Hello, Request, Token, Watch};
 use skein_wire::splitter::{Splitter, split_first_shared};
 use skein_wire::update::{Update, Watching};
 use tokio::time::{Instant, sleep_until};
 
+use crate::mute_socket::MuteSocket;
 use crate::peer::{encoded, name};
 use crate::table::{Applied, Table};
 
@@ -31,7 +33,10 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
 const COMPLAINT: Duration = Duration::from_millis(100);
 
 /// Pause between two keep-alives of a quiet viewer.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// Any port of this machine.
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Bytes of one server stream: a batch in all its pages.
 const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -55,19 +60,72 @@ pub fn endpoint() -> std::io::Result<Endpoint> {
 /// # Panics
 /// If the TLS configuration is unfit for QUIC: a fault of the build.
 pub fn endpoint_for(alpn: &[u8]) -> std::io::Result<Endpoint> {
+    let mut endpoint = Endpoint::client(ANYWHERE)?;
+    endpoint.set_default_client_config(config_for(alpn));
+    Ok(endpoint)
+}
+
+fn config_for(alpn: &[u8]) -> ClientConfig {
     let tls = crate::tls::any_certificate(alpn);
     let crypto = QuicClientConfig::try_from(tls).expect("TLS 1.3 is there");
     let mut transport = TransportConfig::default();
     transport.max_idle_timeout(Some(IdleTimeout::try_from(IDLE_TIMEOUT).expect("in range")));
     let mut config = ClientConfig::new(Arc::new(crypto));
     config.transport_config(Arc::new(transport));
-    let mut endpoint = Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    endpoint.set_default_client_config(config);
-    Ok(endpoint)
+    config
+}
+
+/// An endpoint that can fall silent.
+fn mutable_endpoint() -> std::io::Result<(Endpoint, Arc<MuteSocket>)> {
+    let runtime = Arc::new(TokioRuntime);
+    let socket = MuteSocket::new(runtime.wrap_udp_socket(UdpSocket::bind(ANYWHERE)?)?);
+    let config = EndpointConfig::default();
+    let mut endpoint = Endpoint::new_with_abstract_socket(config, None, socket.clone(), runtime)?;
+    endpoint.set_default_client_config(config_for(ALPN));
+    Ok((endpoint, socket))
+}
+
+/// What a viewer wants, on each of its connections.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Where the server, or a way to it, is.
+    pub to: SocketAddr,
+    /// Who it is.
+    pub token: String,
+    /// What it watches.
+    pub chat: String,
+    /// How.
+    pub delivery: Delivery,
+    /// Pause between two keep-alives while it is quiet; [`KEEP_ALIVE`] is what clients do.
+    pub keep_alive: Duration,
+}
+
+/// What a viewer takes along from one connection to the next.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Whose offsets the cursor is made of.
+    log: u64,
+    /// What it saw.
+    pub table: Table,
+}
+
+impl Known {
+    fn cursor(&self) -> Option<Cursor> {
+        (self.table.cursor > 0).then_some(Cursor {
+            log: self.log,
+            epoch: self.table.epoch,
+            offset: self.table.cursor,
+        })
+    }
 }
 
 /// One connection that watches one chat.
 pub struct QuicViewer {
+    socket: Arc<MuteSocket>,
+    keep_alive: Duration,
+    /// The cursor with which it came.
+    came_with: u64,
+    log: u64,
     connection: Connection,
     control: SendStream,
     updates: RecvStream,
@@ -81,6 +139,8 @@ pub struct QuicViewer {
     pub table: Table,
     /// Batches that were applied since the count was last taken.
     pub batches: u64,
+    /// Full batches that it got although it came with a cursor.
+    pub snapshots: u64,
 }
 
 /// What woke a viewer.
@@ -92,39 +152,40 @@ enum Woken {
 }
 
 impl QuicViewer {
-    /// Connects, says hello and asks to watch.
+    /// Connects, says hello and asks for what is new, from a socket of its own.
     ///
     /// # Errors
-    /// Whatever keeps it from getting that far, as text.
-    pub async fn connect(
-        endpoint: &Endpoint,
-        to: SocketAddr,
-        token: &str,
-        chat: &str,
-        delivery: Delivery,
-    ) -> Result<Self, String> {
+    /// Whatever keeps it from getting that far, as text; what it knows stays where it is.
+    pub async fn connect(wish: &Wish, known: &mut Known) -> Result<Self, String> {
         let text = |e: &dyn std::fmt::Display| e.to_string();
-        let connecting = endpoint.connect(to, "localhost").map_err(|e| text(&e))?;
-        let connection = connecting.await.map_err(|e| text(&e))?;
+        let (endpoint, socket) = mutable_endpoint().map_err(|e| text(&e))?;
+        let connecting = endpoint.connect(wish.to, "localhost");
+        let connection = connecting.map_err(|e| text(&e))?;
+        let connection = connection.await.map_err(|e| text(&e))?;
         let (mut control, updates) = connection.open_bi().await.map_err(|e| text(&e))?;
         let hello = Request::Hello(Hello {
             version: VERSION,
-            token: Token(token.to_owned()),
+            token: Token(wish.token.clone()),
             client: "skein-tests".to_owned(),
         });
         let watch = Request::Watch(Watch {
             request: RequestNumber(1),
-            chat: name(chat),
+            chat: name(&wish.chat),
             session: None,
             view: None,
-            cursor: None,
-            delivery,
+            cursor: known.cursor(),
+            delivery: wish.delivery,
             trail: 0,
             interval_ms: 0,
         });
         let bytes = encoded(&[hello, watch]);
         control.write_all(&bytes).await.map_err(|e| text(&e))?;
+        let Known { log, table } = std::mem::take(known);
         Ok(Self {
+            socket,
+            keep_alive: wish.keep_alive,
+            came_with: table.cursor,
+            log,
             connection,
             control,
             updates,
@@ -133,9 +194,19 @@ impl QuicViewer {
             early: Vec::new(),
             complaint_due: None,
             complained: Instant::now(),
-            table: Table::default(),
+            table,
             batches: 0,
+            snapshots: 0,
         })
+    }
+
+    /// Is gone without a word, and keeps what it knows.
+    pub fn vanish(self) -> Known {
+        self.socket.mute();
+        Known {
+            log: self.log,
+            table: self.table,
+        }
     }
 
     /// Whether the watch was accepted.
@@ -148,7 +219,7 @@ impl QuicViewer {
     /// # Errors
     /// The end of the connection or of the watch, as text.
     pub async fn step(&mut self) -> Result<(), String> {
-        let keep_alive = self.complained + KEEP_ALIVE;
+        let keep_alive = self.complained + self.keep_alive;
         let due = self.complaint_due.unwrap_or(keep_alive);
         let mut piece = [0; 4096];
         let woken = tokio::select! {
@@ -191,7 +262,7 @@ impl QuicViewer {
         loop {
             tokio::select! {
                 bytes = &mut whole => return Ok(bytes.map_err(|e| e.to_string())?.into()),
-                () = sleep_until(self.complained + KEEP_ALIVE) => self.report().await?,
+                () = sleep_until(self.complained + self.keep_alive) => self.report().await?,
             }
         }
     }
@@ -208,8 +279,16 @@ impl QuicViewer {
 
     fn take(&mut self, frame: Bytes) -> Result<(), String> {
         match decode_update(frame).map_err(|e| e.to_string())? {
+            Some(Update::Welcome(welcome)) => {
+                self.log = welcome.log;
+                Ok(())
+            }
             Some(Update::Watching(watching)) => {
-                self.table = Table::at(watching.epoch, watching.from);
+                if watching.from != self.came_with {
+                    return Err(format!("a cursor was not taken: {watching:?}"));
+                }
+                // Another one than before where the server has crashed.
+                self.table.epoch = watching.epoch;
                 self.watching = Some(watching);
                 for body in std::mem::take(&mut self.early) {
                     self.apply(&body)?;
@@ -236,6 +315,7 @@ impl QuicViewer {
 
     fn apply(&mut self, body: &Bytes) -> Result<(), String> {
         let batch = Batch::decode(body).map_err(|e| e.to_string())?;
+        self.snapshots += u64::from(self.came_with > 0 && batch.header.from == 0);
         match self.table.apply(batch) {
             Applied::Yes => {
                 self.batches += 1;
