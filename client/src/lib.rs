@@ -32,6 +32,7 @@ pub mod viewer_state;
 
 pub mod clock;
 pub mod server_url;
+mod tls_failure;
 pub mod trust;
 
 pub mod transport;

@@ -22,6 +22,7 @@ use crate::limits::{
     QUIC_WINDOW, READ_BYTES,
 };
 use crate::server_url::ServerUrl;
+use crate::tls_failure;
 use crate::transport::{
     Connection, FarEnd, Incoming, closed, cut_off, deliver, deliver_all, fail, pair,
 };
@@ -201,9 +202,7 @@ fn end_of(error: ConnectionError) -> ClientError {
         }
         // A handshake that fails by the certificate or the protocol does not heal by itself.
         ConnectionError::TransportError(error) if is_handshake(error.code) => {
-            ClientError::Trust(format!(
-                "the server's TLS handshake failed: {error}; check its certificate (--ca) and address"
-            ))
+            ClientError::Trust(tls_failure::text(error))
         }
         error => ClientError::Io(error.into()),
     }

@@ -21,6 +21,7 @@ use tokio_websockets::{ClientBuilder, Limits, Message, WebSocketStream};
 use crate::error::ClientError;
 use crate::limits::WEBSOCKET_MESSAGE_BYTES_MAX;
 use crate::server_url::{Scheme, ServerUrl};
+use crate::tls_failure;
 use crate::transport::{Connection, FarEnd, Incoming, closed, deliver_all, fail, pair};
 use crate::trust::Trust;
 
@@ -56,9 +57,7 @@ fn handshake(error: io::Error) -> ClientError {
         .get_ref()
         .is_some_and(|inner| inner.is::<rustls::Error>())
     {
-        true => ClientError::Trust(format!(
-            "the server's TLS handshake failed: {error}; check its certificate (--ca) and address"
-        )),
+        true => ClientError::Trust(tls_failure::text(error)),
         false => ClientError::Io(error),
     }
 }

@@ -15,6 +15,7 @@ use skein_wire::limits::WEBTRANSPORT_ALPN;
 
 use crate::access::error::AccessError;
 use crate::access::secret_file;
+use crate::edge::authority_certificate::is_of_authority;
 use crate::edge::browser_certificate::BrowserCertificate;
 
 /// The certificate within the directory of keys.
@@ -158,6 +159,9 @@ fn read(
         .ok()
         .filter(|chain| !chain.is_empty())
         .ok_or_else(|| AccessError::unusable(certificate, "no certificate in PEM form; restore it, or in dev mode remove cert.pem and key.pem"))?;
+    if is_of_authority(&chain[0]) {
+        tracing::warn!(path = %certificate.display(), "the certificate is one of an authority (CA:TRUE), which clients refuse as a server's; make it anew with `-addext basicConstraints=critical,CA:FALSE`");
+    }
     let private = PrivateKeyDer::from_pem_slice(&secret_file::read(key)?)
         .map_err(|_| AccessError::unusable(key, NO_KEY))?;
     CertifiedKey::from_der(chain, private, provider).map_err(|_| {

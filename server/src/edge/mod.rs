@@ -40,6 +40,7 @@ pub mod stalled;
 
 pub mod http_listener;
 
+mod authority_certificate;
 pub mod browser_certificate;
 
 pub mod certificate;
