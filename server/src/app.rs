@@ -2,6 +2,7 @@
 
 pub mod bad_inputs;
 pub mod data_dir;
+pub mod dir_lock;
 pub mod entrance;
 mod files_in_force;
 mod http_services;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -25,7 +25,7 @@ pub struct Relay {
 
 /// A relay that may or may not come up.
 pub struct RelayStart {
-    _folder: TempDir,
+    folder: TempDir,
     ports: [Port; 4],
     arguments: Vec<String>,
 }
@@ -40,11 +40,7 @@ impl RelayStart {
             .prefix("skein-relay-")
             .tempdir()
             .expect("a temporary directory");
-        let keys = folder.path().join("data/keys");
-        fs::create_dir_all(&keys).expect("a directory");
-        // The same issuer's tokens are good here and there.
-        let key = server.data_dir().join("keys/token.pem");
-        fs::copy(key, keys.join("token.pem")).expect("the key of the server");
+        trust(server, &folder.path().join("data/keys/trusted"));
         let token = folder.path().join("relay.jwt");
         fs::write(&token, relay_token(server)).expect("a file");
         let ports: [Port; 4] = std::array::from_fn(|_| Port::claim());
@@ -65,7 +61,7 @@ impl RelayStart {
         flag("--senders-to", server.quic_url());
         arguments.push("--upstream-insecure".into());
         Self {
-            _folder: folder,
+            folder,
             ports,
             arguments,
         }
@@ -95,10 +91,33 @@ impl RelayStart {
 
     /// It gets what it has from there.
     pub fn set_upstream(&mut self, upstream: &str) {
-        let at = self.arguments.iter().position(|it| it == "--upstream");
-        let at = at.expect("it has an upstream");
-        upstream.clone_into(&mut self.arguments[at + 1]);
+        self.set("--upstream", upstream);
     }
+
+    /// Another value of a flag that it is started with.
+    pub fn set(&mut self, flag: &str, value: &str) {
+        let at = self.arguments.iter().position(|it| it == flag);
+        let at = at.expect("a flag that it has");
+        value.clone_into(&mut self.arguments[at + 1]);
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A place for files of the test, gone with it.
+    pub fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The server's tokens are good where this directory of trusted keys is.
+fn trust(server: &Server, directory: &Path) {
+    let (of, to) = (server.data_dir(), directory.display().to_string());
+    let of = of.display().to_string();
+    let ended = process::run(["token", "--public-key", "--data-dir", &of, "--out", &to]);
+    ended.expect_success("skein token --public-key");
 }
 
 /// A token as a relay has it.
@@ -123,6 +142,11 @@ impl Relay {
         let ended = self.process.terminate(wait::PATIENCE);
         ended.expect_success("skein relay");
         self.start
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.start.data_dir()
     }
 
     /// Its metrics.

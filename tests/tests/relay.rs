@@ -482,6 +482,59 @@ fn a_relay_of_itself_is_refused() {
     );
 }
 
+/// A relay that does not come up says this.
+fn assert_refused(start: RelayStart, words: &str, what: &str) {
+    let ended = start.refused();
+    assert_eq!(ended.code(), Some(1), "{what}: {}", ended.stderr);
+    assert!(ended.stderr.contains(words), "{what}: {}", ended.stderr);
+}
+
+#[test]
+fn a_relay_with_a_token_that_is_no_relays_does_not_start() {
+    let server = Server::start(Cores::One);
+    let tokens = [
+        ("a user's", server.token("ana")),
+        ("nobody's", "junk".to_owned()),
+    ];
+    for (what, token) in tokens {
+        let mut start = RelayStart::new(&server, &server.quic_url(), Cores::One);
+        let path = start.scratch().join("other.jwt");
+        std::fs::write(&path, token).expect("written");
+        start.set("--upstream-token", &path.display().to_string());
+        assert_refused(start, "make one with `skein token --relay`", what);
+    }
+}
+
+#[test]
+fn a_relay_without_keys_says_where_they_come_from() {
+    let server = Server::start(Cores::One);
+    let start = RelayStart::new(&server, &server.quic_url(), Cores::One);
+    std::fs::remove_dir_all(start.data_dir().join("keys/trusted")).expect("removed");
+    assert_refused(
+        start,
+        "`skein token --public-key --data-dir DIR --out",
+        "no keys",
+    );
+}
+
+#[test]
+fn a_directory_is_one_relays_and_never_a_servers() {
+    let server = Server::start(Cores::One);
+    let first = Relay::start(&server, Cores::One);
+    let mut second = RelayStart::new(&server, &server.quic_url(), Cores::One);
+    second.set("--data-dir", &first.data_dir().display().to_string());
+    let held = format!("in use by process {}", first.process.id());
+    assert_refused(second, &held, "another relay's");
+    let mut on_server = RelayStart::new(&server, &server.quic_url(), Cores::One);
+    let place = server.data_dir();
+    on_server.set("--data-dir", &place.display().to_string());
+    assert_refused(on_server, "is the data directory of a server", "a server's");
+    assert!(
+        !place.join("keys/relay.id").exists(),
+        "nothing is written there"
+    );
+}
+
 #[test]
 fn an_ordinary_token_makes_no_relay() {
     let server = Server::start(Cores::One);

@@ -19,9 +19,11 @@ pub mod rates;
 
 pub mod claims;
 pub mod guest_token;
+pub mod relay_token;
 pub mod signer;
 pub mod token_rules;
 
+pub mod public_key_file;
 pub mod trusted_key;
 
 pub mod key_set;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PKCS_ED25519};
 use serde::Serialize;
@@ -47,6 +48,7 @@ struct SignedClaims<'a> {
 pub struct TokenSigner {
     kid: String,
     public: Vec<u8>,
+    public_pem: String,
     key: EncodingKey,
 }
 
@@ -64,12 +66,7 @@ impl TokenSigner {
     /// # Errors
     /// As [`TokenSigner::open`], and what the file system says.
     pub fn open_or_create(path: &Path) -> Result<Self, AccessError> {
-        let pem = secret_file::read_or_create(path, || {
-            KeyPair::generate_for(&PKCS_ED25519)
-                .expect("Ed25519 keys can be made wherever random numbers can")
-                .serialize_pem()
-                .into_bytes()
-        })?;
+        let pem = secret_file::read_or_create(path, || fresh_pem().into_bytes())?;
         Self::from_pem(path, &pem)
     }
 
@@ -88,6 +85,7 @@ impl TokenSigner {
         Ok(Self {
             kid: key_id(pair.public_key_raw()),
             public: pair.public_key_raw().to_vec(),
+            public_pem: pair.public_key_pem(),
             key: EncodingKey::from_ed_der(pair.serialized_der()),
         })
     }
@@ -100,6 +98,11 @@ impl TokenSigner {
     /// The 32 bytes of the public half.
     pub fn public(&self) -> &[u8] {
         &self.public
+    }
+
+    /// The public half in PEM form (SubjectPublicKeyInfo).
+    pub fn public_pem(&self) -> &str {
+        &self.public_pem
     }
 
     /// A token for `user`, valid from now for `ttl_s` seconds, for a server with the usual rules.
@@ -151,10 +154,36 @@ impl fmt::Debug for TokenSigner {
     }
 }
 
+/// A new private key in the first version of PKCS#8: OpenSSL reads no other one of Ed25519.
+fn fresh_pem() -> String {
+    let made = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1());
+    let der = made.expect("Ed25519 keys can be made wherever random numbers can");
+    let pair = KeyPair::try_from(der.as_ref()).expect("a key that was just made");
+    pair.serialize_pem()
+}
+
 /// A key id: the first digits of the public key's SHA-256.
 pub(crate) fn key_id(public: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, public);
     let mut digits: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
     digits.truncate(KID_DIGITS);
     digits
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use crate::access::signer::fresh_pem;
+
+    #[test]
+    fn a_new_key_is_of_the_form_that_openssl_reads() {
+        let pem = fresh_pem();
+        let body: String = pem.lines().filter(|line| !line.starts_with("--")).collect();
+        let der = STANDARD.decode(body.trim()).expect("base64");
+        // A sequence of 46 bytes that begins with version 0; the second version has the public key, too.
+        assert_eq!(der[..5], [0x30, 46, 2, 1, 0]);
+        assert_eq!(der.len(), 48);
+    }
 }

@@ -21,6 +21,7 @@ use crate::access::claims::Claims;
 use crate::access::error::AccessError;
 use crate::access::guest_token::{GUEST_TOKEN_PREFIX, GuestKey};
 use crate::access::key_set::{self, KeySet, TOKEN_KEY_FILE};
+use crate::access::public_key_file;
 use crate::access::rates::Rates;
 use crate::access::refresh_signal::RefreshSignal;
 use crate::access::signer::TokenSigner;
@@ -119,6 +120,10 @@ impl Access {
             ));
         }
         self.change(|parts| parts.dir = read);
+        let own = self.dir.join(TOKEN_KEY_FILE);
+        if own.exists() {
+            public_key_file::keep_beside(&self.dir, &TokenSigner::open(&own)?);
+        }
         Ok(())
     }
 

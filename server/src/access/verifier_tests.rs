@@ -14,6 +14,7 @@ use skein_wire::limits::TOKEN_BYTES_MAX;
 use crate::access::jwks;
 use crate::access::key_set::{TOKEN_KEY_FILE, TRUSTED_DIR};
 use crate::access::limits::JWKS_REFETCH_MS_MIN;
+use crate::access::public_key_file::PUBLIC_KEY_FILE;
 use crate::access::refresh_signal::RefreshSignal;
 use crate::access::signer::{TokenSigner, TokenSpec};
 use crate::access::token_rules::TokenRules;
@@ -411,4 +412,22 @@ fn an_unknown_key_asks_for_the_keys_once_in_a_while() {
         access.verify(&token, later_ms).unwrap().person.user,
         user("bo")
     );
+}
+
+#[test]
+fn the_public_half_beside_the_key_follows_it_when_keys_are_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let access = Access::open(dir.path(), true).unwrap();
+    let (key, public) = (
+        dir.path().join(TOKEN_KEY_FILE),
+        dir.path().join(PUBLIC_KEY_FILE),
+    );
+    let kept = || std::fs::read_to_string(&public).unwrap();
+    assert_eq!(kept(), TokenSigner::open(&key).unwrap().public_pem());
+    let before = kept();
+    std::fs::remove_file(&key).unwrap();
+    let other = TokenSigner::open_or_create(&key).unwrap();
+    access.reload().unwrap();
+    assert_eq!(kept(), other.public_pem());
+    assert_ne!(kept(), before);
 }

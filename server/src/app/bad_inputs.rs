@@ -43,6 +43,18 @@ pub const BAD_STARTS: &[BadInput] = &[
         "names a file with the output of `skein token --relay`",
     ),
     BadInput::new(
+        "a relay with a token that is no relay's",
+        "relay --dev --data-dir DIR --upstream quic://127.0.0.1:1 --upstream-token NOISE --upstream-insecure",
+        "1",
+        "make one with `skein token --relay`",
+    ),
+    BadInput::new(
+        "a webhook's secret that is not there",
+        "SKEIN_WEBHOOK__URLS=http://127.0.0.1:1/ SKEIN_WEBHOOK__SECRET=DIR/none serve --dev --data-dir DIR",
+        "1",
+        "check that the file exists and that this user may use it",
+    ),
+    BadInput::new(
         "a server that has an upstream",
         "SKEIN_RELAY__UPSTREAM=quic://127.0.0.1:1 SKEIN_RELAY__TOKEN=NOISE SKEIN_RELAY__INSECURE=true serve --dev --data-dir DIR",
         "1",

@@ -37,6 +37,11 @@ impl DataDir {
         })
     }
 
+    /// Whether a server has been at work here: a relay needs a directory of its own.
+    pub fn is_of_server(root: &Path) -> bool {
+        root.join("log").exists() || root.join("control").exists()
+    }
+
     /// The event log.
     pub fn log(&self) -> PathBuf {
         self.root.join("log")
@@ -66,8 +71,9 @@ impl DataDir {
 /// What a data directory has, whoever made it: `skein token` makes the keys before the first start.
 const FOLDERS: [&str; 3] = ["log", "control", "keys"];
 
-/// What a file system puts into its own root.
-const NOT_A_FILE: &str = "lost+found";
+/// What says nothing of whose a directory is: what a file system puts into its own root, and the lock,
+/// which a start leaves behind that got no further.
+const NOBODYS: [&str; 2] = ["lost+found", "lock"];
 
 /// Whether there is something in the directory, but nothing of ours. One that cannot be read is
 /// left to whoever makes it.
@@ -78,7 +84,7 @@ fn is_foreign(root: &Path) -> bool {
     let names: Vec<_> = entries
         .flatten()
         .map(|entry| entry.file_name())
-        .filter(|name| name != NOT_A_FILE)
+        .filter(|name| !NOBODYS.iter().any(|nobodys| name == nobodys))
         .collect();
     let ours = |name: &OsString| FOLDERS.iter().any(|folder| name == folder);
     !names.is_empty() && !names.iter().any(ours)
@@ -98,6 +104,9 @@ mod tests {
         DataDir::open(&root.join("new")).expect("an empty one");
         fs::create_dir(root.join("new").join("lost+found")).expect("made");
         DataDir::open(&root.join("new")).expect("the root of a file system");
+        fs::write(root.join("new").join("lock"), "1").expect("made");
+        DataDir::open(&root.join("new")).expect("a start that got no further");
+        fs::write(root.join("lock"), "1").expect("made");
         let refused = DataDir::open(root).expect_err("a folder of something else");
         assert!(refused.to_string().contains("--data-dir"), "{refused}");
         fs::create_dir(root.join("keys")).expect("made");

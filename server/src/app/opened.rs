@@ -1,7 +1,8 @@
-//! All that can stand in the way of a start: cores, directory, keys, addresses, logs.
+//! All that can stand in the way of a start: cores, directory, addresses, files, keys, logs.
 //!
-//! The logs come last. What fails before them leaves no trace, and they stay as cleanly closed as
-//! they were.
+//! The directory is taken first, so that a second server on it is told so and not of a port. Keys are made
+//! only when addresses and files are in order. The logs come last: whatever fails before them, they stay
+//! as cleanly closed as they were.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use skein_log::{DiskStorage, Log, OpenError, Options, WriterBackend};
 use crate::access::Access;
 use crate::access::control_token::ControlTokens;
 use crate::app::data_dir::DataDir;
+use crate::app::dir_lock::DirLock;
 use crate::clock::Clock;
 use crate::config::settings::{Config, LogWriter};
 use crate::control::core::{Acknowledge, ControlCore};
@@ -25,6 +27,7 @@ use crate::edge::tls::Tls;
 use crate::http::state::Callers;
 use crate::key_refresher::KeySource;
 use crate::machine::allowed_cores;
+use crate::webhook::signer::Signer;
 
 /// A clock that is ahead of the machine's by so much is worth a word, milliseconds.
 const CLOCK_AHEAD_WARN_MS: u64 = 10_000;
@@ -61,6 +64,10 @@ pub struct Opened {
     pub views_dir: PathBuf,
     /// The folder of webhooks' places, if there are webhooks.
     pub webhook_dir: PathBuf,
+    /// Signs what webhooks post, if there are webhooks.
+    pub webhook_signer: Option<Arc<Signer>>,
+    /// Nobody else has the directory.
+    pub dir_lock: DirLock,
     /// It does not run backwards across a restart, whatever the wall clock says.
     pub clock: Clock,
 }
@@ -73,15 +80,16 @@ impl Opened {
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let cores = config.shards.cores.resolve(&allowed_cores())?;
         let dir = DataDir::open(&config.data_dir)?;
-        let keys = config.keys_dir();
-        let (access, jwks) = open_access(config)?;
+        let dir_lock = DirLock::take(&config.data_dir)?;
+        let bound = bind_shards(config, cores.len() as u16)?;
+        let control_listener = bind_control(config.listen.control)?;
         let callers = control_callers(config)?;
+        let webhook_signer = Signer::of(&config.webhook)?;
+        let (access, jwks) = open_access(config, config.dev)?;
         let certificates = open_certificates(config)?;
         let tls = Tls::new(&certificates)?;
-        let quic_keys = QuicKeys::open_or_create(&keys)?;
-        let bound = bind_shards(config, cores.len() as u16)?;
+        let quic_keys = QuicKeys::open_or_create(&config.keys_dir())?;
         let control_tls = open_control_tls(config, &certificates)?;
-        let control_listener = bind_control(config.listen.control)?;
         let clock = Clock::start();
         let (control, seen_ms) = open_control(&dir, config, clock)?;
         let clock = Clock::anchored(seen_ms.max(clock.now_ms()));
@@ -103,13 +111,19 @@ impl Opened {
             history_dir: dir.history(),
             views_dir: dir.views(),
             webhook_dir: dir.webhook(),
+            webhook_signer,
+            dir_lock,
             clock,
         })
     }
 }
 
-/// Opens the keys that are trusted, and where further ones come from.
-pub(crate) fn open_access(config: &Config) -> anyhow::Result<(Arc<Access>, Option<KeySource>)> {
+/// Opens the keys that are trusted, and where further ones come from. With `makes_key` there is one of its
+/// own in the end.
+pub(crate) fn open_access(
+    config: &Config,
+    makes_key: bool,
+) -> anyhow::Result<(Arc<Access>, Option<KeySource>)> {
     let jwks = config
         .access
         .jwks_source()
@@ -117,7 +131,7 @@ pub(crate) fn open_access(config: &Config) -> anyhow::Result<(Arc<Access>, Optio
         .map(KeySource::new);
     let access = Access::with_rules(
         &config.keys_dir(),
-        config.dev,
+        makes_key,
         config.access.token_rules(),
         jwks.as_ref().map(KeySource::signal),
     )?;

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use skein_engine::relay::hub::{Hub, HubConfig};
 use skein_engine::table::TableLimits;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::access::secret_file;
+use crate::access::{key_set, secret_file};
 use crate::app::data_dir::DataDir;
+use crate::app::dir_lock::DirLock;
 use crate::app::entrance::Lobby;
 use crate::app::files_in_force::FilesInForce;
 use crate::app::http_services::HttpServices;
@@ -64,6 +65,8 @@ pub struct Relay {
     close_entrances: watch::Sender<bool>,
     stop_http: watch::Sender<bool>,
     runtime: Runtime,
+    /// Given back when all else is down.
+    _dir_lock: DirLock,
 }
 
 impl Relay {
@@ -76,8 +79,16 @@ impl Relay {
         let upstream = UpstreamAddress::of(config)?;
         let cores = config.shards.cores.resolve(&allowed_cores())?;
         let shards = cores.len() as u16;
+        ensure!(
+            !DataDir::is_of_server(&config.data_dir),
+            "{} is the data directory of a server; a relay needs one of its own, choose it with --data-dir",
+            config.data_dir.display()
+        );
+        need_keys(config)?;
         DataDir::open(&config.data_dir)?;
-        let (access, jwks) = open_access(config)?;
+        let dir_lock = DirLock::take(&config.data_dir)?;
+        // A key of its own would let nobody in whom the server lets in.
+        let (access, jwks) = open_access(config, false)?;
         let callers = control_callers(config)?;
         let certificates = open_certificates(config)?;
         let control_tls = open_control_tls(config, &certificates)?;
@@ -205,6 +216,7 @@ impl Relay {
             close_entrances,
             stop_http,
             runtime,
+            _dir_lock: dir_lock,
         })
     }
 }
@@ -246,6 +258,18 @@ fn table_limits(config: &Config) -> TableLimits {
         tombstones_max: limits.tombstones_per_chat_max,
         tombstone_age_ms_max: limits.tombstone_age_ms_max,
     }
+}
+
+/// Who shows a token of the server's to a relay that does not know its key is told "bad token", and the
+/// operator nothing: better to say what is missing at the start.
+fn need_keys(config: &Config) -> anyhow::Result<()> {
+    let dir = config.keys_dir();
+    ensure!(
+        config.access.jwks.is_some() || !key_set::read_dir(&dir)?.is_empty(),
+        "a relay has no keys of its own and needs those that its server trusts: put them into {0}, with `skein token --public-key --data-dir DIR --out {0}` of the server's DIR, or name a JWK set with `access.jwks`",
+        dir.join(key_set::TRUSTED_DIR).display()
+    );
+    Ok(())
 }
 
 /// Random and kept, so that a relay knows itself on its upstream's way.

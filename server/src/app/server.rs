@@ -1,6 +1,6 @@
 //! Brings all parts up in their order, and down in the reverse one.
 //!
-//! Up: cores, directory, keys, sockets, logs, threads; only when every shard serves is the server said to
+//! Up: cores, directory, sockets, keys, logs, threads; only when every shard serves is the server said to
 //! be ready. Down: goodbye to clients, shards, janitor, event log, control log.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::app::data_dir::DataDir;
+use crate::app::dir_lock::DirLock;
 use crate::app::entrance::Lobby;
 use crate::app::files_in_force::FilesInForce;
 use crate::app::http_services::HttpServices;
@@ -79,6 +80,8 @@ pub struct Server {
     stop_http: watch::Sender<bool>,
     runtime: Runtime,
     clock: Clock,
+    /// Given back when all else is down.
+    _dir_lock: DirLock,
 }
 
 impl Server {
@@ -104,6 +107,8 @@ impl Server {
             history_dir,
             views_dir,
             webhook_dir,
+            webhook_signer,
+            dir_lock,
             clock,
         } = Opened::open(config)?;
         let control_address = control_listener.local_addr()?;
@@ -138,6 +143,7 @@ impl Server {
         let control = ControlThread::spawn(control, clock, Box::new(outcomes), signals)?;
         let webhook = WebhookThread::spawn(
             &config.webhook,
+            webhook_signer,
             &webhook_dir,
             control.feed(),
             clock,
@@ -291,6 +297,7 @@ impl Server {
             stop_http,
             runtime,
             clock,
+            _dir_lock: dir_lock,
         })
     }
 

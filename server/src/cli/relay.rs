@@ -12,14 +12,18 @@ use crate::cli::trace;
 /// Arguments of `skein relay`.
 #[derive(Clone, Debug, Default, Args)]
 #[command(after_help = "Examples:
+  skein token --user relay --relay --ttl 30d --data-dir skein-data > relay.jwt
+  skein token --public-key --data-dir skein-data --out relay-data/keys/trusted
   skein relay --dev --data-dir relay-data --upstream quic://127.0.0.1:4433 \\
       --upstream-token relay.jwt --upstream-ca skein-data/keys/cert.pem \\
       --quic 127.0.0.1:5433 --http 127.0.0.1:9080 --control 127.0.0.1:9091
   skein relay --config /etc/skein-relay.toml
 
+The first two are run where the server's data directory is; relay.jwt and the file in
+keys/trusted, by which the relay knows the server's tokens, go to the relay.
+
 Viewers connect to a relay as to the server, with the same tokens and cursors. Who shares is sent to the
-server. The upstream may be a relay. The token is one of `skein token --relay`; its file is read again
-when it changes. When ready, one line of JSON on stdout says where the relay listens. docs/OPERATIONS.md
+server. The upstream may be a relay. The token's file is read again when it changes. When ready, one line of JSON on stdout says where the relay listens. docs/OPERATIONS.md
 has a worked example.")]
 pub struct RelayArgs {
     /// Where it listens, with which keys.

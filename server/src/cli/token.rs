@@ -1,15 +1,17 @@
 //! `skein token`: makes a token for a user.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use skein_engine::grid::Grid;
+use skein_engine::guest::is_guest;
 use skein_wire::ids::{ChatName, UserName};
 
 use crate::access::claims::{ChatClaim, ClaimedRight, GridClaim, TOKEN_AUDIENCE};
 use crate::access::key_set::TOKEN_KEY_FILE;
+use crate::access::public_key_file;
 use crate::access::signer::{TokenSigner, TokenSpec};
 use crate::cli::{duration, grid_arg, out};
 use crate::clock::Clock;
@@ -22,14 +24,24 @@ use crate::clock::Clock;
   skein token --user ana --data-dir skein-data --chat hike=share,watch
   skein token --user ben --data-dir skein-data --chat hike=watch --grid 1000
   skein token --user relay-eu --relay --ttl 30d --data-dir skein-data
+  skein token --public-key --data-dir skein-data
+  skein token --public-key --data-dir skein-data --out relay-data/keys/trusted
 
-The token goes to stdout and works while `skein serve` runs on the data directory.")]
+The token goes to stdout and works while `skein serve` runs on the data directory. With --public-key no
+token is made: the public half of the key goes to stdout and its id (KID) to stderr, for those who are to
+trust its tokens, in keys/trusted/KID.pem of their data directory; --out DIR writes DIR/KID.pem.")]
 pub struct TokenArgs {
     /// The user it is for.
-    #[arg(long)]
-    pub user: UserName,
+    #[arg(long, required_unless_present = "public_key", value_parser = user)]
+    pub user: Option<UserName>,
+    /// Print the public half of the key, and its id, instead of a token.
+    #[arg(long, conflicts_with_all = ["user", "chats", "relay"])]
+    pub public_key: bool,
+    /// Write the public half to DIR/KID.pem; the directory is made if need be.
+    #[arg(long, value_name = "DIR", requires = "public_key")]
+    pub out: Option<PathBuf>,
     /// How long it is good for.
-    #[arg(long, default_value = "1h", value_parser = duration::parse_some)]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration::parse_some)]
     pub ttl: Duration,
     /// The server's data directory; its key signs the token.
     #[arg(long, value_name = "DIR", required_unless_present = "key")]
@@ -64,6 +76,18 @@ fn chat_claim(rights: Vec<ClaimedRight>, grid: Option<Grid>) -> ChatClaim {
     }
 }
 
+/// A name that a token may have: those of guests are a server's to give.
+fn user(text: &str) -> Result<UserName, String> {
+    let name = UserName::new(text).map_err(|error| error.text.into_owned())?;
+    match is_guest(&name) {
+        true => Err(
+            "a server refuses tokens of users whose names begin with `guest:`; choose another name"
+                .to_owned(),
+        ),
+        false => Ok(name),
+    }
+}
+
 fn claim(text: &str) -> Result<(String, Vec<ClaimedRight>), String> {
     let bad = || "write CHAT=share, CHAT=watch or CHAT=share,watch".to_owned();
     let (chat, rights) = text.rsplit_once('=').ok_or_else(bad)?;
@@ -89,9 +113,13 @@ pub fn run(args: TokenArgs) -> anyhow::Result<()> {
                 .context("the data directory has no token key; `skein serve --dev` makes one at its first start, `openssl genpkey -algorithm ed25519 -out DIR/keys/token.pem` at any time")?
         }
     };
+    if args.public_key {
+        return tell_public_key(&signer, args.out.as_deref());
+    }
+    let user = args.user.context("name --user")?;
     let now_ms = Clock::start().now_ms();
     let spec = TokenSpec {
-        user: &args.user,
+        user: &user,
         ttl_s: args.ttl.as_secs(),
         audience: &args.audience,
         issuer: args.issuer.as_deref(),
@@ -104,4 +132,15 @@ pub fn run(args: TokenArgs) -> anyhow::Result<()> {
         }),
     };
     Ok(out::say(signer.sign(&spec, now_ms)?)?)
+}
+
+fn tell_public_key(signer: &TokenSigner, out: Option<&Path>) -> anyhow::Result<()> {
+    let kid = signer.kid();
+    let Some(dir) = out else {
+        out::say(signer.public_pem().trim_end())?;
+        eprintln!("KID {kid}: who is to trust its tokens keeps it as keys/trusted/{kid}.pem");
+        return Ok(());
+    };
+    let path = public_key_file::write_named(dir, signer)?;
+    Ok(out::say(path.display())?)
 }

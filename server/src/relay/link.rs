@@ -26,6 +26,7 @@ use crate::edge::waker::ShardWaker;
 use crate::http::metrics::MetricRow;
 use crate::relay::link_core::LinkCore;
 use crate::relay::metrics;
+use crate::relay::said::Said;
 use crate::relay::upstream::UpstreamAddress;
 use crate::shard::peers::{PEER_MESSAGES_PER_PASS, Peers};
 
@@ -87,6 +88,7 @@ pub struct Link {
     asked_at_ms: u64,
     backoff: Backoff,
     losses: u64,
+    said: Said,
 }
 
 impl Link {
@@ -106,6 +108,7 @@ impl Link {
             asked_at_ms: 0,
             backoff: Backoff::new(seed),
             losses: 0,
+            said: Said::default(),
         };
         link.connected(made);
         link
@@ -311,6 +314,7 @@ impl Link {
 
     fn connected(&mut self, (connection, welcome, token): Made) {
         tracing::info!(upstream = %self.upstream.server, "connected to the upstream");
+        self.said.forget();
         self.way = Way::Up(Box::new(connection));
         self.token = token;
         let now_ms = self.steady.now_ms();
@@ -323,7 +327,9 @@ impl Link {
             self.losses += 1;
         }
         let retry_ms = self.backoff.next_ms();
-        tracing::warn!(upstream = %self.upstream.server, retry_ms, "the upstream is not heard: {why}");
+        if self.said.is_news(&why.to_string()) {
+            tracing::warn!(upstream = %self.upstream.server, retry_ms, "the upstream is not heard: {why}");
+        }
         let now = Timestamp(self.parts.clock.now_ms());
         self.parts.core.lost(now);
         self.way = Way::Down {

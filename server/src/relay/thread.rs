@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use crate::edge::waker::ShardWaker;
 use crate::relay::link::{Link, LinkParts, Made};
 use crate::relay::link_core::path_text;
+use crate::relay::said::Said;
 use crate::relay::upstream::UpstreamAddress;
 
 /// Longest time for the first answer on a connection.
@@ -135,7 +136,9 @@ async fn first_connection(
     upstream: &UpstreamAddress,
     relay_id: u64,
 ) -> anyhow::Result<(Made, Upstream)> {
+    tracing::info!(upstream = %upstream.server, "connecting to the upstream");
     let mut backoff = Backoff::new(relay_id);
+    let mut said = Said::default();
     loop {
         match try_connection(upstream).await {
             Ok((made, above)) => {
@@ -144,7 +147,9 @@ async fn first_connection(
             }
             Err(error) => match error.downcast_ref::<ClientError>() {
                 Some(why) if why.is_transient() => {
-                    tracing::warn!(upstream = %upstream.server, "waiting for the upstream: {why}");
+                    if said.is_news(&why.to_string()) {
+                        tracing::warn!(upstream = %upstream.server, "waiting for the upstream: {why}");
+                    }
                 }
                 _ => return Err(error.context(format!("the upstream {}", upstream.server))),
             },

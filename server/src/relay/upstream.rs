@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use skein_client::connect::ConnectOptions;
 use skein_client::server_url::ServerUrl;
 use skein_client::trust::Trust;
 
+use crate::access::relay_token::is_of_relay;
 use crate::config::settings::Config;
 
 /// An upstream as configured.
@@ -47,7 +48,7 @@ impl UpstreamAddress {
     /// What to connect with. The token is read each time: it is renewed by replacing the file.
     ///
     /// # Errors
-    /// When the token's file cannot be read.
+    /// When the token's file cannot be read, or holds something else.
     pub fn options(&self) -> anyhow::Result<ConnectOptions> {
         let mut options = ConnectOptions::new(self.server.clone(), &read_token(&self.token)?);
         options.client = concat!("skein-relay/", env!("CARGO_PKG_VERSION")).to_owned();
@@ -63,7 +64,13 @@ fn read_token(path: &Path) -> anyhow::Result<String> {
             path.display()
         )
     })?;
-    Ok(text.trim().to_owned())
+    let token = text.trim();
+    ensure!(
+        is_of_relay(token),
+        "{} holds no token of a relay, and with another one nothing could be shown; make one with `skein token --relay` at the server",
+        path.display()
+    );
+    Ok(token.to_owned())
 }
 
 /// A relay that watches itself would wait for itself.

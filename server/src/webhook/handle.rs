@@ -101,25 +101,21 @@ pub struct WebhookThread {
 
 impl WebhookThread {
     /// Begins to tell the configured addresses. One that is new is told what comes from now on; so call it
-    /// before anything can happen. `None`: there are none.
+    /// before anything can happen. `None`: there is no signer, as there are none.
     ///
     /// # Errors
-    /// The secret or the database cannot be used; the text says what to do.
+    /// The database cannot be used; the text says what to do.
     pub fn spawn(
         settings: &WebhookSettings,
+        signer: Option<Arc<Signer>>,
         folder: &Path,
         feed: EventFeed,
         clock: Clock,
         stats: WebhookStats,
     ) -> anyhow::Result<Option<Self>> {
-        let Some(secret) = settings
-            .secret
-            .as_ref()
-            .filter(|_| !settings.urls.is_empty())
-        else {
+        let Some(signer) = signer else {
             return Ok(None);
         };
-        let signer = Arc::new(Signer::read(secret)?);
         let store = Arc::new(Store::open(folder)?);
         let mut targets = Vec::new();
         for url in &settings.urls {

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -14,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::access::error::AccessError;
 use crate::access::secret_file;
+use crate::config::settings::WebhookSettings;
 use crate::webhook::limits::{WEBHOOK_SECRET_BYTES_MIN, WEBHOOK_SECRETS_MAX};
 
 /// How secrets begin that are base64.
@@ -23,6 +25,17 @@ const PREFIX: &[u8] = b"whsec_";
 pub struct Signer(Vec<hmac::Key>);
 
 impl Signer {
+    /// Reads the secrets as configured. `None`: there are no webhooks.
+    ///
+    /// # Errors
+    /// As [`Signer::read`].
+    pub fn of(settings: &WebhookSettings) -> Result<Option<Arc<Self>>, AccessError> {
+        let secret = settings.secret.as_deref();
+        let secret = secret.filter(|_| !settings.urls.is_empty());
+        let signer = secret.map(Self::read).transpose()?;
+        Ok(signer.map(Arc::new))
+    }
+
     /// Reads the secrets from a file, one a line. While a secret is changed, the new and the old one
     /// stand there, and both sign.
     ///
