@@ -275,12 +275,12 @@ fn members_and_sessions_are_managed_over_the_control_api() {
             ),
             (
                 "session list --chat hike",
-                "00000000000000a1\tana\tstale\t900001",
+                "00000000000000a1\tana\tstale\t1970-01-01T00:15:00.001Z",
             ),
             ("session list --chat hike --user ben", ""),
             (
                 "session extend --chat hike --session 00000000000000a1 --duration 1h",
-                "00000000000000a1 ends at 900001",
+                "00000000000000a1 ends at 1970-01-01T00:15:00.001Z",
             ),
             (
                 "session stop --chat hike --session 00000000000000a1",

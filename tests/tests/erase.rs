@@ -498,3 +498,27 @@ fn a_backlog_that_came_within_a_second_is_thinned_to_its_trail(cores: Cores) {
         marked <= 4 && unmarked <= 3
     });
 }
+
+#[test]
+fn the_command_erases_from_a_running_server_and_says_what_is_left() {
+    let mut options = Options::new(Cores::One);
+    options.configuration = "[history]\nenabled = true\nevery = \"1s\"\n".to_owned();
+    let server = Server::start_with(options);
+    let ana = walk(&server, "ana", ANA);
+    let (data, control) = (server.data_dir(), server.ready.control.to_string());
+    wait::until("the history has rows", PATIENCE, || {
+        count(&data.join("history"), ANA) > 0
+    });
+    let erase = || process::run(["erase", "--user", "ana", "--control", &control]);
+    let early = erase();
+    assert_eq!(early.code(), Some(1), "{}", early.stderr);
+    for words in ["sessions go on", "memberships"] {
+        assert!(early.stderr.contains(words), "{}", early.stderr);
+    }
+    end(&server, &ana);
+    server.remove_member("hike", "ana");
+    let report = erase().expect_success("skein erase").stdout;
+    let report: Value = serde_json::from_str(&report).expect("a report");
+    assert_eq!(report["control"]["names_left"], 0, "{report}");
+    assert_eq!(count(&data, ANA), 0, "{report}");
+}

@@ -50,13 +50,13 @@ pub enum Verb {
         #[arg(long, requires = "near")]
         around: Option<SessionId>,
         /// How long one has to stay until it counts, at most an hour.
-        #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         dwell: Option<Duration>,
         /// Tell each time, not only the first, and the other way as well.
         #[arg(long)]
         repeat: bool,
         /// How long it lasts, at most a day.
-        #[arg(long, value_name = "TIME", default_value = "8h", value_parser = duration::parse_some)]
+        #[arg(long, value_name = "DURATION", default_value = "8h", value_parser = duration::parse_some)]
         ttl: Duration,
         /// The server.
         #[command(flatten)]

@@ -28,8 +28,8 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long the server may take for everything.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long it may take for many lines.
-const LINES_DEADLINE: Duration = Duration::from_secs(600);
+/// How long it may take for many lines, or for what rewrites files.
+const LONG_DEADLINE: Duration = Duration::from_secs(600);
 
 /// One value as a body.
 const JSON: &str = "application/json";
@@ -41,10 +41,15 @@ const JSON_LINES: &str = "application/x-ndjson";
 #[derive(Clone, Debug, Args)]
 pub struct ControlArgs {
     /// Address of the server's control listener.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9090",
+        env = "SKEIN_CONTROL"
+    )]
     pub control: ControlAddress,
     /// File with the control token (not needed on loopback in dev mode).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "SKEIN_CONTROL_TOKEN")]
     pub control_token: Option<PathBuf>,
     /// Speak TLS with the control listener, and trust the certificates of this PEM file.
     #[arg(long, value_name = "FILE")]
@@ -125,7 +130,19 @@ impl ControlApi {
     /// When the server is not there, or refuses: then the text is the server's.
     pub fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
         let body = body.map(|value| (JSON, Bytes::from(value.to_string())));
-        let (status, value) = self.wait_for(DEADLINE, self.request(method, path, body)?)?;
+        self.answer(DEADLINE, self.request(method, path, body)?)
+    }
+
+    /// A request without a body for whose work the server may take its time, and its answer.
+    ///
+    /// # Errors
+    /// As [`ControlApi::call`].
+    pub fn call_for_long(&self, method: Method, path: &str) -> anyhow::Result<Value> {
+        self.answer(LONG_DEADLINE, self.request(method, path, None)?)
+    }
+
+    fn answer(&self, deadline: Duration, request: Request<Full<Bytes>>) -> anyhow::Result<Value> {
+        let (status, value) = self.wait_for(deadline, request)?;
         if status.is_success() {
             return Ok(value);
         }
@@ -139,7 +156,7 @@ impl ControlApi {
     /// When the server is not there or does not answer with JSON.
     pub fn send_lines(&self, method: Method, path: &str, lines: Vec<u8>) -> anyhow::Result<Value> {
         let request = self.request(method, path, Some((JSON_LINES, lines.into())))?;
-        match self.wait_for(LINES_DEADLINE, request)? {
+        match self.wait_for(LONG_DEADLINE, request)? {
             (status, Value::Null) => bail!("{} answered {status}", self.address),
             (status, report) if report["lines"].is_null() => Err(self.refusal(status, &report)),
             (_, report) => Ok(report),

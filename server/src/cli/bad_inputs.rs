@@ -31,6 +31,18 @@ pub const BAD_COMMANDS: &[BadInput] = &[
         "1 to 128 bytes",
     ),
     BadInput::new(
+        "a token with the name of a guest",
+        "token --data-dir DIR --user guest:ana",
+        "2",
+        "whose names begin with `guest:`",
+    ),
+    BadInput::new(
+        "a public key of a user",
+        "token --data-dir DIR --public-key --user ana",
+        "2",
+        "cannot be used with",
+    ),
+    BadInput::new(
         "a token without any time",
         "token --user ana --data-dir DIR --ttl 0",
         "2",
@@ -173,6 +185,18 @@ pub const BAD_COMMANDS: &[BadInput] = &[
         "seal chat --chat hike perhaps",
         "2",
         "[possible values: only, any, show]",
+    ),
+    BadInput::new(
+        "an erase of nothing in particular, of a running server",
+        "erase --control CLOSED",
+        "2",
+        "--chat <CHAT>",
+    ),
+    BadInput::new(
+        "an erase where nobody listens",
+        "erase --user ana --control CLOSED",
+        "1",
+        "is --control its address?",
     ),
     BadInput::new(
         "an erase of nothing in particular",

@@ -19,8 +19,8 @@ pub struct DemoArgs {
     /// Members that walk and share.
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=WALKERS_MAX))]
     pub walkers: u64,
-    /// End after this long; without it, on Ctrl-C.
-    #[arg(long, value_name = "SECS", value_parser = duration::parse)]
+    /// End after this long (90, 90s, 15m, 1h30m); without it, on Ctrl-C.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub duration: Option<Duration>,
 }
 

@@ -43,13 +43,13 @@ pub enum Verb {
         #[command(flatten)]
         shape: ShapeArgs,
         /// How long one has to stay until it counts, at most an hour.
-        #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         dwell: Option<Duration>,
         /// It is over when it has been entered once.
         #[arg(long)]
         once: bool,
         /// How long it lasts; without it, until it is removed.
-        #[arg(long, value_name = "TIME", value_parser = duration::parse_some)]
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse_some)]
         ttl: Option<Duration>,
         /// The server.
         #[command(flatten)]

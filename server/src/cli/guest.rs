@@ -37,7 +37,7 @@ pub enum Verb {
         #[arg(long)]
         session: Option<SessionId>,
         /// How long the link is good, at most 31 days.
-        #[arg(long, default_value = "8h", value_parser = duration::parse_some)]
+        #[arg(long, value_name = "DURATION", default_value = "8h", value_parser = duration::parse_some)]
         ttl: Duration,
         /// Show where people are, nothing of where they were.
         #[arg(long)]

@@ -45,8 +45,7 @@ pub enum Verb {
     /// Print the rows of a chat in the order of time, coordinates included.
     Query(QueryArgs),
     /// Remove all rows of a chat or of a user from the history, for ever; prints what was removed. Points
-    /// in the log are not covered: DELETE /v1/log/chats/CHAT/points of the control API (of a stopped
-    /// server: skein log erase) erases from both.
+    /// in the log are not covered: skein erase (of a stopped server: skein log erase) erases from both.
     Erase(EraseArgs),
 }
 
@@ -57,10 +56,10 @@ pub struct QueryArgs {
     #[arg(long)]
     pub chat: ChatName,
     /// Only rows of this time or later: 2026-05-01T00:00:00Z, or milliseconds since 1970.
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", visible_alias = "since", value_parser = time_text::parse_time)]
     pub from: Option<u64>,
     /// Only rows before this time.
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", visible_alias = "until", value_parser = time_text::parse_time)]
     pub to: Option<u64>,
     /// Only this user's.
     #[arg(long)]
@@ -89,12 +88,6 @@ pub struct EraseArgs {
     /// The server.
     #[command(flatten)]
     pub control: ControlArgs,
-}
-
-fn time(text: &str) -> Result<u64, String> {
-    let date = || time_text::parse_ms(text).and_then(|ms| u64::try_from(ms).ok());
-    let ms = text.parse().ok().or_else(date);
-    ms.ok_or_else(|| "a time looks like 2026-05-01T00:00:00Z".to_owned())
 }
 
 /// Runs `skein history`.

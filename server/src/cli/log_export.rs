@@ -37,11 +37,11 @@ pub struct ExportArgs {
     /// Only this partition.
     #[arg(long, value_name = "P")]
     pub partition: Option<u16>,
-    /// Only records appended at this time or later, such as 2020-12-18T06:15:50Z.
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    /// Only records appended at this time or later: 2020-12-18T06:15:50Z, or milliseconds since 1970.
+    #[arg(long, value_name = "TIME", visible_alias = "from", value_parser = time_text::parse_time)]
     pub since: Option<u64>,
     /// Only records appended before this time.
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", visible_alias = "to", value_parser = time_text::parse_time)]
     pub until: Option<u64>,
     /// Only this session, 16 hexadecimal digits.
     #[arg(long, value_name = "SESSION", value_parser = parse_session)]
@@ -55,11 +55,6 @@ pub enum Format {
     Json,
     /// GPX 1.1.
     Gpx,
-}
-
-fn parse_time(text: &str) -> Result<u64, String> {
-    let ms = time_text::parse_ms(text).and_then(|ms| u64::try_from(ms).ok());
-    ms.ok_or_else(|| "a time looks like 2020-12-18T06:15:50Z".to_owned())
 }
 
 fn parse_session(text: &str) -> Result<SessionId, String> {

@@ -173,7 +173,7 @@ fn import(chat: &ChatName, file: &Path, control: &ControlArgs) -> anyhow::Result
     }
     for skipped in report["skipped"].as_array().into_iter().flatten() {
         eprintln!(
-            "lines {} to {} were left out",
+            "lines {} to {} were left out: what comes together is taken together or not at all",
             skipped["from"], skipped["to"]
         );
     }

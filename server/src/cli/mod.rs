@@ -38,6 +38,7 @@ pub mod watch_table;
 
 pub mod alert;
 pub mod demo;
+pub mod erase;
 pub mod geofence;
 pub mod grid_arg;
 pub mod guest;
@@ -102,6 +103,8 @@ pub enum Command {
     Session(session::SessionArgs),
     /// Read the history of a chat, or erase it, on a server that keeps one.
     History(history::HistoryArgs),
+    /// Make a running server forget a user or a chat: points, names, history.
+    Erase(erase::EraseArgs),
     /// Look into a data directory's logs, while a server runs on it or not.
     Log(log::LogArgs),
 }
@@ -148,6 +151,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Seal(args) => seal::run(args),
         Command::Session(args) => session::run(args),
         Command::History(args) => history::run(args),
+        Command::Erase(args) => erase::run(args),
         Command::Log(args) => log::run(args),
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use skein_wire::ids::{ChatName, SessionId, UserName};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
+use crate::cli::time_text::date_text;
 use crate::cli::{duration, out};
 
 /// Arguments of `skein session`.
@@ -35,8 +36,8 @@ pub enum Verb {
         /// The member who will share.
         #[arg(long)]
         user: UserName,
-        /// For how long, from now.
-        #[arg(long, default_value = "8h", value_parser = duration::parse_some)]
+        /// For how long, from now: 900, 900s, 15m, 1h30m.
+        #[arg(long, value_name = "DURATION", default_value = "8h", value_parser = duration::parse_some)]
         duration: Duration,
         /// The same key gives the same session.
         #[arg(long, value_name = "KEY")]
@@ -68,14 +69,14 @@ pub enum Verb {
         /// The session's id.
         #[arg(long)]
         session: SessionId,
-        /// Its new length, from now.
-        #[arg(long, value_parser = duration::parse_some)]
+        /// Its new length, from now: 900, 900s, 15m, 1h30m.
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse_some)]
         duration: Duration,
         /// The server.
         #[command(flatten)]
         control: ControlArgs,
     },
-    /// Print the sessions, one a line: id, user, state, end (milliseconds since 1970).
+    /// Print the sessions, one a line: id, user, state, end (UTC).
     List {
         /// The chat.
         #[arg(long)]
@@ -162,8 +163,12 @@ fn extend(
     let answer = ControlApi::new(control)?.call(Method::POST, &path, Some(body))?;
     Ok(out::say(format_args!(
         "{session} ends at {}",
-        answer["expires_at"]
+        end_text(&answer)
     ))?)
+}
+
+fn end_text(session: &Value) -> String {
+    date_text(session["expires_at"].as_i64().unwrap_or_default())
 }
 
 fn list(chat: &ChatName, user: Option<&UserName>, control: &ControlArgs) -> anyhow::Result<()> {
@@ -176,7 +181,7 @@ fn list(chat: &ChatName, user: Option<&UserName>, control: &ControlArgs) -> anyh
                 text("session"),
                 text("user"),
                 text("state"),
-                session["expires_at"]
+                end_text(session)
             ))?;
         }
     }

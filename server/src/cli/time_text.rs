@@ -25,6 +25,26 @@ pub fn parse_ms(text: &str) -> Option<i64> {
         .then_some(ms)
 }
 
+/// Reads a time as people give it to a command: milliseconds since 1970.
+///
+/// # Errors
+/// A text for the person who typed it.
+///
+/// ```
+/// use skein_server::cli::time_text::parse_time;
+/// assert_eq!(parse_time("1970-01-01T00:00:01Z"), Ok(1_000));
+/// assert_eq!(parse_time("1000"), Ok(1_000));
+/// assert!(parse_time("yesterday").is_err());
+/// ```
+pub fn parse_time(text: &str) -> Result<u64, String> {
+    let date = || parse_ms(text).and_then(|ms| u64::try_from(ms).ok());
+    let ms = text.parse().ok().or_else(date);
+    ms.ok_or_else(|| {
+        "a time looks like 2020-12-18T06:15:50Z, or is a number of milliseconds since 1970"
+            .to_owned()
+    })
+}
+
 /// Milliseconds since 1970 as `06:15:50` of its day, UTC.
 pub fn clock_text(ms: u64) -> String {
     let seconds = ms / 1_000 % 86_400;

@@ -125,8 +125,8 @@ pub struct WatchArgs {
         value_parser = clap::value_parser!(u32).range(1..=i64::from(VIEW_ROWS_MAX))
     )]
     pub rows: u32,
-    /// End after this long; without it, on Ctrl-C.
-    #[arg(long = "for", value_name = "SECS", value_parser = duration::parse_some)]
+    /// End after this long (90, 90s, 15m, 1h30m); without it, on Ctrl-C.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse_some)]
     pub limit: Option<Duration>,
 }
 

@@ -46,7 +46,11 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 }
 
 fn describe(error: &serde_json::Error) -> String {
-    let place = format!("line {} column {}", error.line(), error.column());
+    // A body of one line may itself be a line of something, which has another number there.
+    let place = match error.line() {
+        0 | 1 => format!("column {}", error.column()),
+        line => format!("line {line} column {}", error.column()),
+    };
     if error.is_syntax() || error.is_eof() {
         return format!("the body is not JSON at {place}; send a JSON object");
     }

@@ -3,11 +3,12 @@
 use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use skein_server::app::bad_inputs::BAD_STARTS;
 use skein_tests::binary;
 use skein_tests::cores::Cores;
 use skein_tests::process::{self, Ended, Process};
-use skein_tests::server::Server;
+use skein_tests::server::{Options, Server};
 use skein_tests::wait::PATIENCE;
 
 /// Ends with this code and says all of these words on stderr, and nothing on stdout.
@@ -81,6 +82,10 @@ fn a_variable_that_is_nearly_one_of_a_key_is_refused() {
     }
     // One of another program.
     start("SKEIN_TRACKS", "5000").expect_success("somebody else's variable");
+    // Those of client commands.
+    for variable in ["SKEIN_TOKEN", "SKEIN_CONTROL", "SKEIN_CONTROL_TOKEN"] {
+        start(variable, "127.0.0.1:9").expect_success(variable);
+    }
 }
 
 #[test]
@@ -257,4 +262,77 @@ fn clients_say_what_they_need() {
         "which schemes there are: {}",
         ended.stderr
     );
+}
+
+#[test]
+fn a_second_server_on_a_directory_is_told_so_before_anything_of_a_port() {
+    let server = Server::start(Cores::One);
+    let (place, http) = (server.data_dir().display().to_string(), server.ready.http);
+    let ended = process::run([
+        "serve",
+        "--dev",
+        "--data-dir",
+        &place,
+        "--cores",
+        "0",
+        "--http",
+        &http.to_string(),
+    ]);
+    let held = format!("in use by process {}", server.process.id());
+    assert_fails(ended, 1, &[&held], "the same server twice");
+}
+
+#[test]
+fn a_start_that_fails_at_a_file_or_a_port_touches_no_log_and_makes_no_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("its address").to_string();
+    let ended = serve(folder.path(), &["--control", &taken]);
+    assert_fails(ended, 1, &["is in use"], "a busy port");
+    let configuration = folder.path().join("skein.toml");
+    let text = "[webhook]\nurls = [\"http://127.0.0.1:1/\"]\nsecret = \"/nonexistent/secret\"\n";
+    std::fs::write(&configuration, text).expect("written");
+    let configuration = configuration.display().to_string();
+    let ended = serve(folder.path(), &["--config", &configuration]);
+    assert_fails(ended, 1, &["/nonexistent/secret"], "no secret");
+    let names: Vec<_> = std::fs::read_dir(folder.path().join("data"))
+        .expect("the directory")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert_eq!(names, ["lock"]);
+}
+
+#[test]
+fn a_certificate_of_an_authority_is_warned_of_and_refused_in_plain_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let mut params = CertificateParams::new(names).expect("names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let pair = KeyPair::generate().expect("a key");
+    let made = params.self_signed(&pair).expect("a certificate");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (certificate, key) = (path("cert.pem"), path("key.pem"));
+    std::fs::write(&certificate, made.pem()).expect("written");
+    std::fs::write(&key, pair.serialize_pem()).expect("written");
+    let mut options = Options::new(Cores::One);
+    options.https = true;
+    options.configuration = format!("[tls]\ncert = {certificate:?}\nkey = {key:?}\n");
+    let server = Server::start_with(options);
+    let said = server.process.stderr.text();
+    assert!(said.contains("one of an authority (CA:TRUE)"), "{said}");
+    for url in [server.quic_url(), server.wss_url()] {
+        let ended = process::run([
+            "watch",
+            "--chat",
+            "hike",
+            "--token",
+            &server.token("ana"),
+            "--server",
+            &url,
+            "--ca",
+            &certificate,
+        ]);
+        let words = ["one of an authority", "basicConstraints=critical,CA:FALSE"];
+        assert_fails(ended, 1, &words, &url);
+    }
 }
