@@ -36,6 +36,7 @@ pub mod small_disk;
 pub mod strace;
 
 pub mod tls;
+pub mod turns;
 pub mod udp_link;
 pub mod websocket;
 pub mod websocket_echo;

@@ -9,7 +9,6 @@
 
 use std::env;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Prints that a test, or a part of it, does not run here, and why.
 ///
@@ -50,13 +49,6 @@ pub fn full() -> bool {
 
 fn is_set(variable: &str) -> bool {
     env::var_os(variable).is_some_and(|value| value != "0")
-}
-
-/// Makes the tests of one program take turns where the long versions were asked for: they measure, and take
-/// most of what the machine has.
-pub fn alone_if_full() -> Option<MutexGuard<'static, ()>> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    full().then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// A number from the environment, or `default`.

@@ -11,6 +11,7 @@ use skein_tests::quic::KEEP_ALIVE;
 use skein_tests::quic_crowd::Crowd;
 use skein_tests::server::Server;
 use skein_tests::skip;
+use skein_tests::turns;
 use skein_tests::udp_link::{UdpLink, Weather};
 use skein_tests::wait::PATIENCE;
 
@@ -103,7 +104,7 @@ fn twenty_of_a_hundred_are_lost(cores: Cores) {
 }
 
 fn in_bad_weather(cores: Cores, loss: &Loss) {
-    let _alone = skip::alone_if_full();
+    let _alone = turns::alone_if_full();
     let scale = Scale::new(loss);
     let server = Server::start(cores);
     let mut fleet = Fleet::start(&server, "crowd", scale.sessions);

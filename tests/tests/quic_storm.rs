@@ -14,6 +14,7 @@ use skein_tests::procfs;
 use skein_tests::quic_crowd::{Arrivals, Crowd};
 use skein_tests::server::{Options, Server};
 use skein_tests::skip;
+use skein_tests::turns;
 use skein_tests::wait::{self, PATIENCE};
 
 on_one_and_two_shards!(all_come_back_after_a_crash, all_come_back_after_a_cut);
@@ -203,7 +204,7 @@ fn assert_no_more(before: u64, after: u64) {
 }
 
 fn all_come_back_after_a_crash(cores: Cores) {
-    let _alone = skip::alone_if_full();
+    let _alone = turns::alone_if_full();
     let mut place = Place::gather(cores);
     let before = place.memory();
     place.vanish();
@@ -213,7 +214,7 @@ fn all_come_back_after_a_crash(cores: Cores) {
 }
 
 fn all_come_back_after_a_cut(cores: Cores) {
-    let _alone = skip::alone_if_full();
+    let _alone = turns::alone_if_full();
     let mut place = Place::gather(cores);
     if !skip::full() {
         place.vanish();

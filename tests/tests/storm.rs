@@ -13,6 +13,7 @@ use skein_tests::procfs;
 use skein_tests::server::Server;
 use skein_tests::skip;
 use skein_tests::table::{Applied, Table};
+use skein_tests::turns;
 use skein_tests::wait::{self, PATIENCE};
 use skein_tests::websocket::{self, Asking, Options, WebSocket};
 use skein_wire::batch::Batch;
@@ -272,7 +273,7 @@ fn assert_no_more(before: u64, after: u64, slack: u64) {
 }
 
 fn all_come_back_after_a_crash(cores: Cores) {
-    let _alone = skip::alone_if_full();
+    let _alone = turns::alone_if_full();
     let mut crowd = Crowd::gather(cores);
     let before = crowd.memory();
     crowd.cut_off();
@@ -282,7 +283,7 @@ fn all_come_back_after_a_crash(cores: Cores) {
 }
 
 fn all_come_back_after_a_cut(cores: Cores) {
-    let _alone = skip::alone_if_full();
+    let _alone = turns::alone_if_full();
     let mut crowd = Crowd::gather(cores);
     crowd.storms(STORMS_BEFORE);
     let before = crowd.least_memory();
