@@ -36,6 +36,17 @@ const MOVING: usize = 5;
 /// What the process may have grown by all the same: pages of the allocator's.
 const MEMORY_SLACK: u64 = 512 * 1024;
 
+/// The same where the machine has other things to do: it keeps what the most handshakes at once took, and how many
+/// these were is then settled by others.
+const MEMORY_SLACK_BUSY: u64 = 3 * 1024 * 1024;
+
+fn memory_slack() -> u64 {
+    match skip::full() {
+        true => MEMORY_SLACK,
+        false => MEMORY_SLACK_BUSY,
+    }
+}
+
 /// Storms that are looked at, after some that show the allocator how much it takes: two hundred bytes that each
 /// visit leaves behind are more than may be.
 const STORMS: usize = 8;
@@ -279,7 +290,7 @@ fn all_come_back_after_a_crash(cores: Cores) {
     crowd.cut_off();
     crowd.server.crash_and_restart();
     crowd.come_back();
-    assert_no_more(before, crowd.memory(), MEMORY_SLACK);
+    assert_no_more(before, crowd.memory(), memory_slack());
 }
 
 fn all_come_back_after_a_cut(cores: Cores) {
@@ -288,7 +299,7 @@ fn all_come_back_after_a_cut(cores: Cores) {
     crowd.storms(STORMS_BEFORE);
     let before = crowd.least_memory();
     crowd.storms(STORMS);
-    assert_no_more(before, crowd.least_memory(), MEMORY_SLACK);
+    assert_no_more(before, crowd.least_memory(), memory_slack());
     let all = crowd.peers.len() as f64;
     wait::until("those of before are gone", PATIENCE, || {
         crowd.server.metrics().sum("skein_viewers") == all
