@@ -23,8 +23,9 @@ use tempfile::TempDir;
 /// Bytes of a segment: larger than the caches, as segments are.
 const SEGMENT_BYTES: usize = 64 << 20;
 
-/// Bytes of it that are not filled: header page, footer, and the first batch.
-const SEGMENT_RESERVE_BYTES: usize = 1 << 20;
+/// Bytes of it that are not filled: header page, footer, the first batch, and the eighth by which segments may be
+/// given up early, so that not all are full at once.
+const SEGMENT_RESERVE_BYTES: usize = SEGMENT_BYTES / 8 + (1 << 20);
 
 /// Bytes that the bulk floor copies at once. Smaller and larger pieces were slower.
 const BULK_BYTES: usize = 1 << 20;
