@@ -25,8 +25,6 @@ pub(crate) struct Connection {
     /// Watches that wait for an image.
     pub asking: u32,
     pub rate: Rate,
-    /// Of watches of a part of the map.
-    pub view_rate: Rate,
     /// A guest's watch is counted by the owner of its chat.
     pub has_place: bool,
     shares_given: u32,
@@ -57,7 +55,7 @@ pub(crate) struct WatchState {
 }
 
 /// Bytes of a connection: there are as many as viewers.
-const CONNECTION_BYTES_MAX: usize = 120;
+const CONNECTION_BYTES_MAX: usize = 112;
 
 const _: () = assert!(size_of::<Connection>() <= CONNECTION_BYTES_MAX);
 
@@ -73,7 +71,6 @@ impl Connection {
             waiting: 0,
             asking: 0,
             rate: Rate::default(),
-            view_rate: Rate::default(),
             has_place: false,
             shares_given: 0,
         }

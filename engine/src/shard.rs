@@ -80,7 +80,7 @@ use crate::partition::Partition;
 use crate::peer_message::{Message, UpstreamState};
 use crate::placement::{owner_of, partition_of};
 use crate::random::Random;
-use crate::rate::RateLimit;
+use crate::rate::{Rate, RateLimit};
 use crate::recovering::Recovering;
 use crate::session::AdmissionLimits;
 use crate::stats::Stats;
@@ -160,6 +160,8 @@ pub struct Shard {
     connections: Connections,
     /// Connections of a user, so that a lost right finds them.
     users: HashMap<UserName, UserConnections, RandomState>,
+    /// Of those connections that look at parts of the map: most look at whole chats.
+    view_rates: HashMap<ConnectionId, Rate, RandomState>,
     /// Chats of which an image was asked for, and who waits for it.
     asking: BTreeMap<ChatName, Vec<(ConnectionId, Watch)>>,
     /// Watches of sessions that a mirror does not have, by the number of the question.
@@ -237,6 +239,7 @@ impl Shard {
             chats: Chats::default(),
             connections: Connections::default(),
             users: HashMap::default(),
+            view_rates: HashMap::default(),
             asking: BTreeMap::new(),
             row_asks: BTreeMap::new(),
             row_ask_last: 0,

@@ -169,10 +169,14 @@ impl Shard {
     /// Whether a watch of a part of the map is within their rate; otherwise it is refused, and counts as no
     /// request.
     fn may_move_map(&mut self, now: Timestamp, connection: ConnectionId, watch: &Watch) -> bool {
-        let Some(known) = self.connections.get_mut(&connection) else {
+        let Some(known) = self.connections.get(&connection) else {
             return false;
         };
-        if known.person.is_relay() || known.view_rate.take(now, self.view_rate) {
+        if known.person.is_relay() {
+            return true;
+        }
+        let rate = self.view_rates.entry(connection).or_default();
+        if rate.take(now, self.view_rate) {
             return true;
         }
         let text = "too many views; ask when the map has come to rest";
@@ -227,6 +231,7 @@ impl Shard {
         let Some(gone) = self.connections.remove(&connection) else {
             return;
         };
+        self.view_rates.remove(&connection);
         let known = self.users.get_mut(&gone.person.user);
         if known.is_some_and(|known| known.remove(connection)) {
             self.users.remove(&gone.person.user);
