@@ -56,6 +56,7 @@ mod checkpoint_writer;
 mod connection;
 mod connections;
 mod counter_window;
+mod feed;
 mod few;
 mod image_assembly;
 mod image_walk;

@@ -9,9 +9,9 @@ use skein_wire::point::Point;
 use skein_wire::update::{SessionState, Upstream, Verdict};
 
 use crate::caller::Caller;
+use crate::feed::{Feed, FeedImage};
 use crate::ids::{ConnectionId, GuestId, PartitionId};
 use crate::image_walk::ImageSlice;
-use crate::relay::feed::{Feed, FeedImage};
 use crate::rights::Rights;
 
 /// A message from one shard to another.

@@ -26,9 +26,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::app::relay::Relay;
 use crate::app::running::Running;
 use crate::app::server::Server;
-use crate::cli::out;
 use crate::config::settings::Config;
 use crate::interrupt::Interrupt;
+use crate::terminal::out;
 
 /// Runs the server until SIGINT or SIGTERM. SIGHUP reads keys and certificate again.
 ///

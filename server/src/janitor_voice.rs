@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use skein_log::WorkReport;
 
-use crate::http::metrics::{Metric, MetricRow};
+use crate::metrics::{Metric, MetricRow};
 
 /// Time between two lines of one kind, milliseconds.
 const SAY_EVERY_MS: u64 = 10_000;
@@ -89,7 +89,7 @@ fn newest<'a, T: fmt::Display>(pace: &mut Pace, now_ms: u64, all: &'a [T]) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::metrics::MetricsBoard;
+    use crate::metrics::MetricsBoard;
 
     #[test]
     fn the_first_is_said_at_once_and_the_rest_once_in_a_while_with_their_number() {

@@ -19,7 +19,7 @@ use crate::access::limits::{JWKS_BYTES_MAX, JWKS_LOOK_MS, JWKS_RETRY_MS};
 use crate::access::refresh_signal::{RefreshSignal, Wake};
 use crate::clock::Clock;
 use crate::config::span::Span;
-use crate::http::metrics::{Metric, MetricRow};
+use crate::metrics::{Metric, MetricRow};
 
 /// What it counts, in the order of `Counters`.
 pub static KEY_METRICS: &[Metric] = &[

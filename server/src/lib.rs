@@ -1,6 +1,6 @@
 //! The server: pinned shards, QUIC, WebSocket, HTTP, control log, command line.
 
-// They panic when whoever read has closed the pipe; `cli::out` says it as an error.
+// They panic when whoever read has closed the pipe; `terminal::out` says it as an error.
 #![deny(clippy::print_stdout)]
 
 pub mod bad_input;
@@ -12,7 +12,9 @@ pub mod interrupt;
 pub mod limit_line;
 pub mod limits;
 pub mod machine;
+pub mod metrics;
 pub mod raw_record;
+pub mod text;
 
 pub mod chat_names;
 pub mod erase_scope;
@@ -22,6 +24,7 @@ pub mod config;
 pub mod edge;
 
 pub mod control;
+pub mod events;
 pub mod http;
 pub mod log_erase;
 pub mod log_json;
@@ -38,6 +41,8 @@ pub mod log_traces;
 pub mod thinning_group;
 pub mod views;
 pub mod webhook;
+
+pub mod terminal;
 
 pub mod demo;
 

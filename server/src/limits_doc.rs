@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::config::print_limits::fixed;
+use crate::cli::print_limits::fixed;
 
 /// What is bounded, and the names of the bounds as `serve --print-limits` has them.
 const BOUNDED: &[(&str, &[&str])] = &[
@@ -371,7 +371,7 @@ pub fn rows() -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::print_limits::fixed;
+    use crate::cli::print_limits::fixed;
     use crate::limits_doc::{BOUNDED, OURS, rows};
 
     const BEGIN: &str = "<!-- limits -->\n";

@@ -18,7 +18,7 @@ use skein_log::{
 
 use crate::clock::Clock;
 use crate::config::settings::LogSettings;
-use crate::http::metrics::{Metric, MetricRow};
+use crate::metrics::{Metric, MetricRow};
 use crate::thinning_group::group;
 
 /// Time between two looks for segments that have become old enough.

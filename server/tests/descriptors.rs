@@ -17,7 +17,7 @@ use axum::Router;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use skein_server::edge::event::Event;
 use skein_server::http::listener::{self, CONTROL_LISTENER_METRICS, ControlListener};
-use skein_server::http::metrics::MetricsBoard;
+use skein_server::metrics::MetricsBoard;
 use skein_wire::request::Request;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;

@@ -298,7 +298,7 @@ impl Sizes {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    skein_server::cli::duration::parse(text)
+    skein_server::text::duration::parse(text)
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {

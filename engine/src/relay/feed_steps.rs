@@ -8,8 +8,8 @@ use skein_wire::batch::{Batch, Descriptor, Entry as BatchEntry, WireCounter};
 use skein_wire::ids::{Counter, SessionId, Slot};
 use skein_wire::point::Point;
 
+use crate::feed::Step;
 use crate::journal::{Entry, Started};
-use crate::relay::feed::Step;
 use crate::row::Row;
 use crate::table::Table;
 

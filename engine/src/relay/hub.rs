@@ -17,11 +17,11 @@ use skein_wire::ids::{ChatHandle, ChatName, UserName};
 use skein_wire::limits::RELAYS_MAX;
 use skein_wire::update::{Members, Upstream, Watching};
 
+use crate::feed::Feed;
 use crate::ids::{PartitionId, ShardId};
 use crate::limits::{RELAY_CHATS_MAX, RELAY_LINGER_MS, RELAY_OPENING_MS, UPSTREAM_LOST_MS};
 use crate::outbox::Outbox;
 use crate::peer_message::{Message, PeerMessage, UpstreamState};
-use crate::relay::feed::Feed;
 use crate::relay::hub_chat::{Ask, HubChat, Taken};
 use crate::relay::hub_command::HubCommand;
 use crate::relay::idle_chats::IdleChats;

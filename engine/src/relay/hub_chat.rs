@@ -7,10 +7,10 @@ use skein_wire::batch::Batch;
 use skein_wire::ids::{ChatHandle, ChatName, UserName};
 use skein_wire::update::{Members, Watching};
 
+use crate::feed::{Feed, FeedImage, note_epoch};
 use crate::ids::ShardId;
 use crate::limits::{DEMAND_STEPS_MS, RELAY_BATCHES_HELD_MAX};
 use crate::membership::Membership;
-use crate::relay::feed::{Feed, FeedImage, note_epoch};
 use crate::relay::feed_steps::{has_stray_end, steps_of};
 use crate::rights::Rights;
 use crate::table::{Table, TableLimits};

@@ -12,7 +12,6 @@
 //! What a batch tells of (from, to] counts as told at `to`. That is never too early: who has everything
 //! up to an offset in between gets some of it twice, as with every shared batch.
 
-pub(crate) mod feed;
 pub(crate) mod feed_steps;
 mod hub_chat;
 pub mod hub_command;

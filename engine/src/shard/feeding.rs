@@ -8,11 +8,11 @@ use skein_wire::update::{Update, WatchEnded};
 
 use crate::audience::Audience;
 use crate::chat::{Chat, Mirror, Progress, Role};
+use crate::feed::{Feed, FeedImage, note_epoch};
 use crate::ids::{ConnectionId, ShardId};
 use crate::limits::DEMAND_INTERVAL_MS;
 use crate::output::Output;
 use crate::peer_message::{Message, UpstreamState};
-use crate::relay::feed::{Feed, FeedImage, note_epoch};
 use crate::shard::Shard;
 use crate::time::Timestamp;
 

@@ -12,7 +12,7 @@ use crate::config::settings::HistorySettings;
 use crate::history::handle::{HistoryOptions, HistoryThread};
 use crate::history::idle::pause;
 use crate::history::stats::HISTORY_METRICS;
-use crate::http::metrics::MetricsBoard;
+use crate::metrics::MetricsBoard;
 
 /// The history of a configuration. `None`: it is off.
 ///

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::app::entrance::{Entrance, Lobby};
 use crate::edge::control_tls::ControlTls;
 use crate::http::listener::{self, ControlListener};
-use crate::http::metrics::MetricRow;
+use crate::metrics::MetricRow;
 
 /// Threads of the runtime for everything that is not hot.
 const CONTROL_RUNTIME_THREADS: usize = 2;

@@ -24,7 +24,7 @@ use crate::edge::edge::{Edge, EdgeConfig, Sources};
 use crate::edge::http_listener::HttpCounters;
 use crate::edge::waker::ShardWaker;
 use crate::health::Health;
-use crate::http::metrics::MetricRow;
+use crate::metrics::MetricRow;
 use crate::shard::core::Core;
 use crate::shard::followers::Followers;
 use crate::shard::gateway::Gateway;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::{duration, trace};
+use crate::cli::trace;
 use crate::demo::run;
+use crate::text::duration;
 
 /// Walkers that one machine shows without becoming the bottleneck of the show.
 const WALKERS_MAX: u64 = 10_000;

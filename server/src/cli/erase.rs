@@ -7,8 +7,8 @@ use serde_json::Value;
 use skein_wire::ids::{ChatName, UserName};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
-use crate::cli::out;
 use crate::erase_scope::EraseScope;
+use crate::terminal::out;
 
 /// What of a report tells that something is left, as a pointer into it, and what is to be done then.
 const LEFT: [(&str, &str); 6] = [

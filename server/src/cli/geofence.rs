@@ -9,8 +9,9 @@ use skein_wire::ids::{ChatName, GeofenceName};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
 use crate::cli::shape_args::{ShapeArgs, shown};
-use crate::cli::time_text::date_text;
-use crate::cli::{duration, out};
+use crate::terminal::out;
+use crate::text::duration;
+use crate::text::time_text::date_text;
 
 /// Arguments of `skein geofence`.
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 use skein_wire::point::{Fix, Heading, Position, Speed};
 
-use crate::cli::time_text;
+use crate::text::time_text;
 
 /// Points of a file that are read at most: a track of half a year at 1 Hz. They are held in memory.
 const POINTS_MAX: usize = 16_000_000;

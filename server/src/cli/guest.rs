@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use skein_wire::ids::{ChatName, SessionId};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
-use crate::cli::time_text::date_text;
-use crate::cli::{duration, out};
+use crate::terminal::out;
+use crate::text::duration;
+use crate::text::time_text::date_text;
 
 /// Arguments of `skein guest`.
 #[derive(Debug, Args)]

@@ -8,8 +8,9 @@ use serde_json::Value;
 use skein_wire::ids::{ChatName, SessionId, UserName};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
-use crate::cli::{out, time_text};
 use crate::history::gpx::{TrackPoint, document};
+use crate::terminal::out;
+use crate::text::time_text;
 
 /// Points that are held for GPX, where they are put in order by session: about 200 MB.
 const GPX_POINTS_MAX: usize = 1_000_000;

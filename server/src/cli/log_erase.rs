@@ -17,7 +17,7 @@ use skein_wire::ids::{ChatName, UserName};
 
 use crate::app::data_dir::DataDir;
 use crate::chat_names::ChatNames;
-use crate::cli::{log_open, out};
+use crate::cli::log_open;
 use crate::clock::Clock;
 use crate::control::core::{Acknowledge, ControlCore, Proposal};
 use crate::erase_scope::EraseScope;
@@ -27,6 +27,7 @@ use crate::shard::core::Core;
 use crate::shard::log_writer::CHECKPOINT_EVERY_BYTES;
 use crate::shard::recovery::{ShardParts, recover};
 use crate::shard::silent_ports::SilentPorts;
+use crate::terminal::out;
 use crate::{views, webhook};
 
 /// Passes that a checkpoint may take: each writes a slice.

@@ -15,9 +15,10 @@ use skein_wire::ids::SessionId;
 use skein_wire::point::Payload;
 
 use crate::cli::log_open::{self, Progress};
-use crate::cli::{private_file, time_text};
+use crate::cli::private_file;
 use crate::log_json;
 use crate::raw_record::raw;
+use crate::text::time_text;
 
 /// Points that are held for GPX, where they are put in order by session: about 1 GB.
 const POINTS_MAX: usize = 16_000_000;

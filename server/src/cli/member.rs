@@ -11,7 +11,8 @@ use skein_engine::grid::Grid;
 use skein_wire::ids::{ChatName, UserName};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
-use crate::cli::{grid_arg, out};
+use crate::cli::grid_arg;
+use crate::terminal::out;
 
 /// Arguments of `skein member`.
 #[derive(Debug, Args)]

@@ -4,10 +4,7 @@
 //! next, 2 a wrong usage. Whoever closes stdout has read enough: the command ends with 0.
 
 pub mod api;
-pub mod duration;
-pub mod out;
 pub mod private_file;
-pub mod time_text;
 pub mod trace;
 
 pub mod connect_args;
@@ -19,22 +16,18 @@ pub mod log_erase;
 pub mod log_export;
 pub mod log_scrub;
 
-pub mod key_file;
 pub mod listen_args;
 pub mod map_json;
 pub mod max_rate;
 pub mod newest;
 pub mod offline;
 pub mod pace;
+pub mod print_limits;
 pub mod report;
 pub mod sealing;
 pub mod shape_args;
 pub mod trail_arg;
 pub mod view_arg;
-pub mod who_text;
-
-pub mod unsealing;
-pub mod watch_table;
 
 pub mod alert;
 pub mod demo;
@@ -58,6 +51,8 @@ pub mod bad_inputs;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::terminal::out;
 
 /// Live location for very large groups: members of a chat share where they are, everybody else in
 /// the chat watches them move.

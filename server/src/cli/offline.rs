@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::cli::time_text::clock_text;
+use crate::text::time_text::clock_text;
 
 /// `offline: timed out; trying again in 1.5 s`.
 pub fn text(why: impl fmt::Display, retry_ms: u64) -> String {

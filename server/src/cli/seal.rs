@@ -16,7 +16,7 @@ use skein_wire::ids::ChatName;
 use crate::access::error::AccessError;
 use crate::access::secret_file;
 use crate::cli::api::{ControlApi, ControlArgs, segment};
-use crate::cli::{key_file, out};
+use crate::terminal::{key_file, out};
 
 /// Bytes of a line on stdin: longer than any key.
 const KEY_TEXT_BYTES_MAX: u64 = 4 * 1024;

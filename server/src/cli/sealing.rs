@@ -9,7 +9,7 @@ use skein_client::sender::Sender;
 use skein_wire::ids::{ChatName, Counter, SessionId};
 use skein_wire::point::Fix;
 
-use crate::cli::key_file::KeyFile;
+use crate::terminal::key_file::KeyFile;
 
 /// Seals for one session.
 #[derive(Debug)]

@@ -5,9 +5,10 @@ use clap::Args;
 
 use crate::app;
 use crate::cli::listen_args::ListenArgs;
-use crate::cli::{out, trace};
-use crate::config::print_limits;
+use crate::cli::print_limits;
+use crate::cli::trace;
 use crate::config::settings::Config;
+use crate::terminal::out;
 
 /// Arguments of `skein serve`.
 #[derive(Clone, Debug, Default, Args)]

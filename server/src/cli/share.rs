@@ -19,8 +19,10 @@ use crate::cli::gpx::{self, TrackPoint};
 use crate::cli::pace::Pace;
 use crate::cli::report::Report;
 use crate::cli::sealing::Sealing;
-use crate::cli::{duration, offline, out, trace};
+use crate::cli::{offline, trace};
 use crate::interrupt::Interrupt;
+use crate::terminal::out;
+use crate::text::duration;
 
 /// How long the last points may wait for their verdicts before the session is stopped.
 const VERDICTS_TIMEOUT: Duration = Duration::from_secs(10);

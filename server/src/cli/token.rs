@@ -13,8 +13,10 @@ use crate::access::claims::{ChatClaim, ClaimedRight, GridClaim, TOKEN_AUDIENCE};
 use crate::access::key_set::TOKEN_KEY_FILE;
 use crate::access::public_key_file;
 use crate::access::signer::{TokenSigner, TokenSpec};
-use crate::cli::{duration, grid_arg, out};
+use crate::cli::grid_arg;
 use crate::clock::Clock;
+use crate::terminal::out;
+use crate::text::duration;
 
 /// Arguments of `skein token`.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use skein_wire::limits::TRAIL_POINTS_MAX;
 
-use crate::cli::duration;
+use crate::text::duration;
 
 /// Which earlier points of each session are wanted at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,10 +20,12 @@ use crate::cli::json_line::JsonLine;
 use crate::cli::max_rate::MaxRate;
 use crate::cli::newest::Newest;
 use crate::cli::trail_arg::TrailArg;
-use crate::cli::unsealing::Unsealing;
 use crate::cli::view_arg::ViewArg;
-use crate::cli::{duration, offline, out, trace, watch_table};
+use crate::cli::{offline, trace};
 use crate::interrupt::Interrupt;
+use crate::terminal::unsealing::Unsealing;
+use crate::terminal::{out, watch_table};
+use crate::text::duration;
 
 /// Between two drawings of the table: people do not read faster.
 const REDRAW: Duration = Duration::from_millis(200);

@@ -7,13 +7,10 @@ use skein_engine::limits::DURATION_S_CEILING;
 use skein_wire::limits::TRAIL_POINTS_MAX;
 
 use crate::config::error::ConfigError;
+use crate::config::limits::{PARTITIONS_MAX, WEBHOOK_URLS_MAX};
 use crate::config::settings::Config;
 use crate::config::span::Span;
 use crate::http_call;
-use crate::webhook::limits::WEBHOOK_URLS_MAX;
-
-/// Partitions that a data directory can have: `demo` uses one; beyond this the files outweigh the data.
-pub const PARTITIONS_MAX: u16 = 1024;
 
 /// Longest that a stop waits for clients, milliseconds: supervisors kill what takes longer.
 const STOP_LINGER_MS_MAX: u64 = 60_000;

@@ -18,8 +18,8 @@ pub mod settings;
 pub mod bad_inputs;
 pub mod check;
 
+pub mod limits;
 pub mod load;
-pub mod print_limits;
 
 #[cfg(test)]
 mod tests;

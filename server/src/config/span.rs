@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use crate::cli::duration;
+use crate::text::duration;
 
 /// A span of time, in whole seconds.
 ///

@@ -1,7 +1,7 @@
 //! What the control log counts, for `GET /metrics`.
 
 use crate::control::core::ControlCore;
-use crate::http::metrics::{Metric, MetricRow};
+use crate::metrics::{Metric, MetricRow};
 
 /// The metrics, in the order of [`publish`].
 pub static CONTROL_METRICS: &[Metric] = &[

@@ -25,7 +25,7 @@ use crate::control::limits::PROPOSALS_WAITING_MAX;
 use crate::control::stats;
 use crate::erase_scope::EraseScope;
 use crate::health::Health;
-use crate::http::metrics::MetricRow;
+use crate::metrics::MetricRow;
 
 /// Takes outcomes to the shards that asked. Called on the control thread; may wait.
 pub trait OutcomeSink: Send {
@@ -277,7 +277,7 @@ mod tests {
     use crate::control::stats::CONTROL_METRICS;
     use crate::control::thread::{ControlSignals, ControlThread, OutcomeSink};
     use crate::health::Health;
-    use crate::http::metrics::MetricsBoard;
+    use crate::metrics::MetricsBoard;
 
     /// Long enough for any machine; a hang ends the test.
     const PATIENCE: Duration = Duration::from_secs(60);

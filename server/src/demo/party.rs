@@ -16,10 +16,10 @@ use skein_wire::request::Delivery;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cli::{out, watch_table};
 use crate::clock::Clock;
 use crate::demo::stopwatch::Stopwatch;
 use crate::demo::walker::Walker;
+use crate::terminal::{out, watch_table};
 
 /// Time between two points of a walker.
 const POINT_INTERVAL: Duration = Duration::from_secs(1);

@@ -15,12 +15,12 @@ use tokio::task::JoinSet;
 use crate::access::signer::TokenSigner;
 use crate::app::running::Running;
 use crate::app::server::Server;
-use crate::cli::out;
 use crate::config::settings::Config;
 use crate::demo::party::{look, walk};
 use crate::demo::stopwatch::{Figures, Stopwatch};
 use crate::demo::walker::Walker;
 use crate::interrupt::Interrupt;
+use crate::terminal::out;
 
 /// The chat of the demo.
 const CHAT: &str = "demo";

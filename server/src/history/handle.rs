@@ -20,7 +20,7 @@ use crate::history::message::{EraseResult, Message};
 use crate::history::query::{HistoryQuery, Page, PageReader};
 use crate::history::store::Store;
 use crate::history::thread::{Worker, WorkerStart};
-use crate::http::metrics::MetricRow;
+use crate::metrics::MetricRow;
 
 /// Name of the log's consumer, as `skein log stat` shows it.
 pub const CONSUMER: &str = "history";

@@ -1,6 +1,6 @@
 //! What the history counts, for `GET /metrics`.
 
-use crate::http::metrics::{Metric, MetricRow};
+use crate::metrics::{Metric, MetricRow};
 
 /// The metrics, in the order of [`HistoryStats::publish`].
 pub static HISTORY_METRICS: &[Metric] = &[

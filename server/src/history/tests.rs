@@ -27,7 +27,7 @@ use crate::history::schema;
 use crate::history::stats::HISTORY_METRICS;
 use crate::history::store::Store;
 use crate::history::thread::{Worker, WorkerStart};
-use crate::http::metrics::{MetricRow, MetricsBoard};
+use crate::metrics::{MetricRow, MetricsBoard};
 
 const CHAT: u32 = 1;
 const EVERY_MS: u64 = 10_000;

@@ -27,7 +27,7 @@ use crate::history::row::StoredPoint;
 use crate::history::sampler::{Sampler, SessionKey, moment};
 use crate::history::stats::HistoryStats;
 use crate::history::store::{Change, Place, SessionRow, Store};
-use crate::http::metrics::MetricRow;
+use crate::metrics::MetricRow;
 use crate::raw_record::{captured_at_ms, raw};
 
 /// What a thread is made from.

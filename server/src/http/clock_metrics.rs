@@ -2,7 +2,7 @@
 //! jump, so the two part when the machine's is set, or slept.
 
 use crate::clock::Clock;
-use crate::http::metrics::{Metric, MetricsBoard};
+use crate::metrics::{Metric, MetricsBoard};
 
 static CLOCK_METRICS: &[Metric] = &[
     Metric::gauge(

@@ -9,11 +9,12 @@ use axum::routing::{get, put};
 use crate::http::events::{self, EventsState};
 use crate::http::guests::{self, GuestsState};
 use crate::http::history::{self, HistoryState};
-use crate::http::metrics::{self, MetricsBoard};
+use crate::http::metrics;
 use crate::http::public::{bounded, no_such_path, session_routes, wrong_method};
 use crate::http::state::ApiState;
 use crate::http::viewers::{self, ViewersState};
 use crate::http::{geofences, health, member_import, members, positions, settings};
+use crate::metrics::MetricsBoard;
 
 /// The control routes. Health and metrics ask for no token: they say nothing of anybody.
 pub fn router(

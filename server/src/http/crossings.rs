@@ -21,9 +21,9 @@ use tokio::sync::Semaphore;
 
 use crate::control::event_place::EventPlace;
 use crate::control::feed::{EventFeed, FeedItem};
+use crate::events::event_json::crossing_json;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::event_json::crossing_json;
 use crate::http::gateway::{ask, mismatch};
 use crate::http::limits::{CROSSING_READS_MAX, CROSSINGS_AGE_MS_MAX, CROSSINGS_PER_PAGE};
 use crate::http::names::ChatPath;

@@ -23,9 +23,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::control::event_place::EventPlace;
 use crate::control::feed::{EventCursor, EventFeed, FeedItem};
+use crate::events::event_json::{EventJson, place_of};
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::event_json::{EventJson, place_of};
 use crate::http::limits::{EVENT_KEEP_ALIVE_S, EVENT_STREAMS_MAX};
 use crate::http::listener::stopped;
 use crate::http::state::ApiState;

@@ -17,7 +17,6 @@ use skein_wire::ids::{SessionId, UserName};
 use skein_wire::point::Payload;
 use std::time::Duration;
 
-use crate::cli::time_text;
 use crate::history::erase::{EraseReport, EraseWhat};
 use crate::history::error::HistoryError;
 use crate::history::gpx::{TrackPoint, document};
@@ -30,6 +29,7 @@ use crate::http::error::ApiError;
 use crate::http::names::{ChatPath, UserPath};
 use crate::http::point_json::PointJson;
 use crate::http::state::ApiState;
+use crate::text::time_text;
 
 /// Media type of GPX.
 const GPX: &str = "application/gpx+xml";

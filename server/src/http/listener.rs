@@ -31,8 +31,8 @@ use crate::http::limits::{
     CONTROL_CONNECTIONS_MAX, CONTROL_HEADER_BYTES_MAX, CONTROL_HEADER_DEADLINE_MS,
     CONTROL_STALLED_MS, SHUTDOWN_GRACE_MS,
 };
-use crate::http::metrics::{Metric, MetricRow};
 use crate::limits::TLS_HANDSHAKE_DEADLINE_MS;
+use crate::metrics::{Metric, MetricRow};
 
 /// What the control listener counts.
 pub static CONTROL_LISTENER_METRICS: &[Metric] = &[

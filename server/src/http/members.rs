@@ -13,6 +13,7 @@ use skein_engine::rights::Rights;
 use skein_wire::error::Code;
 use skein_wire::ids::UserName;
 
+use crate::events::member_json::member_json;
 use crate::http::body::JsonBody;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
@@ -119,25 +120,6 @@ pub fn changed(reply: ChatReply) -> Result<Response, ApiError> {
         }
         other => Err(mismatch(&other)),
     }
-}
-
-/// A member and the rights of these bits, as lists and events say them.
-pub fn member_json(user: &str, bits: u8) -> Value {
-    let rights = Rights::from_bits(bits);
-    let named = [
-        ("share", rights.has(Rights::SHARE)),
-        ("watch", rights.watches()),
-    ];
-    let names = named.iter().filter(|(_, has)| *has).map(|(name, _)| *name);
-    let names: Vec<&str> = names.collect();
-    let mut member = json!({ "user": user, "rights": names });
-    if let Some(grid) = rights.grid() {
-        member["grid_m"] = json!(grid.metres());
-    }
-    if rights.is_revoked() {
-        member["revoked"] = Value::Bool(true);
-    }
-    member
 }
 
 /// `PUT /v1/chats/{chat}/members/{user}`

@@ -25,7 +25,6 @@ pub mod geofence_json;
 pub mod point_json;
 pub mod session_json;
 
-pub mod event_json;
 pub mod health;
 pub mod history;
 pub mod if_match;

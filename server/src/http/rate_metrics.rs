@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::access::Access;
-use crate::http::metrics::{Metric, MetricsBoard};
+use crate::metrics::{Metric, MetricsBoard};
 
 static RATE_METRICS: &[Metric] = &[
     Metric::counter(

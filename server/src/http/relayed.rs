@@ -13,7 +13,8 @@ use skein_wire::error::Code;
 use crate::clock::Clock;
 use crate::health::{Health, Phase};
 use crate::http::error::ApiError;
-use crate::http::metrics::{self, MetricRow, MetricsBoard};
+use crate::http::metrics;
+use crate::metrics::{MetricRow, MetricsBoard};
 
 /// What the handlers of a relay are given.
 #[derive(Clone, Debug)]

@@ -48,11 +48,11 @@ use crate::http::guests::GuestsState;
 use crate::http::history::HistoryState;
 use crate::http::log_erasing;
 use crate::http::log_reading::{self, LogState};
-use crate::http::metrics::MetricsBoard;
 use crate::http::state::{ApiState, Callers};
 use crate::http::viewers::ViewersState;
 use crate::http::webhooks::{self, WebhooksState};
 use crate::http::{control, public};
+use crate::metrics::MetricsBoard;
 
 const TOKEN: &str = "0123456789abcdef-control";
 const SESSION: &str = "00000000000000a1";

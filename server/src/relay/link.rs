@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::edge::waker::ShardWaker;
-use crate::http::metrics::MetricRow;
+use crate::metrics::MetricRow;
 use crate::relay::link_core::LinkCore;
 use crate::relay::metrics;
 use crate::relay::said::Said;

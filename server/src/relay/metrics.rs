@@ -2,7 +2,7 @@
 
 use skein_engine::relay::hub::HubStats;
 
-use crate::http::metrics::{Metric, MetricRow};
+use crate::metrics::{Metric, MetricRow};
 
 /// In the order of [`publish`].
 pub static RELAY_METRICS: &[Metric] = &[

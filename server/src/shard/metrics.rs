@@ -4,7 +4,7 @@
 use skein_engine::stats::Stats;
 
 use crate::edge::stats::{EdgeStats, TransportStats};
-use crate::http::metrics::{Metric, MetricRow};
+use crate::metrics::{Metric, MetricRow};
 
 /// Shortest time between two copies, milliseconds.
 pub const PUBLISH_INTERVAL_MS: u64 = 200;

@@ -17,7 +17,7 @@ use crate::config::idle::Idle;
 use crate::edge::event::Event;
 use crate::edge::waker::ShardWaker;
 use crate::health::Health;
-use crate::http::metrics::MetricRow;
+use crate::metrics::MetricRow;
 use crate::shard::core::Core;
 use crate::shard::inbox::{INBOX_INPUTS_PER_PASS, Inbound, Inbox};
 use crate::shard::metrics::{self, LoopStats, PUBLISH_INTERVAL_MS};

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::settings::ViewsSettings;
 use crate::control::feed::EventFeed;
 use crate::erase_scope::EraseScope;
-use crate::http::metrics::MetricRow;
+use crate::metrics::MetricRow;
 use crate::views::erase::ViewsErased;
 use crate::views::limits::VIEWS_WAITING_MAX;
 use crate::views::stats::ViewsStats;

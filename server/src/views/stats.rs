@@ -1,6 +1,6 @@
 //! What the record of views counts, for `GET /metrics`.
 
-use crate::http::metrics::{Metric, MetricRow};
+use crate::metrics::{Metric, MetricRow};
 
 /// The metrics, in the order of [`ViewsStats::publish`].
 pub static VIEWS_METRICS: &[Metric] = &[

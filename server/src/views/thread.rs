@@ -15,7 +15,7 @@ use skein_engine::view::View;
 use crate::clock::Clock;
 use crate::control::feed::{EventCursor, FeedItem};
 use crate::erase_scope::EraseScope;
-use crate::http::metrics::MetricRow;
+use crate::metrics::MetricRow;
 use crate::views::erase::ViewsErased;
 use crate::views::limits::{
     VIEWS_ALIVE_EVERY_MS, VIEWS_RETENTION_EVERY_MS, VIEWS_TICK_MS, VIEWS_WAITING_MAX,

@@ -6,8 +6,6 @@ limits! {
     /// The bounds of webhooks, in the order of this file.
     pub fn webhook_limits;
 
-    WEBHOOK_URLS_MAX: usize = 8, "addresses",
-        "that are told of events, each a reader of the control log";
     WEBHOOK_BATCH_EVENTS_MAX: usize = 100, "events",
         "of a request, apart from one group of commands that came together";
     WEBHOOK_BATCH_BYTES_MAX: usize = 256 * 1024, "bytes",

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 
 use crate::control::event_place::EventPlace;
 use crate::control::feed::{EventCursor, EventFeed, FeedItem};
-use crate::http::event_json::{EventJson, place_of};
+use crate::events::event_json::{EventJson, place_of};
 use crate::webhook::limits::{WEBHOOK_BATCH_BYTES_MAX, WEBHOOK_BATCH_EVENTS_MAX};
 
 /// A batch of events.

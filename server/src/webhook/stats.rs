@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::http::metrics::{Metric, MetricRow};
+use crate::metrics::{Metric, MetricRow};
 
 /// The metrics, in the order of the constants below.
 pub static WEBHOOK_METRICS: &[Metric] = &[

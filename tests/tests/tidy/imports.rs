@@ -1,4 +1,4 @@
-//! Which file of a crate imports which, and whether that goes round in a circle.
+//! Which file of a crate imports which, and whether that goes round in a circle, between files or between folders.
 //!
 //! Reads `crate::`, `self::` and `super::` paths, in `use` trees and in place. A `mod` line is
 //! no import: a parent may list its children. Test modules may import what they like.
@@ -10,8 +10,19 @@ use crate::tree::{SourceFile, Tree, strip};
 /// Edges by path.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// Describes each circle between the files below `folder`.
+/// Describes each circle between the files below `folder`, and between the folders that they lie in.
 pub fn circles(tree: &Tree, folder: &str) -> Vec<String> {
+    let files = file_graph(tree, folder);
+    let folders = folder_graph(&files);
+    [files, folders]
+        .iter()
+        .flat_map(find_circles)
+        .map(|circle| format!("{folder}: {}", circle.join(" -> ")))
+        .collect()
+}
+
+/// Which file imports which.
+fn file_graph(tree: &Tree, folder: &str) -> Graph {
     let inside = format!("{folder}/");
     let files: Vec<&SourceFile> = tree
         .rust_files()
@@ -28,10 +39,25 @@ pub fn circles(tree: &Tree, folder: &str) -> Vec<String> {
             .collect();
         graph.insert(name.to_owned(), targets);
     }
-    find_circles(&graph)
-        .iter()
-        .map(|circle| format!("{folder}: {}", circle.join(" -> ")))
-        .collect()
+    graph
+}
+
+/// The same for the folders right below the root; a file there is one with the folder of its name.
+fn folder_graph(files: &Graph) -> Graph {
+    let mut graph = Graph::new();
+    for (file, targets) in files {
+        let folder = folder_of(file);
+        let others = targets.iter().map(|target| folder_of(target));
+        let imported = graph.entry(folder.to_owned()).or_default();
+        imported.extend(others.filter(|other| *other != folder).map(str::to_owned));
+    }
+    graph
+}
+
+/// `a` of `a/b.rs`, and of `a.rs`.
+fn folder_of(file: &str) -> &str {
+    let first = file.split('/').next().unwrap_or(file);
+    first.trim_end_matches(".rs")
 }
 
 /// The module path of a file: `a/b.rs` and `a/b/mod.rs` are `[a, b]`, a root is `[]`.
@@ -212,7 +238,7 @@ fn way_back(graph: &Graph, start: &str) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Graph, find_circles, imports, module_of, resolve};
+    use super::{Graph, find_circles, folder_graph, imports, module_of, resolve};
 
     fn paths(text: &str) -> Vec<String> {
         let own = ["a".to_owned(), "b".to_owned()];
@@ -277,5 +303,14 @@ mod tests {
         assert!(find_circles(&graph(&[("a", "b"), ("b", "c"), ("a", "c")])).is_empty());
         let found = find_circles(&graph(&[("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")]));
         assert_eq!(found, [["a", "b", "c", "a"]]);
+
+        let files = graph(&[
+            ("a/1.rs", "b/1.rs"),
+            ("b/2.rs", "a.rs"),
+            ("a/1.rs", "a/2.rs"),
+        ]);
+        assert!(find_circles(&files).is_empty(), "no file reaches itself");
+        let folders = find_circles(&folder_graph(&files));
+        assert_eq!(folders, [["a", "b", "a"]], "but a folder does");
     }
 }

@@ -9,8 +9,8 @@ use skein_client::seal::opener::Opener;
 use skein_wire::ids::{ChatName, SessionId};
 use skein_wire::point::Payload;
 
-use crate::cli::key_file::KeyFile;
-use crate::cli::who_text::who;
+use crate::terminal::key_file::KeyFile;
+use crate::terminal::who_text::who;
 
 /// Reasons that are said on stderr at most; beyond it points only carry theirs.
 const TOLD_MAX: usize = 1_000;

@@ -37,7 +37,7 @@ mod tests {
 
     use skein_client::error::ClientError;
 
-    use crate::cli::out::has_closed;
+    use crate::terminal::out::has_closed;
 
     #[test]
     fn only_a_reader_that_has_gone_is_no_error() {

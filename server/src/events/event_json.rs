@@ -10,7 +10,7 @@ use skein_wire::update::{CrossingKind, SessionState};
 
 use crate::control::event_place::EventPlace;
 use crate::control::feed::{EventFeed, FeedItem};
-use crate::http::members;
+use crate::events::member_json::member_json;
 
 /// One event.
 #[derive(Clone, Debug)]
@@ -93,9 +93,7 @@ fn describe(command: &Command) -> Option<(&'static str, Value)> {
             rights: RIGHTS_REVOKED,
             ..
         } => ("member_removed", json!({ "user": user })),
-        Command::PutMember { user, rights, .. } => {
-            ("member_put", members::member_json(user, *rights))
-        }
+        Command::PutMember { user, rights, .. } => ("member_put", member_json(user, *rights)),
         Command::RemoveMember { user, .. } => ("member_removed", json!({ "user": user })),
         Command::StartSession {
             session,
@@ -138,7 +136,7 @@ fn describe(command: &Command) -> Option<(&'static str, Value)> {
         Command::PutMembers { members, .. } => {
             let members: Vec<Value> = members
                 .iter()
-                .map(|(user, rights)| members::member_json(user, *rights))
+                .map(|(user, rights)| member_json(user, *rights))
                 .collect();
             ("members_put", json!({ "members": members }))
         }
@@ -202,7 +200,7 @@ fn named(name: &str, owner: &str, mut details: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::event_json::EventJson;
+    use crate::events::event_json::EventJson;
     use skein_engine::command::Command;
     use skein_engine::geofence::ledger::CrossingRecord;
     use skein_engine::geofence::record::{GeofenceRecord, Shape};

@@ -7,6 +7,7 @@ use skein_engine::limits as engine;
 use skein_wire::limits as wire;
 
 use crate::access::limits::access_limits;
+use crate::config::limits::config_limits;
 use crate::config::settings::Config;
 use crate::control::limits::control_limits;
 use crate::database::database_limits;
@@ -39,7 +40,7 @@ pub fn fixed() -> Vec<LimitLine> {
     sections.flat_map(|(_, lines)| lines).collect()
 }
 
-fn sections() -> [(&'static str, Vec<LimitLine>); 10] {
+fn sections() -> [(&'static str, Vec<LimitLine>); 11] {
     [
         ("Protocol (fixed)", wire_limits()),
         ("Connections (fixed)", edge_limits()),
@@ -50,6 +51,7 @@ fn sections() -> [(&'static str, Vec<LimitLine>); 10] {
         ("Record of views (fixed)", views_limits()),
         ("Webhooks (fixed)", webhook_limits()),
         ("Databases (fixed)", database_limits()),
+        ("Configuration (fixed)", config_limits()),
         ("Chats (fixed)", engine_limits()),
     ]
 }
@@ -380,7 +382,7 @@ fn engine_limits() -> Vec<LimitLine> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::print_limits::text;
+    use crate::cli::print_limits::text;
     use crate::config::settings::Config;
 
     #[test]

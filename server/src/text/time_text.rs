@@ -31,7 +31,7 @@ pub fn parse_ms(text: &str) -> Option<i64> {
 /// A text for the person who typed it.
 ///
 /// ```
-/// use skein_server::cli::time_text::parse_time;
+/// use skein_server::text::time_text::parse_time;
 /// assert_eq!(parse_time("1970-01-01T00:00:01Z"), Ok(1_000));
 /// assert_eq!(parse_time("1000"), Ok(1_000));
 /// assert!(parse_time("yesterday").is_err());
@@ -142,7 +142,7 @@ fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::time_text::{clock_text, date_text, parse_ms};
+    use crate::text::time_text::{clock_text, date_text, parse_ms};
 
     #[test]
     fn times_are_read_to_the_millisecond() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// A text for the person who typed it.
 ///
 /// ```
-/// use skein_server::cli::duration::parse;
+/// use skein_server::text::duration::parse;
 /// assert_eq!(parse("1h30m").unwrap().as_secs(), 5400);
 /// assert!(parse("soon").is_err());
 /// ```
@@ -45,7 +45,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 /// A text for the person who typed it.
 ///
 /// ```
-/// use skein_server::cli::duration::parse_some;
+/// use skein_server::text::duration::parse_some;
 /// assert_eq!(parse_some("15m").unwrap().as_secs(), 900);
 /// assert!(parse_some("0s").is_err());
 /// ```
@@ -63,7 +63,7 @@ pub fn parse_some(text: &str) -> Result<Duration, String> {
 /// ```
 /// use std::time::Duration;
 ///
-/// use skein_server::cli::duration::approximate;
+/// use skein_server::text::duration::approximate;
 /// assert_eq!(approximate(Duration::from_secs(7_500)), "2 hours");
 /// assert_eq!(approximate(Duration::from_secs(90_000)), "1 day");
 /// ```
@@ -93,7 +93,7 @@ fn seconds_of(letter: char) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::duration::parse;
+    use crate::text::duration::parse;
 
     #[test]
     fn durations_are_read_or_refused() {

@@ -10,9 +10,9 @@ use skein_client::viewer_state::WatchId;
 use skein_wire::point::Payload;
 use skein_wire::update::{Cluster, CrossingKind, SessionState};
 
-use crate::cli::time_text::clock_text;
-use crate::cli::unsealing::Unsealing;
-use crate::cli::who_text::{printable, who};
+use crate::terminal::unsealing::Unsealing;
+use crate::terminal::who_text::{printable, who};
+use crate::text::time_text::clock_text;
 
 /// Rows that are drawn; a terminal shows no more.
 const ROWS_MAX: usize = 50;
@@ -203,7 +203,7 @@ fn seconds(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::watch_table::seconds;
+    use crate::terminal::watch_table::seconds;
 
     #[test]
     fn ages_stay_short() {

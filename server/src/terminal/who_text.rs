@@ -21,7 +21,7 @@ pub fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::who_text::printable;
+    use crate::terminal::who_text::printable;
 
     #[test]
     fn names_do_not_steer_the_terminal() {
