@@ -12,7 +12,9 @@ pub mod traces;
 pub mod outcomes;
 
 pub mod erasers;
-pub mod history;
+mod followers;
+
+mod apis;
 pub mod opened;
 pub mod shards;
 

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::sync::watch;
 
+use crate::access::Access;
+use crate::clock::Clock;
+use crate::config::settings::Config;
 use crate::edge::arrivals::ArrivalsSender;
 use crate::edge::http_listener::{self, Gate, HttpCounters, HttpStage};
 use crate::edge::origins::Origins;
@@ -37,6 +40,26 @@ pub struct Lobby {
     pub tls: Arc<rustls::ServerConfig>,
     /// True once nobody is let in any more.
     pub closed: watch::Receiver<bool>,
+}
+
+impl Lobby {
+    /// Where `router` answers and `access` knows who may come how often.
+    pub(crate) fn new(
+        config: &Config,
+        router: Router,
+        access: Arc<Access>,
+        clock: Clock,
+        tls: Arc<rustls::ServerConfig>,
+        closed: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            router,
+            origins: Origins::new(config.access.origins.clone()),
+            gate: Gate { access, clock },
+            tls,
+            closed,
+        }
+    }
 }
 
 impl Entrance {

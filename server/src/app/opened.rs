@@ -5,7 +5,6 @@
 //! as cleanly closed as they were.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -15,6 +14,7 @@ use crate::access::Access;
 use crate::access::control_token::ControlTokens;
 use crate::app::data_dir::DataDir;
 use crate::app::dir_lock::DirLock;
+use crate::app::followers::FollowerDirs;
 use crate::clock::Clock;
 use crate::config::settings::{Config, LogWriter};
 use crate::control::core::{Acknowledge, ControlCore};
@@ -58,12 +58,8 @@ pub struct Opened {
     pub control: ControlCore,
     /// The event log.
     pub log: Log,
-    /// The folder of the history, if one is kept.
-    pub history_dir: PathBuf,
-    /// The folder of the record of views, if one is kept.
-    pub views_dir: PathBuf,
-    /// The folder of webhooks' places, if there are webhooks.
-    pub webhook_dir: PathBuf,
+    /// Where those who follow the logs keep what they must not forget.
+    pub follower_dirs: FollowerDirs,
     /// Signs what webhooks post, if there are webhooks.
     pub webhook_signer: Option<Arc<Signer>>,
     /// Nobody else has the directory.
@@ -108,9 +104,11 @@ impl Opened {
             control_tls,
             control,
             log,
-            history_dir: dir.history(),
-            views_dir: dir.views(),
-            webhook_dir: dir.webhook(),
+            follower_dirs: FollowerDirs {
+                history: dir.history(),
+                views: dir.views(),
+                webhook: dir.webhook(),
+            },
             webhook_signer,
             dir_lock,
             clock,

@@ -2,7 +2,12 @@
 
 use std::net::SocketAddr;
 
+use anyhow::Context;
 use serde::Serialize;
+use skein_log::LogId;
+
+use crate::edge::bind::Addresses;
+use crate::edge::certificate::CertificateStore;
 
 /// Printed once, when everything is bound and recovered. Ports are the ones really bound.
 #[derive(Clone, Debug, Serialize)]
@@ -36,6 +41,38 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// Of a server.
+    ///
+    /// # Errors
+    /// When the shards listen nowhere: a fault of the build.
+    pub(crate) fn new(
+        shards: &Addresses,
+        control: SocketAddr,
+        certificates: &CertificateStore,
+        log: LogId,
+        shard_count: usize,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            ready: true,
+            quic: shards.quic.context("QUIC is not bound")?,
+            http: shards.http.context("HTTP is not bound")?,
+            https: shards.https,
+            browser_sha256: certificates.browser_sha256().map(str::to_owned),
+            control,
+            log: log.to_string(),
+            shards: shard_count,
+            upstream: None,
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION"),
+        })
+    }
+
+    /// Of a relay, with where it has its chats from.
+    pub(crate) fn with_upstream(mut self, upstream: String) -> Self {
+        self.upstream = Some(upstream);
+        self
+    }
+
     /// The line, without its end.
     pub fn line(&self) -> String {
         serde_json::to_string(self).expect("plain data has a JSON form")

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 use skein_engine::relay::hub::{Hub, HubConfig};
 use skein_engine::table::TableLimits;
+use skein_log::LogId;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -26,7 +27,6 @@ use crate::app::shards::{ShardEntries, ShardSource, Shards, ShardsStart};
 use crate::clock::Clock;
 use crate::config::settings::Config;
 use crate::edge::edge::EdgeConfig;
-use crate::edge::http_listener::Gate;
 use crate::edge::origins::Origins;
 use crate::edge::quic_keys::QuicKeys;
 use crate::edge::tls::Tls;
@@ -168,16 +168,14 @@ impl Relay {
         };
         let services = HttpServices {
             entrances,
-            lobby: Lobby {
-                router: relayed::public(state.clone()),
-                origins: Origins::new(config.access.origins.clone()),
-                gate: Gate {
-                    access: access.clone(),
-                    clock,
-                },
-                tls: tls.tcp,
+            lobby: Lobby::new(
+                config,
+                relayed::public(state.clone()),
+                access.clone(),
+                clock,
+                tls.tcp,
                 closed,
-            },
+            ),
             control_listener,
             control_tls: control_tls.clone(),
             control_metrics: board.once(CONTROL_LISTENER_METRICS),
@@ -186,20 +184,15 @@ impl Relay {
         let runtime = services.start(&stopped)?;
 
         health.set_phase(Phase::Serving);
-        let addresses = bound.addresses;
-        let ready = Ready {
-            ready: true,
-            quic: addresses.quic.ok_or_else(|| anyhow!("QUIC is not bound"))?,
-            http: addresses.http.ok_or_else(|| anyhow!("HTTP is not bound"))?,
-            https: addresses.https,
-            browser_sha256: certificates.browser_sha256().map(str::to_owned),
-            control: control_address,
-            log: skein_log::LogId(log_id).to_string(),
-            shards: shards.count(),
-            upstream: Some(named),
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION"),
-        };
+        let log = LogId(log_id);
+        let ready = Ready::new(
+            &bound.addresses,
+            control_address,
+            &certificates,
+            log,
+            shards.count(),
+        )?
+        .with_upstream(named);
         Ok(Self {
             ready,
             files: FilesInForce {

@@ -5,47 +5,40 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use skein_log::{DiskStorage, Inspector, JanitorThread, Log, PartitionId, Reader};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::access::Access;
+use crate::app::apis::Apis;
 use crate::app::data_dir::DataDir;
 use crate::app::dir_lock::DirLock;
 use crate::app::entrance::Lobby;
+use crate::app::erasers;
 use crate::app::files_in_force::FilesInForce;
+use crate::app::followers::{Followed, Followers};
 use crate::app::http_services::HttpServices;
 use crate::app::opened::Opened;
 use crate::app::outcomes::Outcomes;
 use crate::app::ready::Ready;
 use crate::app::running::Running;
 use crate::app::shards::{ShardEntries, ShardSource, Shards, ShardsStart};
-use crate::app::{erasers, history};
 use crate::chat_names::ChatNames;
 use crate::clock::Clock;
 use crate::config::settings::Config;
 use crate::control::stats::CONTROL_METRICS;
 use crate::control::thread::{ControlSignals, ControlThread};
 use crate::edge::edge::EdgeConfig;
-use crate::edge::http_listener::Gate;
 use crate::edge::origins::Origins;
 use crate::health::{Health, Phase};
-use crate::history::handle::HistoryThread;
-use crate::http::crossings::{self, CrossingsState};
-use crate::http::events::EventsState;
-use crate::http::guests::GuestsState;
-use crate::http::history::HistoryState;
 use crate::http::listener::CONTROL_LISTENER_METRICS;
-use crate::http::log_erasing;
-use crate::http::log_reading::{self, LogState};
-use crate::http::state::{ApiState, Callers};
-use crate::http::viewers::ViewersState;
-use crate::http::webhooks::{self, WebhooksState};
-use crate::http::{clock_metrics, control as control_api, public, rate_metrics};
+use crate::http::log_reading::LogState;
+use crate::http::state::ApiState;
+use crate::http::{clock_metrics, rate_metrics};
 use crate::janitor_voice::{JANITOR_METRICS, JanitorVoice};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
-use crate::log_erase::{Means, Others};
+use crate::log_erase::Means;
 use crate::log_thinner::{LogThinner, THINNER_METRICS};
 use crate::machine::raise_descriptor_limit;
 use crate::metrics::MetricsBoard;
@@ -53,9 +46,6 @@ use crate::shard::gateway::Gateway;
 use crate::shard::inbox::Inbound;
 use crate::shard::metrics::SHARD_METRICS;
 use crate::views::handle::ViewsThread;
-use crate::views::stats::VIEWS_METRICS;
-use crate::webhook::handle::WebhookThread;
-use crate::webhook::stats::{WEBHOOK_METRICS, WebhookStats};
 
 /// Clients of a stopping server come back around this time, milliseconds.
 const RETRY_AFTER_STOP_MS: u32 = 2_000;
@@ -68,9 +58,7 @@ pub struct Server {
     health: Arc<Health>,
     gateway: Gateway,
     shards: Shards,
-    history: Option<HistoryThread>,
-    views: Option<ViewsThread>,
-    webhook: Option<WebhookThread>,
+    followers: Followers,
     janitor: JanitorThread,
     thinner: Option<LogThinner>,
     refresher: Option<KeyRefresher>,
@@ -104,9 +92,7 @@ impl Server {
             control_tls,
             control,
             mut log,
-            history_dir,
-            views_dir,
-            webhook_dir,
+            follower_dirs,
             webhook_signer,
             dir_lock,
             clock,
@@ -123,15 +109,6 @@ impl Server {
 
         let state = Arc::new(control.state().clone());
         let names = Arc::new(ChatNames::of(&state));
-        let history = history::start(
-            &config.history,
-            &history_dir,
-            &log,
-            &state,
-            &names,
-            clock,
-            &mut board,
-        )?;
         let signals = ControlSignals {
             health: health.clone(),
             metrics: board.once(CONTROL_METRICS),
@@ -141,22 +118,15 @@ impl Server {
             names: names.clone(),
         };
         let control = ControlThread::spawn(control, clock, Box::new(outcomes), signals)?;
-        let webhook = WebhookThread::spawn(
-            &config.webhook,
-            webhook_signer,
-            &webhook_dir,
-            control.feed(),
+        let followed = Followed {
+            log: &log,
+            state: &state,
+            names: &names,
+            feed: control.feed(),
             clock,
-            WebhookStats::new(board.once(WEBHOOK_METRICS)),
-        )?;
-        let views = ViewsThread::start(
-            &config.views,
-            &views_dir,
-            &control.feed(),
-            &state,
-            clock,
-            board.once(VIEWS_METRICS),
-        )?;
+        };
+        let followers =
+            Followers::start(config, follower_dirs, webhook_signer, &followed, &mut board)?;
         let edge = EdgeConfig {
             access: access.clone(),
             clock,
@@ -175,7 +145,7 @@ impl Server {
                 state,
                 control: control.sender(),
             },
-            views: views.as_ref().map(ViewsThread::sink),
+            views: followers.views.as_ref().map(ViewsThread::sink),
             edge,
             metrics,
             health: health.clone(),
@@ -184,38 +154,6 @@ impl Server {
         let starting = Shards::start(start, entries, bound.shards)?;
         let (shards, entrances) = starting.wait()?;
 
-        let (close_entrances, closed) = watch::channel(false);
-        let (stop_http, stopped) = watch::channel(false);
-        let api =
-            |callers| ApiState::new(Arc::new(gateway.clone()), callers, clock, health.clone());
-        let users = api(Callers::Users(access.clone()));
-        let operators = api(callers.clone());
-        let events = EventsState::new(operators.clone(), control.feed(), stopped.clone());
-        let past = HistoryState::new(
-            operators.clone(),
-            history.as_ref().map(|thread| thread.history().clone()),
-        );
-        let record = views.as_ref().map(ViewsThread::pages);
-        let seen = |api: &ApiState| ViewersState::new(api.clone(), record.clone());
-        let (seen_by_users, seen_by_operators) = (seen(&users), seen(&operators));
-        let hooks = WebhooksState::new(
-            operators.clone(),
-            webhook.as_ref().map(|thread| thread.webhooks().clone()),
-        );
-        let guests = GuestsState::new(operators.clone(), access.clone());
-        let reading = log_state(&log, config, operators.clone(), stopped.clone())?;
-        let means = Means {
-            readers: readers(&log),
-            rewriter: log.rewriter(),
-            names,
-            others: Others {
-                history: erasers::history(history.as_ref(), history_dir, log.id()),
-                views: erasers::views(views.as_ref(), views_dir),
-                dead_letters: erasers::dead_letters(webhook.as_ref(), webhook_dir),
-                control: erasers::control(control.sender()),
-            },
-        };
-        let eraser = erasers::eraser(gateway.clone(), means);
         let thinner = LogThinner::spawn(&config.log, &log, clock, board.once(THINNER_METRICS))?;
         let refresher = KeyRefresher::spawn(
             jwks,
@@ -224,56 +162,51 @@ impl Server {
             clock,
             board.once(KEY_METRICS),
         )?;
+        let (close_entrances, closed) = watch::channel(false);
+        let (stop_http, stopped) = watch::channel(false);
+        let apis = Apis {
+            gateway: &gateway,
+            access: &access,
+            clock,
+            health: &health,
+            feed: control.feed(),
+            followers: &followers,
+            stopped: stopped.clone(),
+        };
+        let operators = apis.state(callers.clone());
+        let reading = log_state(&log, config, operators.clone(), stopped.clone())?;
+        let means = Means {
+            readers: readers(&log),
+            rewriter: log.rewriter(),
+            names,
+            others: followers.erasers(log.id(), control.sender()),
+        };
+        let eraser = erasers::eraser(gateway.clone(), means);
         let services = HttpServices {
             entrances,
-            lobby: Lobby {
-                router: public::router(users.clone(), seen_by_users).merge(crossings::routes(
-                    CrossingsState::new(users, control.feed()),
-                )),
-                origins: Origins::new(config.access.origins.clone()),
-                gate: Gate {
-                    access: access.clone(),
-                    clock,
-                },
-                tls: tls.tcp,
+            lobby: Lobby::new(
+                config,
+                apis.public(),
+                access.clone(),
+                clock,
+                tls.tcp,
                 closed,
-            },
+            ),
             control_listener,
             control_tls: control_tls.clone(),
             control_metrics: board.once(CONTROL_LISTENER_METRICS),
-            control: control_api::router(
-                operators.clone(),
-                events,
-                past,
-                guests,
-                seen_by_operators,
-                Arc::new(board),
-            )
-            .merge(webhooks::routes().with_state(hooks))
-            .merge(crossings::routes(CrossingsState::new(
-                operators.clone(),
-                control.feed(),
-            )))
-            .merge(log_reading::routes(reading))
-            .merge(log_erasing::routes(operators, eraser)),
+            control: apis.control(operators, reading, eraser, board),
         };
         let runtime = services.start(&stopped)?;
 
         health.set_phase(Phase::Serving);
-        let addresses = bound.addresses;
-        let ready = Ready {
-            ready: true,
-            quic: addresses.quic.ok_or_else(|| anyhow!("QUIC is not bound"))?,
-            http: addresses.http.ok_or_else(|| anyhow!("HTTP is not bound"))?,
-            https: addresses.https,
-            browser_sha256: certificates.browser_sha256().map(str::to_owned),
-            control: control_address,
-            log: log.id().to_string(),
-            shards: shards.count(),
-            upstream: None,
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION"),
-        };
+        let ready = Ready::new(
+            &bound.addresses,
+            control_address,
+            &certificates,
+            log.id(),
+            shards.count(),
+        )?;
         Ok(Server {
             ready,
             files: FilesInForce {
@@ -285,9 +218,7 @@ impl Server {
             health,
             gateway,
             shards,
-            history,
-            views,
-            webhook,
+            followers,
             janitor,
             thinner,
             refresher,
@@ -341,15 +272,7 @@ impl Running for Server {
         }
         self.shards.join()?;
         let _ = self.stop_http.send(true);
-        if let Some(history) = self.history {
-            history.stop();
-        }
-        if let Some(views) = self.views {
-            views.stop();
-        }
-        if let Some(webhook) = self.webhook {
-            webhook.stop();
-        }
+        self.followers.stop();
         if let Some(thinner) = self.thinner {
             thinner.stop();
         }
