@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::bail;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::limit_line::limits;
+use skein_wire::limit_list;
 
-limits! {
+limit_list! {
     /// The bounds of databases, in the order of this file.
     pub fn database_limits;
 

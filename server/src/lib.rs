@@ -9,7 +9,6 @@ pub mod database;
 pub mod health;
 pub mod http_call;
 pub mod interrupt;
-pub mod limit_line;
 pub mod limits;
 pub mod machine;
 pub mod metrics;

@@ -2,13 +2,13 @@
 //!
 //! The list that `serve --print-limits` prints is made from the same lines as the constants,
 //! so that neither can be forgotten. Bounds that belong to the protocol are in
-//! `skein_wire::limits`, those of chats in the engine.
+//! `skein_wire::limits`, those of chats in `skein_engine::limits`.
 
 use skein_wire::limits::{CLIENT_FRAME_BYTES_MAX, SERVER_FRAME_BYTES_MAX};
 
-use crate::limit_line::limits;
+use skein_wire::limit_list;
 
-limits! {
+limit_list! {
     /// The bounds of the edge, in the order of this file.
     pub fn edge_limits;
 

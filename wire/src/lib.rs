@@ -5,6 +5,7 @@
 //! is pinned by golden bytes in `tests/`.
 
 pub mod error;
+pub mod limit_line;
 pub mod limits;
 
 pub mod ids;

@@ -24,7 +24,8 @@ use crate::geofence::standing::{Standing, Step};
 use crate::geofence::tracked::Tracked;
 use crate::ids::GeofenceId;
 use crate::limits::{
-    CROSSING_RETRY_MS, CROSSINGS_PER_CHAT, CROSSINGS_PER_SESSION, NEIGHBOURS_MAX,
+    CROSSING_RETRY_MS, CROSSINGS_PER_CHAT_BURST_MAX, CROSSINGS_PER_CHAT_MAX,
+    CROSSINGS_PER_SESSION_BURST_MAX, CROSSINGS_PER_SESSION_MAX, NEIGHBOURS_MAX,
     PARTNERS_PER_SESSION_MAX,
 };
 use crate::rate::{Rate, RateLimit};
@@ -510,9 +511,9 @@ impl GeofenceBook {
 
     /// Whether one more crossing is within the bounds of the session and of the chat.
     fn has_room(&mut self, now: Timestamp, tracked: &mut Tracked) -> bool {
-        let limit = |(per_second, burst)| RateLimit::new(per_second, burst);
-        tracked.rate.take(now, limit(CROSSINGS_PER_SESSION))
-            && self.rate.take(now, limit(CROSSINGS_PER_CHAT))
+        let of_session = RateLimit::new(CROSSINGS_PER_SESSION_MAX, CROSSINGS_PER_SESSION_BURST_MAX);
+        let of_chat = RateLimit::new(CROSSINGS_PER_CHAT_MAX, CROSSINGS_PER_CHAT_BURST_MAX);
+        tracked.rate.take(now, of_session) && self.rate.take(now, of_chat)
     }
 
     fn ask(

@@ -5,7 +5,7 @@ use skein_engine::guest::{GuestGrant, GuestRecord};
 use skein_engine::identity::{Grant, Identity, Person};
 use skein_engine::ids::{ConnectionId, GuestId};
 use skein_engine::limits::{
-    ALERTS_PER_USER_MAX, CROSSINGS_PER_SESSION, GEOFENCES_PER_CHAT_MAX, Limits,
+    ALERTS_PER_USER_MAX, CROSSINGS_PER_SESSION_BURST_MAX, GEOFENCES_PER_CHAT_MAX, Limits,
 };
 use skein_engine::request::{Actor, ChatRequest};
 use skein_engine::view::View;
@@ -579,7 +579,10 @@ fn bounds_hold_and_a_jumping_sender_does_not_flood_the_control_log() {
     // All 80 are crossed at once; what is beyond the bound follows, though she stands.
     let mut ana = Walker::start(&mut rig, 0, "ana");
     ana.walk(&mut rig, &[500, 0]);
-    assert_eq!(rig.crossings.len(), CROSSINGS_PER_SESSION.1 as usize);
+    assert_eq!(
+        rig.crossings.len(),
+        CROSSINGS_PER_SESSION_BURST_MAX as usize
+    );
     rig.advance(25_000);
     let all = GEOFENCES_PER_CHAT_MAX + ALERTS_PER_USER_MAX;
     assert_eq!(rig.crossings.len(), all);

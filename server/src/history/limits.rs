@@ -1,8 +1,8 @@
 //! Every bound of the history, with its unit and its reason, in one list.
 
-use crate::limit_line::limits;
+use skein_wire::limit_list;
 
-limits! {
+limit_list! {
     /// The bounds of the history, in the order of this file.
     pub fn history_limits;
 

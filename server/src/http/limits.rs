@@ -2,9 +2,9 @@
 //!
 //! The list that `serve --print-limits` prints is made from the same lines as the constants.
 
-use crate::limit_line::limits;
+use skein_wire::limit_list;
 
-limits! {
+limit_list! {
     /// The bounds of the HTTP APIs, in the order of this file.
     pub fn http_limits;
 

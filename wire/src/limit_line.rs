@@ -17,7 +17,8 @@ pub struct LimitLine {
 }
 
 /// Makes the constants and the function that lists them.
-macro_rules! limits {
+#[macro_export]
+macro_rules! limit_list {
     (
         $(#[$list_doc:meta])*
         pub fn $list:ident;
@@ -39,5 +40,3 @@ macro_rules! limits {
         }
     };
 }
-
-pub(crate) use limits;
