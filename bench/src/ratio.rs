@@ -131,12 +131,22 @@ pub fn pairs(blocks: usize, sides: Sides<'_>) -> Vec<Pair> {
     pairs_from(0, blocks, sides)
 }
 
+/// Measures blocks that last so long that nothing needs to be warm at their beginning. `first`: how many there
+/// were before, in other laps.
+pub fn long_pairs(first: usize, blocks: usize, mut sides: Sides<'_>) -> Vec<Pair> {
+    in_turn(first, blocks, &mut sides)
+}
+
 /// The same after others, so that who goes first alternates also where a set-up has one block.
 fn pairs_from(first: usize, blocks: usize, mut sides: Sides<'_>) -> Vec<Pair> {
-    let Sides { ours, floor, .. } = &mut sides;
     // One of each to warm up.
-    ours();
-    floor();
+    (sides.ours)();
+    (sides.floor)();
+    in_turn(first, blocks, &mut sides)
+}
+
+fn in_turn(first: usize, blocks: usize, sides: &mut Sides<'_>) -> Vec<Pair> {
+    let Sides { ours, floor, .. } = sides;
     let pair = |index| {
         if index % 2 == 0 {
             let ours = ours();
@@ -280,7 +290,7 @@ impl fmt::Display for Figure {
 mod tests {
     use std::cell::RefCell;
 
-    use super::{Sides, Spec, pairs, pairs_of_set_ups, summarise};
+    use super::{Sides, Spec, long_pairs, pairs, pairs_of_set_ups, summarise};
 
     fn spec() -> Spec {
         Spec {
@@ -319,6 +329,22 @@ mod tests {
         pairs_of_set_ups(4, 4, || Sides::new(side('o'), side('f')));
         // One of each to warm up, then the block.
         assert_eq!(calls.borrow().as_str(), "ofofoffoofofoffo");
+    }
+
+    #[test]
+    fn long_blocks_alternate_over_the_laps_and_are_not_warmed_up() {
+        let calls = RefCell::new(String::new());
+        let side = |name: char| {
+            let calls = &calls;
+            move || {
+                calls.borrow_mut().push(name);
+                1.0
+            }
+        };
+        for lap in 0..3 {
+            long_pairs(lap, 1, Sides::new(side('o'), side('f')));
+        }
+        assert_eq!(calls.borrow().as_str(), "offoof");
     }
 
     #[test]

@@ -99,6 +99,11 @@ impl Run {
         self.lap == 0
     }
 
+    /// How many laps were before this one.
+    pub fn lap(&self) -> usize {
+        self.lap
+    }
+
     /// Figures that are wanted and not there.
     fn missing(&self, parts: &[&Part<Self>]) -> Vec<&'static str> {
         if self.floors_only() {
