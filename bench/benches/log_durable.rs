@@ -170,7 +170,7 @@ impl Ours {
         }
         match self.syncs {
             Syncs::Writer => {
-                let durable = self.writer.sync_now(now_ms).expect("a disk that works");
+                let durable = self.writer.sync_now().expect("a disk that works");
                 assert!(
                     durable >= self.writer.appended(),
                     "not durable after a sync"

@@ -64,7 +64,7 @@ fn written(bytes: usize) -> TempDir {
             janitor.work(now_ms());
         }
     }
-    writer.sync_now(now_ms()).expect("a disk that works");
+    writer.sync_now().expect("a disk that works");
     folder
 }
 
@@ -74,7 +74,7 @@ fn open(folder: &Path, clean: bool) -> f64 {
     let (log, _) = Log::open_dir(folder, options(), now_ms(), 2).expect("an unharmed log");
     let took = began.elapsed();
     if clean {
-        log.close(now_ms()).expect("a disk that works");
+        log.close().expect("a disk that works");
     }
     took.as_secs_f64() * 1e3
 }

@@ -200,7 +200,7 @@ fn write(
         let began = Instant::now();
         writer.append(now_ms, &records).expect("appended");
         if sync_due.is_some_and(|due| due <= began) {
-            writer.sync_now(now_ms).expect("synced");
+            writer.sync_now().expect("synced");
             sync_due = sync_every.map(|every| began + every);
             syncs.push(began);
         }

@@ -80,7 +80,7 @@ fn run(directory: &Path) -> Result<(), Box<dyn Error>> {
     let printed = follower.join().map_err(|_| "the follower panicked")?;
     printed.map_err(|error| error.to_string())?;
     drop((writer, janitor.stop()));
-    log.close(now_ms())?;
+    log.close()?;
     Ok(())
 }
 

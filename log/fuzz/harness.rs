@@ -43,7 +43,7 @@ fn crashed_log() -> &'static [(String, Vec<u8>)] {
                 .expect("append");
             if time == 6 {
                 writer.close_segment();
-                writer.sync_now(time).expect("sync");
+                writer.sync_now().expect("sync");
                 let erased = log.rewriter().erase(P, |_, record| record.key == 2);
                 erased.expect("erase");
             }
@@ -175,7 +175,7 @@ fn check(storage: &Arc<MemoryStorage>, from: u64) -> Taken {
     let next = writer.next_offset();
     let appended = writer.append(0, &[Record::default()]).expect("append");
     assert_eq!(*appended.start(), next);
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     drop((writer, log));
 
     let (log, report) = Log::open(storage.kill(), options(), 0, 8).expect("opens again");

@@ -209,7 +209,7 @@ pub enum AppendError {
 /// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
 /// use skein_log::{Operation, SyncError};
 /// storage.fail_call(Operation::Sync, 0);
-/// let error = writer.sync_now(5).expect_err("the disk fails");
+/// let error = writer.sync_now().expect_err("the disk fails");
 /// assert!(matches!(error, SyncError::Failed { from: 1, .. }), "from there on nothing is durable");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -306,7 +306,7 @@ pub enum ReadError {
 /// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
 /// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
 /// use skein_log::CloseError;
-/// let error = log.close(6).expect_err("its writer is alive");
+/// let error = log.close().expect_err("its writer is alive");
 /// assert!(matches!(error, CloseError::InUse { .. }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -403,7 +403,7 @@ pub enum MetaError {
 /// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
 /// use skein_log::RewriteError;
 /// writer.close_segment();
-/// writer.sync_now(5)?;
+/// writer.sync_now()?;
 /// storage.flip_bit("p00000-00000000000000000001.seg", 4_096 + 60, 1);
 /// let error = log.rewriter().erase(PartitionId(0), |_, _| true).expect_err("a damaged batch");
 /// assert!(matches!(error, RewriteError::Damaged { .. }));

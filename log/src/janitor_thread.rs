@@ -40,7 +40,7 @@ use crate::work_report::WorkReport;
 /// assert_eq!(durable.recv()?, 1);
 ///
 /// drop((writer, thread.stop()));
-/// log.close(now())?;
+/// log.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

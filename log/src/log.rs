@@ -33,7 +33,7 @@ use crate::writer::Writer;
 /// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
 /// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
 /// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
-/// writer.sync_now(5)?;
+/// writer.sync_now()?;
 /// let stats = log.stats();
 /// assert_eq!((stats.segments, stats.sync_failures, stats.partitions_degraded), (1, 0, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -81,7 +81,7 @@ pub struct LogStats {
 /// let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
 /// writer.append(1_000, &[Record { key: 7, payload: b"hello", ..Record::default() }])?;
 /// drop(writer);
-/// log.close(2_000)?;
+/// log.close()?;
 ///
 /// let (log, report) = Log::open_dir(&directory, options, 3_000, 43)?;
 /// assert!(report.clean);
@@ -270,7 +270,7 @@ impl Log {
     ///
     /// After an error, and when a log is dropped without `close`, the next start recovers as after
     /// a crash. Nothing durable is lost either way.
-    pub fn close(self, _now_ms: u64) -> Result<(), CloseError> {
+    pub fn close(self) -> Result<(), CloseError> {
         self.check_unused()?;
         let begun = self.shared.begin_changes();
         for (partition, start) in self.shared.partitions.iter().zip(&self.starts) {

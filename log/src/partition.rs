@@ -28,7 +28,7 @@ use crate::watermark::Watermark;
 /// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
 /// use skein_log::Durability;
 /// assert_eq!(writer.durability(1), Durability::Pending);
-/// writer.sync_now(5)?;
+/// writer.sync_now()?;
 /// assert_eq!(writer.durability(1), Durability::Durable);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -78,7 +78,7 @@ pub struct PartitionReport {
 /// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
 /// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
 /// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
-/// writer.sync_now(5)?;
+/// writer.sync_now()?;
 /// // This one carries how far all was durable.
 /// writer.append(6, &[Record::default()])?;
 /// let damaged = storage.kill();

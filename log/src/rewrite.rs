@@ -53,7 +53,7 @@ const WRITE_BYTES: usize = 1 << 20;
 ///     writer.append(second * 1_000, &[Record { kind: 1, payload: b"reading", ..Record::default() }])?;
 /// }
 /// writer.close_segment();
-/// writer.sync_now(10_000)?;
+/// writer.sync_now()?;
 ///
 /// // Of what is older than a minute, the first reading of each five seconds.
 /// let group = |append_time: u64, record: &RecordRef<'_>| {
@@ -125,7 +125,7 @@ pub struct RewriteReport {
 ///     writer.append(0, &[Record { key, payload: b"here", ..Record::default() }])?;
 /// }
 /// writer.close_segment();
-/// writer.sync_now(0)?;
+/// writer.sync_now()?;
 ///
 /// let report = log.rewriter().erase(PartitionId(0), |_, record| record.key == 7)?;
 /// assert_eq!((report.records_removed, report.records_left), (2, 0));

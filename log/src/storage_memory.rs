@@ -35,7 +35,7 @@ const PAGE_BYTES: usize = 4096;
 /// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
 /// use skein_log::SyncMode;
 /// storage.set_sync_mode(SyncMode::Lie);
-/// writer.sync_now(5)?;
+/// writer.sync_now()?;
 /// // The power fails, and a disk that lies has nothing.
 /// let (log, _) = Log::open(storage.crash(3), options, 10, 2)?;
 /// assert!(log.reader(PartitionId(0)).appended() <= 1);
@@ -60,7 +60,7 @@ pub enum SyncMode {
 /// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
 /// use skein_log::Operation;
 /// storage.fail_call(Operation::Sync, 0);
-/// assert!(writer.sync_now(5).is_err(), "the next sync fails");
+/// assert!(writer.sync_now().is_err(), "the next sync fails");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +89,7 @@ pub enum Operation {
 /// let (mut log, _) = Log::open(storage.clone(), options.clone(), 0, 1).unwrap();
 /// let mut writer = log.take_writer(PartitionId(0)).unwrap();
 /// writer.append(0, &[Record { payload: b"promise", ..Record::default() }]).unwrap();
-/// writer.sync_now(0).unwrap();
+/// writer.sync_now().unwrap();
 /// writer.append(0, &[Record { payload: b"movement", ..Record::default() }]).unwrap();
 ///
 /// for seed in 0..10 {

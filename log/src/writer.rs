@@ -66,7 +66,7 @@ struct Active {
 ///
 /// // Appended survives the end of the process; durable survives a power failure as well.
 /// assert_eq!((writer.appended(), writer.durable()), (2, 0));
-/// assert_eq!(writer.sync_now(1_000)?, 2);
+/// assert_eq!(writer.sync_now()?, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -224,14 +224,14 @@ impl Writer {
     /// let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
     /// writer.append(5, &[Record { payload: b"seven", ..Record::default() }])?;
     /// storage.fail_call(Operation::Sync, 0);
-    /// assert!(writer.sync_now(5).is_err(), "the disk fails");
+    /// assert!(writer.sync_now().is_err(), "the disk fails");
     /// assert!(writer.wants_checkpoint());
     ///
     /// let state = Record { kind: 9, payload: b"the sum is seven", ..Record::default() };
     /// let at = writer.append(6, &[state])?;
     /// writer.set_checkpoint(*at.start(), *at.end());
     /// assert!(!writer.wants_checkpoint());
-    /// writer.sync_now(6)?;
+    /// writer.sync_now()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wants_checkpoint(&self) -> bool {
@@ -418,7 +418,7 @@ impl Writer {
     ///
     /// After an error the records it names are not durable and never will be; the next append
     /// goes to another file if there is one to be had, and can be made durable again.
-    pub fn sync_now(&mut self, _now_ms: u64) -> Result<Offset, SyncError> {
+    pub fn sync_now(&mut self) -> Result<Offset, SyncError> {
         if self.partition.degraded.load(Ordering::Acquire) {
             self.ask_for_space();
         }

@@ -26,7 +26,7 @@ fn three_batches() -> (Arc<MemoryStorage>, Vec<Read>, [usize; 4]) {
         if batch < 3 {
             starts[batch as usize + 1] = starts[batch as usize] + 40 + (16 + 40) + (16 + 24);
         }
-        writer.sync_now(0).expect("sync");
+        writer.sync_now().expect("sync");
     }
     let (records, _) = drain(&mut log.reader(P));
     (storage, records, starts)
@@ -101,7 +101,7 @@ fn a_flip_before_a_clean_stop_is_found_from_the_checkpoint_on_where_that_is_aske
             writer.set_checkpoint(begin, end);
         }
         drop(writer);
-        log.close(9).expect("close");
+        log.close().expect("close");
         for byte in starts[0]..starts[3] {
             let storage = base.kill();
             storage.flip_bit(SEGMENT, byte, (byte % 8) as u8);
@@ -231,7 +231,7 @@ fn a_flip_in_a_file_of_a_clean_log_never_gives_a_wrong_byte() {
         append(&mut writer, batch, &[payload(batch + 1, 64)]);
     }
     drop(writer);
-    log.close(9).expect("close");
+    log.close().expect("close");
     let footer = (64 << 10) - 64 - 3 * 24;
     for byte in (4096..4096 + 3 * 120).chain(footer..footer + 128) {
         let storage = base.kill();

@@ -22,7 +22,7 @@ fn a_commit_is_resumed_after_every_crash_once_it_is_synced() {
     let (mut log, _) = Log::open(storage.clone(), options(2), 0, 1).expect("open");
     let mut writer = log.take_writer(P).expect("writer");
     append_many(&mut writer, 20, 50);
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     let mut consumer = log.consumer("sampler").expect("consumer");
     assert_eq!((consumer.position(P), consumer.lag(P)), (1, 20));
     let mut resumed = 1;
@@ -52,7 +52,7 @@ fn records_in_place_of_those_a_crash_took_are_read_again() {
     let (mut log, _) = Log::open(storage.clone(), options(2), 0, 1).expect("open");
     let mut writer = log.take_writer(P).expect("writer");
     append_many(&mut writer, 10, 50);
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     append_many(&mut writer, 10, 50);
     let mut consumer = log.consumer("sampler").expect("consumer");
     consumer.commit_at(P, 21);
@@ -110,7 +110,7 @@ fn a_commit_of_what_was_taken_away_meanwhile_skips_nothing_that_came_in_its_plac
     consumer.commit(&reader);
     assert_eq!(consumer.position(P), 11);
     consumer.sync().expect("sync");
-    writer.sync_now(0).expect("durable");
+    writer.sync_now().expect("durable");
     // And a start that was not clean begins another epoch, behind what was read.
     drop((consumer, reader, writer, log));
     let (mut log, _) = Log::open(storage.kill(), options(2), 0, 2).expect("open");

@@ -193,7 +193,7 @@ impl World {
         match self.seeded.below(20) {
             0..=11 => self.append(running, partition),
             12 => {
-                running.writers[partition].sync_now(self.now).expect("sync");
+                running.writers[partition].sync_now().expect("sync");
             }
             13..=14 => {
                 running.writers[partition].request_sync();
@@ -295,8 +295,7 @@ impl World {
                         ..
                     } = running;
                     drop((writers, janitor));
-                    log.close(self.now)
-                        .map_err(|error| format!("close: {error}"))?;
+                    log.close().map_err(|error| format!("close: {error}"))?;
                     for model in &mut self.models {
                         model.acknowledged = model
                             .records

@@ -33,7 +33,7 @@ fn a_writer_keeps_the_directory_even_without_its_log() {
         log.take_writer(PartitionId(1)).is_none(),
         "there is one partition"
     );
-    let error = log.close(0).expect_err("a writer is alive");
+    let error = log.close().expect_err("a writer is alive");
     assert!(
         error.to_string().contains("writer of partition 0"),
         "{error}"
@@ -109,7 +109,7 @@ fn a_file_of_another_log_is_put_aside() {
     for (directory, seed) in [(&a, 1), (&b, 2)] {
         let (mut log, _) = Log::open_dir(directory.path(), options(1), 0, seed).expect("open");
         append_many(&mut log.take_writer(PartitionId(0)).expect("writer"), 3, 10);
-        log.close(0).expect("close");
+        log.close().expect("close");
     }
     let segment = "p00000-00000000000000000001.seg";
     fs::copy(a.path().join(segment), b.path().join(segment)).expect("copy");

@@ -30,9 +30,9 @@ fn a_clean_stop_keeps_the_epoch_and_any_other_starts_one() {
         append_many(&mut writer, 2, 10);
         if round % 2 == 0 {
             drop(writer);
-            log.close(0).expect("close");
+            log.close().expect("close");
         } else {
-            writer.sync_now(0).expect("sync");
+            writer.sync_now().expect("sync");
         }
         storage = storage.crash(round);
     }
@@ -45,7 +45,7 @@ fn a_crash_before_the_first_append_changes_nothing_about_the_epoch() {
     let mut writer = log.take_writer(P).expect("writer");
     append_many(&mut writer, 2, 10);
     drop(writer);
-    log.close(0).expect("close");
+    log.close().expect("close");
     // Opened, read, killed: the clean mark still stands.
     let (mut log, _) = Log::open(storage.clone(), options(1), 0, 1).expect("open");
     let writer = log.take_writer(P).expect("writer");
@@ -119,7 +119,7 @@ fn truncation_starts_an_epoch_and_readers_behind_it_are_told() {
         payload(33, 9)
     );
 
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     for seed in 0..50 {
         let (log, report) = Log::open(storage.crash(seed), options(1), 0, 1).expect("open");
         assert!(!report.is_corrupt(), "seed {seed}: {report}");
@@ -144,7 +144,7 @@ fn truncating_everything_starts_over_at_the_first_offset() {
     writer.truncate_after(0, 0).expect("truncate");
     assert_eq!(append(&mut writer, 0, &[payload(9, 9)]), 1);
     drop(writer);
-    log.close(0).expect("close");
+    log.close().expect("close");
     let (log, report) = Log::open(storage.clone(), options(1), 0, 1).expect("open");
     assert!(report.clean, "{report}");
     assert_eq!(common::all(&log, 0), [(1, payload(9, 9))]);

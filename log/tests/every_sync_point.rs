@@ -210,7 +210,7 @@ impl Run {
         match what {
             0..=6 => self.append(open),
             7 => {
-                open.writer.sync_now(self.now).expect("sync");
+                open.writer.sync_now().expect("sync");
             }
             8 => {
                 open.writer.request_sync();
@@ -306,7 +306,7 @@ impl Run {
     fn go_round(&mut self, open: &mut Open) {
         open.writer.close_segment();
         self.append(open);
-        open.writer.sync_now(self.now).expect("sync");
+        open.writer.sync_now().expect("sync");
         self.purge(open, 0);
         self.now += 5_000;
         open.janitor.work(self.now);
@@ -327,7 +327,7 @@ impl Run {
             let appended = writer.appended();
             drop((writer, janitor));
             if self.seeded.below(2) == 0 {
-                log.close(self.now).expect("close");
+                log.close().expect("close");
                 self.truth(|truth| truth.durable = appended);
             }
         }

@@ -36,11 +36,11 @@ fn a_failed_sync_is_never_repeated_and_the_log_goes_on_behind_a_gap() {
     let (log, mut writer) = open(&storage);
     let told = losses(&log);
     append_many(&mut writer, 3, 100);
-    assert_eq!(writer.sync_now(0).expect("good disk"), 3);
+    assert_eq!(writer.sync_now().expect("good disk"), 3);
 
     append_many(&mut writer, 2, 100);
     storage.fail_call(Operation::Sync, 0);
-    let error = writer.sync_now(0).expect_err("the disk fails");
+    let error = writer.sync_now().expect_err("the disk fails");
     assert!(
         matches!(error, SyncError::Failed { from: 4, .. }),
         "{error}"
@@ -51,13 +51,13 @@ fn a_failed_sync_is_never_repeated_and_the_log_goes_on_behind_a_gap() {
 
     // The kernel would report success now. The log does not ask.
     let before = storage.calls(Operation::Sync);
-    writer.sync_now(0).expect_err("still the same file");
+    writer.sync_now().expect_err("still the same file");
     assert_eq!(storage.calls(Operation::Sync), before);
 
     // The next record goes to another file and can be promised again.
     append_many(&mut writer, 2, 100);
     assert!(!writer.degraded());
-    assert_eq!(writer.sync_now(0).expect("another file"), 7);
+    assert_eq!(writer.sync_now().expect("another file"), 7);
     assert_eq!(writer.durability(5), Durability::Lost);
     assert_eq!(writer.durability(6), Durability::Durable);
 
@@ -82,9 +82,9 @@ fn a_file_with_nothing_durable_is_replaced_under_its_own_name() {
     let (_log, mut writer) = open(&storage);
     append_many(&mut writer, 2, 100);
     storage.fail_call(Operation::Sync, 0);
-    writer.sync_now(0).expect_err("the disk fails");
+    writer.sync_now().expect_err("the disk fails");
     append_many(&mut writer, 2, 100);
-    assert_eq!(writer.sync_now(0).expect("another file"), 4);
+    assert_eq!(writer.sync_now().expect("another file"), 4);
     for seed in 0..50 {
         let (log, report) = Log::open(storage.crash(seed), options(1), 0, 8).expect("open");
         assert!(!report.is_corrupt(), "seed {seed}: {report}");
@@ -104,7 +104,7 @@ fn a_directory_sync_that_fails_is_no_acknowledgement() {
     let (_log, mut writer) = open(&storage);
     append_many(&mut writer, 1, 100);
     storage.fail_call(Operation::SyncDirectory, 0);
-    writer.sync_now(0).expect_err("names are not durable");
+    writer.sync_now().expect_err("names are not durable");
     assert_eq!(writer.durable(), 0);
 }
 
@@ -127,16 +127,16 @@ fn a_directory_sync_that_failed_is_no_acknowledgement_for_others_either() {
         let first = is_named.then(|| failing.try_lock().ok()?.take()).flatten();
         if let Some(mut first) = first {
             storage.fail_call(Operation::SyncDirectory, 0);
-            first.sync_now(0).expect_err("the directory fails");
+            first.sync_now().expect_err("the directory fails");
         }
     });
     second
-        .sync_now(0)
+        .sync_now()
         .expect_err("the same sync of the directory");
     assert!(fails.lock().expect("taken").is_none(), "it has failed");
     assert_eq!(second.durable(), 0);
     append_many(&mut second, 1, 100);
-    assert_eq!(second.sync_now(0).expect("another file"), 2);
+    assert_eq!(second.sync_now().expect("another file"), 2);
     for seed in 0..50 {
         let (log, report) = Log::open(storage.crash(seed), options(2), 0, 8).expect("open");
         assert!(!report.is_corrupt(), "seed {seed}: {report}");
@@ -154,13 +154,13 @@ fn what_was_lost_asks_for_a_checkpoint_until_one_begins_behind_it() {
     let storage = MemoryStorage::new();
     let (_log, mut writer) = open(&storage);
     append_many(&mut writer, 3, 100);
-    writer.sync_now(0).expect("good disk");
+    writer.sync_now().expect("good disk");
     assert!(!writer.wants_checkpoint(), "nothing is lost");
     writer.set_checkpoint(1, 3);
 
     append_many(&mut writer, 2, 100);
     storage.fail_call(Operation::Sync, 0);
-    writer.sync_now(0).expect_err("the disk fails");
+    writer.sync_now().expect_err("the disk fails");
     assert!(
         writer.wants_checkpoint(),
         "the one before holds nothing of it"
@@ -171,14 +171,14 @@ fn what_was_lost_asks_for_a_checkpoint_until_one_begins_behind_it() {
     writer.set_checkpoint(6, 7);
     assert!(!writer.wants_checkpoint());
     storage.fail_call(Operation::Sync, 0);
-    writer.sync_now(0).expect_err("the disk fails again");
+    writer.sync_now().expect_err("the disk fails again");
     assert!(writer.wants_checkpoint());
 
     append_many(&mut writer, 2, 100);
     assert!(writer.wants_checkpoint(), "records are no checkpoint");
     writer.set_checkpoint(8, 9);
     assert!(!writer.wants_checkpoint());
-    writer.sync_now(0).expect("another file");
+    writer.sync_now().expect("another file");
     assert!(!writer.wants_checkpoint());
 }
 
@@ -207,7 +207,7 @@ fn a_partition_in_memory_asks_for_a_checkpoint_when_there_is_a_file_again() {
     append_many(&mut writer, 1, 100);
     writer.set_checkpoint(appended + 1, appended + 1);
     assert!(!writer.wants_checkpoint());
-    assert_eq!(writer.sync_now(0).expect("a file"), appended + 1);
+    assert_eq!(writer.sync_now().expect("a file"), appended + 1);
     janitor.work(200_000);
     assert_eq!(writer.checkpoint(), Some(appended + 1));
 }
@@ -239,7 +239,7 @@ fn a_full_disk_turns_a_partition_to_memory_and_back() {
         );
         read.extend(drain(&mut reader).0);
     }
-    writer.sync_now(now).expect_err("memory is not durable");
+    writer.sync_now().expect_err("memory is not durable");
     assert!(
         log.stats().segment_bytes < 1 << 20,
         "memory stays bounded: {:?}",
@@ -252,7 +252,7 @@ fn a_full_disk_turns_a_partition_to_memory_and_back() {
     let back_at = writer.next_offset();
     append_many(&mut writer, 1, 1_000);
     assert!(!writer.degraded(), "back by itself");
-    assert_eq!(writer.sync_now(now).expect("on a file"), back_at);
+    assert_eq!(writer.sync_now().expect("on a file"), back_at);
     read.extend(drain(&mut reader).0);
     let offsets: Vec<u64> = read.iter().map(|(offset, _)| *offset).collect();
     assert_eq!(
@@ -284,9 +284,9 @@ fn a_writer_that_syncs_by_itself_needs_no_janitor_to_come_back() {
     storage.fail_call(Operation::Create, 0);
     append_many(&mut writer, 1, 100);
     assert!(writer.degraded());
-    writer.sync_now(0).expect_err("in memory");
+    writer.sync_now().expect_err("in memory");
     append_many(&mut writer, 1, 100);
-    assert_eq!(writer.sync_now(0).expect("on a file"), 2);
+    assert_eq!(writer.sync_now().expect("on a file"), 2);
     assert_eq!(writer.durability(1), Durability::Lost);
 }
 
@@ -339,7 +339,7 @@ fn random_faults(seed: u64) {
             1 => storage.fail_call(Operation::Create, seeded.below(2)),
             2 if seeded.below(3) == 0 => storage.fail_call(Operation::SyncDirectory, 0),
             3 => storage.write_back_some(seeded.next()),
-            4 => drop(writer.sync_now(now)),
+            4 => drop(writer.sync_now()),
             5..=6 => drop(janitor.work(now)),
             _ => {
                 let next = writer.next_offset();

@@ -103,7 +103,7 @@ fn every_follower_sees_every_record_once_and_in_order() {
         thread::yield_now();
     }
     drop((janitor.stop(), writer));
-    log.close(0).expect("close");
+    log.close().expect("close");
     let (_, report) = Log::open_dir(directory.path(), options, 0, 2).expect("open");
     assert!(report.clean, "{report}");
 }

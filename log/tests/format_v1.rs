@@ -63,7 +63,7 @@ fn write(directory: &Path) {
     writer.set_checkpoint(4, 4);
     janitor.work(CREATED_AT + 3);
     drop((writer, janitor));
-    log.close(CREATED_AT + 4).expect("close");
+    log.close().expect("close");
 }
 
 fn check(directory: &Path, clean: bool) {

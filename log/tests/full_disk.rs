@@ -160,7 +160,7 @@ fn starts_full(disk: &SmallDisk, backend: WriterBackend) {
     let mut log = open(1);
     let mut writer = log.take_writer(P).expect("writer");
     append_many(&mut writer, 10, 1_000);
-    writer.sync_now(0).expect("durable");
+    writer.sync_now().expect("durable");
     drop((writer, log)); // As a kill: nothing is closed.
     assert!(ballast.exists());
     fill(disk);
@@ -231,10 +231,10 @@ fn fills_up(disk: &SmallDisk, backend: WriterBackend) {
     let back_at = writer.next_offset();
     append_many(&mut writer, 10, 1_000);
     assert!(!writer.degraded(), "back by itself");
-    assert_eq!(writer.sync_now(now).expect("on a file"), writer.appended());
+    assert_eq!(writer.sync_now().expect("on a file"), writer.appended());
     let appended = writer.appended();
     drop((writer, janitor));
-    log.close(now).expect("close");
+    log.close().expect("close");
 
     let (log, report) = Log::open_dir(&path, options, now, 2).expect("open");
     assert!(report.clean, "{report}");
@@ -311,7 +311,7 @@ impl Ours {
     fn close(self) {
         drop(self.writer);
         drop(self.janitor.stop());
-        self.log.close(now_ms()).expect("close");
+        self.log.close().expect("close");
     }
 }
 

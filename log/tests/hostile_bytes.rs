@@ -23,12 +23,12 @@ fn written(seed: u64, clean: bool) -> Arc<MemoryStorage> {
             &[payload(stamp, seeded.below(6_000) as usize)],
         );
         if seeded.below(8) == 0 {
-            writer.sync_now(0).expect("sync");
+            writer.sync_now().expect("sync");
         }
     }
     drop(writer);
     if clean {
-        log.close(0).expect("close");
+        log.close().expect("close");
     }
     storage.kill()
 }
@@ -84,7 +84,7 @@ fn exercise(storage: &Arc<MemoryStorage>, what: &str) {
     let mut writer = log.take_writer(P).expect("writer");
     let next = writer.next_offset();
     append(&mut writer, 0, &[payload(next, 50)]);
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     let (log, _) = Log::open(storage.crash(1), options(1), 0, 78).expect("its own repair opens");
     assert_eq!(log.reader(P).appended(), next, "{what}");
 }

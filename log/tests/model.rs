@@ -114,9 +114,9 @@ impl Running {
     }
 
     /// All that has been appended can be rewritten, if this writer has begun.
-    fn close_all(&mut self, now: u64) {
+    fn close_all(&mut self) {
         self.writer.close_segment();
-        self.writer.sync_now(now).expect("sync");
+        self.writer.sync_now().expect("sync");
     }
 }
 
@@ -197,8 +197,8 @@ impl World {
             Step::ReadFrom(index) => self.read_from(*index as u64 + 1),
             Step::ReadSince(time) => self.read_since(*time),
             Step::Sync => {
-                let (now, appended) = (self.now, self.appended());
-                let durable = self.running().writer.sync_now(now);
+                let appended = self.appended();
+                let durable = self.running().writer.sync_now();
                 assert_eq!(durable.expect("sync"), appended);
             }
             Step::Poll { later_ms } => {
@@ -346,10 +346,9 @@ impl World {
     }
 
     fn erase(&mut self, key: u32, close: bool) {
-        let now = self.now;
         let running = self.running();
         if close {
-            running.close_all(now);
+            running.close_all();
         }
         let rewriter = running.log.rewriter();
         let report: RewriteReport = rewriter
@@ -376,7 +375,7 @@ impl World {
     fn thin(&mut self, interval_ms: u64) {
         let now = self.now;
         let running = self.running();
-        running.close_all(now);
+        running.close_all();
         let needed = running.writer.checkpoint();
         let thinning = Thinning {
             age_ms: 0,
@@ -450,7 +449,7 @@ impl World {
             janitor,
         } = self.running.take().expect("open");
         drop((writer, janitor));
-        log.close(self.now).expect("close");
+        log.close().expect("close");
         self.open();
     }
 

@@ -28,7 +28,7 @@ fn two_batches(rounds: u64) -> Arc<MemoryStorage> {
             &[payload(batch * 2 + 1, 40), payload(batch * 2 + 2, 40)],
         );
     }
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     for round in 0..rounds {
         janitor.work(round * ROUND_MS);
     }
@@ -152,7 +152,7 @@ fn what_looks_torn_though_it_was_durable_is_bounded() {
             places.push((batch + 1, now));
         }
         // As if the last sync came right behind the last batch: nothing tells of it yet.
-        writer.sync_now(now).expect("sync");
+        writer.sync_now().expect("sync");
         for later in (100..=silence_ms).step_by(100) {
             janitor.work(now + later);
         }

@@ -187,7 +187,7 @@ fn what_was_held_ready_is_given_back() {
     assert_eq!(ours.waited(), 0);
     let appended = ours.writer.appended();
     let log = ours.end();
-    log.close(now_ms()).expect("closed");
+    log.close().expect("closed");
     let (log, report) = Log::open(storage, options(1), now_ms(), 2).expect("open");
     assert!(report.clean && !report.is_corrupt(), "{report}");
     let (records, _) = drain(&mut log.reader(P));

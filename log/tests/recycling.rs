@@ -30,7 +30,7 @@ fn what_is_recycled_holds_the_new_records_alone() {
     for round in 0..60 {
         // Of other lengths each time, so that old batches do not lie under new ones.
         append_many(&mut writer, 30, 700 + round as usize * 11);
-        writer.sync_now(0).expect("sync");
+        writer.sync_now().expect("sync");
         let report = janitor.work(round * ROUND_MS);
         assert!(report.refusals.is_empty(), "{:?}", report.refusals);
         let inspector = Inspector::of(storage.kill()).expect("inspect");
@@ -62,7 +62,7 @@ fn a_file_that_is_read_is_not_used_again() {
     let mut held = Vec::new();
     for round in 0..40 {
         append_many(&mut writer, 30, 1_000);
-        writer.sync_now(0).expect("sync");
+        writer.sync_now().expect("sync");
         let mut reader = log.reader(P);
         reader.seek(writer.appended());
         let batch = reader.next_batch().expect("valid").expect("the newest");
@@ -94,7 +94,7 @@ fn a_full_disk_goes_on_with_the_files_it_has() {
     }
     append_many(&mut writer, 1, 10);
     assert!(!writer.degraded());
-    assert_eq!(writer.sync_now(0).expect("on a file"), writer.appended());
+    assert_eq!(writer.sync_now().expect("on a file"), writer.appended());
     assert!(log.stats().spares_recycled > 3, "{:?}", log.stats());
     assert!(storage.list().expect("list").len() < 12);
 }
@@ -115,7 +115,7 @@ fn a_full_disk_keeps_up_with_a_writer_in_a_hurry() {
     storage.set_capacity_bytes(Some((1 << 20) + (300 << 10)));
     for _ in 0..60 {
         append_many(&mut writer, 80, 1_000);
-        writer.sync_now(0).expect("on a file");
+        writer.sync_now().expect("on a file");
         // No time passes: whatever is tried again after a while comes too late.
         janitor.work(0);
     }

@@ -241,7 +241,7 @@ fn an_idle_partition_can_become_empty_and_keeps_counting() {
     );
     assert_eq!(log.reader(P).first_offset(), 4);
     drop((writer, janitor));
-    log.close(0).expect("close");
+    log.close().expect("close");
     let (log, mut writer, _janitor) = open(&storage, options);
     assert_eq!(append(&mut writer, 0, &[payload(9, 9)]), 4);
     assert_eq!(all(&log, 0).len(), 1);

@@ -64,7 +64,7 @@ fn erased_keys_are_in_no_file_and_all_else_stays() {
         let mut janitor = log.take_janitor().expect("janitor");
         let mut model = fill(&mut writer, 1, 300);
         writer.close_segment();
-        writer.sync_now(0).expect("sync");
+        writer.sync_now().expect("sync");
         let mut behind = log.reader(P);
         behind.next_batch().expect("valid").expect("a batch");
         let held = log.reader(P).next_batch().expect("valid").expect("a batch");
@@ -117,7 +117,7 @@ fn erased_keys_are_in_no_file_and_all_else_stays() {
         let (unclean, report) = Log::open(storage.kill(), options.clone(), 0, 2).expect("open");
         assert!(!report.is_corrupt(), "{report}");
         assert_eq!(read(&unclean), model);
-        log.close(0).expect("close");
+        log.close().expect("close");
         let (log, report) = Log::open(storage, options, 0, 3).expect("open");
         assert!(report.clean, "{report}");
         assert_eq!(read(&log), model);
@@ -138,7 +138,7 @@ fn what_can_not_be_rewritten_is_reported() {
     assert_eq!(erase(&log), (0, gone), "it is being written");
     writer.close_segment();
     assert_eq!(erase(&log), (0, gone), "it is not durable");
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     assert_eq!(erase(&log), (gone, 0));
 }
 
@@ -181,7 +181,7 @@ fn old_points_are_thinned_and_promises_are_not() {
             .expect("append");
     }
     writer.close_segment();
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     let thinning = thinning(1_000, 100);
     let report = log.rewriter().thin(P, &thinning, 3_500).expect("thin");
     assert!(report.segments_rewritten >= 1, "{report:?}");
@@ -224,7 +224,7 @@ fn what_came_at_once_is_thinned_by_what_the_owner_says() {
         writer.append(5, &[record, record, other]).expect("append");
     }
     writer.close_segment();
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     let group = |_, record: &RecordRef<'_>| match record.payload[0] {
         59 => None,
         minute => Some([u64::from(minute) / 10, 0]),
@@ -259,7 +259,7 @@ fn segments_are_thinned_a_few_at_a_time_the_oldest_first() {
             writer.close_segment();
         }
     }
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     let mut step = Thinning {
         segments_max: 1,
         ..thinning(0, 1_000)
@@ -286,7 +286,7 @@ fn thinning_leaves_the_reserve_alone_and_erasing_does_not_wait_for_space() {
     let mut writer = log.take_writer(P).expect("writer");
     fill(&mut writer, 1, 100);
     writer.close_segment();
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     let used: u64 = storage
         .list()
         .expect("list")
@@ -312,7 +312,7 @@ fn a_crash_in_a_rewrite_leaves_the_old_segment_or_the_new_one() {
         let mut writer = log.take_writer(P).expect("writer");
         let model = fill(&mut writer, 3, 150);
         writer.close_segment();
-        writer.sync_now(0).expect("sync");
+        writer.sync_now().expect("sync");
         let left = model.iter().filter(|(_, (key, _))| *key != 3);
         let left: BTreeMap<_, _> = left.map(|(o, r)| (*o, r.clone())).collect();
         // The write that fails stands for the moment of the crash.
@@ -346,7 +346,7 @@ fn segments_that_leave_meanwhile_stay_away() {
     let mut janitor = log.take_janitor().expect("janitor");
     fill(&mut writer, 4, 300);
     writer.close_segment();
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     let last = writer.appended();
     // While the first segment is looked at, all of them are cut or purged.
     let mut first = true;
@@ -361,7 +361,7 @@ fn segments_that_leave_meanwhile_stay_away() {
     });
     report.expect("erase");
     append_many(&mut writer, 2, 10);
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     let (log, report) = Log::open(storage.crash(1), options(1), 0, 2).expect("open");
     assert!(!report.is_corrupt(), "{report}");
     let records = all(&log, 0);
@@ -409,7 +409,7 @@ fn what_a_replay_needs_is_never_thinned() {
     }
     // A replay begins in the second segment.
     writer.set_checkpoint(15, 16);
-    writer.sync_now(30).expect("durable");
+    writer.sync_now().expect("durable");
     let mut janitor = log.take_janitor().expect("taken once");
     janitor.work(60_000);
     assert_eq!(writer.checkpoint(), Some(15));
@@ -430,7 +430,7 @@ fn two_rewrites_at_once_leave_what_both_leave() {
     let mut writer = log.take_writer(P).expect("taken once");
     let model = fill(&mut writer, 5, 300);
     writer.close_segment();
-    writer.sync_now(1_000).expect("durable");
+    writer.sync_now().expect("durable");
     std::thread::scope(|scope| {
         for key in 0..4 {
             let rewriter = log.rewriter();
@@ -462,7 +462,7 @@ fn what_a_clock_that_was_ahead_has_left_is_not_thinned_before_the_clock_is_there
         .expect("append");
     model.extend(fill(&mut writer, 2, 100)); // The clock is right again, and goes on.
     writer.close_segment();
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
 
     let thinning = thinning(1_000, 10);
     let thin = |now_ms| log.rewriter().thin(P, &thinning, now_ms).expect("thinned");

@@ -39,7 +39,7 @@ fn there_is_no_file_before_a_record_and_each_next_one_is_twice_as_large() {
     assert_eq!(files(&storage), [], "spares are no segments");
     for round in 0..90 {
         append_many(&mut writer, 10, 1_000);
-        writer.sync_now(0).expect("sync");
+        writer.sync_now().expect("sync");
         janitor.work(round);
     }
     let kib: Vec<u64> = files(&storage).iter().map(|bytes| bytes >> 10).collect();
@@ -139,14 +139,14 @@ fn a_clock_that_was_years_ahead_stops_neither_closing_nor_retention() {
     }
     assert!(times.is_sorted(), "{times:?}");
 
-    writer.sync_now(TODAY + 1_200).expect("sync");
+    writer.sync_now().expect("sync");
     janitor.work(TODAY + 1_200 + AGE_MS);
     assert_eq!(log.reader(P).first_offset(), 4, "older ones are dropped");
 
     // One that is idle is closed as well, and goes when something came behind it.
     writer.poll(TODAY + 2_000 + 2 * AGE_MS);
     append(&mut writer, TODAY + 2_000 + 2 * AGE_MS, &[payload(6, 8)]);
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     janitor.work(TODAY + 20_000 + 4 * AGE_MS);
     assert_eq!(log.reader(P).first_offset(), 6);
 }

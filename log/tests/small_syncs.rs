@@ -32,7 +32,7 @@ fn written_per_sync(writer: &mut Writer) -> u64 {
     let before = bytes_to_write();
     for _ in 0..ROUNDS {
         append_many(writer, 1, 4_000);
-        writer.sync_now(0).expect("a disk that works");
+        writer.sync_now().expect("a disk that works");
     }
     (bytes_to_write() - before) / ROUNDS
 }
@@ -69,7 +69,7 @@ fn a_sync_of_one_record_writes_a_few_pages() {
         append_many(&mut writer, 1_000, 4_000);
         janitor.work(0);
     }
-    writer.sync_now(0).expect("a disk that works");
+    writer.sync_now().expect("a disk that works");
     let ahead = written_per_sync(&mut writer);
     assert!(ahead <= 16 << 10, "touched ahead: {ahead} bytes a sync");
 
@@ -85,7 +85,7 @@ fn a_sync_of_one_record_writes_a_few_pages() {
     assert!(!report.clean);
     let mut writer = log.take_writer(P).expect("writer");
     append_many(&mut writer, 500, 4_000); // Leaves the piece in which the tail lies.
-    writer.sync_now(0).expect("a disk that works");
+    writer.sync_now().expect("a disk that works");
     let behind = written_per_sync(&mut writer);
     assert!(
         behind <= 16 << 10,

@@ -45,7 +45,7 @@ fn a_tail_cut_anywhere_leaves_the_batches_before_it() {
         let mut writer = log.take_writer(P).expect("writer");
         assert_eq!(writer.next_offset(), whole + 1, "cut at {cut}");
         append(&mut writer, 9, &[payload(77, 24)]);
-        writer.sync_now(9).expect("sync");
+        writer.sync_now().expect("sync");
         let (log, report) = Log::open(storage.crash(cut as u64), options(1), 0, 3).expect("open");
         assert!(!report.is_corrupt(), "cut at {cut}: {report}");
         let records = all(&log, 0);

@@ -192,7 +192,7 @@ fn append_and_sync(window: usize, rounds: u64, records: u64, asked: &Asked) {
     let mut janitor = log.take_janitor().expect("janitor");
     for _ in 0..rounds {
         append_many(&mut writer, records, 32_000);
-        writer.sync_now(0).expect("sync");
+        writer.sync_now().expect("sync");
         janitor.work(0);
     }
 }
@@ -288,5 +288,5 @@ fn a_sync_that_takes_long_holds_up_neither_pages_nor_files() {
     wait_until("durable", || writer.durable() == writer.appended());
     drop(writer);
     drop(janitor.stop());
-    log.close(0).expect("closed, with the janitor gone");
+    log.close().expect("closed, with the janitor gone");
 }

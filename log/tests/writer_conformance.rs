@@ -53,7 +53,7 @@ fn what_is_appended_is_read_across_rolls_and_both_kinds_of_stop() {
         assert!(log.stats().segments > 3, "{:?}", log.stats());
         is_whole(&log, 600);
         drop((reader, writer, janitor));
-        log.close(0).expect("close");
+        log.close().expect("close");
 
         let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 2).expect("open");
         assert!(report.clean, "{report}");
@@ -85,7 +85,7 @@ fn refused_batches_leave_nothing_behind() {
         assert!(matches!(refused, Err(AppendError::PayloadTooLarge { .. })));
         append_many(&mut writer, 3, 10);
         is_whole(&log, 3);
-        assert_eq!(writer.sync_now(0).expect("sync"), 3);
+        assert_eq!(writer.sync_now().expect("sync"), 3);
     });
 }
 
@@ -137,7 +137,7 @@ fn run(storage: Arc<dyn Storage>, writer: WriterBackend) {
         }
     }
     drop((writers, janitor));
-    log.close(9_999).expect("close");
+    log.close().expect("close");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_write_that_fails_moves_the_partition_to_memory_and_back() {
     let mut janitor = log.take_janitor().expect("janitor");
     let mut reader = log.reader(P);
     append_many(&mut writer, 5, 100);
-    assert_eq!(writer.sync_now(0).expect("sync"), 5);
+    assert_eq!(writer.sync_now().expect("sync"), 5);
 
     // The body is stored, the length word is not.
     storage.fail_call(Operation::WriteAt, 1);
@@ -198,9 +198,9 @@ fn a_write_that_fails_moves_the_partition_to_memory_and_back() {
     janitor.work(10_000);
     append_many(&mut writer, 1, 100);
     assert!(!writer.degraded());
-    assert_eq!(writer.sync_now(0).expect("sync"), 12);
+    assert_eq!(writer.sync_now().expect("sync"), 12);
     drop((reader, writer, janitor));
-    log.close(0).expect("close");
+    log.close().expect("close");
 
     let (log, report) = Log::open(storage, options, 0, 2).expect("open");
     assert!(report.clean, "{report}");

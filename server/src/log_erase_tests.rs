@@ -142,7 +142,7 @@ impl Stage {
 
     fn close(&mut self) {
         self.writer.close_segment();
-        self.writer.sync_now(0).expect("synced");
+        self.writer.sync_now().expect("synced");
         self.janitor.work(0);
     }
 
@@ -233,7 +233,7 @@ impl Owner for Stage {
         self.append(&Entry::CheckpointEnd { number });
         let end = self.writer.next_offset() - 1;
         self.writer.set_checkpoint(begin, end);
-        self.writer.sync_now(0).expect("synced");
+        self.writer.sync_now().expect("synced");
         self.janitor.work(0);
     }
 

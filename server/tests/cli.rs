@@ -453,7 +453,7 @@ fn data_dir_with_a_track() -> tempfile::TempDir {
         };
         writer.append(time, &[record]).expect("append");
     }
-    writer.sync_now(0).expect("sync");
+    writer.sync_now().expect("sync");
     dir
 }
 

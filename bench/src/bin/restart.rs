@@ -216,7 +216,7 @@ fn make(data: &Path, bytes: u64, sessions: u64) {
     let (control, mut sessions) = promise(data, sessions);
     fill(data, bytes, &mut sessions);
     move_on(data, &control, &mut sessions);
-    control.close(now_ms()).expect("a clean control log");
+    control.close().expect("a clean control log");
 }
 
 /// The sessions in the control log, by partition.
@@ -324,12 +324,12 @@ fn fill(data: &Path, bytes: u64, sessions: &mut [Vec<Session>]) {
         ];
         let begin = writer.next_offset();
         append(&mut writer, &marks.map(|entry| entry.encode(no_chat)));
-        writer.sync_now(now_ms()).expect("durable");
+        writer.sync_now().expect("durable");
         writer.set_checkpoint(begin, begin + 1);
-        writer.sync_now(now_ms()).expect("durable");
+        writer.sync_now().expect("durable");
     }
     drop(janitor.stop());
-    log.close(now_ms()).expect("a clean log");
+    log.close().expect("a clean log");
 }
 
 fn append(writer: &mut Writer, records: &[OwnedRecord]) {
@@ -363,7 +363,7 @@ fn move_on(data: &Path, control: &ControlCore, sessions: &mut [Vec<Session>]) {
         }
     });
     drop(janitor.stop());
-    log.close(now_ms()).expect("a clean log");
+    log.close().expect("a clean log");
 }
 
 fn core(log: &mut Log, control: &ControlCore, shard: ShardId) -> Core {

@@ -280,10 +280,7 @@ impl Running for Server {
             refresher.stop();
         }
         drop(self.janitor.stop());
-        let closed = self
-            .log
-            .close(self.clock.now_ms())
-            .context("closing the event log");
+        let closed = self.log.close().context("closing the event log");
         let control = self.control.stop().context("closing the control log");
         self.runtime
             .shutdown_timeout(std::time::Duration::from_secs(1));

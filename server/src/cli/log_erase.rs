@@ -79,13 +79,13 @@ pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
     let mut erased = erase(&wanted, &mut owner, &means);
     drop((owner, means));
     drop(janitor.stop());
-    log.close(clock.now_ms()).context("closing the event log")?;
+    log.close().context("closing the event log")?;
     if let Ok(Some(erased)) = &mut erased {
         erased.alerts = alerts;
         let of_control = control.erase(clock.now_ms(), names);
         erased.control = Some(of_control.map_err(|failure| anyhow!("the control log: {failure}"))?);
     }
-    let closed = control.close(clock.now_ms());
+    let closed = control.close();
     closed.context("closing the control log")?;
     let Some(erased) = erased? else {
         bail!("there is no such chat in {}", args.data_dir.display());

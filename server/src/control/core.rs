@@ -315,7 +315,7 @@ impl ControlCore {
             error.to_string()
         })?;
         if self.acknowledge == Acknowledge::AfterSync
-            && let Err(failure) = self.sync(now_ms, *offsets.start())
+            && let Err(failure) = self.sync(*offsets.start())
         {
             self.note_refused(*offsets.start(), *offsets.end());
             return Err(failure);
@@ -325,11 +325,8 @@ impl ControlCore {
     }
 
     /// A checked sync, after which everything from `first` on is durable.
-    fn sync(&mut self, now_ms: u64, first: u64) -> Result<(), String> {
-        let durable = self
-            .writer
-            .sync_now(now_ms)
-            .map_err(|error| error.to_string())?;
+    fn sync(&mut self, first: u64) -> Result<(), String> {
+        let durable = self.writer.sync_now().map_err(|error| error.to_string())?;
         let last = self.writer.appended();
         let is_kept = |offset| self.writer.durability(offset) == Durability::Durable;
         if durable >= last && is_kept(first) && is_kept(last) {
@@ -512,7 +509,7 @@ impl ControlCore {
         if self.counters.checkpoints == before {
             return Err("no checkpoint could be written".to_owned());
         }
-        self.sync(now_ms, begin)?;
+        self.sync(begin)?;
         self.janitor.work(now_ms);
         Ok(begin)
     }
@@ -521,7 +518,7 @@ impl ControlCore {
     ///
     /// # Errors
     /// When the disk refuses; the next start then recovers as after a crash.
-    pub fn close(self, now_ms: u64) -> Result<(), CloseError> {
+    pub fn close(self) -> Result<(), CloseError> {
         let Self {
             log,
             writer,
@@ -529,7 +526,7 @@ impl ControlCore {
             ..
         } = self;
         drop((writer, janitor));
-        log.close(now_ms)
+        log.close()
     }
 }
 

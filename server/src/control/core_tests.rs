@@ -281,7 +281,7 @@ fn a_clean_close_is_reopened_as_it_was() {
     propose(&mut core, 1, put("ana"));
     core.flush(1);
     let (id, state) = (core.log_id(), core.state().clone());
-    core.close(2).expect("close");
+    core.close().expect("close");
     let core = open(&storage, Acknowledge::AfterSync);
     assert_eq!((core.log_id(), core.state()), (id, &state));
 }

@@ -185,7 +185,7 @@ impl Worker {
             }
         }
         stats::publish(&self.core, &self.signals.metrics);
-        self.core.close(self.clock.now_ms())
+        self.core.close()
     }
 
     /// Waits for a message and takes all that are there; false when the thread shall end.

@@ -194,8 +194,7 @@ impl Rig {
     }
 
     fn sync(&mut self) {
-        let now_ms = self.now_ms;
-        self.writer.as_mut().unwrap().sync_now(now_ms).unwrap();
+        self.writer.as_mut().unwrap().sync_now().unwrap();
     }
 
     fn round(&mut self) {

@@ -297,7 +297,7 @@ fn log_state(api: ApiState, stop: watch::Receiver<bool>) -> LogState {
         writer.append(time, &records).expect("appended");
         writer.close_segment();
     }
-    writer.sync_now(2_000).expect("durable");
+    writer.sync_now().expect("durable");
     writer.purge_before(3).expect("dropped");
     let mut consumer = log.consumer("exporter").expect("a name");
     consumer.commit_at(PartitionId(0), 4);

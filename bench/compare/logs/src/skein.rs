@@ -66,7 +66,7 @@ impl Journal for SkeinJournal {
         let now_ms = self.began.elapsed().as_millis() as u64;
         self.writer.append(now_ms, &records)?;
         if self.sync == Sync::Batch {
-            self.writer.sync_now(now_ms)?;
+            self.writer.sync_now()?;
         }
         Ok(())
     }
