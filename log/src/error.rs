@@ -22,6 +22,7 @@ use crate::position::{Offset, PartitionId};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("log option `{option}`: {problem}")]
+#[non_exhaustive]
 pub struct OptionsError {
     /// Name of the field of `Options`.
     pub option: &'static str,
@@ -40,6 +41,7 @@ pub struct OptionsError {
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{action} failed: {source}")]
+#[non_exhaustive]
 pub struct StorageError {
     /// What was tried, with the file.
     pub action: String,
@@ -71,6 +73,7 @@ impl StorageError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// An option is out of its range.
     #[error(transparent)]
@@ -147,6 +150,7 @@ pub enum OpenError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AppendError {
     /// A batch has at least one record.
     #[error("a batch needs at least one record")]
@@ -214,6 +218,7 @@ pub enum AppendError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SyncError {
     /// The disk refused a sync. The records from `from` on stay readable in this process and are
     /// not promised to be there after a restart. The log goes on in another file.
@@ -261,6 +266,7 @@ pub enum SyncError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// Records from the reader's offset up to `next` are not in the log: retention dropped them,
     /// or they were lost and the log says so. The reader stands at `next`; go on from a newer
@@ -311,6 +317,7 @@ pub enum ReadError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CloseError {
     /// A writer or the janitor was not given back.
     #[error("{what} is still in use; drop it before closing the log")]
@@ -341,6 +348,7 @@ pub enum CloseError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TruncateError {
     /// The offset lies outside of what the partition holds.
     #[error("{partition} holds {first} to {last}; it can't be cut at {offset}")]
@@ -375,6 +383,7 @@ pub enum TruncateError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MetaError {
     /// It is too long.
     #[error("metadata of {bytes} bytes, at most {bytes_max} fit")]
@@ -401,24 +410,18 @@ pub enum MetaError {
 /// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
 /// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
 /// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
-/// use skein_log::RewriteError;
+/// use skein_log::{Operation, RewriteError};
 /// writer.close_segment();
 /// writer.sync_now()?;
-/// storage.flip_bit("p00000-00000000000000000001.seg", 4_096 + 60, 1);
-/// let error = log.rewriter().erase(PartitionId(0), |_, _| true).expect_err("a damaged batch");
-/// assert!(matches!(error, RewriteError::Damaged { .. }));
+/// storage.fail_call(Operation::Create, 0);
+/// let error = log.rewriter().erase(PartitionId(0), |_, _| true).expect_err("no file can be made");
+/// let RewriteError::Storage(refused) = error else { panic!("{error}") };
+/// assert_eq!(refused.action, "rewriting p00000-00000000000000000001.seg");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RewriteError {
-    /// A batch is damaged. Restart: recovery puts the file aside and keeps what can be read.
-    #[error("{file}: the batch at position {position} is damaged; restart to put the file aside")]
-    Damaged {
-        /// The file.
-        file: String,
-        /// Byte position in the file.
-        position: u64,
-    },
     /// The file system refused something. Nothing is lost; try again.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -439,6 +442,7 @@ pub enum RewriteError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConsumerError {
     /// The name can't be part of a file name.
     #[error(
@@ -490,6 +494,7 @@ pub enum ConsumerError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum InspectError {
     /// There is no log here.
     #[error("{directory} holds no skein log")]

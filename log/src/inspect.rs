@@ -62,6 +62,7 @@ pub struct Inspector {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct DirectoryStat {
     /// Identity of the log.
     pub log_id: LogId,
@@ -92,6 +93,7 @@ pub struct DirectoryStat {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PartitionStat {
     /// The partition.
     pub partition: PartitionId,
@@ -124,6 +126,7 @@ pub struct PartitionStat {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConsumerStat {
     /// Its name.
     pub name: String,

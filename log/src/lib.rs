@@ -1,3 +1,4 @@
+#![deny(missing_docs)]
 #![doc = include_str!("../README.md")]
 //!
 //! # How it works
@@ -123,7 +124,7 @@ pub use crate::position::{EpochStart, LogId, OFFSET_FIRST, Offset, PartitionId};
 pub use crate::reader::Reader;
 pub use crate::record::{Record, RecordRef, Records, Run, Runs};
 pub use crate::report::{Corruption, PartitionReport, RecoveryReport};
-pub use crate::rewrite::{RewriteReport, Rewriter, Thinning};
+pub use crate::rewrite::{DamagedSegment, RewriteReport, Rewriter, Thinning};
 pub use crate::storage::{CachePieces, DirectoryEntry, FileHandle, LockError, Storage, StoredFile};
 pub use crate::storage_disk::DiskStorage;
 pub use crate::storage_memory::{MemoryStorage, Operation, SyncMode};

@@ -49,6 +49,7 @@ pub(crate) struct Looker {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SegmentStat {
     /// Its name.
     pub file: String,
@@ -83,6 +84,7 @@ pub struct SegmentStat {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// Segments checked.
     pub segments: u64,

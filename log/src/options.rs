@@ -16,6 +16,7 @@ use crate::limits::{
 /// assert!(options.validate().is_ok());
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WriterBackend {
     /// Through the mapping: no system call per append. Needs a file system on which a store into
     /// allocated space can't fail (ext4, xfs, tmpfs).
@@ -26,7 +27,8 @@ pub enum WriterBackend {
     Pwrite,
 }
 
-/// Options of a log.
+/// Options of a log. There will be more of them: name those that you decide and take the others from
+/// `Options::default()`, then a newer version needs no change.
 ///
 /// ```
 /// use skein_log::Options;

@@ -22,6 +22,7 @@ use crate::position::{LogId, Offset, PartitionId};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RecoveryReport {
     /// The directory was made by this open.
     pub created: bool,
@@ -49,6 +50,7 @@ pub struct RecoveryReport {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PartitionReport {
     /// The partition.
     pub partition: PartitionId,
@@ -90,6 +92,7 @@ pub struct PartitionReport {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Corruption {
     /// The damaged file.
     pub file: String,

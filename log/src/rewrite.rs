@@ -11,6 +11,7 @@
 //! followers and the janitor go on.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,7 +27,7 @@ use crate::limits::{
 };
 use crate::names::{self, FileKind};
 use crate::partition::Partition;
-use crate::position::{Offset, PartitionId};
+use crate::position::{OFFSET_FIRST, Offset, PartitionId};
 use crate::record::{Record, RecordRef, encode_record, record_bytes};
 use crate::segment::{BatchPlace, FooterState, Segment, SegmentFile, SegmentStart};
 use crate::shared::{Shared, remove_if_there};
@@ -59,12 +60,13 @@ const WRITE_BYTES: usize = 1 << 20;
 /// let group = |append_time: u64, record: &RecordRef<'_>| {
 ///     (record.kind == 1).then_some([append_time / 5_000, 0])
 /// };
-/// let thinning = Thinning { age_ms: 60_000, from: 1, segments_max: usize::MAX, group };
+/// let thinning = Thinning::new(60_000, group);
 /// let report = log.rewriter().thin(PartitionId(0), &thinning, 100_000)?;
 /// assert_eq!(report.records_removed, 8);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Thinning<G> {
     /// Segments whose newest record is older than this (ms) are thinned.
     pub age_ms: u64,
@@ -76,6 +78,18 @@ pub struct Thinning<G> {
     /// Told when (ms) a record was appended, and the record. Of records of the same key and extension
     /// to which it gives the same group, the first stays; `None`: this record stays.
     pub group: G,
+}
+
+impl<G> Thinning<G> {
+    /// Of everything that is so old (ms), from the first segment on.
+    pub fn new(age_ms: u64, group: G) -> Thinning<G> {
+        Thinning {
+            age_ms,
+            from: OFFSET_FIRST,
+            segments_max: usize::MAX,
+            group,
+        }
+    }
 }
 
 /// What a rewrite did, and what it could not do.
@@ -93,6 +107,7 @@ pub struct Thinning<G> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RewriteReport {
     /// Segments looked at.
     pub segments: u64,
@@ -107,10 +122,46 @@ pub struct RewriteReport {
     /// Records that should go but lie in segments that can't be rewritten now: the one being
     /// written, or one that is not durable. See `Writer::close_segment`.
     pub records_left: u64,
+    /// Segments that can't be read from some batch on. They stay as they are, with all that is in them;
+    /// a restart puts the file aside and keeps what can be read.
+    pub damaged: Vec<DamagedSegment>,
     /// Files that recovery had put aside; whatever is in them is still there.
     pub quarantined: Vec<String>,
     /// After the last record of the last segment that was looked at; 0: none was.
     pub next: Offset,
+}
+
+/// Where a segment can't be read.
+///
+/// ```
+/// # use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+/// # let storage = MemoryStorage::new();
+/// # let options = Options { partitions: 1, ..Options::default() };
+/// # let (mut log, report) = Log::open(storage.clone(), options.clone(), 0, 1)?;
+/// # let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+/// # writer.append(5, &[Record { key: 7, payload: b"here", ..Record::default() }])?;
+/// writer.close_segment();
+/// writer.sync_now()?;
+/// storage.flip_bit("p00000-00000000000000000001.seg", 4_096 + 60, 1);
+/// let report = log.rewriter().erase(PartitionId(0), |_, _| true)?;
+/// assert_eq!(report.records_removed, 0);
+/// assert_eq!(report.damaged[0].position, 4_096, "its first batch");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DamagedSegment {
+    /// The file.
+    pub file: String,
+    /// Byte position of the first batch that is not valid.
+    pub position: u64,
+}
+
+impl fmt::Display for DamagedSegment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, position } = self;
+        write!(f, "{file}: the batch at position {position} is damaged")
+    }
 }
 
 /// Rewrites closed segments of a log.
@@ -166,7 +217,7 @@ impl Rewriter {
     ///
     /// # Errors
     ///
-    /// The disk refused, or a segment is damaged. Segments before it are rewritten; try again.
+    /// The disk refused. Segments before that are rewritten; try again.
     ///
     /// # Panics
     ///
@@ -251,34 +302,49 @@ impl Rewriter {
         for segment in segments.take(which.segments_max) {
             report.segments += 1;
             report.next = segment.end();
-            let plan = Plan::make(&segment, goes)?;
-            if plan.removed == 0 {
-                continue;
-            }
-            if !can_be_rewritten(&partition, &segment) {
-                report.records_left += plan.removed;
-                continue;
-            }
-            if which.leaves_reserve {
-                let action = StorageError::during(format!("rewriting {}", segment.name()));
-                let room = self.shared.leave_reserve(capacity_for(plan.bytes));
-                room.map_err(action)?;
-            }
-            match self.rewrite(&partition, &segment, &plan)? {
-                Some(bytes) => {
-                    report.segments_rewritten += 1;
-                    report.records_removed += plan.removed;
-                    report.bytes_before += segment.mapping.len() as u64;
-                    report.bytes_after += bytes as u64;
-                }
-                // Dropped or cut meanwhile.
-                None => report.records_left += plan.removed,
+            match Plan::make(&segment, goes) {
+                Ok(plan) => self.carry_out(&plan, &partition, &segment, which, &mut report)?,
+                Err(damaged) => report.damaged.push(damaged),
             }
         }
         let action = StorageError::during("syncing the directory");
         self.shared.sync_directory_since(begun).map_err(action)?;
         *unsynced = None;
         Ok(report)
+    }
+
+    /// Rewrites a segment, if there is something to take out and it can be done now.
+    fn carry_out(
+        &self,
+        plan: &Plan,
+        partition: &Partition,
+        segment: &Arc<Segment>,
+        which: &Which<'_>,
+        report: &mut RewriteReport,
+    ) -> Result<(), RewriteError> {
+        if plan.removed == 0 {
+            return Ok(());
+        }
+        if !can_be_rewritten(partition, segment) {
+            report.records_left += plan.removed;
+            return Ok(());
+        }
+        if which.leaves_reserve {
+            let action = StorageError::during(format!("rewriting {}", segment.name()));
+            let room = self.shared.leave_reserve(capacity_for(plan.bytes));
+            room.map_err(action)?;
+        }
+        match self.rewrite(partition, segment, plan)? {
+            Some(bytes) => {
+                report.segments_rewritten += 1;
+                report.records_removed += plan.removed;
+                report.bytes_before += segment.mapping.len() as u64;
+                report.bytes_after += bytes as u64;
+            }
+            // Dropped or cut meanwhile.
+            None => report.records_left += plan.removed,
+        }
+        Ok(())
     }
 
     fn quarantined(&self) -> Result<Vec<String>, RewriteError> {
@@ -399,7 +465,7 @@ enum Piece {
 }
 
 impl Plan {
-    fn make(segment: &Segment, goes: &mut Goes<'_>) -> Result<Plan, RewriteError> {
+    fn make(segment: &Segment, goes: &mut Goes<'_>) -> Result<Plan, DamagedSegment> {
         let mut plan = Plan {
             batches: Vec::new(),
             removed: 0,
@@ -408,7 +474,7 @@ impl Plan {
         let mut position = SEGMENT_HEADER_BYTES;
         let limit = segment.end();
         while position < segment.mapping.published() {
-            let damaged = || RewriteError::Damaged {
+            let damaged = || DamagedSegment {
                 file: segment.name(),
                 position: position as u64,
             };

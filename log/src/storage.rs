@@ -150,6 +150,7 @@ pub trait Storage: Debug + Send + Sync {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum CachePieces {
     /// Single pages: a sync writes what was changed and little else.
     Pages,

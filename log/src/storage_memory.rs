@@ -42,6 +42,7 @@ const PAGE_BYTES: usize = 4096;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SyncMode {
     /// Makes durable what was stored.
     Honest,
@@ -64,6 +65,7 @@ pub enum SyncMode {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Operation {
     /// `FileHandle::sync`, fails with EIO. As on Linux the pages count as clean afterwards: a
     /// later sync succeeds and does not make them durable.

@@ -17,6 +17,7 @@ use crate::error::SyncError;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct WorkReport {
     /// Partitions whose durable mark moved.
     pub synced: u32,

@@ -377,14 +377,9 @@ impl World {
         let running = self.running();
         running.close_all();
         let needed = running.writer.checkpoint();
-        let thinning = Thinning {
-            age_ms: 0,
-            from: 1,
-            segments_max: usize::MAX,
-            group: |time, record: &RecordRef<'_>| {
-                (record.kind == 0).then_some([time / interval_ms, 0])
-            },
-        };
+        let thinning = Thinning::new(0, |time, record: &RecordRef<'_>| {
+            (record.kind == 0).then_some([time / interval_ms, 0])
+        });
         let much_later = now + 1;
         let thinned = running.log.rewriter().thin(P, &thinning, much_later);
         thinned.expect("thin");

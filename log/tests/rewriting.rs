@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use common::{Seeded, all, append_many, drain, options, payload};
 use skein_log::{
-    Inspector, Log, MemoryStorage, Operation, PartitionId, Record, RecordRef, RewriteError,
-    Storage, Thinning, Writer, WriterBackend,
+    BATCH_HEADER_BYTES, Inspector, Log, MemoryStorage, Operation, PartitionId, ReadError, Record,
+    RecordRef, RewriteError, RewriteReport, Storage, Thinning, Writer, WriterBackend,
 };
 
 const P: PartitionId = PartitionId(0);
@@ -147,14 +147,9 @@ fn thinning(
     age_ms: u64,
     window_ms: u64,
 ) -> Thinning<impl Fn(u64, &RecordRef<'_>) -> Option<[u64; 2]> + Clone> {
-    Thinning {
-        age_ms,
-        from: 0,
-        segments_max: usize::MAX,
-        group: move |time, record: &RecordRef<'_>| {
-            (record.kind == 1).then_some([time / window_ms, 0])
-        },
-    }
+    Thinning::new(age_ms, move |time, record: &RecordRef<'_>| {
+        (record.kind == 1).then_some([time / window_ms, 0])
+    })
 }
 
 #[test]
@@ -229,12 +224,7 @@ fn what_came_at_once_is_thinned_by_what_the_owner_says() {
         59 => None,
         minute => Some([u64::from(minute) / 10, 0]),
     };
-    let thinning = Thinning {
-        age_ms: 1_000,
-        from: 0,
-        segments_max: usize::MAX,
-        group,
-    };
+    let thinning = Thinning::new(1_000, group);
     log.rewriter().thin(P, &thinning, 60_000).expect("thin");
     let left = |of: u32| -> Vec<u8> {
         let left = read(&log).into_values().filter(|(key, _)| *key == of);
@@ -260,10 +250,8 @@ fn segments_are_thinned_a_few_at_a_time_the_oldest_first() {
         }
     }
     writer.sync_now().expect("sync");
-    let mut step = Thinning {
-        segments_max: 1,
-        ..thinning(0, 1_000)
-    };
+    let mut step = thinning(0, 1_000);
+    step.segments_max = 1;
     let mut thin = || {
         let report = log.rewriter().thin(P, &step, 60_000).expect("thin");
         step.from = report.next.max(step.from);
@@ -413,15 +401,75 @@ fn what_a_replay_needs_is_never_thinned() {
     let mut janitor = log.take_janitor().expect("taken once");
     janitor.work(60_000);
     assert_eq!(writer.checkpoint(), Some(15));
-    let thinning = thinning(1_000, 1_000);
+    let mut thinning = thinning(1_000, 1_000);
     let report = log.rewriter().thin(P, &thinning, 60_000).expect("thin");
     assert_eq!((report.records_removed, report.next), (9, 11));
-    let again = Thinning {
-        from: report.next,
-        ..thinning
-    };
-    let report = log.rewriter().thin(P, &again, 60_000).expect("thin");
+    thinning.from = report.next;
+    let report = log.rewriter().thin(P, &thinning, 60_000).expect("thin");
     assert_eq!(report.segments, 0, "thinned before");
+}
+
+/// Three closed segments of ten records each, the second with a flipped bit in its fourth batch.
+fn damaged_in_the_middle() -> (Log, Writer) {
+    let storage = MemoryStorage::new();
+    let (mut log, _) = Log::open(storage.clone(), options(1), 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    let record = Record {
+        kind: 1,
+        key: 7,
+        payload: b"here, there",
+        ..Record::default()
+    };
+    for count in 1..=30 {
+        writer.append(5, &[record]).expect("append");
+        if count % 10 == 0 {
+            writer.close_segment();
+        }
+    }
+    writer.sync_now().expect("sync");
+    let batch = BATCH_HEADER_BYTES + Writer::record_bytes(record.payload.len());
+    let payload_of_fourth = 4_096 + 3 * batch + BATCH_HEADER_BYTES + 20;
+    storage.flip_bit(DAMAGED, payload_of_fourth, 1);
+    (log, writer)
+}
+
+const DAMAGED: &str = "p00000-00000000000000000011.seg";
+
+/// The damaged segment as it is reported, with how many records were removed, and from which segments.
+fn what_was_done(report: &RewriteReport) -> (u64, u64, Vec<(&str, u64)>) {
+    let damaged = report.damaged.iter();
+    let damaged = damaged.map(|it| (it.file.as_str(), it.position));
+    (
+        report.segments_rewritten,
+        report.records_removed,
+        damaged.collect(),
+    )
+}
+
+#[test]
+fn a_damaged_segment_is_passed_over_and_said_and_those_behind_it_are_rewritten() {
+    let fourth = 4_096 + 3 * (BATCH_HEADER_BYTES + Writer::record_bytes(11)) as u64;
+    let expected = (2, 19, vec![(DAMAGED, fourth)]);
+    let (log, _writer) = damaged_in_the_middle();
+    let thinned = log.rewriter().thin(P, &thinning(1, 1_000), 60_000);
+    let thinned = thinned.expect("thinned");
+    // Of one group the first stays, and it lies in the first segment.
+    assert_eq!(what_was_done(&thinned), expected);
+    assert_eq!((thinned.segments, thinned.next), (3, 31));
+
+    let (log, _writer) = damaged_in_the_middle();
+    let erased = log.rewriter().erase(P, |offset, _| offset != 30);
+    let erased = erased.expect("erased");
+    assert_eq!(what_was_done(&erased), expected);
+    // What is damaged was not copied with a checksum that fits it.
+    let mut reader = log.reader(P);
+    reader.set_verify(true);
+    reader.seek(14);
+    let error = reader.next_batch().expect_err("the fourth batch");
+    assert!(
+        matches!(error, ReadError::Damaged { offset: 14, .. }),
+        "{error}"
+    );
 }
 
 #[test]

@@ -107,10 +107,8 @@ mod tests {
     fn what_is_not_said_is_counted_all_the_same() {
         let metrics = MetricsBoard::default().once(JANITOR_METRICS);
         let voice = JanitorVoice::new(metrics.clone());
-        let report = WorkReport {
-            refusals: vec!["one".to_owned(), "two".to_owned()],
-            ..WorkReport::default()
-        };
+        let mut report = WorkReport::default();
+        report.refusals = vec!["one".to_owned(), "two".to_owned()];
         voice.hear(1, &report);
         voice.hear(2, &report);
         voice.hear(3, &WorkReport::default());

@@ -67,6 +67,8 @@ pub struct Erased {
     pub alerts: u64,
     /// Damaged files that were put aside and are not looked into.
     pub quarantined: Vec<String>,
+    /// Damaged files of the log: what is in them is still there. A restart puts them aside.
+    pub damaged: Vec<String>,
     /// Chats in which was looked.
     pub chats: u64,
     /// What was removed from the history; `None`: no history was ever kept.
@@ -83,7 +85,8 @@ impl Erased {
     /// Whether something is left that should go.
     pub fn leaves_something(&self) -> bool {
         let control = self.control.unwrap_or_default();
-        self.records_left > 0 || control.records_left > 0 || !self.quarantined.is_empty()
+        let damaged = !(self.quarantined.is_empty() && self.damaged.is_empty());
+        self.records_left > 0 || control.records_left > 0 || damaged
     }
 
     /// Adds what was done in another chat.
@@ -94,10 +97,15 @@ impl Erased {
         self.sessions_live += other.sessions_live;
         self.alerts += other.alerts;
         self.chats += other.chats;
-        for name in other.quarantined {
-            if !self.quarantined.contains(&name) {
-                self.quarantined.push(name);
-            }
+        add_names(&mut self.quarantined, other.quarantined);
+        add_names(&mut self.damaged, other.damaged);
+    }
+}
+
+fn add_names(all: &mut Vec<String>, more: impl IntoIterator<Item = String>) {
+    for name in more {
+        if !all.contains(&name) {
+            all.push(name);
         }
     }
 }
@@ -234,7 +242,8 @@ fn erase_chat(
     Ok(Some(erased))
 }
 
-/// Takes records out, those of the segment that is written included; false: something is left.
+/// Takes records out, those of the segment that is written included; false: something is left, or nobody
+/// knows because it cannot be read.
 fn take_out(
     (partition, owner): (PartitionId, &mut impl Owner),
     rewriter: &Rewriter,
@@ -248,8 +257,10 @@ fn take_out(
         erased.segments_rewritten += report.segments_rewritten;
         erased.records_left = report.records_left;
         erased.quarantined = report.quarantined;
+        let damaged = report.damaged.into_iter().map(|segment| segment.file);
+        add_names(&mut erased.damaged, damaged);
         if erased.records_left == 0 || began.elapsed() > CLOSE_MAX {
-            return Ok(erased.records_left == 0);
+            return Ok(erased.records_left == 0 && erased.damaged.is_empty());
         }
         // They lie in the segment that is written, or that is not durable yet.
         owner.close_segment(partition);

@@ -291,6 +291,25 @@ fn an_erase_that_was_cut_short_can_be_repeated() {
 }
 
 #[test]
+fn a_damaged_file_is_named_the_others_are_erased_and_names_stay() {
+    let mut stage = Stage::filled();
+    stage.close();
+    let damaged = "p00000-00000000000000000001.seg";
+    // In the payload of its first record, a membership.
+    stage.storage.flip_bit(damaged, 4_096 + 40 + 16, 1);
+    let erased = stage.erase("ana").expect("erased").expect("a chat");
+    assert_eq!(erased.damaged, [damaged]);
+    assert!(erased.leaves_something());
+    let left = stage.left();
+    assert!(
+        left.contains(&(kind::MEMBER_REMOVED, 0)),
+        "in a good file: {left:?}"
+    );
+    let points = left.iter().filter(|it| **it == (kind::POINT, ANA.0));
+    assert_eq!(points.count(), 1, "the one in the damaged file");
+}
+
+#[test]
 fn a_chat_that_names_somebody_elsewhere_is_looked_into() {
     let mut stage = Stage::filled();
     stage.naming = vec![ChatName::new("hike").expect("a name")];

@@ -5,7 +5,8 @@
 //!
 //! How far it is stands in a named consumer of the log, or each start would read all that is old again.
 //! The consumer is named after the interval: with another one everything is looked at again. Work is one
-//! segment at a time, with a rest after each, as there may be hundreds when thinning is turned on.
+//! segment at a time, with a rest after each, as there may be hundreds when thinning is turned on. A
+//! damaged one is said, counted and passed over.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -42,6 +43,10 @@ pub static THINNER_METRICS: &[Metric] = &[
         "log_thin_failures",
         "Partitions that could not be thinned, each at each try",
     ),
+    Metric::counter(
+        "log_thin_damaged_segments",
+        "Damaged segments that thinning passed over",
+    ),
 ];
 
 #[derive(Debug, Default)]
@@ -50,6 +55,7 @@ struct Counters {
     records: u64,
     bytes: u64,
     failures: u64,
+    damaged: u64,
 }
 
 /// A running thinner.
@@ -142,8 +148,10 @@ impl Work {
             records,
             bytes,
             failures,
+            damaged,
         } = self.counters;
-        self.metrics.publish([segments, records, bytes, failures]);
+        self.metrics
+            .publish([segments, records, bytes, failures, damaged]);
         if more {
             return began.elapsed() * REST_SHARE;
         }
@@ -160,12 +168,11 @@ impl Work {
         }
         let id = PartitionId(partition as u16);
         let every_ms = self.every_ms;
-        let thinning = Thinning {
-            age_ms: self.age_ms,
-            from: self.consumer.position(id),
-            segments_max: 1,
-            group: |time, record: &RecordRef<'_>| group(every_ms, time, record),
-        };
+        let mut thinning = Thinning::new(self.age_ms, |time, record: &RecordRef<'_>| {
+            group(every_ms, time, record)
+        });
+        thinning.from = self.consumer.position(id);
+        thinning.segments_max = 1;
         match self.rewriter.thin(id, &thinning, now_ms) {
             Ok(report) => {
                 self.note(partition, &report);
@@ -188,6 +195,10 @@ impl Work {
         if let Err(error) = self.consumer.sync() {
             tracing::debug!(%error, "how far the log is thinned cannot be noted");
         }
+        for damaged in &report.damaged {
+            self.counters.damaged += 1;
+            tracing::error!(partition, %damaged, "a segment cannot be thinned; a restart puts it aside");
+        }
         if report.segments_rewritten > 0 {
             let freed = report.bytes_before.saturating_sub(report.bytes_after);
             self.counters.segments += report.segments_rewritten;
@@ -203,3 +214,7 @@ impl Work {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "log_thinner_tests.rs"]
+mod tests;

@@ -11,7 +11,7 @@ use crate::erase_scope::EraseScope;
 use crate::terminal::out;
 
 /// What of a report tells that something is left, as a pointer into it, and what is to be done then.
-const LEFT: [(&str, &str); 6] = [
+const LEFT: [(&str, &str); 7] = [
     (
         "/sessions_live",
         "sessions go on; end them (`skein member remove`, or `skein session stop`)",
@@ -35,6 +35,10 @@ const LEFT: [(&str, &str); 6] = [
     (
         "/quarantined",
         "damaged files were put aside and may hold anything; remove them by hand",
+    ),
+    (
+        "/damaged",
+        "files of the log are damaged; restart the server, which puts them aside, and erase again",
     ),
 ];
 
@@ -112,7 +116,7 @@ mod tests {
     #[test]
     fn whatever_is_left_is_said() {
         let clean = json!({
-            "records_left": 0, "sessions_live": 0, "quarantined": [], "views": null,
+            "records_left": 0, "sessions_live": 0, "quarantined": [], "damaged": [], "views": null,
             "control": { "records_left": 0, "names_left": 0 },
         });
         assert_eq!(left_of(&clean).count(), 0);
@@ -120,6 +124,7 @@ mod tests {
             ("records_left", json!(1)),
             ("sessions_live", json!(1)),
             ("quarantined", json!(["a.quarantine"])),
+            ("damaged", json!(["a.seg"])),
             ("views", json!({ "views_live": 1 })),
             ("control", json!({ "records_left": 1, "names_left": 0 })),
             ("control", json!({ "records_left": 0, "names_left": 1 })),

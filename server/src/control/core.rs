@@ -486,6 +486,11 @@ impl ControlCore {
                     goes(offset, record, begin, (state, of))
                 })
                 .map_err(|error| error.to_string())?;
+            if let Some(damaged) = report.damaged.first() {
+                return Err(format!(
+                    "{damaged}; restart to put the file aside, then erase again"
+                ));
+            }
             erased.records_removed += report.records_removed;
             erased.files_rewritten += report.segments_rewritten;
             erased.records_left = report.records_left;

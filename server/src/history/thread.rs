@@ -504,7 +504,8 @@ impl Follower<'_> {
                 self.change.rewind(self.partition, next)?;
                 Ok(Some(1))
             }
-            Err(ReadError::Gap { .. } | ReadError::Damaged { .. }) => {
+            // Retention or damage has taken them. The reader stands behind.
+            Err(_) => {
                 let last = reader.position().saturating_sub(1);
                 tracing::warn!(
                     partition = self.partition,
