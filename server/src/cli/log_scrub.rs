@@ -45,13 +45,18 @@ impl ScrubArgs {
 pub fn run(args: &ScrubArgs) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let mut pace = Pace::new(args.rate_mib << 20);
+    let (began, mut progress) = (Instant::now(), Progress::begin());
     let mut problems: Vec<String> = Vec::new();
     for (name, inspector) in log_open::both(&args.data_dir)? {
         let (mut records, mut bytes) = (0, 0);
         problems.extend(small_files(name, &inspector)?);
         for partition in (0..inspector.partitions()).map(PartitionId) {
             let observe = |report: &VerifyReport| {
-                pace.took(name, partition, inspector.partitions(), report.bytes);
+                pace.took(report.bytes);
+                let (all, number) = (pace.bytes >> 20, partition.0 + 1);
+                let of = inspector.partitions();
+                progress.say(|| format!("{name}: partition {number} of {of}, {all} MiB read"));
+                thread::sleep(pace.ahead(began.elapsed()));
             };
             let report = inspector.verify_with(partition, observe)?;
             pace.next_partition();
@@ -87,40 +92,79 @@ fn small_files(name: &str, inspector: &Inspector) -> anyhow::Result<Vec<String>>
     Ok(damaged.into_iter().map(line).collect())
 }
 
-/// Keeps to the rate.
+/// How far it is with all partitions of both logs, and how far it may be.
 struct Pace {
+    /// 0: no bound.
     bytes_per_second: u64,
-    began: Instant,
+    /// Of partitions that are done.
     bytes_before: u64,
+    /// Of all, the one that is read included.
     bytes: u64,
-    progress: Progress,
 }
 
 impl Pace {
     fn new(bytes_per_second: u64) -> Self {
         Self {
             bytes_per_second,
-            began: Instant::now(),
             bytes_before: 0,
             bytes: 0,
-            progress: Progress::begin(),
         }
     }
 
     /// So many bytes of the partition were read by now.
-    fn took(&mut self, log: &str, partition: PartitionId, partitions: u16, bytes: u64) {
-        self.bytes = self.bytes_before + bytes;
-        let (all, number) = (self.bytes >> 20, partition.0 + 1);
-        self.progress
-            .say(|| format!("{log}: partition {number} of {partitions}, {all} MiB read"));
-        if self.bytes_per_second > 0 {
-            let due = self.bytes as f64 / self.bytes_per_second as f64;
-            let due = Duration::from_secs_f64(due);
-            thread::sleep(due.saturating_sub(self.began.elapsed()));
-        }
+    fn took(&mut self, of_partition: u64) {
+        self.bytes = self.bytes_before + of_partition;
     }
 
     fn next_partition(&mut self) {
         self.bytes_before = self.bytes;
+    }
+
+    /// How long to wait, so long after the beginning, to keep to the rate.
+    fn ahead(&self, elapsed: Duration) -> Duration {
+        if self.bytes_per_second == 0 {
+            return Duration::ZERO;
+        }
+        let due = self.bytes as f64 / self.bytes_per_second as f64;
+        Duration::from_secs_f64(due).saturating_sub(elapsed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::cli::log_scrub::Pace;
+
+    const MIB: u64 = 1 << 20;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_rate_is_that_of_all_partitions_together() {
+        let mut pace = Pace::new(2 * MIB);
+        assert_eq!(pace.ahead(seconds(0)), seconds(0), "nothing is read");
+        pace.took(4 * MIB);
+        assert_eq!(pace.ahead(seconds(0)), seconds(2));
+        // Each word is about all of the partition so far.
+        pace.took(6 * MIB);
+        assert_eq!(pace.ahead(seconds(1)), seconds(2));
+        pace.next_partition();
+        pace.took(4 * MIB);
+        assert_eq!(pace.ahead(seconds(1)), seconds(4));
+        assert_eq!(
+            pace.ahead(seconds(9)),
+            seconds(0),
+            "a slow disk needs no wait"
+        );
+    }
+
+    #[test]
+    fn without_a_rate_nothing_waits() {
+        let mut pace = Pace::new(0);
+        pace.took(1 << 40);
+        assert_eq!(pace.ahead(seconds(0)), seconds(0));
     }
 }
