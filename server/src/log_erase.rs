@@ -159,7 +159,10 @@ pub trait Owner {
     fn is_past(&mut self, chat: &ChatName, offset: u64) -> anyhow::Result<bool>;
 
     /// Begins a checkpoint of a partition, unless one is being written.
-    fn begin_checkpoint(&mut self, partition: PartitionId);
+    ///
+    /// # Errors
+    /// When what it waits for cannot be had.
+    fn begin_checkpoint(&mut self, partition: PartitionId) -> anyhow::Result<()>;
 
     /// Closes the segment that is written and has it synced.
     fn close_segment(&mut self, partition: PartitionId);
@@ -303,7 +306,7 @@ fn new_checkpoint(owner: &mut impl Owner, reader: &Reader) -> anyhow::Result<u64
                 "no checkpoint became durable, nothing is erased; look at the disk, then erase again"
             );
         }
-        owner.begin_checkpoint(reader.partition());
+        owner.begin_checkpoint(reader.partition())?;
         thread::sleep(LOOK_INTERVAL);
     }
 }

@@ -225,7 +225,7 @@ impl Owner for Stage {
         Ok(!is_late)
     }
 
-    fn begin_checkpoint(&mut self, _partition: PartitionId) {
+    fn begin_checkpoint(&mut self, _partition: PartitionId) -> anyhow::Result<()> {
         self.checkpoints += 1;
         let number = self.checkpoints;
         let begin = self.writer.next_offset();
@@ -235,6 +235,7 @@ impl Owner for Stage {
         self.writer.set_checkpoint(begin, end);
         self.writer.sync_now().expect("synced");
         self.janitor.work(0);
+        Ok(())
     }
 
     fn close_segment(&mut self, _partition: PartitionId) {

@@ -399,7 +399,8 @@ fn core(log: &mut Log, control: &ControlCore, shard: ShardId) -> Core {
 
 fn feed(mut core: Core, mut sessions: Vec<&mut Vec<Session>>) {
     let mut now = Timestamp(now_ms());
-    core.pass(now, &mut SilentPorts);
+    let mut ports = SilentPorts::default();
+    core.pass(now, &mut ports);
     for _ in 0..ROUNDS {
         now = Timestamp(now.0 + 1_000);
         for partition in &mut sessions {
@@ -415,8 +416,8 @@ fn feed(mut core: Core, mut sessions: Vec<&mut Vec<Session>>) {
                 });
                 core.engine().handle_request(now, RequestId(1), request);
             }
-            core.pass(now, &mut SilentPorts);
+            core.pass(now, &mut ports);
         }
     }
-    while core.pass(now, &mut SilentPorts).more {}
+    while core.pass(now, &mut ports).more {}
 }

@@ -86,41 +86,6 @@ impl ControlState {
             _ => false,
         }
     }
-
-    /// The commands that end the links of their chats that have nothing to show any more: their time is over, or
-    /// their session is.
-    pub fn ends_of_links(&self, of: NamesOf<'_>, now_ms: u64) -> Vec<Command> {
-        let chats = self.chats.iter().filter(|(name, _)| of.is_in(name));
-        let ends = chats.flat_map(|(name, chat)| {
-            let over = chat.guests.iter().filter(move |(_, record)| {
-                let is_there = record.session == 0 || chat.sessions.contains_key(&record.session);
-                record.expires_at_ms <= now_ms || !is_there
-            });
-            over.map(|(guest, _)| Command::RemoveGuest {
-                chat: name.clone(),
-                guest: *guest,
-            })
-        });
-        ends.collect()
-    }
-
-    /// The commands that end the alerts of them, and those about them.
-    pub fn ends_of_alerts(&self, of: NamesOf<'_>) -> Vec<Command> {
-        let chats = self.chats.iter().filter(|(name, _)| of.is_in(name));
-        let ends = chats.flat_map(|(name, chat)| {
-            let alerts = chat.geofences.iter().filter(move |(_, entry)| {
-                let record = &entry.record;
-                record.is_alert() && (of.has(&record.owner) || of.has(&record.user))
-            });
-            alerts.map(|(geofence, entry)| Command::RemoveGeofence {
-                chat: name.clone(),
-                geofence,
-                name: entry.record.name.clone(),
-                owner: entry.record.owner.clone(),
-            })
-        });
-        ends.collect()
-    }
 }
 
 impl ControlChat {

@@ -135,8 +135,8 @@ impl Shard {
         }
     }
 
-    /// After a restart: when links end. Those that have are looked at a little later: an erase of a stopped directory
-    /// takes up what it finds, and promises nothing.
+    /// After a restart: when links end. Those that have are looked at a little later: by then a session that was being
+    /// started is there.
     pub(super) fn take_up_links(&mut self, now: Timestamp, chat: ChatHandle) {
         let owner = self.chats.get(chat).and_then(|chat| chat.owner());
         let links = owner.into_iter().flat_map(|owner| owner.guests.values());

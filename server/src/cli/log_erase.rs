@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use skein_engine::command::Command;
 use skein_engine::control_state::erasing::NamesOf;
 use skein_engine::ids::{ProposalId, ShardId};
 use skein_engine::limits::Limits;
@@ -20,9 +21,10 @@ use crate::chat_names::ChatNames;
 use crate::cli::log_open;
 use crate::clock::Clock;
 use crate::control::core::{Acknowledge, ControlCore, Proposal};
+use crate::control::limits::GROUP_COMMANDS_MAX;
 use crate::erase_scope::EraseScope;
 use crate::history::idle;
-use crate::log_erase::{Erase, Means, Others, Owner, erase};
+use crate::log_erase::{Erase, Erased, Means, Others, Owner, erase};
 use crate::shard::core::Core;
 use crate::shard::log_writer::CHECKPOINT_EVERY_BYTES;
 use crate::shard::recovery::{ShardParts, recover};
@@ -58,36 +60,8 @@ pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
     };
     let partitions = log_open::one(&args.data_dir, false)?.partitions();
     let clock = Clock::start();
-    let mut control = open_control(&args.data_dir, clock)?;
-    let names = NamesOf {
-        chat: wanted.chat(),
-        user: wanted.user(),
-    };
-    let alerts = end_alerts(&mut control, names, clock)?;
-    let mut log = open_log(&args.data_dir, partitions, clock)?;
-    let janitor = log.take_janitor().expect("a fresh log has its janitor");
-    let janitor = JanitorThread::spawn(janitor, move || clock.now_ms(), |_| {})?;
-    let readers = readers(&log);
-    let core = core(&mut log, &control, readers.clone(), clock)?;
-    let mut owner = OneShard { core, clock };
-    let means = Means {
-        readers,
-        rewriter: log.rewriter(),
-        names: Arc::new(ChatNames::of(control.state())),
-        others: others(&DataDir::open(&args.data_dir)?, log.id().to_string()),
-    };
-    let mut erased = erase(&wanted, &mut owner, &means);
-    drop((owner, means));
-    drop(janitor.stop());
-    log.close().context("closing the event log")?;
-    if let Ok(Some(erased)) = &mut erased {
-        erased.alerts = alerts;
-        let of_control = control.erase(clock.now_ms(), names);
-        erased.control = Some(of_control.map_err(|failure| anyhow!("the control log: {failure}"))?);
-    }
-    let closed = control.close();
-    closed.context("closing the control log")?;
-    let Some(erased) = erased? else {
+    let erased = erase_stopped(&args.data_dir, partitions, &wanted, clock)?;
+    let Some(erased) = erased else {
         bail!("there is no such chat in {}", args.data_dir.display());
     };
     let said = out::say(serde_json::to_string(&erased)?);
@@ -95,6 +69,49 @@ pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
         bail!("something is left, see above; erase again, and remove quarantined files by hand");
     }
     Ok(said?)
+}
+
+/// Opens both logs, erases, and closes them, whatever became of it. `None`: there is no such chat.
+fn erase_stopped(
+    data_dir: &Path,
+    partitions: u16,
+    wanted: &EraseScope,
+    clock: Clock,
+) -> anyhow::Result<Option<Erased>> {
+    let control = open_control(data_dir, clock)?;
+    let mut log = open_log(data_dir, partitions, clock)?;
+    let janitor = log.take_janitor().expect("a fresh log has its janitor");
+    let janitor = JanitorThread::spawn(janitor, move || clock.now_ms(), |_| {})?;
+    let readers = readers(&log);
+    let means = Means {
+        readers: readers.clone(),
+        rewriter: log.rewriter(),
+        names: Arc::new(ChatNames::of(control.state())),
+        others: others(&DataDir::open(data_dir)?, log.id().to_string()),
+    };
+    let core = core(&mut log, &control, readers, clock)?;
+    let mut owner = OneShard {
+        core,
+        control,
+        clock,
+    };
+    let mut erased = erase(wanted, &mut owner, &means);
+    let OneShard {
+        core, mut control, ..
+    } = owner;
+    drop((core, means, janitor.stop()));
+    log.close().context("closing the event log")?;
+    if let Ok(Some(erased)) = &mut erased {
+        let names = NamesOf {
+            chat: wanted.chat(),
+            user: wanted.user(),
+        };
+        let of_control = control.erase(clock.now_ms(), names);
+        erased.control = Some(of_control.map_err(|failure| anyhow!("the control log: {failure}"))?);
+    }
+    let closed = control.close();
+    closed.context("closing the control log")?;
+    erased
 }
 
 /// The databases, which no thread writes now.
@@ -115,35 +132,6 @@ fn open_control(data_dir: &Path, clock: Clock) -> anyhow::Result<ControlCore> {
     let opened = ControlCore::open(storage, Acknowledge::AfterSync, clock.now_ms(), random);
     let (control, _) = opened.context("the control log cannot be opened; stop the server first, or call DELETE /v1/log/chats/CHAT/points of its control API")?;
     Ok(control)
-}
-
-/// Ends alerts of whom, and about whom it is, and all links that have nothing to show, before the shard that owns them
-/// learns of any. How many alerts.
-fn end_alerts(control: &mut ControlCore, of: NamesOf<'_>, clock: Clock) -> anyhow::Result<u64> {
-    let ends = control.state().ends_of_alerts(of);
-    let alerts = ends.len() as u64;
-    // In every chat: the shard is to find none that it would end.
-    let all = NamesOf {
-        chat: None,
-        user: None,
-    };
-    let links = control.state().ends_of_links(all, clock.now_ms());
-    for (number, command) in (0..).zip(ends.into_iter().chain(links)) {
-        let proposal = Proposal {
-            shard: ShardId(0),
-            proposal: ProposalId(number),
-            command,
-        };
-        // A group at a time: more than one erase ends are never waiting.
-        let _ = control.propose(proposal);
-        let flushed = control.flush(clock.now_ms());
-        if let Some(failure) = flushed.failure {
-            bail!(
-                "alerts and links cannot be ended: {failure}; look at the disk, then erase again"
-            );
-        }
-    }
-    Ok(alerts)
 }
 
 fn open_log(data_dir: &Path, partitions: u16, clock: Clock) -> anyhow::Result<Log> {
@@ -196,45 +184,98 @@ fn core(
     Ok(core)
 }
 
+/// The shard, and the control log that promises what it proposes.
 struct OneShard {
     core: Core,
+    control: ControlCore,
     clock: Clock,
 }
 
 impl OneShard {
-    fn rest(&mut self) {
+    /// Passes until there is nothing to do before some later time.
+    fn rest(&mut self) -> anyhow::Result<()> {
+        let mut ports = SilentPorts::default();
         for _ in 0..PASSES_MAX {
             let now = Timestamp(self.clock.now_ms());
             self.core.note_log_moved();
-            let report = self.core.pass(now, &mut SilentPorts);
-            if !report.more && !self.core.is_due(now) {
-                return;
+            let report = self.core.pass(now, &mut ports);
+            let promised = self.promise(now, &mut ports.proposals)?;
+            if !(report.more || promised || self.core.is_due(now)) {
+                break;
             }
         }
+        Ok(())
     }
+
+    /// Makes promises of what was proposed. Whether there was something.
+    fn promise(
+        &mut self,
+        now: Timestamp,
+        proposals: &mut Vec<(ProposalId, Command)>,
+    ) -> anyhow::Result<bool> {
+        let any = !proposals.is_empty();
+        for (proposal, command) in proposals.drain(..) {
+            let shard = ShardId(0);
+            let asked = Proposal {
+                shard,
+                proposal,
+                command,
+            };
+            let asked = self.control.propose(asked);
+            asked.expect("no more wait than a flush takes");
+            if self.control.waiting() >= GROUP_COMMANDS_MAX {
+                flush(&mut self.control, &mut self.core, now)?;
+            }
+        }
+        while self.control.waiting() > 0 {
+            flush(&mut self.control, &mut self.core, now)?;
+        }
+        Ok(any)
+    }
+}
+
+/// Promises a group, and tells the shard.
+fn flush(control: &mut ControlCore, core: &mut Core, now: Timestamp) -> anyhow::Result<()> {
+    let flushed = control.flush(now.0);
+    if let Some(failure) = flushed.failure {
+        bail!(
+            "what is over cannot be promised: {failure}; look at the disk of the control log, then erase again"
+        );
+    }
+    let engine = core.engine();
+    for done in flushed.committed {
+        let proposal = Some(done.proposal);
+        engine.handle_committed(now, done.index, proposal, &done.command, done.handle);
+    }
+    for refused in flushed.rejected {
+        engine.handle_rejected(now, refused.proposal, refused.code);
+    }
+    Ok(())
 }
 
 impl Owner for OneShard {
     fn chats_naming(&mut self, user: &UserName) -> anyhow::Result<Vec<ChatName>> {
-        self.rest();
+        self.rest()?;
         Ok(self.core.engine().chats_naming(user))
     }
 
     fn forget(&mut self, erase: &Erase) -> anyhow::Result<Option<Forgotten>> {
-        self.rest();
+        self.rest()?;
         let engine = self.core.engine();
-        Ok(engine.forget_sessions(&erase.chat, erase.user.as_ref()))
+        let forgotten = engine.forget_sessions(&erase.chat, erase.user.as_ref());
+        engine.end_links_of(&erase.chat);
+        Ok(forgotten)
     }
 
     fn is_past(&mut self, chat: &ChatName, offset: u64) -> anyhow::Result<bool> {
-        self.rest();
+        self.rest()?;
         Ok(self.core.engine().is_past(chat, offset))
     }
 
-    fn begin_checkpoint(&mut self, partition: PartitionId) {
+    fn begin_checkpoint(&mut self, partition: PartitionId) -> anyhow::Result<()> {
         let partition = skein_engine::ids::PartitionId(partition.0);
         self.core.begin_checkpoint(partition);
-        self.rest();
+        self.rest()
     }
 
     fn close_segment(&mut self, partition: PartitionId) {
@@ -242,3 +283,7 @@ impl Owner for OneShard {
         self.core.close_segment(partition);
     }
 }
+
+#[cfg(test)]
+#[path = "log_erase_tests.rs"]
+mod tests;

@@ -112,8 +112,9 @@ impl log_erase::Owner for Shards {
         Ok(true)
     }
 
-    fn begin_checkpoint(&mut self, partition: skein_log::PartitionId) {
+    fn begin_checkpoint(&mut self, partition: skein_log::PartitionId) -> anyhow::Result<()> {
         self.tell(partition, Inbound::BeginCheckpoint);
+        Ok(())
     }
 
     fn close_segment(&mut self, partition: skein_log::PartitionId) {

@@ -1,7 +1,8 @@
 //! The outside of a shard that nobody is connected to: for work on a stopped data directory.
 //!
-//! Whatever goes out is dropped. Proposals too: what a shard finds to be promised at a start, it finds
-//! again at the next one.
+//! Whatever goes out is dropped, but for proposals: a checkpoint is not finished before what was proposed
+//! is promised, so whoever has one written takes them from here to the control log. Who has none written may
+//! let them lie: what a shard finds to be promised at a start, it finds again at the next one.
 
 use bytes::Bytes;
 use skein_engine::chat_event::ChatEvent;
@@ -18,9 +19,12 @@ use skein_wire::update::Update;
 
 use crate::shard::ports::Ports;
 
-/// Drops everything.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SilentPorts;
+/// Drops everything but proposals.
+#[derive(Clone, Debug, Default)]
+pub struct SilentPorts {
+    /// What the shard wants promised, in its order.
+    pub proposals: Vec<(ProposalId, Command)>,
+}
 
 impl Sink for SilentPorts {
     fn offer(&mut self, _: ConnectionId, _: ViewerId, _: &SharedBatch) -> Offer {
@@ -39,7 +43,9 @@ impl Ports for SilentPorts {
 
     fn purge(&mut self, _: ConnectionId, _: ChatHandle) {}
 
-    fn propose(&mut self, _: ProposalId, _: Command) {}
+    fn propose(&mut self, proposal: ProposalId, command: Command) {
+        self.proposals.push((proposal, command));
+    }
 
     fn reply(&mut self, _: RequestId, _: ChatResult) {}
 
