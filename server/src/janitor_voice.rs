@@ -1,4 +1,5 @@
-//! What a log's janitor could not do, for people: lines in the server's log and counters.
+//! What the janitor of the event log or of the control log could not do, for people: lines in the server's
+//! log and counters.
 //!
 //! A disk that refuses does so again and again, in many partitions: so much is counted, and said once in
 //! a while with the number of those that were not said.
@@ -13,7 +14,7 @@ use crate::metrics::{Metric, MetricRow};
 /// Time between two lines of one kind, milliseconds.
 const SAY_EVERY_MS: u64 = 10_000;
 
-/// What is counted, in the order of [`JanitorVoice::hear`].
+/// What is counted of the event log, in the order of [`JanitorVoice::hear`].
 pub static JANITOR_METRICS: &[Metric] = &[
     Metric::counter(
         "log_sync_failures",
@@ -22,6 +23,18 @@ pub static JANITOR_METRICS: &[Metric] = &[
     Metric::counter(
         "log_refusals",
         "What the disk refused the event log beside that, each at each try",
+    ),
+];
+
+/// The same of the control log.
+pub static CONTROL_JANITOR_METRICS: &[Metric] = &[
+    Metric::counter(
+        "control_sync_failures",
+        "Syncs of the control log's janitor that failed or had no file to sync, each at each try",
+    ),
+    Metric::counter(
+        "control_refusals",
+        "What the disk refused the control log beside that, each at each try",
     ),
 ];
 
@@ -50,14 +63,26 @@ impl Pace {
 /// Says what is in the reports of one janitor.
 #[derive(Debug)]
 pub struct JanitorVoice {
+    /// Whose janitor it is.
+    log: &'static str,
     metrics: Arc<MetricRow>,
     paces: Mutex<[Pace; 2]>,
 }
 
 impl JanitorVoice {
-    /// `metrics` is a row of [`JANITOR_METRICS`].
-    pub fn new(metrics: Arc<MetricRow>) -> Self {
+    /// Of the event log; `metrics` is a row of [`JANITOR_METRICS`].
+    pub fn of_events(metrics: Arc<MetricRow>) -> Self {
+        Self::of("the event log", metrics)
+    }
+
+    /// Of the control log; `metrics` is a row of [`CONTROL_JANITOR_METRICS`].
+    pub fn of_control(metrics: Arc<MetricRow>) -> Self {
+        Self::of("the control log", metrics)
+    }
+
+    fn of(log: &'static str, metrics: Arc<MetricRow>) -> Self {
         Self {
+            log,
             metrics,
             paces: Mutex::default(),
         }
@@ -73,10 +98,10 @@ impl JanitorVoice {
         let mut paces = self.paces.lock().expect("paces");
         let [failures, refusals] = &mut *paces;
         if let Some((failure, others)) = newest(failures, now_ms, &report.failures) {
-            tracing::error!(%failure, others, "the event log cannot be made durable");
+            tracing::error!(%failure, others, "{} cannot be made durable", self.log);
         }
         if let Some((refusal, others)) = newest(refusals, now_ms, &report.refusals) {
-            tracing::warn!(%refusal, others, "the disk refuses the event log something");
+            tracing::warn!(%refusal, others, "the disk refuses {} something", self.log);
         }
     }
 }
@@ -106,7 +131,7 @@ mod tests {
     #[test]
     fn what_is_not_said_is_counted_all_the_same() {
         let metrics = MetricsBoard::default().once(JANITOR_METRICS);
-        let voice = JanitorVoice::new(metrics.clone());
+        let voice = JanitorVoice::of_events(metrics.clone());
         let mut report = WorkReport::default();
         report.refusals = vec!["one".to_owned(), "two".to_owned()];
         voice.hear(1, &report);

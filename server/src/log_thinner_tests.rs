@@ -8,8 +8,8 @@ use skein_wire::ids::{ChatHandle, Counter, SessionId};
 use skein_wire::point::{Fix, Payload, Point, Position};
 
 use crate::config::settings::LogSettings;
-use crate::http::metrics::{MetricRow, MetricsBoard};
 use crate::log_thinner::{LOOK_INTERVAL, THINNER_METRICS, Work};
+use crate::metrics::{MetricRow, MetricsBoard};
 
 const PARTITION: PartitionId = PartitionId(0);
 

@@ -36,7 +36,7 @@ use crate::http::listener::CONTROL_LISTENER_METRICS;
 use crate::http::log_reading::LogState;
 use crate::http::state::ApiState;
 use crate::http::{clock_metrics, rate_metrics};
-use crate::janitor_voice::{JANITOR_METRICS, JanitorVoice};
+use crate::janitor_voice::{CONTROL_JANITOR_METRICS, JANITOR_METRICS, JanitorVoice};
 use crate::key_refresher::{KEY_METRICS, KeyRefresher};
 use crate::log_erase::Means;
 use crate::log_thinner::{LogThinner, THINNER_METRICS};
@@ -112,6 +112,7 @@ impl Server {
         let signals = ControlSignals {
             health: health.clone(),
             metrics: board.once(CONTROL_METRICS),
+            voice: JanitorVoice::of_control(board.once(CONTROL_JANITOR_METRICS)),
         };
         let outcomes = Outcomes {
             gateway: gateway.clone(),
@@ -135,7 +136,7 @@ impl Server {
         }
         .with_quic(&tls, quic_keys, Origins::new(config.access.origins.clone()));
         // Before the shards: what they append first is prepared by it.
-        let voice = JanitorVoice::new(board.once(JANITOR_METRICS));
+        let voice = JanitorVoice::of_events(board.once(JANITOR_METRICS));
         let janitor = start_janitor(&mut log, clock, voice)?;
         let start = ShardsStart {
             config,

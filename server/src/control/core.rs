@@ -18,7 +18,7 @@ use skein_engine::control_state::erasing::NamesOf;
 use skein_engine::ids::{ProposalId, ShardId};
 use skein_log::{
     AppendError, CloseError, Durability, Janitor, Log, LogId, OpenError, Options, PartitionId,
-    Reader, Record, Storage, Writer,
+    Reader, Record, Storage, WorkReport, Writer,
 };
 use skein_wire::error::Code;
 use skein_wire::ids::ChatHandle;
@@ -148,6 +148,8 @@ pub struct ControlCore {
     new_file_at_ms: u64,
     /// The next checkpoint ends its file.
     is_new_file_due: bool,
+    /// What the janitor could not do since it was last told.
+    untold: WorkReport,
     counters: ControlCounters,
 }
 
@@ -208,6 +210,7 @@ impl ControlCore {
             // What was there before this start is old enough for one.
             new_file_at_ms: now_ms,
             is_new_file_due: false,
+            untold: WorkReport::default(),
             counters: ControlCounters::default(),
         };
         Ok((core, recovered.report))
@@ -380,15 +383,25 @@ impl ControlCore {
         flushed.failure = Some(failure);
     }
 
-    /// Everything that is not a command: a step of a checkpoint, the log's own upkeep. Gives the
-    /// time (ms) at which there is something to do again if nothing is proposed before.
-    pub fn maintain(&mut self, now_ms: u64) -> u64 {
+    /// Everything that is not a command: a step of a checkpoint, the log's own upkeep. Gives what the
+    /// disk refused since the last time, and when there is something to do again if nothing is proposed
+    /// before.
+    pub fn maintain(&mut self, now_ms: u64) -> WorkReport {
         let new_file_due = self.look_at_age(now_ms);
         let checkpoint_due = self.checkpoint_step(now_ms);
-        let report = self.janitor.work(now_ms);
+        let log_due = self.work(now_ms);
         self.voids.forget_below(self.reader().first_offset());
-        let due = checkpoint_due.min(new_file_due);
-        due.min(report.next_due_ms).max(now_ms)
+        let mut report = std::mem::take(&mut self.untold);
+        report.next_due_ms = checkpoint_due.min(new_file_due).min(log_due).max(now_ms);
+        report
+    }
+
+    /// The log's own upkeep; when (ms) it is due again.
+    fn work(&mut self, now_ms: u64) -> u64 {
+        let report = self.janitor.work(now_ms);
+        self.untold.failures.extend(report.failures);
+        self.untold.refusals.extend(report.refusals);
+        report.next_due_ms
     }
 
     /// Asks for a checkpoint that ends its file, as long as there are commands which could go then.
@@ -498,10 +511,10 @@ impl ControlCore {
                 break;
             }
             // A file that is not named or not durable yet is so after the log's own upkeep.
-            self.janitor.work(now_ms);
+            self.work(now_ms);
         }
         // The old files go now, not with the next command.
-        self.janitor.work(now_ms);
+        self.work(now_ms);
         Ok(erased)
     }
 
@@ -515,7 +528,7 @@ impl ControlCore {
             return Err("no checkpoint could be written".to_owned());
         }
         self.sync(begin)?;
-        self.janitor.work(now_ms);
+        self.work(now_ms);
         Ok(begin)
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
+use skein_engine::control_state::erasing::NamesOf;
 use skein_engine::ids::{ProposalId, ShardId};
 use skein_log::{MemoryStorage, Operation, SyncMode};
 use skein_wire::error::Code;
@@ -339,7 +340,7 @@ fn open_keeping(storage: &Arc<MemoryStorage>, now_ms: u64) -> ControlCore {
 /// Lets the core do its upkeep whenever it says that there is some, up to a time.
 fn maintain_until(core: &mut ControlCore, mut now_ms: u64, end_ms: u64) {
     while now_ms < end_ms {
-        let due_ms = core.maintain(now_ms);
+        let due_ms = core.maintain(now_ms).next_due_ms;
         now_ms = due_ms.max(now_ms + 1).min(end_ms);
     }
 }
@@ -406,4 +407,26 @@ fn who_had_everything_is_not_told_that_something_is_missing() {
         let got = behind.next().await.expect("items");
         assert!(matches!(got[..], [FeedItem::Resync { .. }]), "{got:?}");
     });
+}
+
+#[test]
+fn what_the_disk_refuses_the_janitor_is_told_once_with_the_next_upkeep() {
+    let storage = MemoryStorage::new();
+    let mut core = open(&storage, Acknowledge::AfterSync);
+    propose(&mut core, 1, put("ana"));
+    assert!(core.flush(1).rejected.is_empty());
+    storage.fail_call(Operation::SyncDirectory, 0);
+    let rounds = (1..10).flat_map(|round| core.maintain(round * 10_000).refusals);
+    let refusals: Vec<String> = rounds.collect();
+    assert_eq!(refusals.len(), 1, "{refusals:?}");
+
+    storage.fail_call(Operation::SyncDirectory, 0);
+    let ana = NamesOf {
+        chat: None,
+        user: Some("ana"),
+    };
+    core.erase(100_000, ana).expect("erased");
+    let refusals = core.maintain(100_001).refusals;
+    assert_eq!(refusals.len(), 1, "{refusals:?}");
+    assert!(core.maintain(100_002).refusals.is_empty());
 }

@@ -25,6 +25,7 @@ use crate::control::limits::PROPOSALS_WAITING_MAX;
 use crate::control::stats;
 use crate::erase_scope::EraseScope;
 use crate::health::Health;
+use crate::janitor_voice::JanitorVoice;
 use crate::metrics::MetricRow;
 
 /// Takes outcomes to the shards that asked. Called on the control thread; may wait.
@@ -100,6 +101,8 @@ pub struct ControlSignals {
     pub health: Arc<Health>,
     /// A row of [`stats::CONTROL_METRICS`].
     pub metrics: Arc<MetricRow>,
+    /// Says what the disk refuses the control log's janitor.
+    pub voice: JanitorVoice,
 }
 
 impl ControlThread {
@@ -177,8 +180,10 @@ impl Worker {
         while goes_on {
             stats::publish(&self.core, &self.signals.metrics);
             let now_ms = self.clock.now_ms();
-            let due_ms = self.core.maintain(now_ms);
-            goes_on = self.receive(Duration::from_millis(due_ms.saturating_sub(now_ms)));
+            let report = self.core.maintain(now_ms);
+            self.signals.voice.hear(now_ms, &report);
+            let rest_ms = report.next_due_ms.saturating_sub(now_ms);
+            goes_on = self.receive(Duration::from_millis(rest_ms));
             while self.core.waiting() > 0 {
                 let flushed = self.core.flush(self.clock.now_ms());
                 self.deliver(flushed);
@@ -269,6 +274,7 @@ mod tests {
     use skein_engine::ids::{ProposalId, ShardId};
     use skein_log::{LogId, MemoryStorage, Operation};
     use skein_wire::error::Code;
+    use skein_wire::ids::UserName;
 
     use crate::clock::Clock;
     use crate::control::core::{Acknowledge, Committed, ControlCore, Rejected};
@@ -276,7 +282,9 @@ mod tests {
     use crate::control::feed::FeedItem;
     use crate::control::stats::CONTROL_METRICS;
     use crate::control::thread::{ControlSignals, ControlThread, OutcomeSink};
+    use crate::erase_scope::EraseScope;
     use crate::health::Health;
+    use crate::janitor_voice::{CONTROL_JANITOR_METRICS, JanitorVoice};
     use crate::metrics::MetricsBoard;
 
     /// Long enough for any machine; a hang ends the test.
@@ -305,10 +313,12 @@ mod tests {
         let (core, _) = open.expect("open");
         let (sender, receiver) = mpsc::channel();
         let health = Arc::new(Health::default());
-        let metrics = MetricsBoard::default().once(CONTROL_METRICS);
+        let mut board = MetricsBoard::default();
+        let voice = JanitorVoice::of_control(board.once(CONTROL_JANITOR_METRICS));
         let signals = ControlSignals {
             health: health.clone(),
-            metrics,
+            metrics: board.once(CONTROL_METRICS),
+            voice,
         };
         let thread = ControlThread::spawn(core, clock, Box::new(Outcomes(sender)), signals);
         (thread.expect("a thread"), receiver, health)
@@ -361,6 +371,41 @@ mod tests {
         let healed = (0..100).any(|_| outcome().is_ok());
         assert!(healed && health.control_durable());
         thread.stop().expect("stop");
+    }
+
+    #[test]
+    fn what_the_disk_refuses_the_janitor_is_counted() {
+        let storage = MemoryStorage::new();
+        let clock = Clock::start();
+        let open = ControlCore::open(storage.clone(), Acknowledge::AfterSync, clock.now_ms(), 1);
+        let mut board = MetricsBoard::default();
+        let refusals = board.once(CONTROL_JANITOR_METRICS);
+        let signals = ControlSignals {
+            health: Arc::default(),
+            metrics: board.once(CONTROL_METRICS),
+            voice: JanitorVoice::of_control(refusals.clone()),
+        };
+        let (sender, outcomes) = mpsc::channel();
+        let core = open.expect("open").0;
+        let thread = ControlThread::spawn(core, clock, Box::new(Outcomes(sender)), signals);
+        let thread = thread.expect("a thread");
+        thread.sender().propose(ShardId(0), ProposalId(1), put(1));
+        let outcome = outcomes.recv_timeout(PATIENCE).expect("an outcome");
+        outcome.expect("committed");
+        // The state file, which a checkpoint changes, and an erase writes one.
+        storage.fail_call(Operation::SyncDirectory, 0);
+        let scope = EraseScope {
+            chat: None,
+            user: Some(UserName::new("1").expect("a name")),
+        };
+        thread.sender().erase(&scope).expect("erased");
+        let began = std::time::Instant::now();
+        while refusals.get(1) == 0 {
+            assert!(began.elapsed() < PATIENCE, "nobody counts it");
+            std::thread::yield_now();
+        }
+        thread.stop().expect("stop");
+        assert_eq!(refusals.get(1), 1);
     }
 
     #[test]
