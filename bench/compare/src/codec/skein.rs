@@ -4,6 +4,7 @@
 //! first time; who gets it again is served from what it said. Each viewer is checked all the same.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
@@ -44,6 +45,8 @@ pub struct SkeinWebsocket {
     sealed: bool,
     sessions: HashMap<SessionId, u32>,
     shares: HashMap<u32, ShareNumber>,
+    /// Counter up to which the points of a session are durable.
+    durable: HashMap<u32, u64>,
     /// Session index by slot.
     slots: Vec<Option<u32>>,
     /// The messages decoded last, newest first.
@@ -89,6 +92,7 @@ impl SkeinWebsocket {
             sealed: false,
             sessions: HashMap::new(),
             shares: HashMap::new(),
+            durable: HashMap::new(),
             slots: Vec::new(),
             known: VecDeque::new(),
         })
@@ -100,8 +104,15 @@ impl SkeinWebsocket {
         self
     }
 
-    /// A message with so many sealed points of a session, each of so many bytes.
-    pub fn upload(&self, session: u32, first: u64, count: u64, blob: &Bytes) -> Vec<u8> {
+    /// A message with sealed points of a session, by their counters, each of so many bytes. `durable`: it is
+    /// to be told when they are.
+    pub fn upload(
+        &self,
+        session: u32,
+        counters: Range<u64>,
+        blob: &Bytes,
+        durable: bool,
+    ) -> Vec<u8> {
         let point = |counter| Point {
             counter: Counter(counter),
             captured_at_ms: now_ms() as i64,
@@ -111,11 +122,16 @@ impl SkeinWebsocket {
         let request = Request::Points(SharePoints {
             share: self.share_of(session),
             historical: false,
-            durable: false,
-            points: (first..first + count).map(point).collect(),
+            durable,
+            points: counters.map(point).collect(),
         });
         frame(&request, &mut out);
         out
+    }
+
+    /// Counter up to which the server has said that the points of a session are durable.
+    pub fn durable_of(&self, session: u32) -> u64 {
+        self.durable.get(&session).copied().unwrap_or(0)
     }
 
     fn share_of(&self, session: u32) -> ShareNumber {
@@ -276,6 +292,10 @@ impl Protocol for SkeinWebsocket {
                     }
                     Some(Update::Accepted(accepted)) if !accepted.verdicts.is_empty() => {
                         bail!("a point is refused: {:?}", accepted.verdicts[0].code)
+                    }
+                    Some(Update::Accepted(accepted)) => {
+                        let durable = self.durable.entry(session).or_default();
+                        *durable = accepted.durable.0.max(*durable);
                     }
                     Some(Update::Refused(refused)) => bail!("refused: {}", refused.text),
                     Some(Update::Goodbye(goodbye)) => bail!("closed: {}", goodbye.text),

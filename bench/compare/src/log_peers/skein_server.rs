@@ -71,7 +71,8 @@ impl Uploads {
         let began = Instant::now();
         let (mut session, mut counter) = (0, 1);
         while goes_on(self.sent, began.elapsed()) {
-            let message = self.crowd.protocol.upload(session, counter, points, &blob);
+            let counters = counter..counter + points;
+            let message = self.crowd.protocol.upload(session, counters, &blob, false);
             self.crowd.send_as(session, &message)?;
             self.sent += points;
             session += 1;
@@ -95,6 +96,48 @@ impl Uploads {
         Ok(self.sent as f64 / began.elapsed().as_secs_f64())
     }
 
+    /// Uploads for so long, of each session a batch as soon as its last one is durable; points per
+    /// second that the server has said to be.
+    fn append_durable(&mut self, time: Duration) -> Result<f64> {
+        let blob = Bytes::from(vec![0x5a; BLOB_BYTES]);
+        let mut nobody = Tally::new(0);
+        let mut sent = [0; SESSIONS as usize];
+        let began = Instant::now();
+        while began.elapsed() < time {
+            self.upload_where_durable(&mut sent, &blob)?;
+            self.crowd.poll(&mut nobody)?;
+        }
+        while (0..SESSIONS).any(|session| !self.is_durable(session, &sent)) {
+            self.crowd.poll(&mut nobody)?;
+            let is_late = began.elapsed() > time + PATIENCE;
+            ensure!(!is_late, "not all points become durable");
+        }
+        Ok(sent.iter().sum::<u64>() as f64 / began.elapsed().as_secs_f64())
+    }
+
+    fn upload_where_durable(
+        &mut self,
+        sent: &mut [u64; SESSIONS as usize],
+        blob: &Bytes,
+    ) -> Result<()> {
+        for session in 0..SESSIONS {
+            if !self.is_durable(session, sent) {
+                continue;
+            }
+            let last = &mut sent[session as usize];
+            let counters = *last + 1..*last + 1 + BATCH_RECORDS as u64;
+            *last = counters.end - 1;
+            let message = self.crowd.protocol.upload(session, counters, blob, true);
+            self.crowd.send_as(session, &message)?;
+        }
+        Ok(())
+    }
+
+    /// Whether all that was sent of a session is.
+    fn is_durable(&self, session: u32, sent: &[u64; SESSIONS as usize]) -> bool {
+        self.crowd.protocol.durable_of(session) >= sent[session as usize]
+    }
+
     fn accepted(&self) -> Result<u64> {
         // The server closes a control connection that says nothing for some seconds.
         let mut control = HttpClient::connect(self.server.control)?;
@@ -116,8 +159,9 @@ impl LogPeer for SkeinServerLog {
             title: "skein, the whole server",
             install: "",
             settings: "256 sessions over WebSocket, 64 sealed points a message, through access, \
-                       rate and counter checks into the log, which is synced each second; \
-                       restarted with points of 128 sealed bytes, until it says that it is ready",
+                       rate and counter checks into the log, which is synced each second; where \
+                       each batch is synced, a session sends its next one when the last is said to \
+                       be durable, and those that wait share a sync; restarted with points of 128 sealed bytes, until it says that it is ready",
         }
     }
 
@@ -126,13 +170,16 @@ impl LogPeer for SkeinServerLog {
     }
 
     fn durabilities(&self) -> &'static [Durability] {
-        &[Durability::EachSecond]
+        &[Durability::EachSecond, Durability::Disk]
     }
 
-    fn append(&self, _durability: Durability, time: Duration, folder: &Path) -> Result<Appended> {
+    fn append(&self, durability: Durability, time: Duration, folder: &Path) -> Result<Appended> {
         let mut uploads = Uploads::start(folder)?;
         let goes_on = |_, elapsed| elapsed < time;
-        let rate = uploads.append(BATCH_RECORDS as u64, BLOB_BYTES, goes_on);
+        let rate = match durability {
+            Durability::Disk => uploads.append_durable(time),
+            _ => uploads.append(BATCH_RECORDS as u64, BLOB_BYTES, goes_on),
+        };
         rate.map(Appended::from)
     }
 
