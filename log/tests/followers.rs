@@ -109,6 +109,25 @@ fn every_follower_sees_every_record_once_and_in_order() {
 }
 
 #[test]
+fn bytes_outlive_their_batch_their_file_and_the_log() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let (mut log, _) = Log::open_dir(directory.path(), options(1), 0, 1).expect("open");
+    let mut writer = log.take_writer(P).expect("writer");
+    append_many(&mut writer, 20, 100);
+    let mut reader = log.reader(P);
+    let mut held = Vec::new();
+    while let Some(batch) = reader.next_batch().expect("no gap") {
+        let records = batch.records();
+        held.extend(records.map(|(offset, record)| (offset, batch.payload_bytes(&record))));
+    }
+    drop((reader, writer, log, directory));
+    assert_eq!(held.len(), 20);
+    for (offset, bytes) in held {
+        assert_eq!(bytes, payload(offset, 100));
+    }
+}
+
+#[test]
 fn a_follower_that_retention_overtakes_gets_gaps_and_no_wrong_record() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let options = Options {
