@@ -14,7 +14,7 @@ use skein_bench::mode::Effort;
 use skein_bench::part::{Laps, Part};
 use skein_bench::peers::Peers;
 use skein_bench::quantile::quantile;
-use skein_bench::ratio::{Pair, Spec, summarise_floor};
+use skein_bench::ratio::{Pair, SetUp, Spec, summarise_floor};
 use skein_bench::run::Run;
 
 /// Viewers, and sessions, in a check.
@@ -23,11 +23,8 @@ const CROWD_IN_CHECK: usize = 10;
 /// Bytes of a floor's message when there is no batch of ours beside it.
 const MESSAGE_BYTES: usize = 48;
 
-/// Windows of a lap that the 99th percentile is the median of: one block has too few values.
+/// Windows of a lap that a high percentile is the median of, if each has values enough: one block has too few.
 const WINDOWS: usize = 7;
-
-/// The same of what is rarer still.
-const WINDOWS_OF_RARE: usize = 3;
 
 /// How many times the usual number of blocks measures times of arrival in a full run: high percentiles need
 /// many publications.
@@ -603,7 +600,7 @@ pub const PARTS: [Part<Run>; 12] = [
     },
 ];
 
-/// The blocks of both sides, of all set-ups together.
+/// The blocks of both sides, of one set-up.
 #[derive(Default)]
 struct Blocks {
     ours: Vec<Published>,
@@ -616,19 +613,22 @@ fn measure(run: &mut Run, crowd: &Crowd) {
         true => wanted.min(CROWD_IN_CHECK),
         false => wanted,
     };
-    let mut blocks: Vec<Blocks> = crowd.rounds.iter().map(|_| Blocks::default()).collect();
     let mut memory = Vec::new();
     let set_ups = match run.wants_any(&crowd.ratios()) {
         true => run.effort().crowds(size(crowd.viewers)),
         // Memory needs nothing but viewers who have come.
         false => 1,
     };
+    let mut measured: Vec<Vec<Blocks>> = Vec::new();
     for _ in 0..set_ups {
+        let mut blocks: Vec<Blocks> = crowd.rounds.iter().map(|_| Blocks::default()).collect();
         memory.extend(set_up(run, crowd, size, set_ups, &mut blocks));
+        measured.push(blocks);
     }
-    for (round, blocks) in crowd.rounds.iter().zip(&blocks) {
+    for (index, round) in crowd.rounds.iter().enumerate() {
+        let set_ups: Vec<&Blocks> = measured.iter().map(|blocks| &blocks[index]).collect();
         for figure in round.figures {
-            keep(run, figure, blocks);
+            keep(run, figure, &set_ups);
         }
     }
     if let Some(name) = crowd.memory {
@@ -732,7 +732,7 @@ impl Blocks {
     }
 }
 
-fn keep(run: &mut Run, figure: &Figure, blocks: &Blocks) {
+fn keep(run: &mut Run, figure: &Figure, set_ups: &[&Blocks]) {
     let spec = Spec {
         name: figure.name,
         unit: match figure.what {
@@ -741,22 +741,37 @@ fn keep(run: &mut Run, figure: &Figure, blocks: &Blocks) {
         },
         floor_expected: figure.expected.here(),
     };
-    let floors = values(figure.what, &blocks.floor);
+    let windows = WINDOWS.div_ceil(set_ups.len());
+    let values = |blocks: &[Published]| values(figure.what, blocks, windows);
     if run.floors_only() {
-        let floors = floors.into_iter().filter(|value| *value > 0.0).collect();
-        println!("{}", summarise_floor(&spec, floors));
+        let floors = set_ups.iter().flat_map(|blocks| values(&blocks.floor));
+        println!(
+            "{}",
+            summarise_floor(&spec, floors.filter(|it| *it > 0.0).collect())
+        );
         return;
     }
-    let pairs = values(figure.what, &blocks.ours).into_iter().zip(floors);
-    // A block of which loopback has lost everything says nothing about time.
-    let pairs: Vec<Pair> = pairs
-        .filter(|(ours, floor)| *ours > 0.0 && *floor > 0.0)
-        .collect();
-    run.pairs(&spec, pairs);
+    for blocks in set_ups {
+        let (ours, floors) = (values(&blocks.ours), values(&blocks.floor));
+        run.set_up(&spec, arrived(ours.into_iter().zip(floors).collect()));
+    }
 }
 
-/// One value for each block, or for each window of blocks.
-fn values(what: What, blocks: &[Published]) -> Vec<f64> {
+/// A block of which loopback has lost everything says nothing about time.
+fn arrived(all: Vec<Pair>) -> SetUp {
+    let count = all.len();
+    let pairs: Vec<Pair> = all
+        .into_iter()
+        .filter(|(ours, floor)| *ours > 0.0 && *floor > 0.0)
+        .collect();
+    SetUp {
+        dropped: count - pairs.len(),
+        pairs,
+    }
+}
+
+/// One value for each block, or for each of at most so many windows of blocks.
+fn values(what: What, blocks: &[Published], windows_max: usize) -> Vec<f64> {
     let (index, part) = match what {
         What::First(part) => (0, part),
         What::Last(part) => (1, part),
@@ -765,15 +780,24 @@ fn values(what: What, blocks: &[Published]) -> Vec<f64> {
             return blocks.iter().map(rate).collect();
         }
     };
-    let window = match part {
-        part if part > 0.99 => blocks.len().div_ceil(WINDOWS_OF_RARE),
-        part if part > 0.5 => blocks.len().div_ceil(WINDOWS),
-        _ => 1,
+    let count = match part > 0.5 {
+        true => windows(part, blocks, windows_max),
+        false => blocks.len(),
     };
-    let of = |blocks: &[Published]| {
-        let arrivals = blocks.iter().flat_map(|block| &block.arrivals_us);
+    let of = |window: usize| {
+        let window = blocks.len() * window / count..blocks.len() * (window + 1) / count;
+        let arrivals = blocks[window].iter().flat_map(|block| &block.arrivals_us);
         let mut micros: Vec<f64> = arrivals.map(|arrival| arrival[index]).collect();
         quantile(&mut micros, part)
     };
-    blocks.chunks(window.max(1)).map(of).collect()
+    (0..count).map(of).collect()
+}
+
+/// How many windows the blocks are cut into for a high percentile, so that it is not simply the largest value
+/// of each.
+fn windows(part: f64, blocks: &[Published], windows_max: usize) -> usize {
+    let values_least = 0.5 / (1.0 - part) + 2.0;
+    let values: usize = blocks.iter().map(|block| block.arrivals_us.len()).sum();
+    let most = (values as f64 / values_least) as usize;
+    most.clamp(1, windows_max.max(1)).min(blocks.len())
 }

@@ -333,7 +333,7 @@ fn keep(run: &mut Run, spec: &Spec, measured: &[Window], of: impl Fn(&[f64]) -> 
         return;
     }
     let pairs: Vec<Pair> = measured.iter().map(|(o, f)| (of(o), of(f))).collect();
-    run.pairs(spec, pairs);
+    run.set_up(spec, pairs.into());
 }
 
 fn distributions(run: &mut Run) {

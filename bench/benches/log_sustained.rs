@@ -176,7 +176,7 @@ fn measure_all(run: &mut Run) {
         rate
     };
     let pairs = long_pairs(run.lap(), turns, Sides::new(ours, floor));
-    run.pairs(&spec, pairs);
+    run.set_up(&spec, pairs.into());
     let worst = worst.as_secs_f64() * 1e6;
     run.worst("log_sustained_stall_worst_us", "us", worst);
 }

@@ -1,7 +1,7 @@
 //! What the laps of a run have measured so far, figure by figure.
 
-use crate::quantile::median;
-use crate::ratio::{Outcome, Pair, Spec, summarise};
+use crate::doubt::Doubt;
+use crate::ratio::{Outcome, SetUp, Spec, summarise};
 
 /// Figures in the order in which they were first measured.
 #[derive(Debug, Default)]
@@ -17,12 +17,13 @@ struct Figure {
 #[derive(Debug)]
 enum Measured {
     /// Blocks of a ratio.
-    Blocks { spec: Spec, pairs: Vec<Pair> },
+    Blocks { spec: Spec, set_ups: Vec<SetUp> },
     /// A value without a floor, one of each set-up or lap.
     Values {
         name: &'static str,
         unit: &'static str,
         values: Vec<f64>,
+        doubts: Vec<Doubt>,
     },
     /// The largest of all.
     Worst {
@@ -33,35 +34,37 @@ enum Measured {
 }
 
 impl Gathered {
-    /// Adds blocks of a ratio; none of them says nothing.
-    pub fn add_pairs(&mut self, part: &'static str, spec: &Spec, more: Vec<Pair>) {
-        if more.is_empty() {
+    /// Adds a set-up's blocks of a ratio; none of them says nothing.
+    pub fn add_set_up(&mut self, part: &'static str, spec: &Spec, more: SetUp) {
+        if more == SetUp::default() {
             return;
         }
         let new = || Measured::Blocks {
             spec: spec.clone(),
-            pairs: Vec::new(),
+            set_ups: Vec::new(),
         };
-        if let Measured::Blocks { pairs, .. } = self.of(part, spec.name, new) {
-            pairs.extend(more);
+        if let Measured::Blocks { set_ups, .. } = self.of(part, spec.name, new) {
+            set_ups.push(more);
         }
     }
 
-    /// Adds a value, of which the median counts.
+    /// Adds a value, of which the median counts, and what stands against it.
     pub fn add_value(
         &mut self,
         part: &'static str,
-        name: &'static str,
-        unit: &'static str,
+        (name, unit): (&'static str, &'static str),
         value: f64,
+        doubt: Option<Doubt>,
     ) {
         let new = || Measured::Values {
             name,
             unit,
             values: Vec::new(),
+            doubts: Vec::new(),
         };
-        if let Measured::Values { values, .. } = self.of(part, name, new) {
+        if let Measured::Values { values, doubts, .. } = self.of(part, name, new) {
             values.push(value);
+            doubts.extend(doubt.filter(|doubt| !doubts.contains(doubt)));
         }
     }
 
@@ -118,10 +121,16 @@ impl Figure {
 impl Measured {
     fn outcome(&self) -> Outcome {
         match self {
-            Self::Blocks { spec, pairs } => summarise(spec, pairs),
-            Self::Values { name, unit, values } => {
-                Outcome::bare(name, unit, median(&mut values.clone()))
-            }
+            Self::Blocks { spec, set_ups } => summarise(spec, set_ups),
+            Self::Values {
+                name,
+                unit,
+                values,
+                doubts,
+            } => Outcome {
+                doubts: doubts.clone(),
+                ..Outcome::of_values(name, unit, values)
+            },
             Self::Worst { name, unit, worst } => Outcome::bare(name, unit, *worst),
         }
     }
@@ -130,7 +139,8 @@ impl Measured {
 #[cfg(test)]
 mod tests {
     use super::Gathered;
-    use crate::ratio::Spec;
+    use crate::doubt::Doubt;
+    use crate::ratio::{SetUp, Spec};
 
     fn spec(name: &'static str) -> Spec {
         Spec {
@@ -144,12 +154,17 @@ mod tests {
     fn blocks_of_all_laps_are_summarised_together() {
         let mut gathered = Gathered::default();
         for ratio in [1.0, 2.0, 3.0] {
-            gathered.add_pairs("append", &spec("a"), vec![(ratio, 1.0); 10]);
-            gathered.add_pairs("append", &spec("b"), vec![(5.0, 1.0)]);
+            let ten = SetUp {
+                pairs: vec![(ratio, 1.0); 10],
+                dropped: 2,
+            };
+            gathered.add_set_up("append", &spec("a"), ten);
+            gathered.add_set_up("append", &spec("b"), vec![(5.0, 1.0)].into());
         }
         let outcomes = gathered.outcomes("append");
         let beside = outcomes[0].beside.as_ref().expect("a floor");
         assert_eq!((beside.blocks, beside.ratio), (30, 2.0));
+        assert_eq!(beside.dropped, 6);
         assert_eq!(beside.spread, [1.0, 3.0]);
         assert_eq!(outcomes[1].name, "b");
         assert!(gathered.outcomes("another").is_empty());
@@ -159,17 +174,20 @@ mod tests {
     fn of_values_the_median_counts_and_of_the_worst_the_largest() {
         let mut gathered = Gathered::default();
         for value in [3.0, 9.0, 1.0] {
-            gathered.add_value("memory", "m", "B", value);
+            let doubt = (value > 5.0).then_some(Doubt::Skipped);
+            gathered.add_value("memory", ("m", "B"), value, doubt);
             gathered.add_worst("memory", "w", "us", value);
         }
-        let ours: Vec<f64> = gathered.outcomes("memory").iter().map(|o| o.ours).collect();
+        let outcomes = gathered.outcomes("memory");
+        let ours: Vec<f64> = outcomes.iter().map(|outcome| outcome.ours).collect();
         assert_eq!(ours, [3.0, 9.0]);
+        assert_eq!(outcomes[0].doubts, [Doubt::Skipped], "one is enough");
     }
 
     #[test]
     fn no_blocks_are_no_figure() {
         let mut gathered = Gathered::default();
-        gathered.add_pairs("append", &spec("a"), Vec::new());
+        gathered.add_set_up("append", &spec("a"), SetUp::default());
         assert!(gathered.outcomes("append").is_empty());
     }
 }

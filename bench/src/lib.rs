@@ -14,10 +14,13 @@
 pub mod quantile;
 pub mod utc;
 
+pub mod interval;
+
 pub mod folders;
 pub mod gathered;
 pub mod pin;
 
+pub mod doubt;
 pub mod mode;
 pub mod names;
 pub mod part;

@@ -2,7 +2,8 @@
 //!
 //! A block is short against the moods of a shared machine, so both blocks of a pair see the same
 //! mood; who goes first alternates, so that nobody always finds the caches warm. The median of the
-//! ratios is the figure, the middle nine tenths of them are its spread.
+//! ratios is the figure, the middle nine tenths of them are its spread, and how sure the median itself
+//! is says its [`interval`].
 //!
 //! A spread is a promise: another run of the same build finds its median within it. Some of what
 //! differs between runs is settled when sides are set up (where memory, sockets and processes come
@@ -16,6 +17,8 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::ballast::Ballast;
+use crate::doubt::Doubt;
+use crate::interval;
 use crate::quantile::{median, quantile};
 
 /// A floor this many times off what its file documents is flagged: it measured something else.
@@ -42,10 +45,15 @@ pub struct Outcome {
     pub name: String,
     /// Unit of `ours` and the floor.
     pub unit: &'static str,
-    /// Median of our blocks.
+    /// Median of our blocks, or of our values.
     pub ours: f64,
+    /// How sure it is: an interval of the median of blocks, the least and the largest of values; `None` of a
+    /// single value.
+    pub ours_interval: Option<[f64; 2]>,
     /// The floor measured beside it.
     pub beside: Option<Beside>,
+    /// What stands against it.
+    pub doubts: Vec<Doubt>,
 }
 
 /// The floor's part of an outcome.
@@ -59,8 +67,12 @@ pub struct Beside {
     pub ratio: f64,
     /// 5th and 95th percentile of these ratios.
     pub spread: [f64; 2],
+    /// How sure the median of them is.
+    pub interval: [f64; 2],
     /// Blocks of each side.
     pub blocks: usize,
+    /// Blocks that were measured and do not count, as nothing of them arrived.
+    pub dropped: usize,
 }
 
 /// Both sides of a ratio as one set-up made them. Each call measures one block and gives its value
@@ -98,7 +110,23 @@ impl Outcome {
             name: name.to_owned(),
             unit,
             ours,
+            ours_interval: None,
             beside: None,
+            doubts: Vec::new(),
+        }
+    }
+
+    /// The median of some values that have no floor.
+    pub fn of_values(name: &str, unit: &'static str, values: &[f64]) -> Self {
+        let mut values = values.to_vec();
+        let ours = median(&mut values);
+        let ours_interval = match *values {
+            [low, .., high] => Some([low, high]),
+            _ => None,
+        };
+        Self {
+            ours_interval,
+            ..Self::bare(name, unit, ours)
         }
     }
 }
@@ -115,14 +143,29 @@ impl Beside {
 /// A block of ours and the floor's beside it.
 pub type Pair = (f64, f64);
 
+/// The blocks of one set-up.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SetUp {
+    /// Those that count.
+    pub pairs: Vec<Pair>,
+    /// How many others there were.
+    pub dropped: usize,
+}
+
+impl From<Vec<Pair>> for SetUp {
+    fn from(pairs: Vec<Pair>) -> Self {
+        Self { pairs, dropped: 0 }
+    }
+}
+
 /// Measures blocks of several set-ups, as many of each.
 pub fn pairs_of_set_ups<'a>(
     set_ups: usize,
     blocks: usize,
     mut set_up: impl FnMut() -> Sides<'a>,
-) -> Vec<Pair> {
+) -> Vec<SetUp> {
     let each = blocks.div_ceil(set_ups);
-    let all = (0..set_ups).flat_map(|index| pairs_from(index * each, each, set_up()));
+    let all = (0..set_ups).map(|index| pairs_from(index * each, each, set_up()).into());
     all.collect()
 }
 
@@ -223,22 +266,54 @@ fn is_strange(floor: f64, [low, high]: [f64; 2]) -> bool {
     floor < low / FLOOR_OFF_MAX || floor > high * FLOOR_OFF_MAX
 }
 
-/// The outcome of pairs of blocks.
-pub fn summarise(spec: &Spec, pairs: &[Pair]) -> Outcome {
-    let mut ours: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
-    let mut floors: Vec<f64> = pairs.iter().map(|pair| pair.1).collect();
-    let mut ratios: Vec<f64> = pairs.iter().map(|pair| pair.0 / pair.1).collect();
+/// The outcome of the blocks of all set-ups.
+pub fn summarise(spec: &Spec, set_ups: &[SetUp]) -> Outcome {
+    let of = |value: fn(&Pair) -> f64| Blocks::of(set_ups, value);
+    let (ours, floors, ratios) = (of(|it| it.0), of(|it| it.1), of(|it| it.0 / it.1));
+    let doubts = match ratios.count {
+        // That is a check.
+        0..2 => Vec::new(),
+        count => Doubt::of_ratio(count, ours.middle, floors.middle, ratios.middle),
+    };
     Outcome {
+        doubts,
         name: spec.name.to_owned(),
         unit: spec.unit,
-        ours: median(&mut ours),
+        ours: ours.middle,
+        ours_interval: Some(ours.interval),
         beside: Some(Beside {
-            floor: median(&mut floors),
+            floor: floors.middle,
             floor_expected: [spec.floor_expected.start, spec.floor_expected.end],
-            ratio: median(&mut ratios),
-            spread: SPREAD.map(|part| quantile(&mut ratios, part)),
-            blocks: pairs.len(),
+            ratio: ratios.middle,
+            spread: ratios.spread,
+            interval: ratios.interval,
+            blocks: ratios.count,
+            dropped: set_ups.iter().map(|set_up| set_up.dropped).sum(),
         }),
+    }
+}
+
+/// One value of each block.
+struct Blocks {
+    middle: f64,
+    spread: [f64; 2],
+    interval: [f64; 2],
+    count: usize,
+}
+
+impl Blocks {
+    fn of(set_ups: &[SetUp], value: fn(&Pair) -> f64) -> Self {
+        let set_ups: Vec<Vec<f64>> = set_ups
+            .iter()
+            .map(|set_up| set_up.pairs.iter().map(value).collect())
+            .collect();
+        let mut all = set_ups.concat();
+        Self {
+            middle: median(&mut all),
+            spread: SPREAD.map(|part| quantile(&mut all, part)),
+            interval: interval::of_median(&set_ups).unwrap_or_default(),
+            count: all.len(),
+        }
     }
 }
 
@@ -246,6 +321,9 @@ pub fn summarise(spec: &Spec, pairs: &[Pair]) -> Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<34} ours {}", self.name, Figure(self.ours, self.unit))?;
+        for doubt in &self.doubts {
+            write!(f, ", DOUBTFUL ({doubt})")?;
+        }
         let Some(beside) = &self.beside else {
             return Ok(());
         };
@@ -257,11 +335,16 @@ impl fmt::Display for Outcome {
             let (low, high) = (Figure(low, self.unit), Figure(high, self.unit));
             write!(f, "FLAGGED (the floor should be {low} to {high}), ")?;
         }
-        let (ratio, blocks) = (beside.ratio, beside.blocks);
+        let (ratio, blocks, dropped) = (beside.ratio, beside.blocks, beside.dropped);
         write!(
             f,
-            "ratio {ratio:.3} ({low:.3} to {high:.3}, {blocks} blocks)"
-        )
+            "ratio {ratio:.3} ({low:.3} to {high:.3}, {blocks} blocks"
+        )?;
+        if dropped > 0 {
+            write!(f, ", {dropped} dropped")?;
+        }
+        let [low, high] = beside.interval;
+        write!(f, "), median within {low:.3} to {high:.3}")
     }
 }
 
@@ -290,7 +373,7 @@ impl fmt::Display for Figure {
 mod tests {
     use std::cell::RefCell;
 
-    use super::{Sides, Spec, long_pairs, pairs, pairs_of_set_ups, summarise};
+    use super::{Outcome, Sides, Spec, long_pairs, pairs, pairs_of_set_ups, summarise};
 
     fn spec() -> Spec {
         Spec {
@@ -312,8 +395,11 @@ mod tests {
         for _ in 0..40 {
             pairs.push((block(0.5), block(1.0)));
         }
-        let beside = summarise(&spec(), &pairs).beside.expect("a floor");
+        let outcome = summarise(&spec(), &[pairs.into()]);
+        assert!(outcome.doubts.is_empty(), "{outcome}");
+        let beside = outcome.beside.expect("a floor");
         assert_eq!((beside.ratio, beside.spread), (0.5, [0.5, 0.5]));
+        assert_eq!(beside.interval, [0.5, 0.5]);
     }
 
     #[test]
@@ -362,12 +448,41 @@ mod tests {
         assert!((low - 0.1).abs() < 1e-9, "{low}");
         assert!((high - 0.5).abs() < 1e-9, "{high}");
         assert!((beside.ratio - 0.3).abs() < 1e-9, "{}", beside.ratio);
+        // So does the interval: eight blocks of each that agree do not make the median sure.
+        let [low, high] = beside.interval;
+        assert!(low < 0.25 && high > 0.35, "{low} to {high}");
+    }
+
+    #[test]
+    fn middles_of_another_ratio_than_the_blocks_are_told() {
+        // In half of the blocks the floor alone was slowed down, in a third ours.
+        let block = |index| match index % 6 {
+            0..3 => (1e9, 0.5e9),
+            3 | 4 => (0.4e9, 1e9),
+            _ => (1e9, 1e9),
+        };
+        let outcome = summarise(&spec(), &[(0..60).map(block).collect::<Vec<_>>().into()]);
+        assert_eq!(outcome.doubts.len(), 1, "{outcome}");
+        assert!(outcome.to_string().contains("DOUBTFUL"), "{outcome}");
+    }
+
+    #[test]
+    fn values_have_their_range_and_one_has_none() {
+        let several = Outcome::of_values("memory", "B", &[3.0, 9.0, 1.0]);
+        assert_eq!(
+            (several.ours, several.ours_interval),
+            (3.0, Some([1.0, 9.0]))
+        );
+        assert_eq!(
+            Outcome::of_values("memory", "B", &[3.0]).ours_interval,
+            None
+        );
     }
 
     #[test]
     fn a_floor_out_of_its_range_is_flagged() {
         for (floor, strange) in [(10e9, false), (6.1e9, false), (5.9e9, true), (17e9, true)] {
-            let outcome = summarise(&spec(), &pairs(4, Sides::new(|| 1e9, || floor)));
+            let outcome = summarise(&spec(), &[pairs(4, Sides::new(|| 1e9, || floor)).into()]);
             let beside = outcome.beside.as_ref().expect("a floor");
             assert_eq!(beside.is_strange(), strange, "{outcome}");
             assert_eq!(outcome.to_string().contains("FLAGGED"), strange);

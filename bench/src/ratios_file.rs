@@ -62,12 +62,20 @@ fn fields(outcome: &Outcome) -> Map<String, Value> {
     let mut entry = Map::new();
     entry.insert("ours".to_owned(), json!(outcome.ours));
     entry.insert("unit".to_owned(), json!(outcome.unit));
+    if !outcome.doubts.is_empty() {
+        entry.insert("doubts".to_owned(), json!(outcome.doubts));
+    }
+    if let Some(interval) = outcome.ours_interval {
+        entry.insert("ours_interval".to_owned(), json!(interval));
+    }
     if let Some(beside) = &outcome.beside {
         entry.insert("floor".to_owned(), json!(beside.floor));
         entry.insert("floor_expected".to_owned(), json!(beside.floor_expected));
         entry.insert("ratio".to_owned(), json!(beside.ratio));
         entry.insert("spread".to_owned(), json!(beside.spread));
+        entry.insert("interval".to_owned(), json!(beside.interval));
         entry.insert("blocks".to_owned(), json!(beside.blocks));
+        entry.insert("dropped".to_owned(), json!(beside.dropped));
         if beside.is_strange() {
             entry.insert("flagged".to_owned(), json!(true));
         }
@@ -104,17 +112,37 @@ fn commit() -> String {
 mod tests {
     use std::fs;
 
+    use serde_json::json;
+
     use super::{merge_into, read};
     use crate::mode::Effort;
-    use crate::ratio::Outcome;
+    use crate::ratio::{Outcome, SetUp, Spec, summarise};
 
     fn outcome(name: &str, ours: f64) -> Outcome {
-        Outcome {
-            name: name.to_owned(),
-            unit: "B",
-            ours,
-            beside: None,
-        }
+        Outcome::bare(name, "B", ours)
+    }
+
+    #[test]
+    fn what_a_ratio_rests_on_is_written_down() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ratios.json");
+        let spec = Spec {
+            name: "a",
+            unit: "us",
+            floor_expected: 1.0..2.0,
+        };
+        let few = SetUp {
+            pairs: vec![(3.0, 1.0); 9],
+            dropped: 2,
+        };
+        merge_into(&path, &[summarise(&spec, &[few])], Effort::Full).expect("merged");
+        let entry = &read(&path)["a"];
+        assert_eq!(
+            (&entry["blocks"], &entry["dropped"]),
+            (&json!(9), &json!(2))
+        );
+        assert_eq!(entry["interval"], json!([3.0, 3.0]));
+        assert_eq!(entry["doubts"], json!(["few_blocks"]));
     }
 
     #[test]

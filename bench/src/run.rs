@@ -7,12 +7,13 @@ use std::time::Instant;
 use criterion::Criterion;
 
 use crate::ballast::Ballast;
+use crate::doubt::Doubt;
 use crate::gathered::Gathered;
 use crate::mode::{Effort, Mode};
 use crate::names::{NAMES, missing};
 use crate::part::{Laps, Part};
 use crate::pin;
-use crate::ratio::{self, Outcome, Pair, Sides, Spec};
+use crate::ratio::{self, Outcome, SetUp, Sides, Spec};
 use crate::ratios_file;
 use crate::thread_time::ThreadTime;
 
@@ -198,7 +199,7 @@ impl Run {
         if self.floors_only() {
             println!("{}", ratio::measure_floor(spec, blocks, floor));
         } else {
-            self.pairs(spec, ratio::pairs(blocks, Sides::new(ours, floor)));
+            self.set_up(spec, ratio::pairs(blocks, Sides::new(ours, floor)).into());
         }
     }
 
@@ -235,7 +236,8 @@ impl Run {
             let outcome = ratio::measure_floor_set_ups(spec, set_ups, blocks, set_up);
             println!("{outcome}");
         } else {
-            self.pairs(spec, ratio::pairs_of_set_ups(set_ups, blocks, set_up));
+            let measured = ratio::pairs_of_set_ups(set_ups, blocks, set_up);
+            measured.into_iter().for_each(|one| self.set_up(spec, one));
         }
     }
 
@@ -244,17 +246,29 @@ impl Run {
         eprintln!("[{}] {what}", clock(self.began.elapsed().as_secs()));
     }
 
-    /// Takes blocks of a ratio that were measured elsewhere, if it is wanted.
-    pub fn pairs(&mut self, spec: &Spec, pairs: Vec<Pair>) {
+    /// Takes a set-up's blocks of a ratio, if it is wanted.
+    pub fn set_up(&mut self, spec: &Spec, set_up: SetUp) {
         if self.takes(spec.name) {
-            self.gathered.add_pairs(self.part, spec, pairs);
+            self.gathered.add_set_up(self.part, spec, set_up);
         }
     }
 
     /// Takes a figure that has no floor, if it is wanted: of several the median.
     pub fn value(&mut self, name: &'static str, unit: &'static str, ours: f64) {
+        self.value_in_doubt(name, unit, ours, None);
+    }
+
+    /// The same, and what stands against it.
+    pub fn value_in_doubt(
+        &mut self,
+        name: &'static str,
+        unit: &'static str,
+        ours: f64,
+        doubt: Option<Doubt>,
+    ) {
         if self.takes(name) {
-            self.gathered.add_value(self.part, name, unit, ours);
+            self.gathered
+                .add_value(self.part, (name, unit), ours, doubt);
         }
     }
 
