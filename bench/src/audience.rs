@@ -96,7 +96,7 @@ impl Audience {
         let mut arrival = Arrival::default();
         let mut left = self.viewers.len();
         while left > 0 {
-            self.poll(|viewer| {
+            self.poll(|_, viewer| {
                 let had = viewer.got;
                 viewer.got += take(&mut viewer.pending);
                 if had >= updates || viewer.got < updates {
@@ -113,23 +113,24 @@ impl Audience {
         arrival
     }
 
-    /// Looks once at what has come in and gives it to `take`.
+    /// Looks once at what has come in and gives it to `take`, with the viewer's number.
     ///
     /// # Panics
     /// If a connection ends.
-    pub fn look(&mut self, mut take: impl FnMut(&mut Vec<u8>)) {
-        self.poll(|viewer| take(&mut viewer.pending));
+    pub fn look(&mut self, mut take: impl FnMut(usize, &mut Vec<u8>)) {
+        self.poll(|number, viewer| take(number, &mut viewer.pending));
     }
 
-    fn poll(&mut self, mut found: impl FnMut(&mut Viewer)) {
+    fn poll(&mut self, mut found: impl FnMut(usize, &mut Viewer)) {
         self.events.clear();
         let at_once = Timespec::default();
         let events = spare_capacity(&mut self.events);
         epoll::wait(&self.epoll, events, Some(&at_once)).expect("events");
         for event in &self.events {
-            let viewer = &mut self.viewers[event.data.u64() as usize];
+            let number = event.data.u64() as usize;
+            let viewer = &mut self.viewers[number];
             if viewer.read(&mut self.buffer) {
-                found(viewer);
+                found(number, viewer);
             }
         }
     }

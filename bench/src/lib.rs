@@ -46,6 +46,7 @@ pub mod owner_shard;
 pub mod publishers;
 pub mod reading;
 
+pub mod arrivals;
 pub mod audience;
 pub mod stage;
 

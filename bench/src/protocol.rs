@@ -1,7 +1,7 @@
 //! The few frames that the benches' peers say, and what they look for in the answers.
 
 use bytes::Bytes;
-use skein_wire::batch::{Batch, WireCounter};
+use skein_wire::batch::{Batch, Entry, WireCounter};
 use skein_wire::frame::{decode_update, encode_request};
 use skein_wire::ids::{ChatName, Counter, RequestNumber, ShareNumber};
 use skein_wire::limits::{SERVER_FRAME_BYTES_MAX, VERSION};
@@ -84,7 +84,18 @@ pub fn point(share: ShareNumber, counter: u64) -> Request {
     })
 }
 
-/// What the batches in some frames bring.
+/// The newest point of a session, as a batch brings it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The session's place in the table.
+    pub slot: u32,
+    /// Lowest byte of the point's counter: all that a batch tells of most.
+    pub counter: u8,
+    /// When it was taken, milliseconds since 1970.
+    pub captured_at_ms: i64,
+}
+
+/// What some rows bring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Brought {
     /// Positions.
@@ -95,37 +106,55 @@ pub struct Brought {
     pub captured_at_ms: i64,
 }
 
-/// What whole frames bring, and how much of it has this counter.
+/// Puts the rows of the batches in whole frames into `rows`.
 ///
 /// # Panics
 /// If they do not parse, or say that the connection or the request is refused.
-pub fn brought(mut frames: Bytes, counter: u64) -> Brought {
-    let mut brought = Brought::default();
+pub fn read_rows(mut frames: Bytes, rows: &mut Vec<Row>) {
+    rows.clear();
     while let Some(update) = next_update(&mut frames) {
         match update {
-            Update::Batch(body) => brought.add(&body, counter),
+            Update::Batch(body) => {
+                let batch = Batch::decode(&body).expect("a batch");
+                rows.extend(batch.entries.iter().filter_map(row));
+            }
             Update::Refused(refused) => panic!("refused: {refused:?}"),
             Update::Goodbye(goodbye) => panic!("closed: {goodbye:?}"),
             _ => {}
         }
     }
-    brought
+}
+
+/// How many positions of this counter are in whole frames.
+///
+/// # Panics
+/// As [`read_rows`].
+pub fn fresh(frames: Bytes, counter: u64) -> usize {
+    let mut rows = Vec::new();
+    read_rows(frames, &mut rows);
+    Brought::of(&rows, counter).fresh
+}
+
+fn row(entry: &Entry) -> Option<Row> {
+    let point = entry.point.as_ref()?;
+    Some(Row {
+        slot: entry.slot.0,
+        counter: match point.counter {
+            WireCounter::Low(low) => low,
+            WireCounter::Whole(whole) => whole.0 as u8,
+        },
+        captured_at_ms: point.captured_at_ms,
+    })
 }
 
 impl Brought {
-    fn add(&mut self, body: &Bytes, counter: u64) {
-        let batch = Batch::decode(body).expect("a batch");
-        let newest = batch
-            .entries
-            .iter()
-            .filter_map(|entry| entry.point.as_ref());
-        for point in newest {
-            self.positions += 1;
-            self.captured_at_ms += point.captured_at_ms;
-            self.fresh += usize::from(match point.counter {
-                WireCounter::Low(low) => low == counter as u8,
-                WireCounter::Whole(whole) => whole == Counter(counter),
-            });
+    /// What these bring to whoever looks for a counter.
+    pub fn of(rows: &[Row], counter: u64) -> Self {
+        let is_fresh = |row: &&Row| row.counter == counter as u8;
+        Self {
+            positions: rows.len(),
+            fresh: rows.iter().filter(is_fresh).count(),
+            captured_at_ms: rows.iter().map(|row| row.captured_at_ms).sum(),
         }
     }
 }

@@ -77,8 +77,7 @@ impl QuicStage {
         server.put_member(CHAT, "sender", &["share"]);
         server.put_member(CHAT, "viewer", &["watch"]);
         let runtime = StageRuntime::new();
-        let mut audience =
-            QuicAudience::new(|frames, counter| protocol::brought(frames, counter).fresh);
+        let mut audience = QuicAudience::new(protocol::fresh);
         let (publisher, shares, before) = runtime.run(async {
             let mut sockets = Sockets::new(server.quic, &server.certificate(), ALPN, viewers + 1);
             let publisher = sockets.connect().await;

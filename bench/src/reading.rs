@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::protocol::{Brought, brought};
+use crate::protocol::{Brought, Row, read_rows};
 use crate::websocket::first_message;
 
 /// Remembers the last message.
@@ -10,6 +10,7 @@ use crate::websocket::first_message;
 pub struct Reading {
     counter: u64,
     last: Bytes,
+    rows: Vec<Row>,
     brought: Brought,
     /// Bytes of the largest message since somebody asked.
     pub message_bytes: usize,
@@ -22,31 +23,35 @@ impl Reading {
         self.last = Bytes::new();
     }
 
-    /// Takes all whole messages from the front; what they bring.
-    pub fn take(&mut self, pending: &mut Vec<u8>) -> Brought {
-        let (mut all, mut used) = (Brought::default(), 0);
+    /// Takes all whole messages from the front; how many positions with the counter are in them.
+    pub fn fresh(&mut self, pending: &mut Vec<u8>) -> usize {
+        let mut fresh = 0;
+        self.take(pending, |brought, _| fresh += brought.fresh);
+        fresh
+    }
+
+    /// Takes all whole messages from the front, and tells `each` what is in one of them.
+    pub fn take(&mut self, pending: &mut Vec<u8>, mut each: impl FnMut(Brought, &[Row])) {
+        let mut used = 0;
         while let Some(cut) = first_message(&pending[used..]) {
             let payload = &pending[used..][cut.payload.clone()];
             if !payload.is_empty() {
-                let brought = self.of(payload, cut.end);
-                all.positions += brought.positions;
-                all.fresh += brought.fresh;
-                all.captured_at_ms += brought.captured_at_ms;
+                self.read(payload, cut.end);
+                each(self.brought, &self.rows);
             }
             used += cut.end;
         }
         pending.drain(..used);
-        all
     }
 
-    fn of(&mut self, payload: &[u8], message_bytes: usize) -> Brought {
+    fn read(&mut self, payload: &[u8], message_bytes: usize) {
         if self.last != payload {
             self.last = Bytes::copy_from_slice(payload);
-            self.brought = brought(self.last.clone(), self.counter);
+            read_rows(self.last.clone(), &mut self.rows);
+            self.brought = Brought::of(&self.rows, self.counter);
             if self.brought.fresh > 0 {
                 self.message_bytes = self.message_bytes.max(message_bytes);
             }
         }
-        self.brought
     }
 }

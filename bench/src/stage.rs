@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::arrivals::Faults;
 use crate::audience::Arrival;
 
 /// Ours and floors, measured by the same code.
@@ -46,6 +47,8 @@ pub struct Streamed {
     pub positions: u64,
     /// Positions that were published, times the viewers.
     pub owed: u64,
+    /// What of it did not arrive once and in its turn.
+    pub faults: Faults,
     /// Processor time of the server, seconds.
     pub server_s: f64,
     /// Mean age of a position when a viewer has it, milliseconds.

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::arrivals::Arrivals;
 use crate::audience::{Arrival, Audience};
 use crate::link::Target;
 use crate::protocol;
@@ -97,7 +98,7 @@ impl Stage for WebsocketStage {
         let reading = &mut self.reading;
         let mut delivered = 0;
         let arrival = self.audience.wait(began, updates, |pending| {
-            let fresh = reading.take(pending).fresh;
+            let fresh = reading.fresh(pending);
             delivered += fresh;
             fresh
         });
@@ -130,10 +131,11 @@ impl Stage for WebsocketStage {
         let all = sessions as u64 * seconds;
         let owed = all * self.audience.len() as u64;
         let before = self.server.child.processor_time();
-        let (mut sent, mut positions, mut age_ms) = (0, 0, 0);
+        let mut arrivals = Arrivals::new(self.audience.len(), self.publishers.counter());
+        let (mut sent, mut age_ms) = (0, 0);
         let began = Instant::now();
         let end = Duration::from_secs(seconds) + STREAM_END;
-        while began.elapsed() < end && positions < owed {
+        while began.elapsed() < end && arrivals.positions() < owed {
             // Session number n moves when n of `sessions` parts of each second are over.
             let due = (began.elapsed().as_micros() * sessions as u128 / 1_000_000) as u64;
             while sent < due.min(all) {
@@ -148,16 +150,19 @@ impl Stage for WebsocketStage {
             }
             let now_ms = now_ms() as i64;
             let reading = &mut self.reading;
-            self.audience.look(|pending| {
-                let brought = reading.take(pending);
-                positions += brought.positions as u64;
-                age_ms += brought.positions as i64 * now_ms - brought.captured_at_ms;
+            self.audience.look(|viewer, pending| {
+                reading.take(pending, |brought, rows| {
+                    arrivals.take(viewer, rows);
+                    age_ms += brought.positions as i64 * now_ms - brought.captured_at_ms;
+                });
             });
         }
         let server_time = self.server.child.processor_time() - before;
+        let positions = arrivals.positions();
         Some(Streamed {
             positions,
             owed,
+            faults: arrivals.faults(sessions, seconds),
             server_s: server_time.as_secs_f64(),
             age_ms: age_ms as f64 / positions.max(1) as f64,
         })
