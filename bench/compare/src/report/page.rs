@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use skein_bench::doubt::{BLOCKS_LEAST, MIDDLES_APART_MAX};
+
 use crate::figure::Measure;
 use crate::report::budgets;
 use crate::report::ratios::Ratio;
@@ -334,40 +336,59 @@ fn floors(out: &mut String, ratios: &BTreeMap<String, Ratio>) {
          Everything: `cargo bench`; one: the command of its row. In parentheses is the spread: the \
          middle nine tenths of the ratios of all blocks, both sides set up anew several times in each of \
          three laps through all parts, and at least 3 % either side, by which two processes of one \
-         build differ. \
+         build differ. Behind it are the blocks of each side, those that were measured and do not count \
+         because nothing of them arrived, and what stands against the figure: *few blocks* are fewer than {BLOCKS_LEAST} (high \
+         percentiles need many values for each), and where *its middles have another ratio* the medians of both sides are \
+         more than {:.0} % off the median of the blocks' ratios. \
          `compare repeats FIRST SECOND` says of the `ratios.json` of two runs whether the second \
          one's ratios lie within the spread of the first.\n\n\
-         | figure | ours | floor | ratio | commit | command |\n|---|---|---|---|---|---|"
+         | figure | ours | floor | ratio | blocks | commit | command |\n|---|---|---|---|---|---|---|",
+        MIDDLES_APART_MAX * 100.0
     );
     for (name, ratio) in ratios {
-        let floor = ratio
-            .floor
-            .map(|floor| Amount(floor, &ratio.unit).to_string());
-        let spread = match (ratio.ratio, ratio.stated_spread()) {
-            (Some(_), _) if ratio.flagged => "not published: the floor is off its range".to_owned(),
-            (Some(middle), Some([low, high])) => format!("{middle:.3} ({low:.3} to {high:.3})"),
-            (Some(middle), None) => format!("{middle:.3}"),
-            (None, _) => String::new(),
-        };
         let quick = match ratio.effort == "quick" {
             true => "SKEIN_BENCH=quick ",
             false => "",
         };
-        let mut sides = [
-            Amount(ratio.ours, &ratio.unit).to_string(),
-            floor.unwrap_or_default(),
-        ];
-        if ratio.flagged {
-            sides.fill(String::new());
-        }
-        let [ours, floor] = sides;
-        let commit = &ratio.commit;
+        let [ours, floor] = sides(ratio);
+        let (middle, blocks, commit) = (middle(ratio), blocks(ratio), &ratio.commit);
         let _ = writeln!(
             out,
-            "| `{name}` | {ours} | {floor} | {spread} | {commit} | `{quick}cargo bench -- {name}` |"
+            "| `{name}` | {ours} | {floor} | {middle} | {blocks} | {commit} | `{quick}cargo bench -- {name}` |"
         );
     }
     let _ = writeln!(out);
+}
+
+/// Both values, if they are published.
+fn sides(ratio: &Ratio) -> [String; 2] {
+    if ratio.flagged {
+        return [String::new(), String::new()];
+    }
+    let amount = |value| Amount(value, &ratio.unit).to_string();
+    [
+        amount(ratio.ours),
+        ratio.floor.map(amount).unwrap_or_default(),
+    ]
+}
+
+/// The ratio and its spread, if they are published.
+fn middle(ratio: &Ratio) -> String {
+    match (ratio.ratio, ratio.stated_spread()) {
+        (Some(_), _) if ratio.flagged => "not published: the floor is off its range".to_owned(),
+        (Some(middle), Some([low, high])) => format!("{middle:.3} ({low:.3} to {high:.3})"),
+        (Some(middle), None) => format!("{middle:.3}"),
+        (None, _) => String::new(),
+    }
+}
+
+/// What the figure rests on, and what stands against it.
+fn blocks(ratio: &Ratio) -> String {
+    let blocks = ratio.blocks.map(|count| count.to_string());
+    let dropped = (ratio.dropped > 0).then(|| format!("{} dropped", ratio.dropped));
+    let doubts = ratio.doubts.iter().map(|doubt| format!("**{doubt}**"));
+    let all: Vec<String> = blocks.into_iter().chain(dropped).chain(doubts).collect();
+    all.join(", ")
 }
 
 fn settings(out: &mut String, results: &Results) {
@@ -384,5 +405,30 @@ fn settings(out: &mut String, results: &Results) {
             let _ = write!(out, ". *{trouble}*");
         }
         let _ = writeln!(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::floors;
+
+    #[test]
+    fn what_a_figure_rests_on_and_what_stands_against_it_is_shown() {
+        let text = r#"{"a": {"ours": 2, "unit": "us", "floor": 1, "ratio": 1.5, "spread": [1, 3], "blocks": 9,
+            "dropped": 2, "doubts": ["few_blocks", "middles_apart"]},
+            "b": {"ours": 2, "unit": "us", "floor": 1, "ratio": 2, "spread": [1, 3], "blocks": 42, "flagged": true},
+            "c": {"ours": 2, "unit": "us", "doubts": ["skipped"]}}"#;
+        let ratios: BTreeMap<_, _> = serde_json::from_str(text).expect("ratios");
+        let mut page = String::new();
+        floors(&mut page, &ratios);
+        for row in [
+            "| 1.500 (1.000 to 3.000) | 9, 2 dropped, **few blocks**, **its middles have another ratio** |",
+            "| `b` |  |  | not published: the floor is off its range | 42 |",
+            "| `c` | 2.00 us |  |  | **not all was delivered** |",
+        ] {
+            assert!(page.contains(row), "{page}");
+        }
     }
 }

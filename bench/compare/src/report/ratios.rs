@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use skein_bench::doubt::Doubt;
 
 /// The least that the spread of a ratio is taken to be, either side of it, as a part of it. A run is
 /// one process: where its text, its stack and its heap come to lie is settled once, and moves a
@@ -25,6 +26,18 @@ pub struct Ratio {
     pub ratio: Option<f64>,
     /// The middle nine tenths of them.
     pub spread: Option<[f64; 2]>,
+    /// How sure their middle is, and below how sure our value is.
+    pub interval: Option<[f64; 2]>,
+    /// Of the middle of our blocks; of several values the least and the largest.
+    pub ours_interval: Option<[f64; 2]>,
+    /// Blocks of each side.
+    pub blocks: Option<usize>,
+    /// Blocks that were measured and do not count.
+    #[serde(default)]
+    pub dropped: usize,
+    /// What else stands against it.
+    #[serde(default)]
+    pub doubts: Vec<Doubt>,
     /// The floor was too far from its documented range: the ratio is not to be believed.
     #[serde(default)]
     pub flagged: bool,
@@ -43,10 +56,26 @@ impl Ratio {
     /// The spread that is stated for the ratio: that of its blocks, or what two processes differ by
     /// where this is more.
     pub fn stated_spread(&self) -> Option<[f64; 2]> {
-        let (ratio, [low, high]) = self.ratio.zip(self.spread)?;
-        let least = ratio * SPREAD_LEAST;
-        Some([low.min(ratio - least), high.max(ratio + least)])
+        let (ratio, spread) = self.ratio.zip(self.spread)?;
+        Some(widened(ratio, spread))
     }
+
+    /// Where the ratio of another run is to be expected.
+    pub fn stated_interval(&self) -> Option<[f64; 2]> {
+        let (ratio, interval) = self.ratio.zip(self.interval)?;
+        Some(widened(ratio, interval))
+    }
+
+    /// Whether its blocks can be believed.
+    pub fn is_sound(&self) -> bool {
+        !self.flagged && self.doubts.is_empty()
+    }
+}
+
+/// At least as wide as two processes differ.
+fn widened(middle: f64, [low, high]: [f64; 2]) -> [f64; 2] {
+    let least = middle * SPREAD_LEAST;
+    [low.min(middle - least), high.max(middle + least)]
 }
 
 /// All of them by name. A file that is not there has none.
@@ -74,9 +103,11 @@ mod tests {
         let stated = |spread: [f64; 2]| {
             let [low, high] = spread;
             let text = format!(
-                r#"{{"ours": 1, "unit": "us", "floor": 1, "ratio": 2, "spread": [{low}, {high}]}}"#
+                r#"{{"ours": 1, "unit": "us", "floor": 1, "ratio": 2, "spread": [{low}, {high}],
+                "interval": [{low}, {high}]}}"#
             );
             let ratio: Ratio = serde_json::from_str(&text).expect("a ratio");
+            assert_eq!(ratio.stated_interval(), ratio.stated_spread());
             ratio.stated_spread().expect("a spread")
         };
         assert_eq!(stated([1.0, 3.0]), [1.0, 3.0]);
