@@ -86,7 +86,7 @@ fn work(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Compares two runs; 1 if they differ by more than the first one says.
+/// Compares two runs; 1 if they differ by more than the first one says, or too little of them can be compared.
 fn repeats(runs: &RepeatsOptions) -> Result<ExitCode> {
     let [first, second] = [&runs.first, &runs.second].map(|path| ratios::read(path));
     let repeats = Repeats::of(&first?, &second?);

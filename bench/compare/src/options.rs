@@ -25,7 +25,8 @@ pub enum Command {
     /// Writes docs/BENCHMARKS.md and its plots from the results of `cargo bench` and `compare`.
     Report(ReportOptions),
     /// Says of two runs of `cargo bench` whether the second one's ratios lie within the spread that
-    /// the first one states; exit code 1 if one does not.
+    /// the first one states; exit code 1 if one does not, or if fewer than nine tenths of the first run's can be
+    /// compared.
     Repeats(RepeatsOptions),
     /// Measures skein alone with more and more viewers, and on two cores.
     Scale(ScaleOptions),

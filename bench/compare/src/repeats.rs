@@ -1,10 +1,14 @@
 //! Whether a second run of `cargo bench` gives what the first one promised: each ratio's median
-//! within the spread that the first run stated for it.
+//! within the spread that the first run stated for it. A ratio that cannot be compared says nothing for the
+//! runs; where many cannot, the answer is no.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::report::ratios::Ratio;
+
+/// The share of the first run's ratios that must be compared at least, for "they repeat" to be said at all.
+const COMPARED_LEAST: f64 = 0.9;
 
 /// What became of one name.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,8 +31,10 @@ pub enum Verdict {
     Flagged,
     /// The runs measured it with different effort, so their spreads say different things.
     OtherEffort,
-    /// Only one of the runs has it.
-    Alone,
+    /// Only the first run has it.
+    Gone,
+    /// Only the second run has it.
+    New,
 }
 
 /// Two runs, name by name.
@@ -49,14 +55,20 @@ impl Repeats {
         Self(names.into_iter().filter_map(verdict).collect())
     }
 
-    /// Whether something was compared and all of it repeats.
+    /// Whether enough was compared and all of it repeats.
     pub fn all(&self) -> bool {
-        let compared = |verdict: &Verdict| {
-            let repeats = matches!(verdict, Verdict::Repeats { .. });
-            repeats || matches!(verdict, Verdict::Differs { .. })
-        };
-        let differs = |verdict: &Verdict| matches!(verdict, Verdict::Differs { .. });
-        self.count(compared) > 0 && self.count(differs) == 0
+        self.compares_enough() && self.count(Verdict::differs) == 0
+    }
+
+    /// Whether most of what the first run has was compared, and anything at all.
+    fn compares_enough(&self) -> bool {
+        let compared = self.count(Verdict::is_compared);
+        compared > 0 && compared as f64 >= COMPARED_LEAST * self.of_first() as f64
+    }
+
+    /// Ratios of the first run.
+    fn of_first(&self) -> usize {
+        self.count(|verdict| *verdict != Verdict::New)
     }
 
     fn count(&self, is: impl Fn(&Verdict) -> bool) -> usize {
@@ -66,15 +78,14 @@ impl Repeats {
 
 /// `None`: neither run has a ratio of it.
 fn verdict(first: Option<&Ratio>, second: Option<&Ratio>) -> Option<Verdict> {
-    let (Some(first), Some(second)) = (first, second) else {
-        let either = first.or(second)?;
-        return either.ratio.map(|_| Verdict::Alone);
+    let has_ratio = |ratio: &&Ratio| ratio.ratio.is_some();
+    let (first, second) = match (first.filter(has_ratio), second.filter(has_ratio)) {
+        (Some(first), Some(second)) => (first, second),
+        (Some(_), None) => return Some(Verdict::Gone),
+        (None, Some(_)) => return Some(Verdict::New),
+        (None, None) => return None,
     };
-    let (Some(before), Some(spread), Some(after)) =
-        (first.ratio, first.stated_spread(), second.ratio)
-    else {
-        return first.ratio.or(second.ratio).map(|_| Verdict::Alone);
-    };
+    let (before, spread, after) = (first.ratio?, first.stated_spread()?, second.ratio?);
     let medians = [before, after];
     Some(match (spread[0]..=spread[1]).contains(&after) {
         _ if first.flagged || second.flagged => Verdict::Flagged,
@@ -84,19 +95,47 @@ fn verdict(first: Option<&Ratio>, second: Option<&Ratio>) -> Option<Verdict> {
     })
 }
 
+impl Verdict {
+    fn repeats(&self) -> bool {
+        matches!(self, Self::Repeats { .. })
+    }
+
+    fn differs(&self) -> bool {
+        matches!(self, Self::Differs { .. })
+    }
+
+    fn is_compared(&self) -> bool {
+        self.repeats() || self.differs()
+    }
+}
+
 /// A line for each name, and one for all.
 impl fmt::Display for Repeats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, verdict) in &self.0 {
             writeln!(f, "{name:<40} {verdict}")?;
         }
-        let repeats = self.count(|verdict| matches!(verdict, Verdict::Repeats { .. }));
-        let differs = self.count(|verdict| matches!(verdict, Verdict::Differs { .. }));
-        let others = self.0.len() - repeats - differs;
+        let count = |verdict| self.count(|it| *it == verdict);
         writeln!(
             f,
-            "{repeats} ratios repeat, {differs} differ, {others} cannot be compared"
-        )
+            "{} ratios repeat, {} differ; not compared: {} flagged, {} of different effort, {} only in the first \
+             run, {} only in the second",
+            self.count(Verdict::repeats),
+            self.count(Verdict::differs),
+            count(Verdict::Flagged),
+            count(Verdict::OtherEffort),
+            count(Verdict::Gone),
+            count(Verdict::New),
+        )?;
+        let (compared, all) = (self.count(Verdict::is_compared), self.of_first());
+        match self.compares_enough() {
+            true => Ok(()),
+            false => writeln!(
+                f,
+                "TOO FEW: {compared} of the first run's {all} were compared, {:.0} % are needed",
+                COMPARED_LEAST * 100.0
+            ),
+        }
     }
 }
 
@@ -107,7 +146,8 @@ impl fmt::Display for Verdict {
             Self::Differs { medians, spread } => ("DIFFERS", medians, spread),
             Self::Flagged => return write!(f, "flagged, a floor was off its range"),
             Self::OtherEffort => return write!(f, "measured with different effort"),
-            Self::Alone => return write!(f, "measured in one of the runs only"),
+            Self::Gone => return write!(f, "measured in the first run only"),
+            Self::New => return write!(f, "measured in the second run only"),
         };
         write!(
             f,
@@ -161,13 +201,58 @@ mod tests {
         let bare = r#"{"ours": 1, "unit": "B"}"#;
         assert_eq!(verdict(&fine, &quick), Some(Verdict::OtherEffort));
         assert_eq!(verdict(&fine, &flagged), Some(Verdict::Flagged));
-        assert_eq!(verdict(&fine, bare), Some(Verdict::Alone));
+        assert_eq!(verdict(&fine, bare), Some(Verdict::Gone));
+        assert_eq!(verdict(bare, &fine), Some(Verdict::New));
         assert_eq!(verdict(bare, bare), None);
-        let first = run(&format!(r#"{{"a": {fine}, "b": {fine}}}"#));
-        let second = run(&format!(r#"{{"a": {fine}, "c": {fine}}}"#));
-        let repeats = Repeats::of(&first, &second);
-        assert!(repeats.all());
-        assert_eq!(repeats.count(|verdict| *verdict == Verdict::Alone), 2);
+    }
+
+    /// Two runs of ten ratios, of which so many are flagged or absent in the second one.
+    fn of_ten(flagged: usize, absent: usize) -> Repeats {
+        let fine = ratio(1.5, [1.2, 1.6], "");
+        let strange = ratio(1.5, [1.2, 1.6], r#", "flagged": true"#);
+        let names = |entries: Vec<&String>| {
+            let named = entries.iter().enumerate();
+            let named: Vec<_> = named
+                .map(|(n, entry)| format!(r#""{n}": {entry}"#))
+                .collect();
+            run(&format!("{{{}}}", named.join(",")))
+        };
+        let second = (absent..10).map(|n| {
+            if n < absent + flagged {
+                &strange
+            } else {
+                &fine
+            }
+        });
+        let mut second = names(second.collect());
+        let new = run(&format!(r#"{{"new": {fine}}}"#));
+        second.extend(new);
+        Repeats::of(&names(vec![&fine; 10]), &second)
+    }
+
+    #[test]
+    fn runs_of_which_little_can_be_compared_do_not_repeat() {
+        for (flagged, absent, repeats) in [
+            (0, 0, true),
+            (1, 0, true),
+            (0, 1, true),
+            (1, 1, false),
+            (2, 0, false),
+            (9, 0, false),
+            (0, 9, false),
+        ] {
+            let compared = of_ten(flagged, absent);
+            assert_eq!(compared.all(), repeats, "{compared}");
+            assert_eq!(
+                compared.to_string().contains("TOO FEW"),
+                !repeats,
+                "{compared}"
+            );
+        }
+        let line = "8 ratios repeat, 0 differ; not compared: 1 flagged, 0 of different effort, 1 only in the first run, \
+                    1 only in the second";
+        let compared = of_ten(1, 1).to_string();
+        assert!(compared.contains(line), "{compared}");
     }
 
     #[test]
