@@ -80,6 +80,9 @@ pub mod report;
 
 pub mod command_probe;
 
+pub mod spike_verdicts;
+pub mod sustainable;
+
 pub mod spike;
 
 pub mod cli;

@@ -29,7 +29,7 @@ pub struct Moment {
 }
 
 /// What a run has brought.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Findings {
     /// When it began, on the machine's monotonic clock, nanoseconds.
     pub start_ns: u64,

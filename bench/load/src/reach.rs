@@ -75,13 +75,22 @@ impl Reach {
         &self.points
     }
 
-    /// The followed points of a sender that reached `viewers` viewers, with their counters.
-    pub fn complete(&self, sender: u32, viewers: u32) -> impl Iterator<Item = (u64, Reached)> {
+    /// Every how many points of a sender are followed.
+    pub fn stride(&self) -> u64 {
+        self.stride
+    }
+
+    /// The followed points of a sender, with their counters.
+    pub fn followed(&self, sender: u32) -> impl Iterator<Item = (u64, Reached)> {
         let range = self.begins[sender as usize]..self.begins[sender as usize + 1];
         let numbered = self.points[range].iter().zip(1..);
-        numbered
-            .filter(move |(point, _)| point.viewers >= viewers && viewers > 0)
-            .map(|(point, number)| (number * self.stride, *point))
+        numbered.map(|(point, number)| (number * self.stride, *point))
+    }
+
+    /// Those of them that reached `viewers` viewers.
+    pub fn complete(&self, sender: u32, viewers: u32) -> impl Iterator<Item = (u64, Reached)> {
+        self.followed(sender)
+            .filter(move |(_, point)| point.viewers >= viewers && viewers > 0)
     }
 
     /// Histograms of the first and of the last viewer, of the points that have reached all

@@ -12,7 +12,7 @@ use crate::send_result::{SendProgress, Verdicts};
 use crate::tally::Totals;
 
 /// What a run has shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
     /// From the first intended point until the senders were done, seconds.
     pub seconds: f64,
