@@ -2,6 +2,7 @@
 
 use skein_wire::point::Position;
 
+use crate::geofence::judgement::{Judgement, judge};
 use crate::geofence::place::Place;
 use crate::geofence::polygon::Polygon;
 
@@ -29,6 +30,14 @@ impl Area {
         }
     }
 
+    /// A place, and metres from it within which all of the area lies.
+    pub fn bound(&self) -> (Place, f64) {
+        match self {
+            Self::Circle { centre, radius_m } => (*centre, *radius_m),
+            Self::Polygon(polygon) => polygon.bound(),
+        }
+    }
+
     /// Metres from its border to a place outside; 0 or less inside.
     pub fn outside_m(&self, place: &Place) -> f64 {
         match self {
@@ -43,5 +52,18 @@ impl Area {
             Self::Circle { centre, radius_m } => centre.distance_to_way_m(from, to) <= *radius_m,
             Self::Polygon(polygon) => polygon.is_crossed(from, to),
         }
+    }
+
+    /// What a place says about it, and whether the way there led through it.
+    pub fn judge(&self, place: &Place, from: Option<&Place>) -> (Judgement, bool) {
+        let size_m = self.size_m();
+        let seen = |place: &Place| judge(self.outside_m(place), size_m, place.accuracy_m);
+        let can_pass =
+            |judgement: Judgement| matches!(judgement, Judgement::Outside | Judgement::Unsure);
+        let judgement = seen(place);
+        let from = from.filter(|_| can_pass(judgement));
+        let led_through =
+            from.is_some_and(|from| can_pass(seen(from)) && self.is_crossed(from, place));
+        (judgement, led_through)
     }
 }

@@ -4,6 +4,8 @@
 //! Invariants worth naming:
 //! - What is inside is what the control log says; the book only asks for changes of it.
 //! - While there is no geofence nothing is kept, and a point costs one look.
+//! - Where a point is nowhere near an area and nothing is remembered of its session there, it is not judged:
+//!   nothing could follow. `Tracked::areas` are the keys of `standings` that have no other session.
 //! - A point allocates nothing, unless something is crossed or a session is new here.
 
 use std::collections::VecDeque;
@@ -13,14 +15,14 @@ use hashbrown::HashMap;
 use skein_wire::ids::{SessionId, UserName};
 use skein_wire::update::CrossingKind;
 
-use crate::geofence::area::Area;
-use crate::geofence::judgement::{Judgement, judge, judge_two};
+use crate::geofence::judgement::{Judgement, judge_two};
 use crate::geofence::ledger::{CrossingRecord, GeofenceLedger};
 use crate::geofence::place::Place;
 use crate::geofence::place_index::PlaceIndex;
 use crate::geofence::record::GeofenceRecord;
 use crate::geofence::rule::{Form, Rule};
 use crate::geofence::standing::{Standing, Step};
+use crate::geofence::surroundings::{PointReach, Surroundings};
 use crate::geofence::tracked::Tracked;
 use crate::ids::GeofenceId;
 use crate::limits::{
@@ -46,6 +48,8 @@ struct Key {
 #[derive(Debug, Default)]
 pub(crate) struct GeofenceBook {
     rules: Vec<Rule>,
+    /// What is well beyond each of `rules` that has an area; `None`: of the others.
+    surroundings: Vec<Option<Surroundings>>,
     /// Counts the changes of `rules`.
     generation: u64,
     tracked: HashMap<SessionId, Tracked, RandomState>,
@@ -147,6 +151,7 @@ impl GeofenceBook {
         }
         self.standings.retain(|key, _| key.geofence != id);
         for tracked in self.tracked.values_mut() {
+            tracked.areas.retain(|geofence| *geofence != id);
             tracked.partners.retain(|(geofence, _)| *geofence != id);
         }
         self.rules_changed();
@@ -175,9 +180,16 @@ impl GeofenceBook {
         if let Some(place) = place {
             self.index.put(session, None, place.position);
         }
+        let tracked = self.first_seen(session, user, place);
+        self.tracked.insert(session, tracked);
+    }
+
+    /// A session that is new here, with what is remembered of it.
+    fn first_seen(&self, session: SessionId, user: UserName, place: Option<Place>) -> Tracked {
         let mut tracked = Tracked::new(user, place);
         for key in self.standings.keys() {
             match (key.session == session, key.other) {
+                (true, None) => tracked.areas.push(key.geofence),
                 (true, Some(other)) => tracked.partners.push((key.geofence, other)),
                 (false, Some(other)) if other == session => {
                     tracked.partners.push((key.geofence, key.session));
@@ -185,7 +197,7 @@ impl GeofenceBook {
                 _ => {}
             }
         }
-        self.tracked.insert(session, tracked);
+        tracked
     }
 
     /// A session is over: it is inside of nothing, and what is about it alone is over, too.
@@ -212,9 +224,9 @@ impl GeofenceBook {
             }
             self.forget_partner(other, (geofence, session));
         }
-        for rule in &self.rules {
+        for geofence in gone.areas {
             self.standings.remove(&Key {
-                geofence: rule.id,
+                geofence,
                 session,
                 other: None,
             });
@@ -248,7 +260,7 @@ impl GeofenceBook {
         is_live: impl Fn(SessionId) -> bool,
     ) -> Timestamp {
         let known = self.tracked.remove(&session);
-        let mut tracked = known.unwrap_or_else(|| Tracked::new(user.clone(), None));
+        let mut tracked = known.unwrap_or_else(|| self.first_seen(session, user.clone(), None));
         let before = tracked.place.map(|before| before.position);
         let from = tracked.move_to(now, place);
         self.index.put(session, before, place.position);
@@ -330,7 +342,7 @@ impl GeofenceBook {
     pub fn bytes(&self) -> usize {
         self.tracked.len() * TRACKED_BYTES_ESTIMATE
             + self.standings.len() * size_of::<(Key, Standing)>()
-            + self.rules.len() * size_of::<Rule>()
+            + self.rules.len() * (size_of::<Rule>() + size_of::<Option<Surroundings>>())
     }
 
     fn rules_changed(&mut self) {
@@ -344,6 +356,12 @@ impl GeofenceBook {
             Form::Area(_) => 0,
         });
         self.index = PlaceIndex::new(reach.max().unwrap_or(0));
+        self.surroundings.clear();
+        let surroundings = self.rules.iter().map(|rule| match &rule.form {
+            Form::Area(area) => Some(Surroundings::of(area)),
+            Form::Around { .. } => None,
+        });
+        self.surroundings.extend(surroundings);
         for (session, tracked) in &self.tracked {
             if let Some(place) = &tracked.place {
                 self.index.put(*session, None, place.position);
@@ -361,10 +379,16 @@ impl GeofenceBook {
         is_live: impl Fn(SessionId) -> bool,
     ) -> Timestamp {
         self.refresh_concerned(session, tracked);
+        let reach = PointReach::of(&place, from.as_ref());
         let mut due = Timestamp::NEVER;
         let mut has_pairs = false;
         for index in 0..tracked.concerned.len() {
             let rule = tracked.concerned[index] as usize;
+            let around = self.surroundings[rule];
+            let is_away = around.is_some_and(|around| around.are_left(&place, reach));
+            if is_away && !tracked.remembers(|| self.rules[rule].id) {
+                continue;
+            }
             if self.rules[rule].record.is_over(now.0) {
                 continue;
             }
@@ -372,7 +396,7 @@ impl GeofenceBook {
                 has_pairs = true;
                 continue;
             };
-            let (judgement, led_through) = judge_area(area, &place, from.as_ref());
+            let (judgement, led_through) = area.judge(&place, from.as_ref());
             let key = Key {
                 geofence: self.rules[rule].id,
                 session,
@@ -566,23 +590,41 @@ impl GeofenceBook {
             true => self.standings.remove(&key).is_some(),
             false => self.standings.insert(key, standing).is_some(),
         };
-        let Some(other) = key.other.filter(|_| was_there == standing.is_nothing()) else {
+        if was_there != standing.is_nothing() {
+            return;
+        }
+        let Some(other) = key.other else {
+            if let Some(tracked) = self.tracked_of(key.session, &mut moved) {
+                set_member(&mut tracked.areas, key.geofence, !standing.is_nothing());
+            }
             return;
         };
         for (session, partner) in [(key.session, other), (other, key.session)] {
-            let tracked = match &mut moved {
-                Some((id, tracked)) if *id == session => Some(&mut **tracked),
-                _ => self.tracked.get_mut(&session),
-            };
-            let Some(tracked) = tracked else {
-                continue;
-            };
-            let pair = (key.geofence, partner);
-            match standing.is_nothing() {
-                true => tracked.partners.retain(|known| *known != pair),
-                false => tracked.partners.push(pair),
+            if let Some(tracked) = self.tracked_of(session, &mut moved) {
+                let pair = (key.geofence, partner);
+                set_member(&mut tracked.partners, pair, !standing.is_nothing());
             }
         }
+    }
+
+    /// A session, also if it is the one whose point is judged.
+    fn tracked_of<'a>(
+        &'a mut self,
+        session: SessionId,
+        moved: &'a mut Option<(SessionId, &mut Tracked)>,
+    ) -> Option<&'a mut Tracked> {
+        match moved {
+            Some((id, tracked)) if *id == session => Some(&mut **tracked),
+            _ => self.tracked.get_mut(&session),
+        }
+    }
+}
+
+/// Puts something into a list that does not have it, or takes it out.
+fn set_member<T: PartialEq>(list: &mut Vec<T>, one: T, is_member: bool) {
+    match is_member {
+        true => list.push(one),
+        false => list.retain(|known| *known != one),
     }
 }
 
@@ -592,17 +634,4 @@ fn key_of(crossing: &CrossingRecord) -> Key {
         session: SessionId(crossing.session),
         other: (crossing.other != 0).then_some(SessionId(crossing.other)),
     }
-}
-
-/// What a place says about an area, and whether the way there led through it.
-fn judge_area(area: &Area, place: &Place, from: Option<&Place>) -> (Judgement, bool) {
-    let size_m = area.size_m();
-    let seen = |place: &Place| judge(area.outside_m(place), size_m, place.accuracy_m);
-    let judgement = seen(place);
-    let can_pass = matches!(judgement, Judgement::Outside | Judgement::Unsure);
-    let from = from.filter(|_| can_pass);
-    let led_through = from.is_some_and(|from| {
-        matches!(seen(from), Judgement::Outside | Judgement::Unsure) && area.is_crossed(from, place)
-    });
-    (judgement, led_through)
 }

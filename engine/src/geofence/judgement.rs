@@ -30,17 +30,21 @@ pub(crate) fn judge(outside_m: f64, size_m: f64, accuracy_m: f64) -> Judgement {
     if accuracy_m > size_m.max(ACCURACY_M) {
         return Judgement::Vague;
     }
-    let margin_m = (size_m * MARGIN_SHARE).clamp(MARGIN_M.0, MARGIN_M.1);
     if outside_m <= 0.0 {
         Judgement::Inside
-    } else if outside_m > margin_m.max(accuracy_m) {
+    } else if outside_m > margin_m(size_m).max(accuracy_m) {
         Judgement::Outside
     } else {
         Judgement::Unsure
     }
 }
 
-/// The same for the distance of two, each of which may be off.
+/// How far beyond the border of something of this size one has to be to be out, metres.
+pub(crate) fn margin_m(size_m: f64) -> f64 {
+    (size_m * MARGIN_SHARE).clamp(MARGIN_M.0, MARGIN_M.1)
+}
+
+/// [`judge`] for the distance of two, each of which may be off.
 pub(crate) fn judge_two(outside_m: f64, size_m: f64, (a_m, b_m): (f64, f64)) -> Judgement {
     match judge(outside_m, size_m, a_m.max(b_m)) {
         Judgement::Outside if outside_m <= a_m + b_m => Judgement::Unsure,

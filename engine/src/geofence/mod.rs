@@ -14,6 +14,7 @@ pub(crate) mod area;
 pub(crate) mod judgement;
 pub(crate) mod place_index;
 pub(crate) mod standing;
+pub(crate) mod surroundings;
 
 pub(crate) mod rule;
 

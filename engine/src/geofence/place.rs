@@ -44,6 +44,13 @@ impl Place {
         2.0 * EARTH_M * (chord / 2.0).min(1.0).asin()
     }
 
+    /// The square of the straight line between two places, through the ground: no longer than the way along it,
+    /// and soon computed. Square metres.
+    pub fn chord_squared_m2(&self, other: &Self) -> f64 {
+        let chord = minus(self.vector, other.vector);
+        dot(chord, chord) * (EARTH_M * EARTH_M)
+    }
+
     /// Metres from this place to the nearest one on the shortest way between two others. Where that
     /// way is no line, because they are the same or opposite, to the nearer one.
     pub fn distance_to_way_m(&self, from: &Self, to: &Self) -> f64 {

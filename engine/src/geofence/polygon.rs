@@ -79,6 +79,25 @@ impl Polygon {
         self.size_m
     }
 
+    /// The middle of its extent, and metres from there within which all of it lies: along a meridian, and then
+    /// along the parallel that is the longest one.
+    pub fn bound(&self) -> (Place, f64) {
+        let ((south, north), (west, east)) = extents(&self.corners);
+        let e6 = |degrees: f64| (degrees * 1e6).round() as i32;
+        let middle = Position {
+            lat_e6: e6((south + north) / 2.0),
+            lon_e6: e6(turned(self.west_of + (west + east) / 2.0)),
+        };
+        let (_, middle_lon) = self.seen(middle);
+        let height = (north - middle.lat()).max(middle.lat() - south);
+        let width = (east - middle_lon).max(middle_lon - west);
+        let longest = match south <= 0.0 && north >= 0.0 {
+            true => 1.0,
+            false => south.to_radians().cos().max(north.to_radians().cos()),
+        };
+        (Place::exact(middle), DEGREE_M * (height + width * longest))
+    }
+
     /// Metres from the nearest edge to a place outside; 0 inside.
     pub fn outside_m(&self, place: &Place) -> f64 {
         let (lat, lon) = self.seen(place.position);

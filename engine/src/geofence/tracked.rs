@@ -20,6 +20,8 @@ pub(crate) struct Tracked {
     /// Places of the rules that concern it, as of a generation of them.
     pub concerned: Vec<u32>,
     pub concerned_as_of: u64,
+    /// Areas with something to remember.
+    pub areas: Vec<GeofenceId>,
     /// Pairs with something to remember: at which geofence, with whom.
     pub partners: Vec<(GeofenceId, SessionId)>,
     pub rate: Rate,
@@ -37,11 +39,17 @@ impl Tracked {
             place,
             concerned: Vec::new(),
             concerned_as_of: 0,
+            areas: Vec::new(),
             partners: Vec::new(),
             rate: Rate::default(),
             timer_at: Timestamp::NEVER,
             placed_at: Timestamp(0),
         }
+    }
+
+    /// Whether there is something to remember of it at an area. Mostly there is at none, and it is not asked which.
+    pub fn remembers(&self, area: impl Fn() -> GeofenceId) -> bool {
+        !self.areas.is_empty() && self.areas.contains(&area())
     }
 
     /// It is somewhere else. Gives where it has come from, if the way is known: not after a long silence, and
