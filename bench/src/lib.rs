@@ -11,6 +11,7 @@
 //! - All ratios go to `target/ratios.json`, or where `SKEIN_RATIOS` says.
 //! - `cargo run -p skein-bench --bin sabotage` sees that the benches notice what they should.
 
+pub mod commit;
 pub mod quantile;
 pub mod utc;
 

@@ -4,10 +4,10 @@ use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
+use crate::commit::commit;
 use crate::folders;
 use crate::mode::Effort;
 use crate::ratio::Outcome;
@@ -81,31 +81,6 @@ fn fields(outcome: &Outcome) -> Map<String, Value> {
         }
     }
     entry
-}
-
-/// The commit that was measured, with a `+` if files differ from it; empty outside a repository.
-fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let folder = env!("CARGO_MANIFEST_DIR");
-        let output = Command::new("git")
-            .arg("-C")
-            .arg(folder)
-            .args(arguments)
-            .output()
-            .ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        output.status.success().then(|| text.trim().to_owned())
-    };
-    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
-        return String::new();
-    };
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"]);
-    let mark = if changed.is_some_and(|text| !text.is_empty()) {
-        "+"
-    } else {
-        ""
-    };
-    format!("{commit}{mark}")
 }
 
 #[cfg(test)]

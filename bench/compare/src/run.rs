@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
+use skein_bench::commit::commit;
 use skein_bench::{folders, utc};
 
 use crate::effort::Effort;
@@ -12,7 +13,7 @@ use crate::figure::Figures;
 use crate::interrupt;
 use crate::log_peer::LogPeer;
 use crate::log_peers::all::log_peers;
-use crate::machine::{Machine, commit};
+use crate::machine::Machine;
 use crate::measure::quic::QuicPeer;
 use crate::measure::{fan_out, log};
 use crate::options::{RunOptions, named};

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use skein_bench::commit::commit;
 use skein_bench::pin;
 use skein_bench::quantile::{median, quantile};
 use skein_bench::quic_stage::QuicStage;
@@ -17,7 +18,7 @@ use skein_bench::stage::Stage;
 use skein_bench::utc;
 use skein_bench::websocket_stage::WebsocketStage;
 
-use crate::machine::{Machine, commit};
+use crate::machine::Machine;
 use crate::options::ScaleOptions;
 use crate::process::{keep_to_loader_core, server_core};
 
