@@ -75,6 +75,8 @@ pub mod progress;
 pub mod run;
 
 pub mod output;
+
+pub mod chart;
 pub mod plot;
 pub mod report;
 

@@ -1,8 +1,8 @@
 //! A run as a picture: latencies above, deliveries below, second by second.
 
-use anyhow::anyhow;
 use plotters::prelude::*;
 
+use crate::chart::{Area, Drawn, Line, MESH, lines, svg};
 use crate::latency::Percentiles;
 use crate::summary::{SecondSummary, Summary};
 
@@ -16,29 +16,29 @@ const LABELS: (u32, u32) = (70, 40);
 const LATENCY_MS_MIN: f64 = 0.01;
 
 /// One line of the upper picture.
-struct Line {
+struct Latency {
     name: &'static str,
     colour: RGBColor,
     of: fn(&Percentiles) -> f64,
 }
 
-const LINES: [Line; 4] = [
-    Line {
+const LATENCIES: [Latency; 4] = [
+    Latency {
         name: "p50",
         colour: RGBColor(0x1b, 0x7f, 0x4b),
         of: |latency| latency.p50,
     },
-    Line {
+    Latency {
         name: "p90",
         colour: RGBColor(0x2b, 0x5f, 0xc4),
         of: |latency| latency.p90,
     },
-    Line {
+    Latency {
         name: "p99",
         colour: RGBColor(0xd9, 0x82, 0x1b),
         of: |latency| latency.p99,
     },
-    Line {
+    Latency {
         name: "max",
         colour: RGBColor(0xb5, 0x2a, 0x2a),
         of: |latency| latency.max,
@@ -50,31 +50,14 @@ const LINES: [Line; 4] = [
 /// # Errors
 /// When the plotting library refuses, which is a fault of this program.
 pub fn draw(summary: &Summary) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
-    draw_on(&root, &summary.timeline).map_err(|error| anyhow!("the plot failed: {error}"))?;
-    root.present()
-        .map_err(|error| anyhow!("the plot failed: {error}"))?;
-    drop(root);
-    Ok(text)
+    svg(SIZE, |area| {
+        let (upper, lower) = area.split_vertically(SIZE.1 * 6 / 10);
+        draw_latencies(&upper, &summary.timeline)?;
+        draw_deliveries(&lower, &summary.timeline)
+    })
 }
 
-type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
-
-fn draw_on(
-    root: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    seconds: &[SecondSummary],
-) -> Drawn {
-    root.fill(&WHITE)?;
-    let (upper, lower) = root.split_vertically(SIZE.1 * 6 / 10);
-    draw_latencies(&upper, seconds)?;
-    draw_deliveries(&lower, seconds)
-}
-
-fn draw_latencies(
-    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    seconds: &[SecondSummary],
-) -> Drawn {
+fn draw_latencies(area: &Area<'_>, seconds: &[SecondSummary]) -> Drawn {
     let max = seconds.iter().map(|second| second.latency.max);
     let top = max.fold(1.0, f64::max) * 2.0;
     let mut chart = ChartBuilder::on(area)
@@ -86,35 +69,32 @@ fn draw_latencies(
     chart
         .configure_mesh()
         .x_desc("seconds")
-        .light_line_style(RGBColor(0xee, 0xee, 0xee))
+        .light_line_style(MESH)
         .draw()?;
-    for line in &LINES {
+    lines(
+        &mut chart,
+        LATENCIES.iter().map(|it| it.line(seconds)).collect(),
+    )
+}
+
+impl Latency {
+    fn line(&self, seconds: &[SecondSummary]) -> Line {
         let measured = seconds.iter().enumerate();
         let measured = measured.filter(|(_, second)| second.latency.count > 0);
         let point = |(index, second): (usize, &SecondSummary)| {
-            (
-                middle(index),
-                (line.of)(&second.latency).max(LATENCY_MS_MIN),
-            )
+            let value = (self.of)(&second.latency).max(LATENCY_MS_MIN);
+            (middle(index), value)
         };
-        let style = line.colour.stroke_width(2);
-        chart
-            .draw_series(LineSeries::new(measured.map(point), style))?
-            .label(line.name)
-            .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+        Line {
+            label: self.name.to_owned(),
+            colour: self.colour,
+            points: measured.map(point).collect(),
+            dots: 0,
+        }
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.3))
-        .draw()
 }
 
-fn draw_deliveries(
-    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    seconds: &[SecondSummary],
-) -> Drawn {
+fn draw_deliveries(area: &Area<'_>, seconds: &[SecondSummary]) -> Drawn {
     let max = seconds.iter().map(|second| second.delivered).max();
     let top = max.unwrap_or(0).max(1) as f64 * 1.1;
     let mut chart = ChartBuilder::on(area)
@@ -127,7 +107,7 @@ fn draw_deliveries(
         .configure_mesh()
         .x_desc("seconds")
         .y_label_formatter(&|count| crate::progress::count(*count as u64))
-        .light_line_style(RGBColor(0xee, 0xee, 0xee))
+        .light_line_style(MESH)
         .draw()?;
     let points = seconds.iter().enumerate();
     let points = points.map(|(index, second)| (middle(index), second.delivered as f64));

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use anyhow::{Result, anyhow};
-use plotters::coord::Shift;
+use anyhow::Result;
 use plotters::prelude::*;
+use skein_load::chart::{Area, Drawn, Line, MESH, lines, svg};
 
 use crate::scale::{Scale, ScalePoint, Transport};
 use crate::table::Amount;
@@ -107,21 +107,10 @@ pub fn section(out: &mut String, scale: &Scale) {
 /// # Errors
 /// When the plotting library refuses, which is a fault of this program.
 pub fn draw(plot: &ScalePlot, scale: &Scale) -> Result<String> {
-    let mut text = String::new();
-    let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
-    draw_on(&root, plot, scale).map_err(|error| anyhow!("the plot failed: {error}"))?;
-    root.present()
-        .map_err(|error| anyhow!("the plot failed: {error}"))?;
-    drop(root);
-    Ok(text)
+    svg(SIZE, |area| draw_on(area, plot, scale))
 }
 
-fn draw_on(
-    root: &DrawingArea<SVGBackend<'_>, Shift>,
-    plot: &ScalePlot,
-    scale: &Scale,
-) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
-    root.fill(&WHITE)?;
+fn draw_on(area: &Area<'_>, plot: &ScalePlot, scale: &Scale) -> Drawn {
     let values = || {
         scale
             .points
@@ -133,7 +122,7 @@ fn draw_on(
     let high = values().fold(low, f64::max);
     let viewers = || scale.points.iter().map(|point| point.viewers as f64);
     let most = viewers().fold(2_000.0, f64::max);
-    let mut chart = ChartBuilder::on(root)
+    let mut chart = ChartBuilder::on(area)
         .caption(plot.title, ("sans-serif", 15))
         .margin(8)
         .set_left_and_bottom_label_area_size(LABELS.0)
@@ -147,31 +136,29 @@ fn draw_on(
         .x_desc("viewers")
         .x_label_formatter(&|count| format!("{count:.0}"))
         .y_label_formatter(&|value| Amount(*value, plot.unit).to_string())
-        .light_line_style(RGBColor(0xee, 0xee, 0xee))
+        .light_line_style(MESH)
         .draw()?;
-    for (transport, cores, colour) in LINES {
-        let line = scale.points.iter();
-        let line = line.filter(|it| it.transport == transport && it.cores == cores);
-        let line: Vec<_> = line.map(|it| (it.viewers as f64, (plot.of)(it))).collect();
-        if line.is_empty() {
-            continue;
-        }
-        let style = colour.stroke_width(2);
-        let label = match cores {
+    let measured = LINES.iter().map(|it| line(it, plot, scale));
+    let measured = measured.filter(|line| !line.points.is_empty());
+    lines(&mut chart, measured.collect())
+}
+
+fn line(
+    &(transport, cores, colour): &(Transport, usize, RGBColor),
+    plot: &ScalePlot,
+    scale: &Scale,
+) -> Line {
+    let own = scale.points.iter();
+    let own = own.filter(|it| it.transport == transport && it.cores == cores);
+    Line {
+        label: match cores {
             1 => format!("{}, one core", transport.title()),
             _ => format!("{}, two cores", transport.title()),
-        };
-        chart
-            .draw_series(LineSeries::new(line.iter().copied(), style).point_size(3))?
-            .label(label)
-            .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+        },
+        colour,
+        points: own.map(|it| (it.viewers as f64, (plot.of)(it))).collect(),
+        dots: 3,
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.3))
-        .draw()
 }
 
 #[cfg(test)]
