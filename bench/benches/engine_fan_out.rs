@@ -97,7 +97,7 @@ fn measure(run: &mut Run) {
             (0..iterations).for_each(|_| plain.round());
         });
         Sides::new(
-            move || (0..rounds).map(|_| audience.nanos()).sum::<f64>() / rounds as f64,
+            move || audience.nanos(rounds),
             move || floor.nanos_of(viewers),
         )
     });

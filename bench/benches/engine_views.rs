@@ -93,14 +93,10 @@ fn beside_plain(run: &mut Run, name: &'static str, wish: fn(usize) -> MapView) {
         let plain = (Scope::whole(Delivery::Latest), 0);
         let mut plain = Watchers::new(SESSIONS, std::iter::repeat_n(plain, viewers));
         Sides::new(
-            move || mean(&mut views, rounds_of[0]),
-            move || mean(&mut plain, rounds_of[1]),
+            move || views.nanos(rounds_of[0]),
+            move || plain.nanos(rounds_of[1]),
         )
     });
-}
-
-fn mean(watchers: &mut Watchers, rounds: usize) -> f64 {
-    (0..rounds).map(|_| watchers.nanos()).sum::<f64>() / rounds as f64
 }
 
 /// The longest pass while viewers who want few batches come back with older and older cursors.

@@ -115,11 +115,16 @@ impl Watchers {
         passes
     }
 
-    /// Nanoseconds of a viewer in one round, in which each gets a batch.
+    /// Nanoseconds of a viewer in a round in which each gets a batch: the mean of so many of them.
     ///
     /// # Panics
-    /// If one does not.
-    pub fn nanos(&mut self) -> f64 {
+    /// If one gets none.
+    pub fn nanos(&mut self, rounds: usize) -> f64 {
+        let all: f64 = (0..rounds).map(|_| self.round()).sum();
+        all / rounds as f64
+    }
+
+    fn round(&mut self) -> f64 {
         self.change();
         let passes = self.deliver();
         assert_eq!(passes.taken, self.viewers as u64);
