@@ -28,6 +28,7 @@ pub mod part;
 pub mod ratio;
 pub mod ratios_file;
 pub mod run;
+pub mod sabotage;
 pub mod thread_time;
 pub mod timed;
 

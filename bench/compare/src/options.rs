@@ -89,6 +89,10 @@ pub struct ReportOptions {
     /// has no such section.
     #[arg(long, value_name = "FILE")]
     pub scale: Option<PathBuf>,
+    /// Results of `sabotage`; `sabotage.json` in the folder of builds unless given. Where there are none, the page has
+    /// no such section.
+    #[arg(long, value_name = "FILE")]
+    pub sabotage: Option<PathBuf>,
     /// The folder of the documents.
     #[arg(long, value_name = "DIR", default_value = "docs")]
     pub docs: PathBuf,

@@ -1,75 +1,75 @@
 //! Sees that the benches notice what they should: builds them with a sabotage, measures the ratio
 //! concerned, and fails unless it differs from the honest build's by half or more.
 //!
-//! `cargo run -p skein-bench --bin sabotage`; a few minutes, most of them compiling.
+//! `cargo run -p skein-bench --bin sabotage [-- --json FILE]`; some minutes, most of them compiling. What it
+//! finds is printed as a table in Markdown, and written to `sabotage.json` in the folder of builds unless
+//! another file is given; `compare report` takes it from there.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use skein_bench::commit::commit;
 use skein_bench::ratios_file::VARIABLE;
-
-/// Least change that counts as noticed.
-const CHANGE_MIN: f64 = 1.5;
-
-/// What is done to the code, and the ratio that has to show it.
-struct Sabotage {
-    feature: &'static str,
-    ratio: &'static str,
-}
-
-const SABOTAGES: &[Sabotage] = &[
-    Sabotage {
-        feature: "sabotage-pass-sleep",
-        ratio: "first_viewer_p50",
-    },
-    Sabotage {
-        feature: "sabotage-pass-sleep",
-        ratio: "last_of_100_p50",
-    },
-    Sabotage {
-        feature: "sabotage-pass-ticker",
-        ratio: "first_viewer_p50",
-    },
-    Sabotage {
-        feature: "sabotage-crc-per-record",
-        ratio: "log_append_64B_batched",
-    },
-];
+use skein_bench::sabotage::{Effect, Effects, FILE, SABOTAGES, Sabotage};
+use skein_bench::{folders, utc};
 
 fn main() -> ExitCode {
-    let folder = tempfile::tempdir().expect("a folder for temporary files");
-    // All honest ratios first: each change of features is a build.
-    let honest: Vec<Option<f64>> = SABOTAGES
-        .iter()
-        .map(|sabotage| measure(folder.path(), None, sabotage.ratio))
-        .collect();
-    let mut noticed = true;
-    for (sabotage, honest) in SABOTAGES.iter().zip(honest) {
-        let Sabotage { feature, ratio } = sabotage;
-        let (Some(honest), Some(changed)) = (honest, measure(folder.path(), Some(feature), ratio))
-        else {
-            println!("{feature}: {ratio} was not measured");
-            noticed = false;
-            continue;
-        };
-        let change = (honest / changed).max(changed / honest);
-        let verdict = match change >= CHANGE_MIN {
-            true => "noticed",
-            false => "NOT NOTICED",
-        };
-        println!("{feature}: {ratio} {honest:.3} -> {changed:.3}, {change:.2}x: {verdict}");
-        noticed &= change >= CHANGE_MIN;
-    }
-    match noticed {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    match work() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
     }
 }
 
-/// One ratio of a build with a feature, or of the honest one.
-fn measure(folder: &Path, feature: Option<&str>, ratio: &str) -> Option<f64> {
+/// Whether all were noticed.
+fn work() -> Result<bool> {
+    let path = json(env::args().skip(1))?;
+    let effects = Effects {
+        at: utc::now(),
+        commit: commit(),
+        effects: try_all()?,
+    };
+    print!("{effects}");
+    effects.write(&path)?;
+    eprintln!("written to {}", path.display());
+    Ok(effects.all_noticed())
+}
+
+/// Where the results go.
+fn json(mut arguments: impl Iterator<Item = String>) -> Result<PathBuf> {
+    match (arguments.next().as_deref(), arguments.next()) {
+        (None, _) => Ok(folders::target().join(FILE)),
+        (Some("--json"), Some(path)) => Ok(path.into()),
+        _ => bail!("usage: sabotage [--json FILE]"),
+    }
+}
+
+fn try_all() -> Result<Vec<Effect>> {
+    let folder = tempfile::tempdir().context("a folder for temporary files")?;
+    let measure = |feature, ratio| measure(folder.path(), feature, ratio);
+    // All honest ratios first: each change of features is a build.
+    let honest = SABOTAGES.iter().map(|it| measure(None, it.ratio));
+    let honest: Vec<Option<f64>> = honest.collect::<Result<_>>()?;
+    let effect = |(sabotage, honest): (&Sabotage, Option<f64>)| {
+        Ok(Effect {
+            feature: sabotage.feature.to_owned(),
+            does: sabotage.does.to_owned(),
+            ratio: sabotage.ratio.to_owned(),
+            honest,
+            sabotaged: measure(Some(sabotage.feature), sabotage.ratio)?,
+        })
+    };
+    SABOTAGES.iter().zip(honest).map(effect).collect()
+}
+
+/// One ratio of a build with a feature, or of the honest one; `None` if its bench fails.
+fn measure(folder: &Path, feature: Option<&str>, ratio: &str) -> Result<Option<f64>> {
     let path = folder.join(format!("{}-{ratio}.json", feature.unwrap_or("honest")));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -78,11 +78,11 @@ fn measure(folder: &Path, feature: Option<&str>, ratio: &str) -> Option<f64> {
     command.args(["--", ratio]);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     command.env(VARIABLE, &path).env("SKEIN_BENCH", "quick");
-    let status = command.status().expect("cargo is there");
-    if !status.success() {
-        return None;
+    if !command.status().context("starting cargo")?.success() {
+        return Ok(None);
     }
-    let text = std::fs::read_to_string(&path).ok()?;
-    let all: Value = serde_json::from_str(&text).ok()?;
-    all[ratio]["ratio"].as_f64()
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let all: Value = serde_json::from_str(&text)?;
+    Ok(all[ratio]["ratio"].as_f64())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use skein_bench::doubt::{BLOCKS_LEAST, MIDDLES_APART_MAX};
+use skein_bench::sabotage::{CHANGE_MIN, Effects};
 
 use crate::figure::Measure;
 use crate::report::budgets;
@@ -114,13 +115,29 @@ pub const CHAPTERS: &[Chapter] = &[
     chapter(Measure::Restart, "restart", "Restart with a full log", TIME),
 ];
 
+/// What a page is made from.
+pub struct Measured<'a> {
+    /// Of `compare`.
+    pub results: &'a Results,
+    /// Of `cargo bench`.
+    pub ratios: &'a BTreeMap<String, Ratio>,
+    /// Of `compare scale`.
+    pub scale: Option<&'a Scale>,
+    /// Of `sabotage`.
+    pub sabotage: Option<&'a Effects>,
+    /// What a person says about it.
+    pub reading: &'a Reading,
+}
+
 /// Writes the whole page.
-pub fn page(
-    results: &Results,
-    ratios: &BTreeMap<String, Ratio>,
-    scale: Option<&Scale>,
-    reading: &Reading,
-) -> String {
+pub fn page(measured: &Measured<'_>) -> String {
+    let Measured {
+        results,
+        ratios,
+        scale,
+        sabotage,
+        reading,
+    } = *measured;
     let mut out = String::new();
     // Writing to a string does not fail, here and below.
     let _ = writeln!(
@@ -137,6 +154,9 @@ pub fn page(
         scaling::section(&mut out, scale);
     }
     floors(&mut out, ratios);
+    if let Some(effects) = sabotage {
+        noticed(&mut out, effects);
+    }
     settings(&mut out, results);
     out
 }
@@ -389,6 +409,16 @@ fn blocks(ratio: &Ratio) -> String {
     let doubts = ratio.doubts.iter().map(|doubt| format!("**{doubt}**"));
     let all: Vec<String> = blocks.into_iter().chain(dropped).chain(doubts).collect();
     all.join(", ")
+}
+
+/// That the ratios change when the code becomes worse.
+fn noticed(out: &mut String, effects: &Effects) {
+    let _ = writeln!(
+        out,
+        "## That the figures notice\n\nBuilds that are worse on purpose, each beside the build as it is: a ratio has to \
+         change by {CHANGE_MIN} or more. `cargo run -p skein-bench --bin sabotage`, at {} on commit {}.\n\n{effects}",
+        effects.at, effects.commit
+    );
 }
 
 fn settings(out: &mut String, results: &Results) {

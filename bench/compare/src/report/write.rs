@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use skein_bench::folders;
+use skein_bench::sabotage::{self, Effects};
 
 use crate::options::ReportOptions;
 use crate::report::budgets::BUDGETS;
-use crate::report::page::{CHAPTERS, page};
+use crate::report::page::{CHAPTERS, Measured, page};
 use crate::report::plot;
 use crate::report::ratios;
 use crate::report::reading::Reading;
@@ -37,6 +38,7 @@ pub fn write(options: &ReportOptions) -> Result<Vec<PathBuf>> {
     let results = Results::read(&in_target(&options.results, RESULTS))?;
     let ratios = ratios::read(&in_target(&options.ratios, RATIOS))?;
     let scale = Scale::read(&in_target(&options.scale, SCALE))?;
+    let sabotage = Effects::read(&in_target(&options.sabotage, sabotage::FILE))?;
     let plots = options.docs.join("benchmarks");
     let reading = plots.join("reading.md");
     let text = fs::read_to_string(&reading)
@@ -57,7 +59,13 @@ pub fn write(options: &ReportOptions) -> Result<Vec<PathBuf>> {
     };
     put(
         options.docs.join("BENCHMARKS.md"),
-        page(&results, &ratios, scale.as_ref(), &reading),
+        page(&Measured {
+            results: &results,
+            ratios: &ratios,
+            scale: scale.as_ref(),
+            sabotage: sabotage.as_ref(),
+            reading: &reading,
+        }),
     )?;
     for chapter in CHAPTERS {
         let rows: Vec<_> = results.peers_with(chapter.measure).collect();
