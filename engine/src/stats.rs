@@ -135,6 +135,7 @@ impl Stats {
         sum.full += report.full;
         sum.sent_bytes += report.sent_bytes;
         sum.heads += report.heads;
+        sum.steps += report.steps;
         sum.more = report.more;
     }
 

@@ -12,14 +12,14 @@ use skein_wire::request::Delivery;
 use skein_wire::update::{Head, Update};
 use slab::Slab;
 
-use crate::batch_builder::{BatchBuilder, BatchSpec, Scope};
+use crate::batch_builder::{BatchSpec, Scope};
 use crate::fan_out::batch_cache::BatchCache;
 use crate::fan_out::cohorts;
 use crate::fan_out::heads::Heads;
-use crate::fan_out::pacing::{Pacer, Pacing};
-use crate::fan_out::report::FanOutReport;
+use crate::fan_out::pacing::Pacer;
 use crate::fan_out::scope_viewers::{HeadRound, ScopeViewers};
-use crate::fan_out::timers::{Timers, Wake};
+use crate::fan_out::slice::Slice;
+use crate::fan_out::timers::Wake;
 use crate::fan_out::viewer::{Place, Viewer};
 use crate::fan_out::views::Views;
 use crate::fan_out::walk::Walk;
@@ -46,26 +46,6 @@ const BLOCKS_FROM: [(usize, u8); 5] = [(32, 1), (44, 2), (52, 3), (56, 4), (60, 
 
 /// How often it is looked whether views should be served other cells, milliseconds.
 const REVIEW_MS: u64 = 1_000;
-
-/// Rows, and points of trails, looked at for a batch that take as long as a viewer does: about four
-/// microseconds, a send. So a chat with many kinds of viewers, each with batches of its own, delays the others of
-/// a core no more than one with one kind.
-const LOOKS_PER_VIEWER: usize = 128;
-
-/// What a slice works with, apart from the chat.
-pub(crate) struct Slice<'a, S: ?Sized> {
-    pub(crate) now: Timestamp,
-    pub(crate) viewers: &'a mut Slab<Viewer>,
-    pub(crate) builder: &'a mut BatchBuilder,
-    pub(crate) timers: &'a mut Timers,
-    pub(crate) report: &'a mut FanOutReport,
-    pub(crate) sink: &'a mut S,
-    pub(crate) pacing: Pacing,
-    /// The number given last to a choice of cells.
-    pub(crate) choice_last: &'a mut u32,
-    /// Viewers that may still be looked at.
-    pub(crate) left: usize,
-}
 
 /// The walk that is going on.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +80,8 @@ pub(crate) struct ChatViewers {
     rounds: usize,
     /// No head round begins before this.
     head_due: Timestamp,
+    /// The scope with which the search for those whose heads are due goes on; `None`: there is no search.
+    head_search: Option<usize>,
     /// Earliest wake-up asked for.
     armed: Timestamp,
     /// Whether it is in the queue of chats to be looked at.
@@ -133,6 +115,7 @@ impl ChatViewers {
             round: None,
             rounds: 0,
             head_due: Timestamp::NEVER,
+            head_search: None,
             armed: Timestamp::NEVER,
             queued: false,
             intervals: BTreeMap::new(),
@@ -297,7 +280,8 @@ impl ChatViewers {
         let list = match place {
             Place::Ready => &mut scope.ready,
             Place::Able => {
-                scope.returning.present(self.series, viewer.cursor);
+                let cursor = viewer.cursor_in(self.epoch);
+                scope.returning.present(self.series, cursor);
                 &mut self.able
             }
             _ => return,
@@ -351,14 +335,14 @@ impl ChatViewers {
         table: &Table,
         slice: &mut Slice<'_, S>,
     ) -> bool {
-        self.follow_epoch(table, slice.viewers);
+        self.follow_epoch(table);
         if self.round.is_none() && self.is_changed(table) && self.pacer.due() <= slice.now {
             self.begin_round(table, slice);
         }
         self.serve_able(table, slice);
         self.walk(table, slice);
         self.tell_heads(table, slice);
-        slice.left == 0 || self.settle(table, slice)
+        slice.left == 0 || self.head_search.is_some() || self.settle(table, slice)
     }
 
     /// Whether something changed since the last walk began. The first walk begins as soon as the
@@ -370,8 +354,9 @@ impl ChatViewers {
         }
     }
 
-    /// A new writer of the partition: cursors of the old one hold no longer.
-    fn follow_epoch(&mut self, table: &Table, viewers: &mut Slab<Viewer>) {
+    /// A new writer of the partition: cursors of the old one hold no longer. Each viewer finds out when it has
+    /// its turn, so that this costs the same whatever their number.
+    fn follow_epoch(&mut self, table: &Table) {
         if self.epoch == table.epoch() {
             return;
         }
@@ -380,16 +365,20 @@ impl ChatViewers {
         self.review_due = Timestamp::default();
         self.begin_series();
         self.round = None;
-        for (_, viewer) in viewers.iter_mut() {
-            if viewer.chat == self.chat.0 {
-                viewer.cursor = 0;
-                viewer.pending_to = 0;
-                // It may have missed points of the old writer that the trails still hold.
-                let scope = self.scopes[viewer.scope as usize].scope;
-                if scope.delivery == Delivery::Every && scope.grid.is_none() {
-                    viewer.trail = viewer.trail.max(cohorts::trail(TRAIL_POINTS_MAX as u8));
-                }
-            }
+    }
+
+    /// A viewer that was last served in another epoch has nothing of this one.
+    fn enter_epoch(&self, viewer: &mut Viewer) {
+        if viewer.epoch == self.epoch {
+            return;
+        }
+        viewer.epoch = self.epoch;
+        viewer.cursor = 0;
+        viewer.pending_to = 0;
+        // It may have missed points of the old writer that the trails still hold.
+        let scope = self.scopes[viewer.scope as usize].scope;
+        if scope.delivery == Delivery::Every && scope.grid.is_none() {
+            viewer.trail = viewer.trail.max(cohorts::trail(TRAIL_POINTS_MAX as u8));
         }
     }
 
@@ -403,7 +392,8 @@ impl ChatViewers {
         for index in &self.able {
             let viewer = &slice.viewers[*index as usize];
             let scope = &mut self.scopes[viewer.scope as usize];
-            scope.returning.present(self.series, viewer.cursor);
+            let cursor = viewer.cursor_in(self.epoch);
+            scope.returning.present(self.series, cursor);
         }
         self.pacer.begin(slice.now, floor_ms);
         self.round = Some(Round {
@@ -450,7 +440,7 @@ impl ChatViewers {
 
     fn serve_able<S: Sink + ?Sized>(&mut self, table: &Table, slice: &mut Slice<'_, S>) {
         while slice.left > 0 && !self.able.is_empty() {
-            slice.left -= 1;
+            slice.count_viewer();
             let position = self.able_next % self.able.len();
             self.able_next = position + 1;
             let index = swap_remove(&mut self.able, slice.viewers, position);
@@ -466,16 +456,12 @@ impl ChatViewers {
         while slice.left > 0
             && let Some(mut round) = self.round
         {
-            let Some(scope) = self.scopes.get(round.scope) else {
+            let Some(list) = self.list_to_walk(table, &round) else {
+                slice.count_scope();
                 self.round = next_scope(round, self.scopes.capacity());
                 continue;
             };
-            let len = scope.ready.len();
-            let unchanged = round.since > 0 && scope.scope.head(table) <= round.since;
-            if round.walk.is_none() && unchanged {
-                self.round = next_scope(round, self.scopes.capacity());
-                continue;
-            }
+            let len = list.len();
             let begin = || Walk::new(self.rounds.wrapping_mul(WALK_STRIDE) % (len + 1), len);
             let walk = round.walk.get_or_insert_with(begin);
             let step = walk.step(len);
@@ -487,6 +473,14 @@ impl ChatViewers {
         }
     }
 
+    /// The ready viewers of the scope that is next; `None` if there is no such scope, or nothing for it.
+    fn list_to_walk(&self, table: &Table, round: &Round) -> Option<&[u32]> {
+        let scope = self.scopes.get(round.scope)?;
+        let unchanged = round.since > 0 && scope.scope.head(table) <= round.since;
+        let is_left_out = round.walk.is_none() && unchanged;
+        (!is_left_out).then_some(&scope.ready)
+    }
+
     fn visit<S: Sink + ?Sized>(
         &mut self,
         table: &Table,
@@ -494,7 +488,7 @@ impl ChatViewers {
         scope: usize,
         position: usize,
     ) {
-        slice.left -= 1;
+        slice.count_viewer();
         let index = self.scopes[scope].ready[position];
         let place = self.serve(table, slice, index);
         if place != Place::Ready {
@@ -513,6 +507,7 @@ impl ChatViewers {
         let key = slice.viewers[index as usize].scope as usize;
         let choice = self.choice(key, table, slice);
         let viewer = &mut slice.viewers[index as usize];
+        self.enter_epoch(viewer);
         if viewer.choice != choice {
             self.tell_choice(viewer, slice.sink);
         }
@@ -548,15 +543,16 @@ impl ChatViewers {
         let spec = BatchSpec { view, ..spec };
         let (batch, fresh) = self.cache.get(viewer.scope, &spec, table, slice.builder);
         let to = batch.to();
-        if let Some(looks) = fresh {
+        if fresh.is_some() {
             slice.report.batches += 1;
             slice.report.batch_bytes += batch.frames_len() as u64;
             slice.report.view_batches += u64::from(scope.area.is_some());
-            slice.left = slice.left.saturating_sub(looks / LOOKS_PER_VIEWER);
         }
         let offer = slice.sink.offer(viewer.connection, id, batch);
         slice.report.count(offer, batch.frames_len());
-        self.settle_offer(slice.now, viewer, offer, to)
+        let place = self.settle_offer(slice.now, viewer, offer, to);
+        slice.count_looks(fresh.unwrap_or(0));
+        place
     }
 
     /// Tells a viewer that it sees other cells from now on, and has nothing of them.
@@ -611,28 +607,50 @@ impl ChatViewers {
         }
     }
 
+    /// Looks for scopes whose heads are due, in as many turns as it takes.
     fn tell_heads<S: Sink + ?Sized>(&mut self, table: &Table, slice: &mut Slice<'_, S>) {
-        if self.head_due > slice.now {
-            return;
+        if self.head_search.is_none() && self.head_due <= slice.now {
+            // From here on the earliest of those that were looked at, or got a datagram meanwhile.
+            self.head_due = Timestamp::NEVER;
+            self.head_search = Some(0);
         }
-        let quiet = slice.now.plus_ms(self.quiet_ms());
-        self.head_due = Timestamp::NEVER;
-        for (_, scope) in &mut self.scopes {
-            let to = scope.scope.head(table);
-            if scope.heads.due <= slice.now && to > self.heads.current() {
-                // The next walk comes first.
-                scope.heads.restart(quiet);
-            } else if scope.heads.due <= slice.now {
-                let head = Head {
-                    chat: self.chat,
-                    cell: scope.view.as_ref().map_or(Cell(0), |view| view.cell()),
-                    epoch: self.epoch,
-                    to,
-                };
-                tell_head(scope, head, slice);
+        while slice.left > 0
+            && let Some(key) = self.head_search
+        {
+            slice.count_scope();
+            if !self.tell_head_of(key, table, slice) {
+                return;
             }
-            self.head_due = self.head_due.min(scope.heads.due);
+            self.head_search = (key + 1 < self.scopes.capacity()).then_some(key + 1);
         }
+    }
+
+    /// Tells the viewers of one scope the head, if it is due. Whether the scope is done with for now.
+    fn tell_head_of<S: Sink + ?Sized>(
+        &mut self,
+        key: usize,
+        table: &Table,
+        slice: &mut Slice<'_, S>,
+    ) -> bool {
+        let quiet = slice.now.plus_ms(self.quiet_ms());
+        let Some(scope) = self.scopes.get_mut(key) else {
+            return true;
+        };
+        let to = scope.scope.head(table);
+        if scope.heads.due <= slice.now && to > self.heads.current() {
+            // The next walk comes first.
+            scope.heads.restart(quiet);
+        } else if scope.heads.due <= slice.now {
+            let head = Head {
+                chat: self.chat,
+                cell: scope.view.as_ref().map_or(Cell(0), |view| view.cell()),
+                epoch: self.epoch,
+                to,
+            };
+            tell_head(scope, head, slice);
+        }
+        self.head_due = self.head_due.min(scope.heads.due);
+        scope.heads.round.is_none()
     }
 
     /// Asks for the next wake-up; true if it is due already.
@@ -713,7 +731,7 @@ fn tell_head<S: Sink + ?Sized>(scope: &mut ScopeViewers, head: Head, slice: &mut
     round.next = round.next.min(len);
     while round.next > 0 && slice.left > 0 {
         round.next -= 1;
-        slice.left -= 1;
+        slice.count_viewer();
         let viewer = &mut slice.viewers[scope.ready[round.next] as usize];
         if viewer.datagram {
             slice.sink.offer_head(viewer.connection, &round.frame);

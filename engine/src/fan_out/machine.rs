@@ -9,10 +9,11 @@ use skein_wire::request::CursorReport;
 use slab::Slab;
 
 use crate::batch_builder::{BatchBuilder, Scope};
-use crate::fan_out::chat_viewers::{ChatViewers, Slice, id_of};
+use crate::fan_out::chat_viewers::{ChatViewers, id_of};
 use crate::fan_out::cohorts;
 use crate::fan_out::pacing::Pacing;
 use crate::fan_out::report::FanOutReport;
+use crate::fan_out::slice::Slice;
 use crate::fan_out::timers::{Timers, Wake};
 use crate::fan_out::viewer::{Place, Viewer};
 use crate::fan_out::views::Views;
@@ -120,6 +121,7 @@ impl FanOut {
             position: 0,
             interval_ms,
             generation: self.generation,
+            epoch: table.epoch(),
             choice: 0,
             place: Place::Waiting,
             trail: cohorts::trail(spec.trail),
@@ -273,6 +275,7 @@ impl FanOut {
                 pacing: self.pacing,
                 choice_last: &mut self.choice_last,
                 left: allowed,
+                scopes: 0,
             };
             let more = chat.work(table, &mut slice);
             // A chat with nothing to do costs as much as a viewer.

@@ -22,6 +22,7 @@ mod pacing;
 mod report;
 mod returning;
 mod scope_viewers;
+mod slice;
 mod timers;
 mod viewer;
 mod views;

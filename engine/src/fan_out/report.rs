@@ -23,6 +23,8 @@ pub struct FanOutReport {
     pub sent_bytes: u64,
     /// `Head` frames handed over.
     pub heads: u64,
+    /// Viewers and scopes looked at: what a pass has a bound of.
+    pub steps: u64,
     /// Whether there is more to do at once: the pass was cut off by its bound.
     pub more: bool,
 }

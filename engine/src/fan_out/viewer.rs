@@ -41,6 +41,8 @@ pub(crate) struct Viewer {
     /// Shortest time between two batches, milliseconds.
     pub(crate) interval_ms: u32,
     pub(crate) generation: u32,
+    /// The epoch that the cursor belongs to: of another one it counts for nothing.
+    pub(crate) epoch: u32,
     /// Number of the choice of cells that it was told of; 0 = it sees the whole chat, or was told of none.
     pub(crate) choice: u32,
     pub(crate) place: Place,
@@ -48,6 +50,16 @@ pub(crate) struct Viewer {
     pub(crate) trail: u8,
     /// A datagram went to it that the head has not been told for three times.
     pub(crate) datagram: bool,
+}
+
+impl Viewer {
+    /// What the cursor is worth in an epoch.
+    pub(crate) fn cursor_in(&self, epoch: u32) -> u64 {
+        match self.epoch == epoch {
+            true => self.cursor,
+            false => 0,
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Viewer>() <= VIEWER_BYTES_MAX);

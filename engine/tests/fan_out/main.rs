@@ -1,5 +1,6 @@
 //! Scenarios of the fan-out, each named by what could go wrong.
 
+mod bounds;
 mod rig;
 #[path = "../support/mod.rs"]
 mod support;
