@@ -32,7 +32,7 @@ use crate::time::Timestamp;
 /// A chat is quiet when nothing went out for this long, milliseconds: longer than a round trip.
 const QUIET_MS_MIN: u64 = 500;
 
-/// And for this many floor intervals.
+/// And for this many intervals between walks.
 const QUIET_WALKS: u64 = 3;
 
 /// Areas of the map of one chat that are served on one shard: each costs batches of its own in every walk
@@ -329,6 +329,11 @@ impl ChatViewers {
         current
     }
 
+    /// So much was spent on this chat in a pass, nanoseconds.
+    pub(crate) fn spend(&mut self, cost_ns: u64) {
+        self.pacer.spend(cost_ns);
+    }
+
     /// Looks at a bounded number of viewers; true if there is more to do at once.
     pub(crate) fn work<S: Sink + ?Sized>(
         &mut self,
@@ -384,7 +389,6 @@ impl ChatViewers {
 
     fn begin_round<S: ?Sized>(&mut self, table: &Table, slice: &mut Slice<'_, S>) {
         let since = self.heads.current();
-        let floor_ms = slice.pacing.floor_interval_ms(self.count, table.live());
         self.rounds = self.rounds.wrapping_add(1);
         self.heads.begin(table.as_of());
         self.begin_series();
@@ -395,7 +399,8 @@ impl ChatViewers {
             let cursor = viewer.cursor_in(self.epoch);
             scope.returning.present(self.series, cursor);
         }
-        self.pacer.begin(slice.now, floor_ms);
+        self.pacer
+            .begin(slice.now, &slice.pacing, self.count, table.live());
         self.round = Some(Round {
             scope: 0,
             walk: None,
@@ -594,7 +599,7 @@ impl ChatViewers {
 
     /// Nothing went out for this long: the chat is quiet.
     fn quiet_ms(&self) -> u64 {
-        QUIET_MS_MIN.max(QUIET_WALKS * self.pacer.floor_ms())
+        QUIET_MS_MIN.max(QUIET_WALKS * self.pacer.interval_ms())
     }
 
     /// A viewer that got a datagram comes back to the ready list: rounds may be over without it.

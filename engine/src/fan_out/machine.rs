@@ -11,7 +11,7 @@ use slab::Slab;
 use crate::batch_builder::{BatchBuilder, Scope};
 use crate::fan_out::chat_viewers::{ChatViewers, id_of};
 use crate::fan_out::cohorts;
-use crate::fan_out::pacing::Pacing;
+use crate::fan_out::pacing::{Pacing, VIEWERS_PER_SLICE};
 use crate::fan_out::report::FanOutReport;
 use crate::fan_out::slice::Slice;
 use crate::fan_out::timers::{Timers, Wake};
@@ -22,10 +22,6 @@ use crate::ids::{ConnectionId, ViewerId};
 use crate::sink::Sink;
 use crate::table::{Table, Tables};
 use crate::time::Timestamp;
-
-/// Viewers of one chat looked at before another chat has its turn: about a millisecond of sends,
-/// so that a very large chat never delays the others of a core.
-const VIEWERS_PER_SLICE: usize = 256;
 
 /// Viewers looked at in one pass: about four milliseconds of sends, then the shard takes inputs.
 const VIEWERS_PER_PASS: usize = 1_024;
@@ -70,6 +66,8 @@ pub struct FanOut {
     /// Chats to be looked at, each once.
     queue: VecDeque<ChatHandle>,
     timers: Timers,
+    /// Chats that had a turn in the last pass, and for how many viewers: who pays for it.
+    served: Vec<(ChatHandle, u64)>,
     builder: BatchBuilder,
     pacing: Pacing,
     /// The number given last to a choice of cells of a view.
@@ -88,6 +86,7 @@ impl FanOut {
             mapped: HashSet::default(),
             queue: VecDeque::new(),
             timers: Timers::default(),
+            served: Vec::new(),
             builder: BatchBuilder::new(seed),
             pacing,
             choice_last: 0,
@@ -254,6 +253,7 @@ impl FanOut {
         self.wake_due(now);
         let mut report = FanOutReport::default();
         let mut left = VIEWERS_PER_PASS;
+        self.served.clear();
         while left > 0
             && let Some(handle) = self.queue.pop_front()
         {
@@ -279,7 +279,9 @@ impl FanOut {
             };
             let more = chat.work(table, &mut slice);
             // A chat with nothing to do costs as much as a viewer.
-            left -= (allowed - slice.left).max(1);
+            let taken = (allowed - slice.left).max(1);
+            left -= taken;
+            self.served.push((handle, taken as u64));
             if more {
                 chat.queued = true;
                 self.queue.push_back(handle);
@@ -287,6 +289,17 @@ impl FanOut {
         }
         report.more = !self.queue.is_empty();
         report
+    }
+
+    /// What the last pass and the sends that came of it have cost, nanoseconds of whatever clock the caller has. The
+    /// chats that had a turn in it share the cost as they shared the pass, and are walked as often as they can afford.
+    pub fn note_cost(&mut self, cost_ns: u64) {
+        let all: u64 = self.served.iter().map(|(_, taken)| taken).sum();
+        for (handle, taken) in self.served.drain(..) {
+            if let Some(chat) = self.chats.get_mut(&handle) {
+                chat.spend((cost_ns / all).saturating_mul(taken));
+            }
+        }
     }
 
     /// When the next pass has something to do; a moment in the past means at once.

@@ -59,6 +59,12 @@ impl Shard {
         report
     }
 
+    /// What the last [`Self::fan_out`] has cost with the sends that came of it, nanoseconds: very large chats
+    /// are served as often as they can afford, see [`crate::fan_out::Pacing`].
+    pub fn note_fan_out_cost(&mut self, cost_ns: u64) {
+        self.fan_out.note_cost(cost_ns);
+    }
+
     pub(super) fn watch(&mut self, now: Timestamp, connection: ConnectionId, watch: Watch) {
         let request = watch.request;
         if let Err(error) = self.try_watch(now, connection, watch) {

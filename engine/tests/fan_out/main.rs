@@ -1,6 +1,7 @@
 //! Scenarios of the fan-out, each named by what could go wrong.
 
 mod bounds;
+mod pace;
 mod rig;
 #[path = "../support/mod.rs"]
 mod support;
