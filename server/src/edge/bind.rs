@@ -1,8 +1,9 @@
 //! Binds the sockets of all shards before the first of them starts.
 //!
 //! Each shard has a socket of its own on the common port (SO_REUSEPORT), in the order of their
-//! numbers. Because another process of the same user could silently join such a group, the port
-//! is first bound alone: who finds it taken says so.
+//! numbers. Another process of the same user could silently join such a group, so the first socket takes
+//! the port alone, as if there were no group, and is opened to the others when it has it. Of two
+//! servers that start at the same moment one finds the port taken, and says so.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -98,11 +99,6 @@ fn bind_tcp(
     what: &'static str,
 ) -> Result<Vec<TcpListener>, EdgeError> {
     let group = bind_group(address, shards, what, Type::STREAM, Protocol::TCP)?;
-    for socket in &group {
-        socket
-            .listen(TCP_BACKLOG)
-            .map_err(|e| EdgeError::bind(address, what, e))?;
-    }
     Ok(group.into_iter().map(TcpListener::from).collect())
 }
 
@@ -113,32 +109,21 @@ fn bind_group(
     kind: Type,
     protocol: Protocol,
 ) -> Result<Vec<Socket>, EdgeError> {
-    if address.port() != 0 {
-        let alone = open(address, kind, protocol, false);
-        alone
-            .and_then(|socket| {
-                // A TCP port counts as taken only towards one that listens as well.
-                if kind == Type::STREAM {
-                    socket.listen(1)
-                } else {
-                    Ok(())
-                }
-            })
-            .map_err(|e| EdgeError::bind(address, what, e))?;
+    let open = |address, shared| {
+        let opened = open(address, kind, protocol, shared);
+        opened.map_err(|error| EdgeError::bind(address, what, error))
+    };
+    let first = open(address, false)?;
+    let taken = first.local_addr()?.as_socket().unwrap_or(address);
+    if shards > 1 {
+        // Who is not of the group asks for the port alone, and is refused from the moment above on.
+        first.set_reuse_port(true)?;
     }
-    let mut address = address;
-    let mut group = Vec::with_capacity(usize::from(shards));
-    for _ in 0..shards {
-        let socket =
-            open(address, kind, protocol, true).map_err(|e| EdgeError::bind(address, what, e))?;
-        if let Some(bound) = socket.local_addr()?.as_socket() {
-            address = bound;
-        }
-        group.push(socket);
-    }
-    Ok(group)
+    let others = (1..shards).map(|_| open(taken, true));
+    std::iter::once(Ok(first)).chain(others).collect()
 }
 
+/// A socket that has its port, alone or with others that share it.
 fn open(address: SocketAddr, kind: Type, protocol: Protocol, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     socket.set_nonblocking(true)?;
@@ -146,26 +131,36 @@ fn open(address: SocketAddr, kind: Type, protocol: Protocol, shared: bool) -> io
         // Connections of a server that has just stopped do not keep its port.
         socket.set_reuse_address(true)?;
     } else {
-        // Wishes: the kernel clamps them, and says so only when asked.
-        let _ = socket.set_recv_buffer_size(QUIC_UDP_BUFFER_BYTES);
-        let _ = socket.set_send_buffer_size(QUIC_UDP_BUFFER_BYTES);
-        if let Ok(granted) = socket.recv_buffer_size()
-            && granted < QUIC_UDP_BUFFER_BYTES
-            && shared
-        {
-            tracing::info!(
-                granted,
-                "the kernel clamps the UDP buffer; raise net.core.rmem_max for many clients"
-            );
-        }
+        ask_for_buffers(&socket, !shared);
     }
     socket.set_reuse_port(shared)?;
     socket.bind(&address.into())?;
+    if kind == Type::STREAM {
+        // A TCP port counts as taken only when somebody listens.
+        socket.listen(TCP_BACKLOG)?;
+    }
     Ok(socket)
+}
+
+/// Wishes: the kernel clamps them, and says so only when asked.
+fn ask_for_buffers(socket: &Socket, says_so: bool) {
+    let _ = socket.set_recv_buffer_size(QUIC_UDP_BUFFER_BYTES);
+    let _ = socket.set_send_buffer_size(QUIC_UDP_BUFFER_BYTES);
+    if let Ok(granted) = socket.recv_buffer_size()
+        && granted < QUIC_UDP_BUFFER_BYTES
+        && says_so
+    {
+        tracing::info!(
+            granted,
+            "the kernel clamps the UDP buffer; raise net.core.rmem_max for many clients"
+        );
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
     use super::*;
 
     fn loopback(port: u16) -> SocketAddr {
@@ -214,5 +209,54 @@ mod tests {
             assert!(matches!(error, EdgeError::Busy { .. }), "{error}");
             assert!(error.to_string().contains("another port"), "{error}");
         }
+    }
+    /// Everybody asks for the same port at the same moment, again and again.
+    #[test]
+    fn of_servers_that_start_at_once_one_has_the_port() {
+        const SERVERS: usize = 3;
+        const ROUNDS: usize = 200;
+        let free = bind(&every(loopback(0)), 1).unwrap().addresses;
+        let asked = [
+            Addresses {
+                http: free.http,
+                ..Addresses::default()
+            },
+            Addresses {
+                quic: free.quic,
+                ..Addresses::default()
+            },
+        ];
+        for addresses in asked {
+            for round in 0..ROUNDS {
+                let results = at_once(SERVERS, || bind(&addresses, 2));
+                let winners = results.iter().filter(|it| it.is_ok()).count();
+                assert_eq!(winners, 1, "round {round} of {addresses:?}");
+                for refused in results.into_iter().filter_map(Result::err) {
+                    assert!(matches!(refused, EdgeError::Busy { .. }), "{refused}");
+                }
+            }
+        }
+    }
+
+    fn every(address: SocketAddr) -> Addresses {
+        Addresses {
+            http: Some(address),
+            https: None,
+            quic: Some(address),
+        }
+    }
+
+    /// What each of so many threads gets that do the same at the same moment.
+    fn at_once<T: Send>(threads: usize, work: impl Fn() -> T + Sync) -> Vec<T> {
+        let start = Barrier::new(threads);
+        std::thread::scope(|scope| {
+            let run = || {
+                start.wait();
+                work()
+            };
+            let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+            let ended = running.into_iter().map(|thread| thread.join().unwrap());
+            ended.collect()
+        })
     }
 }

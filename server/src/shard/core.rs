@@ -158,6 +158,13 @@ impl Core {
 
     /// One pass over everything that inputs have left in the engine.
     pub fn pass(&mut self, now: Timestamp, ports: &mut impl Ports) -> PassReport {
+        let mut report = self.advance(now, ports);
+        self.serve(now, ports, &mut report);
+        report
+    }
+
+    /// The first half of a pass: works off inputs, appends, and follows the logs. The tables are new then.
+    pub fn advance(&mut self, now: Timestamp, ports: &mut impl Ports) -> PassReport {
         let mut report = PassReport::default();
         self.engine.handle_timeout(now);
         self.upkeep(now);
@@ -167,19 +174,23 @@ impl Core {
         }
         report.appended += self.settle(now, ports);
         self.look_at_peers(ports);
-        let mut more = self.follow_logs(now);
+        report.more = self.follow_logs(now);
         self.report_durable(log_moved);
         if self.is_losing {
             self.upkeep_at = self.upkeep_at.min(Timestamp(now.0 + RETRY_INTERVAL_MS));
         }
         // Following may have asked for more: acknowledgements, replies, a record of its own.
         report.appended += self.settle(now, ports);
+        report
+    }
+
+    /// The second half: viewers get what is new, the other shards their messages. Whoever has a clock tells
+    /// the engine what it has cost ([`Shard::note_fan_out_cost`]).
+    pub fn serve(&mut self, now: Timestamp, ports: &mut impl Ports, report: &mut PassReport) {
         report.fan_out = self.engine.fan_out(now, ports);
         report.appended += self.settle(now, ports);
         self.send_to_peers(ports);
-        more |= self.behind() || report.fan_out.more;
-        report.more = more;
-        report
+        report.more |= self.behind() || report.fan_out.more;
     }
 
     /// Whether a partition has more to read.

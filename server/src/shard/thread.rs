@@ -18,7 +18,7 @@ use crate::edge::event::Event;
 use crate::edge::waker::ShardWaker;
 use crate::health::Health;
 use crate::metrics::MetricRow;
-use crate::shard::core::Core;
+use crate::shard::core::{Core, PassReport};
 use crate::shard::inbox::{INBOX_INPUTS_PER_PASS, Inbound, Inbox};
 use crate::shard::metrics::{self, LoopStats, PUBLISH_INTERVAL_MS};
 use crate::shard::peers::PEER_MESSAGES_PER_PASS;
@@ -124,8 +124,7 @@ impl ShardLoop {
             std::thread::sleep(Duration::from_millis(1));
             #[cfg(feature = "sabotage-pass-ticker")]
             std::thread::sleep(Duration::from_millis(5 - self.clock.now_ms() % 5));
-            let report = self.core.pass(now, &mut self.ports);
-            self.ports.edge.flush();
+            let report = self.pass(now);
             self.of_loop.passes += 1;
             self.of_loop.passes_cut += u64::from(report.more);
             self.publish(now);
@@ -145,8 +144,7 @@ impl ShardLoop {
         self.ports.edge.wait(Some(Duration::ZERO));
         let now = self.now();
         self.take_inputs(now);
-        self.core.pass(now, &mut self.ports);
-        self.ports.edge.flush();
+        self.pass(now);
         self.answer_callers();
         self.write_checkpoints();
         self.core
@@ -165,9 +163,19 @@ impl ShardLoop {
             self.sleep(Some(left));
             let now = self.now();
             self.take_inputs(now);
-            self.core.pass(now, &mut self.ports);
-            self.ports.edge.flush();
+            self.pass(now);
         }
+    }
+
+    /// One pass, with the sends that come of it. From what these cost very large chats find their pace.
+    fn pass(&mut self, now: Timestamp) -> PassReport {
+        let mut report = self.core.advance(now, &mut self.ports);
+        let began = Instant::now();
+        self.core.serve(now, &mut self.ports, &mut report);
+        self.ports.edge.flush();
+        let cost_ns = began.elapsed().as_nanos() as u64;
+        self.core.engine().note_fan_out_cost(cost_ns);
+        report
     }
 
     /// Spares the next start most of its replay, within a bound.
