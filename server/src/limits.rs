@@ -47,6 +47,10 @@ limit_list! {
         "asked for as SO_RCVBUF: four largest frames";
     WEBSOCKET_UNSENT_BYTES: u32 = 4 * 1024, "bytes",
         "TCP_NOTSENT_LOWAT: writable means that fresh bytes leave soon";
+    WEBSOCKET_SENDS_MAX: usize = 128, "batches",
+        "gathered for one io_uring submission; the first one waits for the last to be offered, some 10 us";
+    WEBSOCKET_SENDS_MIN: usize = 4, "batches",
+        "for which a submission is worth its way; fewer are written one by one";
     TCP_KEEP_ALIVE_IDLE_S: u64 = 60, "seconds",
         "silence after which the kernel asks a TCP peer whether it is there";
     TCP_KEEP_ALIVE_INTERVAL_S: u64 = 15, "seconds",
@@ -176,6 +180,7 @@ const _: () = assert!(WEBTRANSPORT_BIDI_STREAMS_MAX > QUIC_BIDI_STREAMS_MAX);
 const _: () = assert!(WEBTRANSPORT_UNI_STREAMS_MAX > QUIC_UNI_STREAMS_MAX);
 const _: () = assert!(WEBTRANSPORT_FRAME_BYTES_MAX < QUIC_STREAM_WINDOW_BYTES as usize);
 const _: () = assert!(QUIC_RETRY_FROM < QUIC_HANDSHAKES_MAX);
+const _: () = assert!(WEBSOCKET_SENDS_MIN <= WEBSOCKET_SENDS_MAX);
 const _: () = assert!(TLS_CHUNK_BYTES < TLS_BUFFER_BYTES);
 const _: () = assert!(IDLE_VIEWER_MS > 60_000);
 

@@ -385,6 +385,8 @@ const OURS: &[&str] = &[
     "webhook_retry_ms_min",
     "webhook_secret_bytes_min",
     "webhook_secrets_max",
+    "websocket_sends_max",
+    "websocket_sends_min",
 ];
 
 /// The rows of the table.

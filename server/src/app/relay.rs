@@ -116,6 +116,7 @@ impl Relay {
             clock,
             quic: None,
             shards,
+            websocket_sends: config.shards.websocket_sends,
         }
         .with_quic(&tls, quic_keys, Origins::new(config.access.origins.clone()));
         let log_id = link.first.welcome.log;

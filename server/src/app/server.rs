@@ -133,6 +133,7 @@ impl Server {
             clock,
             quic: None,
             shards,
+            websocket_sends: config.shards.websocket_sends,
         }
         .with_quic(&tls, quic_keys, Origins::new(config.access.origins.clone()));
         // Before the shards: what they append first is prepared by it.

@@ -54,6 +54,12 @@ pub const BAD_CONFIGS: &[BadInput] = &[
         "`bogus` is none of `sleep`, `spin`, `adaptive`",
     ),
     BadInput::new(
+        "a way of sends that is none",
+        "[shards]\nwebsocket_sends = \"bogus\"",
+        "shards.websocket_sends",
+        "`bogus` is none of `auto`, `io_uring`, `write`",
+    ),
+    BadInput::new(
         "a stop that takes too long",
         "[shards]\nstop_linger_ms = 60001",
         "shards.stop_linger_ms",

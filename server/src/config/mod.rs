@@ -12,6 +12,7 @@ pub mod error;
 pub mod idle;
 pub mod keys;
 pub mod span;
+pub mod websocket_sends;
 
 pub mod settings;
 

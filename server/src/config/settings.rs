@@ -18,6 +18,7 @@ use crate::config::choice::choose;
 use crate::config::cores::CoreList;
 use crate::config::idle::Idle;
 use crate::config::span::Span;
+use crate::config::websocket_sends::WebSocketSends;
 
 /// Everything that `skein serve` can be told.
 ///
@@ -135,6 +136,8 @@ pub struct Shards {
     pub cores: CoreList,
     /// What a shard does while it has nothing to do: `sleep`, `spin` or `adaptive`.
     pub idle: Idle,
+    /// How batches get onto WebSockets: `auto`, `io_uring` or `write`.
+    pub websocket_sends: WebSocketSends,
     /// Partitions of the log; fixed when the data directory is made.
     pub partitions: u16,
     /// How long a stop waits at most for clients to hear the goodbye, milliseconds.
@@ -146,6 +149,7 @@ impl Default for Shards {
         Self {
             cores: CoreList::Auto,
             idle: Idle::Sleep,
+            websocket_sends: WebSocketSends::Auto,
             partitions: 64,
             stop_linger_ms: 500,
         }

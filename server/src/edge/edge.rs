@@ -17,6 +17,7 @@ use skein_wire::ids::ChatHandle;
 
 use crate::access::Access;
 use crate::clock::Clock;
+use crate::config::websocket_sends::WebSocketSends;
 use crate::edge::arrivals::Arrivals;
 use crate::edge::error::EdgeError;
 use crate::edge::event::Event;
@@ -26,6 +27,7 @@ use crate::edge::poller::{Poller, Ready};
 use crate::edge::quic::Quic;
 use crate::edge::quic_config::QuicConfig;
 use crate::edge::quic_keys::QuicKeys;
+use crate::edge::send_ring::SendRing;
 use crate::edge::slots::{Transport, transport_of};
 use crate::edge::stats::EdgeStats;
 use crate::edge::tls::Tls;
@@ -44,6 +46,8 @@ pub struct EdgeConfig {
     pub quic: Option<QuicConfig>,
     /// How many shards there are.
     pub shards: u16,
+    /// How batches get onto WebSockets.
+    pub websocket_sends: WebSocketSends,
 }
 
 impl EdgeConfig {
@@ -97,6 +101,7 @@ impl Edge {
             http,
         } = sources;
         let poller = Poller::new(waker)?;
+        let ring = ring(config.websocket_sends, shard)?;
         let access = || Arc::clone(&config.access);
         let quic = match quic {
             Some(socket) => {
@@ -117,7 +122,7 @@ impl Edge {
         Ok(Self {
             clock: config.clock,
             poller,
-            websockets: WebSockets::new(access(), arrivals, config.clock.now_ms()),
+            websockets: WebSockets::new(access(), arrivals, ring, config.clock.now_ms()),
             quic,
             quic_awaits_room: false,
             http,
@@ -157,6 +162,7 @@ impl Edge {
 
     /// Ends a pass: what the transports have gathered leaves.
     pub fn flush(&mut self) {
+        self.websockets.flush();
         let Some(quic) = &mut self.quic else {
             return;
         };
@@ -332,6 +338,30 @@ fn jitter(id: ConnectionId, width_ms: u32) -> u32 {
     // Fibonacci hashing: consecutive numbers land far apart.
     let hash = id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     ((hash * (u64::from(width_ms) + 1)) >> 32) as u32
+}
+
+/// The ring of a shard, if it has one. The first shard says so for all.
+fn ring(sends: WebSocketSends, shard: u16) -> Result<Option<SendRing>, EdgeError> {
+    let says = shard == 0;
+    let made = match sends {
+        WebSocketSends::Write => return Ok(None),
+        WebSocketSends::Auto | WebSocketSends::IoUring => SendRing::new(),
+    };
+    match made {
+        Ok(ring) => {
+            if says {
+                tracing::info!("batches leave on WebSockets by io_uring, many in one system call");
+            }
+            Ok(Some(ring))
+        }
+        Err(source) if sends == WebSocketSends::IoUring => Err(EdgeError::NoRing { source }),
+        Err(error) => {
+            if says {
+                tracing::info!(%error, "no io_uring: batches leave on WebSockets one by one");
+            }
+            Ok(None)
+        }
+    }
 }
 
 fn no_certificate() -> EdgeError {

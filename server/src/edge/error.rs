@@ -36,6 +36,14 @@ pub enum EdgeError {
     /// The TLS library refuses the certificate or its own set-up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+    /// The kernel gives no ring, and the configuration wants nothing else.
+    #[error(
+        "io_uring cannot be used: {source}; it needs Linux 6.1, `kernel.io_uring_disabled` = 0 and a container that lets its system calls through; or set `shards.websocket_sends` to `auto`"
+    )]
+    NoRing {
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system has no descriptor or no memory left.
     #[error("the shard's sockets cannot be set up: {0}")]
     Io(#[from] io::Error),

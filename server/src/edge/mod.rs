@@ -25,7 +25,10 @@ pub mod websocket_backlog;
 pub mod websocket_frame;
 pub mod websocket_socket;
 
+pub mod send_ring;
 pub mod websocket_link;
+
+pub mod websocket_gathered;
 
 pub mod websocket_connection;
 

@@ -31,6 +31,8 @@ pub struct TransportStats {
     pub frames_out: u64,
     /// Offers taken by an ordered transport or as a stream.
     pub offers_sent: u64,
+    /// Those that left together with others, by a ring.
+    pub offers_ring: u64,
     /// Offers taken as a datagram.
     pub offers_datagram: u64,
     /// Offers for which there was no room.

@@ -1,9 +1,13 @@
 //! All WebSockets of a shard: bare sockets, watched for edges by the shard's poller.
 //!
+//! Batches leave one by one as they are offered, or, with a ring, gathered by [`Gathered`]: whoever
+//! does anything but offer lets them leave first.
+//!
 //! The kernel's events only say whom to give a turn. Turns are taken in line, one share of bytes
 //! each, so that nobody who talks a lot keeps the others waiting.
 
 use std::collections::VecDeque;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,9 +20,11 @@ use crate::edge::arrivals::{Arrivals, Upgraded};
 use crate::edge::deadlines::Deadlines;
 use crate::edge::event::Event;
 use crate::edge::poller::{Poller, Ready, SocketReady};
+use crate::edge::send_ring::SendRing;
 use crate::edge::slots::{Slots, Transport};
 use crate::edge::stats::TransportStats;
 use crate::edge::websocket_connection::{Fate, Took, Turn, WebSocketConnection};
+use crate::edge::websocket_gathered::Gathered;
 use crate::edge::websocket_socket::Socket;
 use crate::limits::{
     CONNECTIONS_PER_SHARD_MAX, EVENTS_PER_POLL_MAX, HELLOS_PER_POLL_MAX, WEBSOCKET_READ_BYTES_MAX,
@@ -35,6 +41,8 @@ pub struct WebSockets {
     deadlines: Deadlines,
     /// What happened outside of [`WebSockets::poll`].
     outbox: Vec<Event>,
+    /// Batches that leave together.
+    gathered: Gathered,
     /// Kept for its memory.
     scratch: Box<[u8]>,
     stats: TransportStats,
@@ -42,8 +50,13 @@ pub struct WebSockets {
 }
 
 impl WebSockets {
-    /// An empty set that takes what arrives.
-    pub fn new(access: Arc<Access>, arrivals: Arrivals, now_ms: u64) -> Self {
+    /// An empty set that takes what arrives, and sends by a ring if it is given one.
+    pub fn new(
+        access: Arc<Access>,
+        arrivals: Arrivals,
+        ring: Option<SendRing>,
+        now_ms: u64,
+    ) -> Self {
         Self {
             access,
             arrivals,
@@ -51,6 +64,7 @@ impl WebSockets {
             line: VecDeque::new(),
             deadlines: Deadlines::new(now_ms),
             outbox: Vec::new(),
+            gathered: Gathered::new(ring),
             scratch: vec![0; WEBSOCKET_READ_BYTES_MAX].into(),
             stats: TransportStats::default(),
             now_ms,
@@ -87,10 +101,14 @@ impl WebSockets {
         self.deadlines.next_ms()
     }
 
-    /// Offers the bytes of a batch of a chat to one client.
+    /// Offers the bytes of a batch of a chat to one client. They leave with [`WebSockets::flush`] at
+    /// the latest.
     pub fn offer(&mut self, id: ConnectionId, chat: ChatHandle, bytes: &Bytes) -> Took {
-        let took = self.with(id, None, |connection, turn| {
-            let took = connection.offer(bytes, chat, turn);
+        if self.gathered.is_full() || self.is_gathered(id) {
+            self.flush();
+        }
+        let took = self.act(id, None, |connection, turn| {
+            let took = connection.offer(id, bytes, chat, turn);
             match took {
                 Took::All => turn.stats.offers_sent += 1,
                 Took::Nothing => turn.stats.offers_full += 1,
@@ -120,17 +138,43 @@ impl WebSockets {
         });
     }
 
-    /// Cuts the connection if a batch of this chat is half written: the rest of it must not
-    /// leave, and a WebSocket cannot take back what has begun.
+    /// Discards a batch of this chat that waits. Cuts the connection if it is half written: the rest
+    /// of it must not leave, and a WebSocket cannot take back what has begun.
     pub fn purge(&mut self, id: ConnectionId, chat: ChatHandle) {
         self.with(id, None, |connection, turn| {
-            if !connection.is_half_written(chat) {
+            if connection.purge(chat) {
                 return ((), Fate::Stays);
             }
             turn.stats.cut += 1;
             turn.stats.count_close(Code::MembershipRevoked);
             ((), Fate::Over)
         });
+    }
+
+    /// What was gathered leaves.
+    pub fn flush(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let connections = &self.connections;
+        let socket = |id| {
+            let connection = connections.get(id);
+            connection.expect("nobody goes who is gathered").as_fd()
+        };
+        self.stats.offers_ring += gathered.send(socket) as u64;
+        for (offer, outcome) in gathered.left() {
+            match outcome {
+                Ok(count) if count == offer.bytes.len() => self.stats.bytes_out += count as u64,
+                outcome => {
+                    self.act(offer.to, None, |connection, turn| {
+                        ((), connection.handle_left(offer, outcome, turn))
+                    });
+                }
+            }
+        }
+        gathered.begin();
+        self.gathered = gathered;
     }
 
     /// Says goodbye to one client.
@@ -156,6 +200,12 @@ impl WebSockets {
             connections: self.connections.len() as u64,
             ..self.stats.clone()
         }
+    }
+
+    /// Whether a batch of it is on its way already.
+    fn is_gathered(&self, id: ConnectionId) -> bool {
+        let (round, connection) = (self.gathered.round(), self.connections.get(id));
+        round.is_some_and(|round| connection.is_some_and(|it| it.is_in(round)))
     }
 
     fn handle_ready(&mut self, id: ConnectionId, ready: SocketReady, events: &mut Vec<Event>) {
@@ -267,9 +317,20 @@ impl WebSockets {
         self.with(id, Some(events), act)
     }
 
+    /// One connection does something, behind what was gathered.
+    fn with<R>(
+        &mut self,
+        id: ConnectionId,
+        events: Option<&mut Vec<Event>>,
+        act: impl FnOnce(&mut WebSocketConnection, &mut Turn<'_>) -> (R, Fate),
+    ) -> Option<R> {
+        self.flush();
+        self.act(id, events, act)
+    }
+
     /// One connection does something; whatever it was, its deadline is looked after, and it is
     /// taken out when it is over. Without `events` what happens is told at the next poll.
-    fn with<R>(
+    fn act<R>(
         &mut self,
         id: ConnectionId,
         events: Option<&mut Vec<Event>>,
@@ -277,6 +338,7 @@ impl WebSockets {
     ) -> Option<R> {
         let connection = self.connections.get_mut(id)?;
         let mut turn = Turn {
+            gathered: &mut self.gathered,
             access: &self.access,
             now_ms: self.now_ms,
             stats: &mut self.stats,

@@ -16,25 +16,33 @@ pub struct Backlog {
     begun: Bytes,
     /// Whose batch `begun` is part of.
     chat: Option<ChatHandle>,
+    /// Nothing of `begun` has left yet: it can be taken back.
+    is_whole: bool,
     /// Whole WebSocket frames that go out after it.
     queue: VecDeque<Bytes>,
     queue_bytes: usize,
 }
 
 impl Backlog {
-    /// The rest of what was begun.
-    pub fn new(begun: Bytes, chat: Option<ChatHandle>) -> Self {
+    /// What is left of something after so many bytes of it were taken.
+    pub fn new(whole: &Bytes, taken: usize, chat: Option<ChatHandle>) -> Self {
         Self {
-            begun,
+            begun: whole.slice(taken..),
             chat,
+            is_whole: taken == 0,
             queue: VecDeque::new(),
             queue_bytes: 0,
         }
     }
 
-    /// Whether a batch of this chat is half written.
+    /// Whether a batch of this chat waits, or the rest of one.
     pub fn is_of(&self, chat: ChatHandle) -> bool {
         self.chat == Some(chat)
+    }
+
+    /// Whether nothing of what was begun has left.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// Puts a frame behind what waits. False: too much waits already.
@@ -63,6 +71,7 @@ impl Backlog {
     /// So many bytes of it were taken.
     pub fn advance(&mut self, count: usize) {
         self.begun.advance(count);
+        self.is_whole &= count == 0;
     }
 
     /// What was begun has left: the next frame is begun. False: there is none.
@@ -74,6 +83,7 @@ impl Backlog {
         self.queue_bytes -= frame.len();
         self.begun = frame;
         self.chat = None;
+        self.is_whole = true;
         true
     }
 }

@@ -3,7 +3,7 @@
 //! A quiet viewer holds no heap memory of ours beside its place in the table, and a slow one no
 //! more than its [`WebSocketLink`] says.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use crate::edge::greeting;
 use crate::edge::speaker::Speaker;
 use crate::edge::stats::TransportStats;
 use crate::edge::websocket_frame::{self, Opcode, Rules, Violation};
+use crate::edge::websocket_gathered::{Gathered, GatheredOffer, Round};
 use crate::edge::websocket_link::{Fault, WebSocketLink};
 use crate::edge::websocket_socket::Socket;
 use crate::limits::{
@@ -50,6 +51,8 @@ pub struct Turn<'a> {
     pub events: &'a mut Vec<Event>,
     /// Signatures that may still be verified in this pass.
     pub hellos_left: usize,
+    /// Batches that leave together, where they do.
+    pub gathered: &'a mut Gathered,
 }
 
 /// What becomes of a connection after its turn.
@@ -97,6 +100,8 @@ pub struct WebSocketConnection {
     pub in_line: bool,
     /// An offer was answered with "nothing".
     starved: bool,
+    /// When a batch of it was gathered last.
+    gathered_in: Round,
     /// Place in the wheel of deadlines.
     pub armed: Armed,
 }
@@ -123,6 +128,7 @@ impl WebSocketConnection {
             ending: false,
             in_line: false,
             starved: false,
+            gathered_in: Round::default(),
             armed: Armed::default(),
         }
     }
@@ -204,13 +210,36 @@ impl WebSocketConnection {
         }
     }
 
-    /// Offers the bytes of a batch; all or nothing is taken.
-    pub fn offer(&mut self, bytes: &Bytes, chat: ChatHandle, turn: &mut Turn<'_>) -> Took {
+    /// Whether a batch of it is in this gathering.
+    pub fn is_in(&self, round: Round) -> bool {
+        self.gathered_in == round
+    }
+
+    /// Offers the bytes of a batch; all or nothing is taken. Where batches are gathered it is on
+    /// its way when that is over, and there is none of this connection in it yet.
+    pub fn offer(
+        &mut self,
+        id: ConnectionId,
+        bytes: &Bytes,
+        chat: ChatHandle,
+        turn: &mut Turn<'_>,
+    ) -> Took {
         if !self.is_present() {
             return Took::Gone;
         }
         if self.link.is_busy() {
             return self.starve(turn.now_ms);
+        }
+        // TLS makes other bytes for each viewer, and keeps them itself.
+        let round = turn.gathered.round().filter(|_| !self.link.is_encrypted());
+        if let Some(round) = round {
+            self.gathered_in = round;
+            turn.gathered.put(GatheredOffer {
+                to: id,
+                chat,
+                bytes: bytes.clone(),
+            });
+            return Took::All;
         }
         let wrote = self.link.write(bytes, Some(chat), turn.now_ms, turn.stats);
         match wrote {
@@ -218,6 +247,32 @@ impl WebSocketConnection {
             Ok(false) => self.starve(turn.now_ms),
             Err(_) => Took::Gone,
         }
+    }
+
+    /// What became of a batch that was gathered. One that a full socket did not take waits like the
+    /// rest of one that it took in part.
+    pub fn handle_left(
+        &mut self,
+        offer: &GatheredOffer,
+        outcome: io::Result<usize>,
+        turn: &mut Turn<'_>,
+    ) -> Fate {
+        let (bytes, chat, now_ms) = (&offer.bytes, Some(offer.chat), turn.now_ms);
+        let count = match outcome {
+            Ok(count) => count,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => 0,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {
+                match self.link.write(bytes, chat, now_ms, turn.stats) {
+                    Ok(true) => return Fate::Stays,
+                    Ok(false) => 0,
+                    Err(_) => return Fate::Over,
+                }
+            }
+            Err(_) => return Fate::Over,
+        };
+        let link = &mut self.link;
+        link.note_taken(bytes, count, chat, now_ms, turn.stats);
+        Fate::Stays
     }
 
     /// Sends a protocol frame as a message of its own, behind what waits.
@@ -255,9 +310,11 @@ impl WebSocketConnection {
         )
     }
 
-    /// Whether a batch of this chat is half written.
-    pub fn is_half_written(&self, chat: ChatHandle) -> bool {
-        self.link.is_half_written(chat)
+    /// Makes sure that nothing more of a batch of this chat leaves. False: it is half written,
+    /// and cannot be taken back.
+    #[must_use]
+    pub fn purge(&mut self, chat: ChatHandle) -> bool {
+        self.link.purge(chat)
     }
 
     /// The connection is over: says so to the shard, once.

@@ -182,10 +182,21 @@ impl WebSocketLink {
         self.parting != Parting::No
     }
 
-    /// Whether a batch of this chat is half written.
-    pub fn is_half_written(&self, chat: ChatHandle) -> bool {
-        let backlog = self.backlog.as_deref();
-        backlog.is_some_and(|backlog| backlog.is_of(chat))
+    /// Makes sure that nothing more of a batch of this chat leaves. False: it is half written,
+    /// and cannot be taken back.
+    #[must_use]
+    pub fn purge(&mut self, chat: ChatHandle) -> bool {
+        let Some(backlog) = self.backlog.as_mut().filter(|it| it.is_of(chat)) else {
+            return true;
+        };
+        if !backlog.is_whole() {
+            return false;
+        }
+        if !backlog.begin_next() {
+            self.backlog = None;
+            self.blocked_since_ms = NEVER_MS;
+        }
+        true
     }
 
     /// Begins to take frames out of bytes that were just read.
@@ -279,7 +290,7 @@ impl WebSocketLink {
         } else if self.write(&frame, None, now_ms, stats)? {
             return Ok(());
         } else {
-            self.backlog = Some(Box::new(Backlog::new(frame, None)));
+            self.backlog = Some(Box::new(Backlog::new(&frame, 0, None)));
         }
         self.note_blocked(now_ms);
         Ok(())
@@ -302,13 +313,25 @@ impl WebSocketLink {
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(e) => return Err(e),
         };
+        self.note_taken(bytes, count, chat, now_ms, stats);
+        Ok(true)
+    }
+
+    /// So many bytes were taken by a socket on which nothing waits. What is left waits here.
+    pub fn note_taken(
+        &mut self,
+        bytes: &Bytes,
+        count: usize,
+        chat: Option<ChatHandle>,
+        now_ms: u64,
+        stats: &mut TransportStats,
+    ) {
         stats.bytes_out += count as u64;
         if count < bytes.len() || self.socket.has_backlog() {
             self.blocked_since_ms = now_ms;
-            let backlog = Backlog::new(bytes.slice(count..), chat);
+            let backlog = Backlog::new(bytes, count, chat);
             self.backlog = Some(Box::new(backlog));
         }
-        Ok(true)
     }
 
     /// The last frames, then nothing more: they leave as the socket takes them.
@@ -327,7 +350,7 @@ impl WebSocketLink {
             let frame = Bytes::copy_from_slice(frame);
             match &mut self.backlog {
                 Some(backlog) => backlog.put_last(frame),
-                None => self.backlog = Some(Box::new(Backlog::new(frame, None))),
+                None => self.backlog = Some(Box::new(Backlog::new(&frame, 0, None))),
             }
         }
         self.flush(now_ms, stats).map(|_| ())
@@ -386,5 +409,72 @@ impl WebSocketLink {
 impl AsFd for WebSocketLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const CHAT: ChatHandle = ChatHandle(1);
+    const BATCH: Bytes = Bytes::from_static(b"a batch");
+
+    /// A link with a batch of which so much was taken, and its peer.
+    fn link(taken: usize) -> (WebSocketLink, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Socket::new(listener.accept().unwrap().0, None).unwrap();
+        let mut link = WebSocketLink::new(socket, &[], 0);
+        let stats = &mut TransportStats::default();
+        link.note_taken(&BATCH, taken, Some(CHAT), 5, stats);
+        assert_eq!(stats.bytes_out, taken as u64);
+        (link, peer)
+    }
+
+    fn sent(mut link: WebSocketLink, peer: TcpStream) -> Vec<u8> {
+        assert!(link.flush(9, &mut TransportStats::default()).unwrap());
+        drop(link);
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut { peer }, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn what_was_not_taken_waits_and_leaves() {
+        for taken in [0, 3] {
+            let (link, peer) = link(taken);
+            assert!(link.is_busy());
+            assert_eq!(link.blocked_since_ms(), Some(5));
+            assert_eq!(sent(link, peer), BATCH[taken..]);
+        }
+        assert!(!link(BATCH.len()).0.is_busy());
+    }
+
+    #[test]
+    fn a_batch_that_has_not_begun_to_leave_is_taken_back() {
+        let stats = &mut TransportStats::default();
+        let (mut link, peer) = link(0);
+        link.put(Bytes::from_static(b"a frame"), 6, stats).unwrap();
+        assert!(link.purge(ChatHandle(2)), "another chat's");
+        assert!(link.purge(CHAT));
+        assert!(link.is_busy(), "the frame behind it");
+        assert_eq!(sent(link, peer), b"a frame");
+    }
+
+    #[test]
+    fn a_link_with_nothing_but_a_batch_that_is_taken_back_is_not_blocked() {
+        let (mut link, _peer) = link(0);
+        assert!(link.purge(CHAT));
+        assert!(!link.is_busy());
+        assert_eq!(link.blocked_since_ms(), None);
+    }
+
+    #[test]
+    fn a_half_written_batch_cannot_be_taken_back() {
+        let (mut link, peer) = link(3);
+        assert!(!link.purge(CHAT));
+        assert_eq!(sent(link, peer), BATCH[3..]);
     }
 }

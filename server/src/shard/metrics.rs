@@ -101,6 +101,10 @@ pub static SHARD_METRICS: &[Metric] = &[
         "Batches taken by WebSocket connections",
     ),
     Metric::counter(
+        "websocket_offers_ring",
+        "Batches that left on WebSocket connections by io_uring, many in one system call",
+    ),
+    Metric::counter(
         "websocket_offers_full",
         "Batches that found a WebSocket connection full",
     ),
@@ -211,6 +215,7 @@ pub fn publish(row: &MetricRow, engine: &Stats, edge: &EdgeStats, of_loop: LoopS
         websocket.connections,
         websocket.bytes_out,
         websocket.offers_sent,
+        websocket.offers_ring,
         websocket.offers_full,
         quic.connections,
         quic.astray,

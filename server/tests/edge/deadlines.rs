@@ -49,7 +49,7 @@ impl Fixture {
         let access = Arc::new(Access::open(dir.path(), true).unwrap());
         let waker = ShardWaker::new().unwrap();
         let (to_shard, arrivals) = Arrivals::channel(waker.clone());
-        let websockets = WebSockets::new(access, arrivals, START_MS);
+        let websockets = WebSockets::new(access, arrivals, None, START_MS);
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         client.set_read_timeout(Some(PATIENCE)).unwrap();

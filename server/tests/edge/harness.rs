@@ -14,6 +14,7 @@ use skein_server::access::key_set::TOKEN_KEY_FILE;
 use skein_server::access::signer::TokenSigner;
 use skein_server::app::entrance::{Entrance, Lobby};
 use skein_server::clock::Clock;
+use skein_server::config::websocket_sends::WebSocketSends;
 use skein_server::edge::arrivals::Arrivals;
 use skein_server::edge::bind::{self, Addresses};
 use skein_server::edge::certificate::{CERTIFICATE_FILE, CertificateStore};
@@ -52,11 +53,26 @@ pub struct TestEdge {
 impl TestEdge {
     /// One shard on free ports.
     pub fn start() -> Self {
-        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), free(), 1)
+        Self::start_sending(WebSocketSends::Auto)
+    }
+
+    /// The same, with batches that get onto WebSockets in this way.
+    pub fn start_sending(sends: WebSocketSends) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_all(dir, free(), 1, sends)
     }
 
     /// Several shards in a given directory, on given ports.
     pub fn start_in(dir: Arc<TempDir>, addresses: Addresses, shards: u16) -> Self {
+        Self::start_all(dir, addresses, shards, WebSocketSends::Auto)
+    }
+
+    fn start_all(
+        dir: Arc<TempDir>,
+        addresses: Addresses,
+        shards: u16,
+        sends: WebSocketSends,
+    ) -> Self {
         let access = Arc::new(Access::open(dir.path(), true).unwrap());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let now_s = Clock::start().now_ms() / 1_000;
@@ -73,6 +89,7 @@ impl TestEdge {
             clock,
             quic: None,
             shards,
+            websocket_sends: sends,
         };
         let config = config.with_quic(&tls, keys, Origins::default());
         let bound = bind::bind(&addresses, shards).unwrap();

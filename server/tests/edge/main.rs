@@ -7,6 +7,7 @@ mod websocket_client;
 mod bad_input;
 mod crowd;
 mod deadlines;
+mod gathered;
 mod going_away;
 mod http_beside_websocket;
 mod moving_phone;
