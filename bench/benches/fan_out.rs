@@ -236,7 +236,7 @@ const WS_10K: Crowd = Crowd {
             times: 1,
             share: Share::Whole,
             figures: &[figure(
-                "fanout_ws_10k",
+                "fanout_ws_10k_uring",
                 What::FanOut,
                 epoll_server::FANOUT_10K,
             )],
@@ -254,6 +254,26 @@ const WS_10K: Crowd = Crowd {
             )],
         },
     ],
+};
+
+/// Without a ring.
+const WS_10K_WRITES: Crowd = Crowd {
+    ours: Kind::WebsocketWrites,
+    viewers: 10_000,
+    sessions: 32,
+    memory: None,
+    rounds: &[Round {
+        floor: Kind::Plain,
+        updates: 1,
+        pause: Duration::from_millis(20),
+        times: 1,
+        share: Share::Whole,
+        figures: &[figure(
+            "fanout_ws_10k",
+            What::FanOut,
+            epoll_server::FANOUT_10K,
+        )],
+    }],
 };
 
 const WS_10K_BACKLOG: Crowd = Crowd {
@@ -481,7 +501,7 @@ const QUIC_5K: Crowd = Crowd {
 };
 
 /// These parts.
-pub const PARTS: [Part<Run>; 12] = [
+pub const PARTS: [Part<Run>; 13] = [
     Part {
         name: "publish_ws_1",
         figures: &["first_viewer_p50", "first_viewer_p99", "first_viewer_p999"],
@@ -522,9 +542,16 @@ pub const PARTS: [Part<Run>; 12] = [
         measure: |run| measure(run, &WS_1K_BACKLOG),
     },
     Part {
+        name: "fanout_ws_10k_writes",
+        figures: &["fanout_ws_10k"],
+        seconds: [20, 30],
+        laps: Laps::Each,
+        measure: |run| measure(run, &WS_10K_WRITES),
+    },
+    Part {
         name: "fanout_ws_10k",
         figures: &[
-            "fanout_ws_10k",
+            "fanout_ws_10k_uring",
             "fanout_ws_10k_backlog32",
             "memory_ws_viewer_bytes",
         ],

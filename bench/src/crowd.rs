@@ -13,7 +13,7 @@ use crate::quic_stage::QuicStage;
 use crate::quinn_stage::QuinnStage;
 use crate::sealed_stage::SealedStage;
 use crate::stage::{Stage, Streamed};
-use crate::websocket_stage::WebsocketStage;
+use crate::websocket_stage::{Way, WebsocketStage};
 
 /// The role of a child that is a crowd.
 pub const ROLE: &str = "crowd";
@@ -21,8 +21,10 @@ pub const ROLE: &str = "crowd";
 /// Which server stands in the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// Ours over WebSocket.
+    /// Ours over WebSocket, by io_uring where the kernel has it.
     Websocket,
+    /// The same, written one by one.
+    WebsocketWrites,
     /// Ours over WebSocket with TLS.
     WebsocketTls,
     /// Ours over QUIC.
@@ -131,8 +133,16 @@ fn start(spec: &CrowdSpec) -> Box<dyn Stage> {
         message_bytes,
     } = *spec;
     match kind {
-        Kind::Websocket => Box::new(WebsocketStage::start(core, viewers, sessions, false)),
-        Kind::WebsocketTls => Box::new(WebsocketStage::start(core, viewers, sessions, true)),
+        Kind::Websocket => Box::new(WebsocketStage::start(core, viewers, sessions, Way::Plain)),
+        Kind::WebsocketWrites => {
+            Box::new(WebsocketStage::start(core, viewers, sessions, Way::Writes))
+        }
+        Kind::WebsocketTls => Box::new(WebsocketStage::start(
+            core,
+            viewers,
+            sessions,
+            Way::Encrypted,
+        )),
         Kind::Quic => Box::new(QuicStage::start(core, viewers, sessions)),
         Kind::Plain => Box::new(PlainStage::start(core, viewers, message_bytes, false)),
         Kind::PlainTls => Box::new(PlainStage::start(core, viewers, message_bytes, true)),

@@ -14,6 +14,7 @@ pub const NAMES: &[&str] = &[
     "log_sustained",
     "fanout_ws_1k",
     "fanout_ws_10k",
+    "fanout_ws_10k_uring",
     "fanout_ws_10k_backlog32",
     "fanout_wss_10k",
     "fanout_quic_5k_vs_floor",

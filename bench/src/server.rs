@@ -62,6 +62,14 @@ impl Server {
     /// # Panics
     /// If it does not become ready.
     pub fn start(cores: &str) -> Self {
+        Self::start_with(cores, &[])
+    }
+
+    /// The same, with some more keys of the configuration set by their variables.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub fn start_with(cores: &str, variables: &[(&str, &str)]) -> Self {
         let folder = folders::scratch();
         let data = data_dir(&folder).display().to_string();
         let any = "127.0.0.1:0";
@@ -81,7 +89,8 @@ impl Server {
             "--cores",
             cores,
         ];
-        let child = Child::start_with(ROLE, arguments.map(Into::into), VARIABLES);
+        let variables = [VARIABLES, variables].concat();
+        let child = Child::start_with(ROLE, arguments.map(Into::into), &variables);
         let ready: Value = serde_json::from_str(&child.said).expect("a line of JSON");
         let address = |key: &str| {
             let text = ready[key].as_str().unwrap_or_default();

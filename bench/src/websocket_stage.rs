@@ -24,6 +24,26 @@ const SETTLE: Duration = Duration::from_millis(2);
 /// Longest wait for the last movements of a stream: beyond the longest pause between two batches.
 const STREAM_END: Duration = Duration::from_secs(3);
 
+/// How batches get to the viewers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As a server does by itself: by io_uring where the kernel has it.
+    Plain,
+    /// Written one by one.
+    Writes,
+    /// With TLS.
+    Encrypted,
+}
+
+impl Way {
+    fn variables(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Plain | Self::Encrypted => &[],
+            Self::Writes => &[("SKEIN_SHARDS__WEBSOCKET_SENDS", "write")],
+        }
+    }
+}
+
 /// Everybody in front of and behind our server.
 pub struct WebsocketStage {
     server: Server,
@@ -39,22 +59,22 @@ impl WebsocketStage {
     ///
     /// # Panics
     /// If the server refuses anybody.
-    pub fn start(core: usize, viewers: usize, sessions: usize, encrypted: bool) -> Self {
-        Self::start_on(&core.to_string(), viewers, sessions, encrypted)
+    pub fn start(core: usize, viewers: usize, sessions: usize, way: Way) -> Self {
+        Self::start_on(&core.to_string(), viewers, sessions, way)
     }
 
     /// The same with a shard on each of some cores.
     ///
     /// # Panics
     /// If the server refuses anybody.
-    pub fn start_on(cores: &str, viewers: usize, sessions: usize, encrypted: bool) -> Self {
-        let server = Server::start(cores);
+    pub fn start_on(cores: &str, viewers: usize, sessions: usize, way: Way) -> Self {
+        let server = Server::start_with(cores, way.variables());
         server.put_member(CHAT, "sender", &["share"]);
         server.put_member(CHAT, "viewer", &["watch"]);
         let publishers = Publishers::start(&server, CHAT, sessions);
-        let target = match encrypted {
-            true => Target::encrypted(server.https, &server.certificate()),
-            false => Target::plain(server.http),
+        let target = match way {
+            Way::Encrypted => Target::encrypted(server.https, &server.certificate()),
+            Way::Plain | Way::Writes => Target::plain(server.http),
         };
         let greeting = [
             protocol::hello(&server.token("viewer")),

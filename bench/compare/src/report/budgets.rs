@@ -199,6 +199,11 @@ pub const BUDGETS: &[Budget] = &[
         AtLeast(0.9),
     ),
     ratio(
+        "the same by io_uring, of the same loop",
+        "fanout_ws_10k_uring",
+        AtLeast(1.1),
+    ),
+    ratio(
         "the same over TLS, of the same loop with rustls",
         "fanout_wss_10k",
         AtLeast(0.9),
