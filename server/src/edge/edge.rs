@@ -4,6 +4,7 @@
 //! out frames and batches, and ends its pass with [`Edge::flush`]. Which transport a connection
 //! uses does not matter to it, except through what an offer answers.
 
+use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -101,7 +102,12 @@ impl Edge {
             http,
         } = sources;
         let poller = Poller::new(waker)?;
-        let ring = ring(config.websocket_sends, shard)?;
+        let ring = ring(config.websocket_sends, SendRing::new)?;
+        tracing::info!(
+            shard,
+            io_uring = ring.is_some(),
+            "how batches leave on WebSockets"
+        );
         let access = || Arc::clone(&config.access);
         let quic = match quic {
             Some(socket) => {
@@ -340,25 +346,20 @@ fn jitter(id: ConnectionId, width_ms: u32) -> u32 {
     ((hash * (u64::from(width_ms) + 1)) >> 32) as u32
 }
 
-/// The ring of a shard, if it has one. The first shard says so for all.
-fn ring(sends: WebSocketSends, shard: u16) -> Result<Option<SendRing>, EdgeError> {
-    let says = shard == 0;
+/// The ring of a shard that sends in this way, if it gets one.
+fn ring(
+    sends: WebSocketSends,
+    make: impl FnOnce() -> io::Result<SendRing>,
+) -> Result<Option<SendRing>, EdgeError> {
     let made = match sends {
         WebSocketSends::Write => return Ok(None),
-        WebSocketSends::Auto | WebSocketSends::IoUring => SendRing::new(),
+        WebSocketSends::Auto | WebSocketSends::IoUring => make(),
     };
     match made {
-        Ok(ring) => {
-            if says {
-                tracing::info!("batches leave on WebSockets by io_uring, many in one system call");
-            }
-            Ok(Some(ring))
-        }
+        Ok(ring) => Ok(Some(ring)),
         Err(source) if sends == WebSocketSends::IoUring => Err(EdgeError::NoRing { source }),
         Err(error) => {
-            if says {
-                tracing::info!(%error, "no io_uring: batches leave on WebSockets one by one");
-            }
+            tracing::info!(%error, "this kernel gives no io_uring");
             Ok(None)
         }
     }
@@ -373,6 +374,19 @@ fn no_certificate() -> EdgeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kernel_without_io_uring_is_an_error_only_where_it_was_asked_for() {
+        let refused = || Err(io::ErrorKind::PermissionDenied.into());
+        assert!(ring(WebSocketSends::Auto, refused).unwrap().is_none());
+        let error = ring(WebSocketSends::IoUring, refused).unwrap_err();
+        let text = error.to_string();
+        for part in ["permission denied", "6.1", "shards.websocket_sends"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let never = || panic!("none is wanted");
+        assert!(ring(WebSocketSends::Write, never).unwrap().is_none());
+    }
 
     #[test]
     fn clients_are_sent_away_to_come_back_spread_out() {
