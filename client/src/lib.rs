@@ -26,6 +26,7 @@ mod map_state;
 pub mod seal;
 
 mod early;
+mod pending;
 pub mod sender_event;
 pub mod sender_state;
 pub mod viewer_state;

@@ -38,6 +38,7 @@ use crate::limits::{
     ACKNOWLEDGEMENT_MS, BACKLOG_POINTS_MAX, EVENTS_WAITING, HEARTBEAT_MS, RETRY_REFUSED_MS,
     SETTLE_MS, UNACKNOWLEDGED_MAX, UPLOAD_BYTES, UPLOAD_INTERVAL_MS, UPLOAD_POINTS,
 };
+use crate::pending::{Pending, Stage};
 
 pub use crate::sender_event::{PointVerdict, SenderEvent, Tally};
 
@@ -72,6 +73,9 @@ pub struct SenderState {
     options: SenderOptions,
     phase: Phase,
     session: Option<SessionId>,
+    /// A start was asked for on a connection that was lost before its answer: the server may have
+    /// begun the session.
+    is_start_unanswered: bool,
     counter_last: u64,
     /// Greatest counter sent live.
     live_last: u64,
@@ -108,23 +112,6 @@ enum Phase {
     Over,
 }
 
-/// A point without a verdict.
-#[derive(Clone, Debug)]
-struct Pending {
-    point: Point,
-    durable: bool,
-    stage: Stage,
-    /// It was sent on an earlier connection: the server may have it.
-    sent_before: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Waiting,
-    Live { at_ms: u64 },
-    Uploaded { at_ms: u64 },
-}
-
 impl SenderState {
     /// A share that begins with the first connection.
     pub fn new(options: SenderOptions) -> Self {
@@ -132,6 +119,7 @@ impl SenderState {
             options,
             phase: Phase::Offline,
             session: None,
+            is_start_unanswered: false,
             counter_last: 0,
             live_last: 0,
             pending: BTreeMap::new(),
@@ -215,10 +203,14 @@ impl SenderState {
         self.stop_wanted = true;
         match self.phase {
             Phase::Bound(share) => self.send_stop(share),
-            // Nothing was asked for yet, so there is nothing to end.
-            Phase::Offline | Phase::Later(_) if self.session.is_none() => self.end(None, false),
+            Phase::Offline | Phase::Later(_) if self.is_nothing_begun() => self.end(None, false),
+            // The same key gives the session that a lost answer spoke of; then it is stopped.
             _ => {}
         }
+    }
+
+    fn is_nothing_begun(&self) -> bool {
+        self.session.is_none() && !self.is_start_unanswered
     }
 
     /// Takes a frame from the server. A `Welcome` begins a connection.
@@ -264,6 +256,7 @@ impl SenderState {
         self.requests.clear();
         self.extend = None;
         self.stop = None;
+        self.is_start_unanswered |= self.session.is_none() && matches!(self.phase, Phase::Asked(_));
         if self.phase != Phase::Over {
             self.phase = Phase::Offline;
         }
@@ -503,7 +496,7 @@ impl SenderState {
             if pending.stage != Stage::Waiting {
                 continue;
             }
-            bytes += bytes_of(&pending.point);
+            bytes += pending.bytes_max();
             if chosen.len() >= UPLOAD_POINTS || bytes > UPLOAD_BYTES {
                 break;
             }
@@ -645,6 +638,9 @@ impl SenderState {
     fn handle_share_refused(&mut self, now_ms: u64, code: Code, text: String) {
         if is_transient(code) && code != Code::MembershipRevoked {
             self.phase = Phase::Later(now_ms + RETRY_REFUSED_MS);
+            if self.stop_wanted && self.is_nothing_begun() {
+                self.end(None, false);
+            }
             return;
         }
         self.settle_all(PointVerdict::Refused(code));
@@ -784,14 +780,5 @@ impl SenderState {
         // 0 means the connection itself.
         self.request_last = self.request_last.checked_add(1).unwrap_or(1);
         RequestNumber(self.request_last)
-    }
-}
-
-/// Most bytes of a point on the wire: counter, time, position and motion, or the blob.
-fn bytes_of(point: &Point) -> usize {
-    const HEAD: usize = 1 + 8 + 8;
-    HEAD + match &point.payload {
-        Payload::Fix(_) => 8 + 4,
-        Payload::Sealed(blob) => 1 + blob.len(),
     }
 }

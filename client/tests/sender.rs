@@ -2,7 +2,7 @@
 
 use skein_client::sender_state::{PointVerdict, SenderEvent, SenderOptions, SenderState, Tally};
 use skein_wire::error::Code;
-use skein_wire::ids::{ChatName, Counter, SessionId, ShareNumber};
+use skein_wire::ids::{ChatName, Counter, RequestNumber, SessionId, ShareNumber};
 use skein_wire::point::{Fix, Payload, Position};
 use skein_wire::request::Request;
 use skein_wire::update::{
@@ -36,6 +36,18 @@ impl Rig {
     }
 
     fn connect(&mut self, counter_last: u64) {
+        let request = self.ask();
+        self.handle(Update::Shared(Shared {
+            request,
+            session: SESSION,
+            share: SHARE,
+            counter_last: Counter(counter_last),
+            expires_at_ms: 9,
+        }));
+    }
+
+    /// Begins a connection, and gives the start or resume that the sender asks for on it.
+    fn ask(&mut self) -> RequestNumber {
         self.handle(Update::Welcome(Welcome {
             version: 1,
             log: 1,
@@ -46,18 +58,28 @@ impl Rig {
             stale_after_ms: 30_000,
             views_recorded: false,
         }));
-        let request = match &self.requests()[..] {
+        match &self.requests()[..] {
             [Request::ShareStart(start)] => start.request,
             [Request::ShareResume(resume)] => resume.request,
             other => panic!("not a start: {other:?}"),
-        };
-        self.handle(Update::Shared(Shared {
+        }
+    }
+
+    fn refuse(&mut self, request: RequestNumber, code: Code) {
+        self.handle(Update::Refused(Refused {
             request,
-            session: SESSION,
-            share: SHARE,
-            counter_last: Counter(counter_last),
-            expires_at_ms: 9,
+            code,
+            text: String::new(),
         }));
+    }
+
+    fn stop_request(&mut self) -> RequestNumber {
+        let requests = self.requests();
+        let stop = requests.iter().find_map(|request| match request {
+            Request::ShareStop(stop) => Some(stop.request),
+            _ => None,
+        });
+        stop.expect("a stop")
     }
 
     fn share(&mut self, count: u64) {
@@ -319,18 +341,57 @@ fn a_sender_that_does_not_move_says_so_before_it_is_stale() {
 }
 
 #[test]
+fn a_stop_is_not_forgotten_when_the_answer_to_the_start_was_lost() {
+    let mut rig = Rig::new();
+    rig.ask();
+    rig.sender.handle_disconnected();
+    rig.sender.stop();
+    assert!(!rig.sender.is_over(), "the server may have begun the share");
+
+    // Even when the server is too busy at first.
+    let again = rig.ask();
+    rig.refuse(again, Code::Busy);
+    rig.sender.stop();
+    assert!(!rig.sender.is_over(), "the share may still be there");
+
+    rig.connect(0);
+    let stop = rig.stop_request();
+    rig.handle(Update::Done(Done {
+        request: stop,
+        durable: true,
+    }));
+    assert!(rig.sender.is_over());
+    let ended = SenderEvent::Ended {
+        why: Some(SessionState::Stopped),
+        durable: true,
+    };
+    assert!(rig.events().contains(&ended));
+}
+
+#[test]
+fn a_share_that_was_refused_in_words_ends_at_once_when_stopped() {
+    for is_stopped_first in [false, true] {
+        let mut rig = Rig::new();
+        let request = rig.ask();
+        if is_stopped_first {
+            rig.sender.stop();
+        }
+        rig.refuse(request, Code::Busy);
+        assert_eq!(rig.sender.is_over(), is_stopped_first, "nothing to end");
+        rig.sender.stop();
+        assert!(rig.sender.is_over(), "nothing to end");
+        assert!(rig.requests().is_empty(), "nothing more is started");
+    }
+}
+
+#[test]
 fn a_stop_is_repeated_until_it_is_met() {
     let mut rig = Rig::sharing();
     rig.share(1);
     rig.sender.stop();
     rig.sender.handle_disconnected();
     rig.connect(1);
-    let requests = rig.requests();
-    let stop = requests.iter().find_map(|request| match request {
-        Request::ShareStop(stop) => Some(stop.request),
-        _ => None,
-    });
-    let stop = stop.expect("a stop again");
+    let stop = rig.stop_request();
     rig.handle(Update::ShareEnded(ShareEnded {
         share: SHARE,
         state: SessionState::Stopped,
