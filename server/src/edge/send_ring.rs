@@ -190,7 +190,7 @@ mod tests {
         let [(small, mut reader), (broken, peer), (whole, mut last)] = pairs();
         drop(peer);
         let large = vec![7; 4 << 20];
-        let mut send = |ring: &mut SendRing| {
+        let send = |ring: &mut SendRing| {
             let sends = [(&small, &large[..]), (&broken, b"x"), (&whole, b"y")];
             ring.send(sends.map(|(to, bytes)| (to.as_fd(), bytes)).into_iter());
             let kinds = ring.outcomes().iter().map(|outcome| match outcome {
