@@ -3,51 +3,55 @@
 //! Every function is total: it either advances `input` past a well-formed value or returns
 //! `malformed` (or the stated code). Nothing allocates more than the bytes that are there.
 
-use bytes::Buf;
-
-use crate::error::{Code, WireError};
+use crate::error::{Code, WireError, malformed};
 use crate::varint;
-
-/// An error about ill-formed bytes.
-pub(crate) const fn malformed(text: &'static str) -> WireError {
-    WireError {
-        code: Code::Malformed,
-        text: std::borrow::Cow::Borrowed(text),
-    }
-}
 
 /// Takes `len` bytes.
 pub(crate) fn take<'a>(input: &mut &'a [u8], len: usize) -> Result<&'a [u8], WireError> {
-    let (taken, rest) = input
-        .split_at_checked(len)
-        .ok_or(malformed("a field is cut off"))?;
+    let (taken, rest) = input.split_at_checked(len).ok_or_else(cut_off)?;
     *input = rest;
     Ok(taken)
 }
 
+/// Takes as many bytes as the array has.
+#[inline]
+pub(crate) fn array<const LEN: usize>(input: &mut &[u8]) -> Result<[u8; LEN], WireError> {
+    let (taken, rest) = input.split_first_chunk().ok_or_else(cut_off)?;
+    *input = rest;
+    Ok(*taken)
+}
+
+#[cold]
+fn cut_off() -> WireError {
+    malformed("a field is cut off")
+}
+
+#[inline]
 pub(crate) fn u8(input: &mut &[u8]) -> Result<u8, WireError> {
-    take(input, 1).map(|mut bytes| bytes.get_u8())
+    array(input).map(|[byte]| byte)
 }
 
 pub(crate) fn u32_le(input: &mut &[u8]) -> Result<u32, WireError> {
-    take(input, 4).map(|mut bytes| bytes.get_u32_le())
+    array(input).map(u32::from_le_bytes)
 }
 
 pub(crate) fn i32_le(input: &mut &[u8]) -> Result<i32, WireError> {
-    take(input, 4).map(|mut bytes| bytes.get_i32_le())
+    array(input).map(i32::from_le_bytes)
 }
 
 pub(crate) fn u64_le(input: &mut &[u8]) -> Result<u64, WireError> {
-    take(input, 8).map(|mut bytes| bytes.get_u64_le())
+    array(input).map(u64::from_le_bytes)
 }
 
 pub(crate) fn i64_le(input: &mut &[u8]) -> Result<i64, WireError> {
-    take(input, 8).map(|mut bytes| bytes.get_i64_le())
+    array(input).map(i64::from_le_bytes)
 }
 
 /// A signed 24-bit number.
+#[inline]
 pub(crate) fn i24_le(input: &mut &[u8]) -> Result<i32, WireError> {
-    take(input, 3).map(|mut bytes| bytes.get_int_le(3) as i32)
+    // At the top of 32 bits, and back: so its sign is theirs.
+    array(input).map(|[a, b, c]| i32::from_le_bytes([0, a, b, c]) >> 8)
 }
 
 /// A varint that must fit 32 bits.

@@ -159,6 +159,15 @@ pub struct WireError {
     pub text: Cow<'static, str>,
 }
 
+/// An error about ill-formed bytes.
+#[cold]
+pub(crate) const fn malformed(text: &'static str) -> WireError {
+    WireError {
+        code: Code::Malformed,
+        text: Cow::Borrowed(text),
+    }
+}
+
 impl WireError {
     /// An error with a text of its own.
     pub fn new(code: Code, text: impl Into<Cow<'static, str>>) -> Self {

@@ -20,8 +20,8 @@
 
 use bytes::{Buf, BufMut, Bytes};
 
-use crate::bytes_in::{self, malformed};
-use crate::error::WireError;
+use crate::bytes_in;
+use crate::error::{WireError, malformed};
 use crate::kind::Kind;
 use crate::request::Request;
 use crate::request_codec;

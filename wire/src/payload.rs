@@ -5,9 +5,9 @@
 
 use bytes::{BufMut, Bytes};
 
-use crate::bytes_in::{self, malformed};
+use crate::bytes_in;
 use crate::bytes_out;
-use crate::error::{Code, WireError};
+use crate::error::{Code, WireError, malformed};
 use crate::limits::SEALED_BYTES_MAX;
 use crate::point::{Accuracy, Fix, Heading, Payload, Position, Speed};
 
@@ -59,10 +59,13 @@ pub(crate) fn put_motion(out: &mut Vec<u8>, fix: &Fix) {
         fix.accuracy.map(|accuracy| accuracy.0),
         fix.battery,
     ];
-    values
-        .into_iter()
-        .flatten()
-        .for_each(|byte| out.put_u8(byte));
+    // Collected first, so that the buffer is looked after once.
+    let (mut bytes, mut len) = ([0; 4], 0);
+    for byte in values.into_iter().flatten() {
+        bytes[len] = byte;
+        len += 1;
+    }
+    out.put_slice(&bytes[..len]);
 }
 
 /// The inverse of [`put_motion`] for the values that `form` announces.

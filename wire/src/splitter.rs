@@ -6,7 +6,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::bytes_in::malformed;
+use crate::error::malformed;
 use crate::error::{Code, WireError};
 use crate::varint;
 

@@ -2,9 +2,9 @@
 
 use bytes::{BufMut, Bytes};
 
-use crate::bytes_in::{self, malformed};
+use crate::bytes_in;
 use crate::bytes_out;
-use crate::error::{Code, WireError};
+use crate::error::{Code, WireError, malformed};
 use crate::ids::{
     Cell, ChatHandle, Counter, GeofenceName, RequestNumber, SessionId, ShareNumber, UserName,
 };

@@ -1,8 +1,8 @@
 //! QUIC variable-length integers (RFC 9000, section 16) and zigzag for signed values.
 
-use bytes::{Buf, BufMut};
+use bytes::BufMut;
 
-use crate::error::{Code, WireError};
+use crate::error::{WireError, malformed};
 
 /// Largest value: 62 bits.
 pub const MAX: u64 = (1 << 62) - 1;
@@ -21,6 +21,7 @@ pub const fn len(value: u64) -> usize {
 ///
 /// # Panics
 /// If `value` is above [`MAX`]; callers check their inputs at the border.
+#[inline]
 pub fn put(out: &mut impl BufMut, value: u64) {
     assert!(value <= MAX, "varint out of range: {value}");
     match len(value) {
@@ -35,19 +36,23 @@ pub fn put(out: &mut impl BufMut, value: u64) {
 ///
 /// # Errors
 /// `malformed` when the bytes end too early.
+#[inline]
 pub fn get(input: &mut &[u8]) -> Result<u64, WireError> {
-    let short = || WireError::new(Code::Malformed, "a number is cut off");
-    let first = *input.first().ok_or_else(short)?;
-    let size = 1usize << (first >> 6);
-    if input.len() < size {
-        return Err(short());
-    }
-    let value = match size {
-        1 => u64::from(input.get_u8()),
-        2 => u64::from(input.get_u16()) & 0x3fff,
-        4 => u64::from(input.get_u32()) & 0x3fff_ffff,
-        _ => input.get_u64() & MAX,
+    let (value, rest) = match **input {
+        [a @ ..=0x3f, ref rest @ ..] => (u64::from(a), rest),
+        [a @ 0x40..=0x7f, b, ref rest @ ..] => {
+            (u64::from(u16::from_be_bytes([a, b]) & 0x3fff), rest)
+        }
+        [a @ 0x80..=0xbf, b, c, d, ref rest @ ..] => {
+            let value = u32::from_be_bytes([a, b, c, d]) & 0x3fff_ffff;
+            (u64::from(value), rest)
+        }
+        [a @ 0xc0..=0xff, b, c, d, e, f, g, h, ref rest @ ..] => {
+            (u64::from_be_bytes([a, b, c, d, e, f, g, h]) & MAX, rest)
+        }
+        _ => return Err(malformed("a number is cut off")),
     };
+    *input = rest;
     Ok(value)
 }
 

@@ -4,8 +4,8 @@
 
 use bytes::BufMut;
 
-use crate::bytes_in::{self, malformed};
-use crate::error::WireError;
+use crate::bytes_in;
+use crate::error::{WireError, malformed};
 use crate::ids::{Cell, ChatHandle};
 use crate::limits::{CLUSTERS_MAX, VIEW_CELLS_MAX};
 use crate::map_cell::MapCell;

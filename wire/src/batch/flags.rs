@@ -8,8 +8,8 @@ use std::ops::BitOr;
 
 use bytes::BufMut;
 
-use crate::bytes_in::{self, malformed};
-use crate::error::WireError;
+use crate::bytes_in;
+use crate::error::{WireError, malformed};
 use crate::payload;
 
 /// The parts of an entry.
@@ -58,6 +58,29 @@ impl Flags {
     /// With the presence bits of a point's optional values.
     pub(crate) const fn with_motion(self, motion: u8) -> Self {
         Self(self.0 | (motion as u16) << 8)
+    }
+
+    /// Bytes that an entry with these parts takes at least, its head included.
+    pub(crate) fn entry_bytes_least(self) -> usize {
+        /// Sealed or not, session, name, two times, counter.
+        const DESCRIPTOR: usize = 1 + 8 + 1 + 1 + 1 + 1;
+        /// A length and a byte of a blob; 24 or 32 bits of each coordinate.
+        const SEALED_NARROW_WIDE: [usize; 3] = [2, 6, 8];
+        let [sealed, narrow, wide] = SEALED_NARROW_WIDE;
+        let has = |flag: Self| self.contains(flag);
+        let place = match (has(Self::SEALED), has(Self::WIDE)) {
+            (true, _) => sealed,
+            (_, true) => wide,
+            _ => narrow,
+        };
+        // Time, place, a byte for each value, the counter where no descriptor has it.
+        let point =
+            1 + place + self.motion().count_ones() as usize + usize::from(!has(Self::DESCRIPTOR));
+        let part = |flag: Self, bytes: usize| if has(flag) { bytes } else { 0 };
+        1 + part(Self::DESCRIPTOR, DESCRIPTOR)
+            + part(Self::POINT, point)
+            + part(Self::EARLIER, 2)
+            + part(Self::STATE, 2)
     }
 
     pub(crate) fn put(self, out: &mut Vec<u8>) {

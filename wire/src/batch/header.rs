@@ -12,8 +12,8 @@
 use bytes::BufMut;
 
 use crate::batch::flags::Flags;
-use crate::bytes_in::{self, malformed};
-use crate::error::WireError;
+use crate::bytes_in;
+use crate::error::{WireError, malformed};
 use crate::ids::{Cell, ChatHandle};
 use crate::limits::{CAPTURED_AT_MS_MAX, PAGES_MAX};
 use crate::payload;

@@ -3,8 +3,8 @@
 use bytes::BufMut;
 
 use crate::batch::header::BatchHeader;
-use crate::bytes_in::{self, malformed};
-use crate::error::WireError;
+use crate::bytes_in;
+use crate::error::{WireError, malformed};
 use crate::limits::{CAPTURED_AT_MS_MAX, CAPTURED_AT_MS_MIN};
 use crate::payload;
 use crate::point::Position;
@@ -25,8 +25,9 @@ pub(crate) fn put(out: &mut Vec<u8>, anchor: Position, position: Position, wide:
     if wide {
         return payload::put_position_wide(out, position);
     }
-    out.put_int_le(i64::from(position.lat_e6 - anchor.lat_e6), 3);
-    out.put_int_le(i64::from(position.lon_e6 - anchor.lon_e6), 3);
+    let [a, b, c, _] = (position.lat_e6 - anchor.lat_e6).to_le_bytes();
+    let [d, e, f, _] = (position.lon_e6 - anchor.lon_e6).to_le_bytes();
+    out.put_slice(&[a, b, c, d, e, f]);
 }
 
 /// The inverse of [`put`]; the anchor is in range.
