@@ -30,6 +30,8 @@ pub struct ServedCells {
     level: u8,
     /// Ascending.
     cells: Vec<MapCell>,
+    /// No place beyond it is in a cell: one look for most of a chat.
+    bounds: Bounds,
     /// The grid that places are shown on.
     grid: Option<Grid>,
 }
@@ -38,7 +40,12 @@ impl ServedCells {
     /// Some cells, all of `level`, for viewers who see places on a grid.
     pub fn new(level: u8, mut cells: Vec<MapCell>, grid: Option<Grid>) -> Self {
         cells.sort_unstable();
-        Self { level, cells, grid }
+        Self {
+            level,
+            bounds: Bounds::of(&cells),
+            cells,
+            grid,
+        }
     }
 
     /// Other cells, for the same viewers.
@@ -114,11 +121,39 @@ impl ServedCells {
         match &point.payload {
             Payload::Fix(fix) => {
                 let place = shown(fix.position, self.grid);
-                self.has(MapCell::at(place, self.level))
+                self.bounds.hold(place) && self.has(MapCell::at(place, self.level))
             }
             // Nobody here knows where it is.
             Payload::Sealed(_) => true,
         }
+    }
+}
+
+/// A rectangle around some cells: southern, western, northern and eastern edge, 1e-6 degree, all of them inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bounds([i32; 4]);
+
+impl Bounds {
+    /// Holds nothing.
+    const NOTHING: Self = Self([i32::MAX, i32::MAX, i32::MIN, i32::MIN]);
+
+    /// Around these.
+    fn of(cells: &[MapCell]) -> Self {
+        let edges = cells.iter().map(|cell| cell.edges_e6());
+        edges.fold(Self::NOTHING, |Self([south, west, north, east]), cell| {
+            let [cell_south, cell_west, cell_north, cell_east] = cell;
+            Self([
+                south.min(cell_south),
+                west.min(cell_west),
+                north.max(cell_north),
+                east.max(cell_east),
+            ])
+        })
+    }
+
+    fn hold(self, place: Position) -> bool {
+        let Self([south, west, north, east]) = self;
+        (south..=north).contains(&place.lat_e6) && (west..=east).contains(&place.lon_e6)
     }
 }
 
@@ -167,6 +202,41 @@ mod tests {
             row.point(offset, 0, &point(offset, *lon_e6), trail_points);
         }
         row
+    }
+
+    #[test]
+    fn no_place_in_a_cell_is_beyond_the_bounds() {
+        for level in [0, 1, 7, 13, MapCell::LEVEL_MAX] {
+            let last = (1 << level) - 1;
+            for (column, row) in [(0, 0), (last, last), (last / 3, last / 5), (last, last / 2)] {
+                let cell = MapCell::new(level, column, row);
+                let bounds = Bounds::of(&[cell]);
+                let [south, west, north, east] = cell.edges_e6();
+                let around = |edge: i32, end: i32| {
+                    let steps = (edge - 1..=edge + 1).chain([edge / 2]);
+                    steps.filter(move |at| at.abs() <= end)
+                };
+                let lats = [south, north].map(|edge| around(edge, 90_000_000));
+                let lons = [west, east].map(|edge| around(edge, 180_000_000));
+                let lons: Vec<i32> = lons.into_iter().flatten().collect();
+                for lat_e6 in lats.into_iter().flatten() {
+                    for &lon_e6 in &lons {
+                        let place = Position { lat_e6, lon_e6 };
+                        let is_in = MapCell::at(place, level) == cell;
+                        assert!(!is_in || bounds.hold(place), "{cell:?} {place:?}");
+                    }
+                }
+                let beyond = Position {
+                    lat_e6: (north + 2).min(90_000_000),
+                    lon_e6: 0,
+                };
+                assert_eq!(
+                    bounds.hold(beyond),
+                    beyond.lat_e6 <= north && (west..=east).contains(&0)
+                );
+            }
+        }
+        assert!(!Bounds::of(&[]).hold(Position::default()));
     }
 
     #[test]
