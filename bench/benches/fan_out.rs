@@ -434,43 +434,10 @@ const QUIC_1K_BACKLOG: Crowd = Crowd {
     ],
 };
 
-const QUIC_5K_BACKLOG: Crowd = Crowd {
-    ours: Kind::Quic,
-    viewers: 5_000,
-    sessions: 256,
-    memory: None,
-    rounds: &[
-        Round {
-            floor: Kind::Quinn,
-            updates: 32,
-            pause: Duration::from_millis(20),
-            times: 1,
-            share: Share::Half,
-            figures: &[figure(
-                "fanout_quic_5k_backlog32_vs_quinn",
-                What::FanOut,
-                quinn_server::FANOUT,
-            )],
-        },
-        Round {
-            floor: Kind::Quinn,
-            updates: 256,
-            pause: Duration::from_millis(20),
-            times: 1,
-            share: Share::Half,
-            figures: &[figure(
-                "fanout_quic_5k_backlog256_vs_quinn",
-                What::FanOut,
-                quinn_server::FANOUT,
-            )],
-        },
-    ],
-};
-
 const QUIC_5K: Crowd = Crowd {
     ours: Kind::Quic,
     viewers: 5_000,
-    sessions: 1,
+    sessions: 256,
     memory: Some("memory_quic_viewer_bytes"),
     rounds: &[
         Round {
@@ -485,23 +452,50 @@ const QUIC_5K: Crowd = Crowd {
                 sealed_datagrams::EXPECTED,
             )],
         },
-        Round {
-            floor: Kind::Quinn,
-            updates: 1,
-            pause: Duration::from_millis(20),
-            times: 1,
-            share: Share::Whole,
-            figures: &[figure(
+        quic_5k_beside_quinn(
+            1,
+            Share::Whole,
+            &[figure(
                 "fanout_quic_5k_vs_quinn",
                 What::FanOut,
                 quinn_server::FANOUT,
             )],
-        },
+        ),
+        quic_5k_beside_quinn(
+            32,
+            Share::Half,
+            &[figure(
+                "fanout_quic_5k_backlog32_vs_quinn",
+                What::FanOut,
+                quinn_server::FANOUT,
+            )],
+        ),
+        quic_5k_beside_quinn(
+            256,
+            Share::Half,
+            &[figure(
+                "fanout_quic_5k_backlog256_vs_quinn",
+                What::FanOut,
+                quinn_server::FANOUT,
+            )],
+        ),
     ],
 };
 
+/// Five thousand viewers are long in coming, so all rounds are with the same ones.
+const fn quic_5k_beside_quinn(updates: usize, share: Share, figures: &'static [Figure]) -> Round {
+    Round {
+        floor: Kind::Quinn,
+        updates,
+        pause: Duration::from_millis(20),
+        times: 1,
+        share,
+        figures,
+    }
+}
+
 /// These parts.
-pub const PARTS: [Part<Run>; 13] = [
+pub const PARTS: [Part<Run>; 12] = [
     Part {
         name: "publish_ws_1",
         figures: &["first_viewer_p50", "first_viewer_p99", "first_viewer_p999"],
@@ -609,21 +603,13 @@ pub const PARTS: [Part<Run>; 13] = [
         figures: &[
             "fanout_quic_5k_vs_floor",
             "fanout_quic_5k_vs_quinn",
-            "memory_quic_viewer_bytes",
-        ],
-        seconds: [36, 57],
-        laps: Laps::Each,
-        measure: |run| measure(run, &QUIC_5K),
-    },
-    Part {
-        name: "fanout_quic_5k_backlog",
-        figures: &[
             "fanout_quic_5k_backlog32_vs_quinn",
             "fanout_quic_5k_backlog256_vs_quinn",
+            "memory_quic_viewer_bytes",
         ],
-        seconds: [26, 48],
+        seconds: [46, 80],
         laps: Laps::Each,
-        measure: |run| measure(run, &QUIC_5K_BACKLOG),
+        measure: |run| measure(run, &QUIC_5K),
     },
 ];
 

@@ -5,7 +5,7 @@
 //! So a bench never compares with a number of another day, it measures its *floor* (the least that
 //! any implementation has to do, straight-line code in `floors/`) beside itself, block by block.
 //!
-//! - `cargo bench` measures everything; `SKEIN_BENCH=quick cargo bench` takes about three minutes.
+//! - `cargo bench` measures everything; `SKEIN_BENCH=quick cargo bench` takes about four minutes.
 //! - `cargo bench -- fanout_ws_1k` measures what has that in its name.
 //! - `cargo bench -- floors` measures the floors alone.
 //! - All ratios go to `target/ratios.json`, or where `SKEIN_RATIOS` says.

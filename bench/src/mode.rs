@@ -36,7 +36,7 @@ const OPTIONS_WITH_VALUE: &[&str] = &[
 pub enum Effort {
     /// As much as a figure in the documents needs.
     Full,
-    /// All benches in about three minutes.
+    /// All benches in about four minutes.
     Quick,
     /// Once, to see that it works; nothing is written down.
     Check,

@@ -149,7 +149,7 @@ impl Run {
             clock(seconds)
         );
         if self.effort() == Effort::Full {
-            eprintln!("SKEIN_BENCH=quick cargo bench is done in about three minutes");
+            eprintln!("SKEIN_BENCH=quick cargo bench is done in about four minutes");
         }
     }
 
