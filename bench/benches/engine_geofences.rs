@@ -28,7 +28,8 @@ const CHATS: &[(&str, usize)] = &[
 const RADIUS_M: u32 = 200;
 const HALF_E6: i32 = 1_800;
 
-/// Points a second of a chat without geofences.
+/// Points a second of a chat without geofences, all of a point's way: what is nearest to a floor here, as nothing
+/// has to be done for a place that nobody comes near but to find that out.
 const PLAIN: Expected = Expected::anywhere(0.8e6..3.2e6);
 
 /// Rounds until whoever is inside of something at the beginning has been told of.

@@ -35,7 +35,9 @@ const PIECE_E6: i32 = 48_000;
 /// Rows that a viewer can show: those of a rectangle.
 const ROWS: u32 = 512;
 
-/// Nanoseconds of a viewer of the whole chat: a share of one batch, an offer.
+/// Nanoseconds of a viewer of the whole chat: a share of one batch, an offer. It is no floor of a view: one batch is
+/// built for all of these viewers, and one for each area of those, of the rows that are in it. The ratio is what a
+/// chat pays for being looked at in parts.
 const PLAIN: Expected = Expected::anywhere(15.0..90.0);
 
 /// About how long a round takes, of views and of plain watches, microseconds: so a block is about half as long as usual.

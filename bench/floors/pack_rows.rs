@@ -1,6 +1,9 @@
 //! Floor of building a batch: rows of fixed width packed into a buffer, without varints, optional
 //! fields, ranges or checks.
 //!
+//! It is told what is only found out in ours, row by row: whether a place is near enough to the anchor, which
+//! values there are, how long each number is, whether the row is like most.
+//!
 //! Expected: 0.95 to 2.2 ns a row on an AMD EPYC (Zen 4 or 5).
 //!
 //! On an Intel Xeon the same.

@@ -1,6 +1,9 @@
 //! Floor of applying a point: the session looked up in a hash table of the standard library, its
 //! newest position and offset stored. No trail, no order of changes, no counters, no states.
 //!
+//! These four are what a viewer with any cursor is answered from, so a fair implementation has them; and ours
+//! reads the point from its record, which here is there already.
+//!
 //! Expected: 6.5 to 14 ns a point with 1,000 sessions on an AMD EPYC (Zen 4 or 5).
 //!
 //! On an Intel Xeon the same.

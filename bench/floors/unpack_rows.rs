@@ -1,5 +1,11 @@
 //! Floor of parsing a batch: rows of fixed width unpacked into a vector, without checks.
 //!
+//! It leaves out what a batch has to have: where a field lies is known before the one before it was read, and
+//! every bit pattern is a row. Ours finds the length of each number in its first byte, asks whether the bytes
+//! are there, whether the flags agree with each other and place and time are possible, and gives rows that own
+//! what they have: some 200 bytes each, where one here has 12. A format of 10 bytes a row instead of 12 with
+//! none of these is not to be had; the ratio says what they cost together, and no one is meant to reach it.
+//!
 //! Expected: 0.95 to 2 ns a row on an AMD EPYC (Zen 4 or 5).
 //!
 //! On an Intel Xeon the same.
