@@ -366,7 +366,7 @@ fn ring(
 }
 
 fn no_certificate() -> EdgeError {
-    EdgeError::Io(std::io::Error::other(
+    EdgeError::Io(io::Error::other(
         "TLS and QUIC need a certificate; name cert and key files, or start with --dev",
     ))
 }
