@@ -61,5 +61,6 @@ pub mod plaintext;
 
 pub mod cli;
 pub mod fleet;
+pub mod small_chat;
 
 pub mod sim;
