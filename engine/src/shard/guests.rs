@@ -29,12 +29,12 @@ impl Shard {
         guest: GuestId,
         record: GuestRecord,
     ) {
-        if let Err(error) = self.check_guest(now, name, &record) {
-            self.answer_error(caller, error);
-            return;
-        }
-        let Some(chat) = self.chats.named(name) else {
-            return;
+        let chat = match self.check_guest(now, name, &record) {
+            Ok(chat) => chat,
+            Err(error) => {
+                self.answer_error(caller, error);
+                return;
+            }
         };
         let command = Command::PutGuest {
             chat: name.as_str().to_owned(),
@@ -45,15 +45,16 @@ impl Shard {
         self.change_known_member(now, vec![caller], chat, change, command);
     }
 
+    /// The chat of a link that may be made.
     fn check_guest(
         &self,
         now: Timestamp,
         name: &ChatName,
         record: &GuestRecord,
-    ) -> Result<(), WireError> {
+    ) -> Result<ChatHandle, WireError> {
         self.check_serving()?;
-        let chat = self.chats.named(name).ok_or(Self::not_found())?;
-        let chat = self.chats.get(chat).ok_or(Self::not_found())?;
+        let handle = self.chats.named(name).ok_or(Self::not_found())?;
+        let chat = self.chats.get(handle).ok_or(Self::not_found())?;
         let owner = chat.owner().ok_or(Self::not_found())?;
         let is_there = |session| chat.table.row(session).is_some_and(|row| !row.is_ended());
         if record.session != 0 && !is_there(SessionId(record.session)) {
@@ -68,7 +69,7 @@ impl Shard {
                 format!("the chat has {GUESTS_PER_CHAT_MAX} links, its limit; revoke one first");
             return Err(WireError::new(Code::LimitReached, text));
         }
-        Ok(())
+        Ok(handle)
     }
 
     /// Ends a link: whoever looks through it is cut off at once.
@@ -276,11 +277,18 @@ impl Shard {
             return;
         };
         known.asking = known.asking.saturating_sub(1);
-        if let Err(code) = judged {
-            self.refuse(connection, watch.request, WireError::of(code));
-            return;
+        let had_place = known.has_place;
+        known.has_place |= judged.is_ok();
+        match judged {
+            Ok(()) if !had_place => {}
+            // It asked twice before the first answer came: it keeps one place.
+            Ok(()) => self.post(owner, Message::PlaceBack { chat, guest }),
+            Err(Code::LimitReached) if had_place => {}
+            Err(code) => {
+                self.refuse(connection, watch.request, WireError::of(code));
+                return;
+            }
         }
-        known.has_place = true;
         self.watch(now, connection, watch);
         let known = self.connections.get(&connection);
         if known.is_some_and(|known| !known.watches.contains_key(&chat)) {
