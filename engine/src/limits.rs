@@ -39,7 +39,7 @@ limit_list! {
     VERDICTS_HELD_MAX: usize = 64, "verdicts",
         "kept for one connection and session until the next `Accepted`; one more sends it";
     DURABLE_WAITS_PER_SESSION_MAX: usize = 4_096, "points",
-        "of one session that wait to become durable. More are refused (`busy`) when they ask for it";
+        "of one session that wait to become durable, and requests over HTTP whose points are on their way to the log. More are refused (`busy`)";
     OUTBOX_MESSAGES_SOFT: usize = 1_024, "messages",
         "to one other shard from which live points are kept newest-only. Its ring is full then";
     OUTBOX_MESSAGES_MAX: usize = 65_536, "messages",

@@ -67,7 +67,8 @@ pub(crate) struct Session {
     pub durable_marks: VecDeque<Counter>,
     /// Records on their way to being durable.
     pub durable_waits: usize,
-    pub api_waits: Vec<ApiWait>,
+    /// Requests of the API in the order in which their last points were appended.
+    pub api_waits: VecDeque<ApiWait>,
     /// It is over, and its last record is on its way to the log.
     pub ended: Option<SessionState>,
     /// Its last record came back from the log.
@@ -99,7 +100,7 @@ impl Session {
             bindings: Vec::new(),
             durable_marks: VecDeque::new(),
             durable_waits: 0,
-            api_waits: Vec::new(),
+            api_waits: VecDeque::new(),
             ended: None,
             end_followed: None,
             end_callers: Vec::new(),
@@ -170,9 +171,21 @@ impl Session {
         !self.durable_marks.is_empty() || self.durable_waits > 0
     }
 
-    /// Whether one more point can be promised to be durable.
+    /// Whether one more point can be promised to be durable, or one more request be answered when its points
+    /// come back from the log.
     pub fn can_wait(&self) -> bool {
-        self.durable_marks.len() + self.durable_waits < DURABLE_WAITS_PER_SESSION_MAX
+        let waits = self.durable_marks.len() + self.durable_waits + self.api_waits.len();
+        waits < DURABLE_WAITS_PER_SESSION_MAX
+    }
+
+    /// The request whose last point this is, which came back from the log, and those before it: theirs were dropped on
+    /// the way, or they would have come back earlier.
+    pub fn api_waits_until(&mut self, counter: Counter) -> (Vec<ApiWait>, Option<ApiWait>) {
+        let waits = &mut self.api_waits;
+        match waits.iter().position(|wait| wait.counter == counter) {
+            Some(index) => (waits.drain(..index).collect(), waits.pop_front()),
+            None => (Vec::new(), None),
+        }
     }
 
     /// A word from the sender.

@@ -179,6 +179,9 @@ impl Shard {
                 };
                 self.post(binding.shard, message);
             }
+            for wait in session.api_waits {
+                self.reply(wait.request, Err(WireError::of(Code::NotDurable)));
+            }
         }
         for (caller, durable) in callers {
             self.answer(caller, Ok(Answer::Done { durable }));

@@ -8,6 +8,7 @@ use crate::partition::DurableWaiter;
 use crate::record::RawRecord;
 use crate::request::ChatReply;
 use crate::rights::Rights;
+use crate::session::ApiWait;
 use crate::shard::Shard;
 use crate::table::Applied;
 use crate::time::Timestamp;
@@ -215,11 +216,7 @@ impl Shard {
             session.durable_marks.remove(index);
             session.durable_waits += 1;
         }
-        let wait = session
-            .api_waits
-            .iter()
-            .position(|wait| wait.counter == counter);
-        let wait = wait.map(|index| session.api_waits.remove(index));
+        let (dropped, wait) = session.api_waits_until(counter);
         if mark.is_some() {
             let session = id;
             let who = DurableWaiter::Session {
@@ -228,6 +225,9 @@ impl Shard {
                 counter,
             };
             self.wait_durable(partition, offset, who);
+        }
+        for ApiWait { request, reply, .. } in dropped {
+            self.reply(request, Ok(ChatReply::Points(reply)));
         }
         match wait {
             Some(wait) if wait.durable => {

@@ -47,6 +47,7 @@ impl Shard {
         let rights = |(user, bits): &(UserName, u8)| (user.clone(), Rights::from_bits(*bits));
         let mut users: Vec<(UserName, Rights)> = members.iter().map(rights).collect();
         let Some((user, last)) = users.pop() else {
+            self.reply(request, Err(Self::not_found()));
             return;
         };
         let mut change = MemberChange::granting(user, last);

@@ -61,6 +61,9 @@ impl Shard {
         command: Command,
     ) {
         let Some(known) = self.chats.get(chat) else {
+            for caller in callers {
+                self.answer_error(caller, Self::not_found());
+            }
             return;
         };
         let current = known.rights(&user);

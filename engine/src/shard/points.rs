@@ -230,6 +230,12 @@ impl Shard {
                 return;
             }
         };
+        let session = self.chats.session_mut(target.chat, target.session);
+        if session.is_some_and(|session| !session.can_wait()) {
+            // Before any of them is taken: the request can be repeated as it is.
+            self.reply(request, Err(WireError::of(Code::Busy)));
+            return;
+        }
         let mut reply = PointsReply {
             counter_last: Counter(0),
             accepted: 0,
@@ -250,11 +256,12 @@ impl Shard {
         }
         self.arm(target.chat, target.session);
         let Some(session) = self.chats.session_mut(target.chat, target.session) else {
+            self.reply(request, Err(Self::not_found()));
             return;
         };
         reply.counter_last = session.window.last();
         match last {
-            Some(counter) => session.api_waits.push(ApiWait {
+            Some(counter) => session.api_waits.push_back(ApiWait {
                 counter,
                 request,
                 durable: sent.durable,

@@ -307,6 +307,7 @@ impl Shard {
             return;
         }
         let Some(known) = self.chats.get(target.chat) else {
+            self.answer_error(caller, Self::not_found());
             return;
         };
         let command = Command::ExtendSession {

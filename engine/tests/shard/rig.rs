@@ -9,6 +9,7 @@ use skein_engine::control_state::ControlState;
 use skein_engine::geofence::ledger::CrossingRecord;
 use skein_engine::identity::{Grant, Identity, Person};
 use skein_engine::ids::{ConnectionId, PartitionId, ProposalId, RequestId, ShardId};
+use skein_engine::journal::kind;
 use skein_engine::limits::Limits;
 use skein_engine::output::Output;
 use skein_engine::placement::{owner_of, partition_of};
@@ -60,6 +61,8 @@ pub struct Rig {
     pub rings_are_full: bool,
     /// What is appended is not durable while this is set.
     pub holds_durable: bool,
+    /// The disk is full: live points and heartbeats are dropped while this is set.
+    pub drops_points: bool,
     pub limits: Limits,
     pub control_state: ControlState,
     pub closed: BTreeMap<Peer, Code>,
@@ -132,6 +135,7 @@ impl Rig {
             control: Control::Commit,
             rings_are_full: false,
             holds_durable: false,
+            drops_points: false,
             limits,
             control_state: ControlState::default(),
             closed: BTreeMap::new(),
@@ -327,6 +331,10 @@ impl Rig {
                     let shards = self.shards.len() as u16;
                     let owner = owner_of(partition, shards);
                     assert_eq!(owner, ShardId(number), "only the owner appends");
+                    if self.drops_points && matches!(record.kind, kind::POINT | kind::HEARTBEAT) {
+                        self.shards[usize::from(number)].handle_dropped(partition);
+                        continue;
+                    }
                     appends.entry(partition.0).or_default().push(record);
                 }
                 other => self.carry_out(number, other),

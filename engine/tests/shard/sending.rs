@@ -1,9 +1,10 @@
 //! Points: acknowledgements, verdicts, history, durability, conflation.
 
-use skein_engine::limits::DURABLE_LAST_MS_MAX;
+use skein_engine::ids::RequestId;
+use skein_engine::limits::{DURABLE_LAST_MS_MAX, DURABLE_WAITS_PER_SESSION_MAX, Limits};
 use skein_engine::request::{Actor, ChatReply, ChatRequest, PointsRequest};
 use skein_wire::error::Code;
-use skein_wire::ids::{Counter, RequestNumber, ShareNumber};
+use skein_wire::ids::{Counter, RequestNumber, SessionId, ShareNumber};
 use skein_wire::point::{Payload, Point};
 use skein_wire::request::{Heartbeat, Request, SharePoint, SharePoints, ShareStop};
 use skein_wire::update::{Update, Verdict};
@@ -11,7 +12,7 @@ use skein_wire::update::{Update, Verdict};
 use crate::peer::Peer;
 use crate::rig::{Rig, chat, point, user};
 
-fn sharing(rig: &mut Rig) -> (Peer, ShareNumber, skein_wire::ids::SessionId) {
+fn sharing(rig: &mut Rig) -> (Peer, ShareNumber, SessionId) {
     let (_, other) = rig.owner_and_other();
     let sender = rig.connect(other, "ana");
     let shared = rig.share(sender, "");
@@ -228,6 +229,75 @@ fn who_waits_for_what_will_not_be_durable_is_told_at_once() {
     rig.settle();
     let accepted = rig.take_accepted(sender);
     assert_eq!(accepted.last().map(|it| it.durable), Some(Counter(1)));
+}
+
+fn api_point(session: SessionId, counter: u64) -> ChatRequest {
+    ChatRequest::Points(PointsRequest {
+        chat: chat(),
+        session,
+        actor: Actor::User(user("ana").into()),
+        historical: false,
+        durable: true,
+        points: vec![point(counter)],
+    })
+}
+
+/// Whether the points of a request are durable, or why it was refused.
+fn durable(rig: &Rig, asked: RequestId) -> Result<bool, Code> {
+    match rig.replies.get(&asked).expect("an answer") {
+        Ok(ChatReply::Points(reply)) => Ok(reply.durable),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.code),
+    }
+}
+
+#[test]
+fn a_caller_whose_point_was_dropped_is_answered_with_the_next_point() {
+    let mut rig = Rig::new(2).with_members();
+    let (_, _, session) = sharing(&mut rig);
+    rig.drops_points = true;
+    let (lost, answer) = rig.ask(api_point(session, 1));
+    assert_eq!(answer, None);
+    rig.drops_points = false;
+    let (kept, _) = rig.ask(api_point(session, 2));
+    assert_eq!(durable(&rig, kept), Ok(true));
+    assert_eq!(durable(&rig, lost), Ok(false));
+}
+
+#[test]
+fn a_caller_whose_point_was_dropped_is_answered_with_the_end_of_the_session() {
+    let mut rig = Rig::new(2).with_members();
+    let (sender, share, session) = sharing(&mut rig);
+    rig.drops_points = true;
+    let (lost, answer) = rig.ask(api_point(session, 1));
+    assert_eq!(answer, None);
+    let request = RequestNumber(9);
+    rig.send(sender, Request::ShareStop(ShareStop { request, share }));
+    assert_eq!(durable(&rig, lost), Err(Code::NotDurable));
+}
+
+#[test]
+fn callers_that_wait_for_the_log_are_bounded() {
+    let limits = Limits {
+        points_per_second_max: 1_000,
+        points_burst_max: 2 * DURABLE_WAITS_PER_SESSION_MAX as u32,
+        ..Limits::default()
+    };
+    let mut rig = Rig::with_limits(1, limits).with_members();
+    let (sender, share, session) = sharing(&mut rig);
+    rig.drops_points = true;
+    let asked = |rig: &mut Rig, counter| rig.ask_only(api_point(session, counter));
+    let max = DURABLE_WAITS_PER_SESSION_MAX as u64;
+    let waiting: Vec<_> = (1..=max).map(|it| asked(&mut rig, it)).collect();
+    let beyond = asked(&mut rig, max + 1);
+    rig.settle();
+    assert_eq!(durable(&rig, beyond), Err(Code::Busy));
+    assert!(waiting.iter().all(|it| !rig.replies.contains_key(it)));
+    let request = RequestNumber(9);
+    rig.send(sender, Request::ShareStop(ShareStop { request, share }));
+    for lost in waiting {
+        assert_eq!(durable(&rig, lost), Err(Code::NotDurable));
+    }
 }
 
 /// What a sender is told at its end, in order.
