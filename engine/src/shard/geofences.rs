@@ -3,6 +3,8 @@
 //! One acts when it is durable. Its removal acts at once, and its promise is repeated until it is made.
 //! An alert lives as long as its owner may watch: whoever loses the right loses it with the same command.
 
+use std::collections::BTreeMap;
+
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, ChatName, GeofenceName, SessionId, UserName};
 use skein_wire::point::Payload;
@@ -123,7 +125,6 @@ impl Shard {
         chat: &str,
         record: &GeofenceRecord,
     ) -> Result<(), WireError> {
-        let is_asked = |other: &GeofenceRecord| other.name != record.name;
         let asked = self
             .obligations
             .values()
@@ -136,8 +137,10 @@ impl Shard {
                 _ => None,
             });
         let there = book.rules().iter().map(|rule| &rule.record);
-        let all = there.chain(asked.filter(|it| is_asked(it)));
-        let live = all.filter(|it| !it.is_over(now.0));
+        // What is asked for takes the place of what has its name and owner.
+        let mut all: BTreeMap<_, _> = there.chain(asked).map(|it| (key_of(it), it)).collect();
+        all.remove(&key_of(record));
+        let live = all.into_values().filter(|it| !it.is_over(now.0));
         let (mut of_chat, mut of_owner, mut alerts) = (0, 0, 0);
         for other in live {
             of_chat += usize::from(!other.is_alert());
@@ -464,4 +467,9 @@ fn info(book: &GeofenceBook, rule: &Rule) -> GeofenceInfo {
             })
             .collect(),
     }
+}
+
+/// Of two with the same owner and name the later one stays.
+fn key_of(record: &GeofenceRecord) -> (&str, &str) {
+    (&record.owner, &record.name)
 }

@@ -5,7 +5,7 @@ use skein_engine::guest::{GuestGrant, GuestRecord};
 use skein_engine::identity::{Grant, Identity, Person};
 use skein_engine::ids::{ConnectionId, GuestId};
 use skein_engine::limits::{
-    ALERTS_PER_USER_MAX, CROSSINGS_PER_SESSION_BURST_MAX, GEOFENCES_PER_CHAT_MAX, Limits,
+    ALERTS_PER_CHAT_MAX, ALERTS_PER_USER_MAX, CROSSINGS_PER_SESSION_BURST_MAX, GEOFENCES_PER_CHAT_MAX, Limits,
 };
 use skein_engine::request::{Actor, ChatRequest};
 use skein_engine::view::View;
@@ -587,6 +587,53 @@ fn bounds_hold_and_a_jumping_sender_does_not_flood_the_control_log() {
     let all = GEOFENCES_PER_CHAT_MAX + ALERTS_PER_USER_MAX;
     assert_eq!(rig.crossings.len(), all);
     assert_alternating(&rig);
+}
+
+/// The code with which this many alerts and geofences are refused that are asked for at once, and how often.
+fn refused(rig: &mut Rig, wishes: Vec<GeofenceWish>) -> Vec<Code> {
+    rig.control = Control::Hold;
+    let asked = wishes.into_iter().map(|wish| {
+        let actor = wish
+            .owner
+            .clone()
+            .map_or(Actor::Control, |it| Actor::User(it.into()));
+        rig.ask_only(ChatRequest::PutGeofence { actor, wish })
+    });
+    let asked: Vec<_> = asked.collect();
+    rig.settle();
+    rig.control = Control::Commit;
+    rig.work_control();
+    rig.settle();
+    let codes = asked
+        .iter()
+        .filter_map(|it| answer(rig.replies.get(it).cloned()).err());
+    codes.collect()
+}
+
+#[test]
+fn bounds_hold_for_what_is_asked_for_at_once_and_what_is_replaced_counts_once() {
+    let mut rig = Rig::new(1).with_members();
+    const BEYOND: usize = 3;
+    let owners: Vec<String> = (0..ALERTS_PER_CHAT_MAX + BEYOND)
+        .map(|it| format!("m{it}"))
+        .collect();
+    for owner in &owners {
+        rig.put_member(owner, 3);
+    }
+    let alerts = owners
+        .iter()
+        .map(|owner| wish("near", Some(owner), circle(100)));
+    let alerts = alerts.collect();
+    assert_eq!(refused(&mut rig, alerts), [Code::LimitReached; BEYOND]);
+
+    for number in 1..GEOFENCES_PER_CHAT_MAX {
+        put(&mut rig, wish(&number.to_string(), None, circle(100))).unwrap();
+    }
+    let replaced = [90, 80].map(|radius_m| wish("1", None, circle(radius_m)));
+    let mut asked = Vec::from(replaced);
+    asked.push(wish("the last one", None, circle(100)));
+    asked.push(wish("one too many", None, circle(100)));
+    assert_eq!(refused(&mut rig, asked), [Code::LimitReached]);
 }
 
 #[test]
