@@ -187,6 +187,15 @@ impl FanOut {
         some.map(|viewer| viewer.connection).take(count)
     }
 
+    /// Whether a viewer sees a session.
+    pub fn shows(&self, id: ViewerId, session: SessionId) -> bool {
+        let viewer = self.viewer(id);
+        viewer.is_some_and(|viewer| {
+            let viewers = self.chats.get(&ChatHandle(viewer.chat));
+            viewers.is_some_and(|viewers| viewers.shows(viewer, session))
+        })
+    }
+
     /// Whether a viewer has not taken what was offered last.
     pub fn is_full(&self, id: ViewerId) -> bool {
         self.viewer(id).is_none_or(|it| it.place == Place::Full)

@@ -53,20 +53,28 @@ impl Shard {
             let looks = looks.filter(|(user, _)| *user != except);
             viewers.looked = looks.map(|(user, at)| (user.clone(), at.0)).collect();
         }
-        viewers.total = self.fan_out.count_of(chat, session);
+        let own = self.views_of(except, chat, session);
+        viewers.total = self.fan_out.count_of(chat, session).saturating_sub(own);
         let connections = self.fan_out.connections_of(chat, session);
-        for connection in connections.take(VIEWERS_LISTED_MAX) {
-            let Some(known) = self.connections.get(&connection) else {
-                continue;
-            };
+        let others = connections.filter_map(|connection| {
+            let known = self.connections.get(&connection)?;
             let user = &known.person.user;
-            if user == except {
-                viewers.total = viewers.total.saturating_sub(1);
-            } else if let Some(watch) = known.watches.get(&chat) {
-                viewers.listed.push((user.clone(), watch.since.0));
-            }
-        }
+            let watch = known.watches.get(&chat).filter(|_| user != except)?;
+            Some((user.clone(), watch.since.0))
+        });
+        viewers.listed = others.take(VIEWERS_LISTED_MAX).collect();
         viewers
+    }
+
+    /// How many connections of a user are shown a session.
+    fn views_of(&self, user: &UserName, chat: ChatHandle, session: SessionId) -> u64 {
+        let connections = self.users.get(user).into_iter().flat_map(|it| it.iter());
+        let is_shown = |connection: &ConnectionId| {
+            let known = self.connections.get(connection);
+            let watch = known.and_then(|known| known.watches.get(&chat));
+            watch.is_some_and(|watch| self.fan_out.shows(watch.viewer, session))
+        };
+        connections.filter(is_shown).count() as u64
     }
 
     /// A watch begins to show something; gives the number of the view, if a record is kept.

@@ -6,7 +6,7 @@ use skein_engine::request::{Actor, ChatReply, ChatRequest};
 use skein_engine::view::{View, Viewers};
 use skein_wire::error::Code;
 use skein_wire::ids::{RequestNumber, SessionId};
-use skein_wire::request::{Request, Unwatch};
+use skein_wire::request::{Delivery, Request, Unwatch};
 
 use crate::rig::{Rig, chat, user};
 
@@ -161,4 +161,25 @@ fn a_record_is_for_members_and_their_own_sessions() {
     assert_eq!(audit(&mut rig, session, "eve"), Err(Code::NotFound));
     rig.remove_member("ana");
     assert_eq!(audit(&mut rig, session, "ana"), Err(Code::NotFound));
+}
+
+#[test]
+fn the_sharer_is_not_counted_behind_those_that_are_listed_either() {
+    let mut rig = rig(1);
+    let sender = rig.connect(0, "ana");
+    let session = rig.share(sender, "").session;
+    for _ in 0..VIEWERS_LISTED_MAX {
+        let peer = rig.connect(0, "bob");
+        rig.expect_viewer(peer);
+        rig.send_only(peer, Rig::watch_frame(None, Delivery::Latest));
+    }
+    rig.settle();
+    for _ in 0..2 {
+        let own = rig.connect(0, "ana");
+        rig.watch(own);
+    }
+    let seen = viewers(&mut rig, session, "ana");
+    assert_eq!(seen.total, VIEWERS_LISTED_MAX as u64);
+    assert_eq!(seen.listed.len(), VIEWERS_LISTED_MAX);
+    assert_eq!(viewers(&mut rig, session, "eve").total, seen.total + 2);
 }
