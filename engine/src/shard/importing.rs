@@ -87,7 +87,9 @@ fn check_batch(members: &[(UserName, u8)]) -> Result<(), WireError> {
         true => Ok(()),
         false => Err(WireError::new(
             Code::BadRequest,
-            "a batch has 1 to 1,000 members, each with the right to share, to watch, or both",
+            format!(
+                "a batch has 1 to {IMPORT_MEMBERS_MAX} members, each with the right to share, to watch, or both"
+            ),
         )),
     }
 }

@@ -45,7 +45,7 @@ impl Shard {
         self.check_sealing(chat, start.sealed)?;
         self.check_duration(start.duration_s)?;
         if start.idempotency_key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
-            let text = "an idempotency key has at most 64 bytes";
+            let text = format!("an idempotency key has at most {IDEMPOTENCY_KEY_BYTES_MAX} bytes");
             return Err(WireError::new(Code::BadRequest, text));
         }
         if let Some(session) = self.session_of_key(now, chat, &start)? {

@@ -2,7 +2,7 @@
 
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, RequestNumber, SessionId, UserName};
-use skein_wire::limits::TRAIL_POINTS_MAX;
+use skein_wire::limits::{TRAIL_POINTS_MAX, VIEW_ROWS_MAX};
 use skein_wire::map_view::MapView;
 use skein_wire::request::{CursorReport, Delivery, Unwatch, Watch};
 use skein_wire::update::{Coarse, Done, Update, Watching};
@@ -373,7 +373,7 @@ fn check_fields(watch: &Watch) -> Result<(), WireError> {
         check_view(watch, view)?;
     }
     if usize::from(watch.trail) > TRAIL_POINTS_MAX {
-        let text = "a trail has at most 32 points";
+        let text = format!("a trail has at most {TRAIL_POINTS_MAX} points");
         return Err(WireError::new(Code::BadRequest, text));
     }
     Ok(())
@@ -381,9 +381,13 @@ fn check_fields(watch: &Watch) -> Result<(), WireError> {
 
 /// A view is of a whole chat, for a map that shows where everybody is.
 fn check_view(watch: &Watch, view: &MapView) -> Result<(), WireError> {
-    let text = if !view.in_range() {
-        "a view has edges on earth, from south to north, and 1 to 4096 rows"
-    } else if watch.session.is_some() {
+    if !view.in_range() {
+        let text = format!(
+            "a view has edges on earth, from south to north, and 1 to {VIEW_ROWS_MAX} rows"
+        );
+        return Err(WireError::new(Code::BadRequest, text));
+    }
+    let text = if watch.session.is_some() {
         VIEW_OF_ONE
     } else if watch.delivery != Delivery::Latest || watch.trail > 0 {
         "a view shows newest points only; ask for `latest` and no trail"
