@@ -9,6 +9,7 @@ use crate::ids::{PartitionId, ShardId};
 use crate::membership::Membership;
 use crate::owner::Owner;
 use crate::rights::Rights;
+use crate::sole_timer::SoleTimer;
 use crate::table::Table;
 use crate::time::Timestamp;
 
@@ -25,6 +26,12 @@ pub(crate) struct Chat {
     /// Demand as it was last told, and when.
     pub demand_told_ms: u32,
     pub demand_told_at: Timestamp,
+    /// Tells of a demand that changed too soon after it was told.
+    pub demand_timer: SoleTimer,
+    /// Looks for ended rows that are old enough.
+    pub forget_timer: SoleTimer,
+    /// Looks for idempotency keys that are over.
+    pub keys_timer: SoleTimer,
     pub role: Role,
 }
 
@@ -42,6 +49,8 @@ pub(crate) struct Mirror {
     pub progress: Progress,
     /// Since when it has had no viewer.
     pub idle_since: Timestamp,
+    /// Looks whether that is long ago.
+    pub idle_timer: SoleTimer,
     /// Fed by a relay's hub and not by the log: the chat's writers, as far as they are known.
     pub fed: Option<Vec<(u32, u64)>>,
 }

@@ -11,6 +11,7 @@ use crate::membership::Membership;
 use crate::owner::Owner;
 use crate::rights::Rights;
 use crate::session::Session;
+use crate::sole_timer::SoleTimer;
 use crate::table::{Table, TableLimits, Tables};
 use crate::time::Timestamp;
 
@@ -117,6 +118,9 @@ fn decoy() -> Chat {
         audience: Audience::default(),
         demand_told_ms: 0,
         demand_told_at: Timestamp(0),
+        demand_timer: SoleTimer::default(),
+        forget_timer: SoleTimer::default(),
+        keys_timer: SoleTimer::default(),
         role: Role::Owner(Box::default()),
     }
 }

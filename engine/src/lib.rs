@@ -72,6 +72,7 @@ pub mod rate;
 mod recovering;
 pub mod relay;
 mod session;
+mod sole_timer;
 mod telling;
 mod timer;
 mod unseen_change;

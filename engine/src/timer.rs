@@ -24,21 +24,21 @@ pub(crate) enum Timer {
     },
     /// A token's time may be over.
     Token(ConnectionId),
-    /// A mirror may have been without viewers for long enough.
+    /// A mirror may have been without viewers for long enough. Counts only if it is the one that is set.
     MirrorIdle(ChatHandle),
-    /// A change of demand may be told.
+    /// A change of demand may be told. Counts only if it is the one that is set.
     Demand(ChatHandle),
     /// The time that shards have to apply a change of rights is over.
     FenceOver(u64),
     /// A restrictive command is proposed again.
     Retry(u64),
-    /// Ended rows may be old enough to be forgotten.
+    /// Ended rows may be old enough to be forgotten. Counts only if it is the one that is set.
     Tombstones(ChatHandle),
     /// A relay may be late with the answer to a change of members.
     RelayLate(ConnectionId),
     /// The time of a link for guests may be over.
     Links(ChatHandle),
-    /// Idempotency keys may be over.
+    /// Idempotency keys may be over. Counts only if it is the one that is set.
     Keys(ChatHandle),
     /// A session may have stayed in a geofence for long enough. Counts only if it is the newest one set.
     Stay {

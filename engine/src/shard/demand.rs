@@ -23,7 +23,9 @@ impl Shard {
         }
         let may_tell_at = known.demand_told_at.plus_ms(DEMAND_INTERVAL_MS);
         if now < may_tell_at {
-            self.wheel.set(may_tell_at, Timer::Demand(chat));
+            if known.demand_timer.wants(may_tell_at) {
+                self.wheel.set(may_tell_at, Timer::Demand(chat));
+            }
             return;
         }
         known.demand_told_ms = demand_ms;
@@ -35,6 +37,14 @@ impl Shard {
                 let interval_ms = demand_ms;
                 self.post(owner, Message::MirrorDemand { chat, interval_ms });
             }
+        }
+    }
+
+    /// A change of demand may be told.
+    pub(super) fn demand_due(&mut self, now: Timestamp, at: Timestamp, chat: ChatHandle) {
+        let known = self.chats.get_mut(chat);
+        if known.is_some_and(|known| known.demand_timer.fires(at)) {
+            self.demand_changed(now, chat);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::limits::DEMAND_INTERVAL_MS;
 use crate::output::Output;
 use crate::peer_message::{Message, UpstreamState};
 use crate::shard::Shard;
+use crate::sole_timer::SoleTimer;
 use crate::time::Timestamp;
 
 impl Shard {
@@ -53,10 +54,14 @@ impl Shard {
             audience: Audience::default(),
             demand_told_ms: 0,
             demand_told_at: Timestamp(now.0.saturating_sub(DEMAND_INTERVAL_MS)),
+            demand_timer: SoleTimer::default(),
+            forget_timer: SoleTimer::default(),
+            keys_timer: SoleTimer::default(),
             role: Role::Mirror(Mirror {
                 owner: hub,
                 progress: Progress::Following,
                 idle_since: now,
+                idle_timer: SoleTimer::default(),
                 fed: Some(image.epochs),
             }),
         });

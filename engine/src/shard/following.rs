@@ -242,8 +242,12 @@ impl Shard {
 
     /// Sets the timer for a chat's oldest ended row.
     pub(super) fn forget_later(&mut self, chat: ChatHandle) {
-        let due = self.chats.get(chat).and_then(|it| it.table.forget_due());
-        if let Some(due) = due {
+        let Some(known) = self.chats.get_mut(chat) else {
+            return;
+        };
+        if let Some(due) = known.table.forget_due()
+            && known.forget_timer.wants(due)
+        {
             self.wheel.set(due, Timer::Tombstones(chat));
         }
     }

@@ -17,6 +17,7 @@ use crate::obligation::{MemberChange, Purpose};
 use crate::peer_message::Answer;
 use crate::rights::Rights;
 use crate::shard::Shard;
+use crate::sole_timer::SoleTimer;
 use crate::table::Table;
 use crate::time::Timestamp;
 
@@ -414,6 +415,9 @@ impl Shard {
             audience: Audience::default(),
             demand_told_ms: 0,
             demand_told_at: Timestamp(now.0.saturating_sub(DEMAND_INTERVAL_MS)),
+            demand_timer: SoleTimer::default(),
+            forget_timer: SoleTimer::default(),
+            keys_timer: SoleTimer::default(),
             role: Role::Owner(Box::default()),
         });
     }

@@ -13,6 +13,7 @@ use crate::output::Output;
 use crate::peer_message::Message;
 use crate::rights::Rights;
 use crate::shard::Shard;
+use crate::sole_timer::SoleTimer;
 use crate::time::Timestamp;
 use crate::timer::Timer;
 
@@ -94,10 +95,14 @@ impl Shard {
             audience: Audience::default(),
             demand_told_ms: 0,
             demand_told_at: Timestamp(now.0.saturating_sub(DEMAND_INTERVAL_MS)),
+            demand_timer: SoleTimer::default(),
+            forget_timer: SoleTimer::default(),
+            keys_timer: SoleTimer::default(),
             role: Role::Mirror(Mirror {
                 owner: assembly.owner,
                 progress: Progress::Following,
                 idle_since: now,
+                idle_timer: SoleTimer::default(),
                 fed: None,
             }),
         });
@@ -143,18 +148,36 @@ impl Shard {
         }
         if let Role::Mirror(mirror) = &mut known.role {
             mirror.idle_since = now;
-            let at = now.plus_ms(MIRROR_LINGER_MS);
-            self.wheel.set(at, Timer::MirrorIdle(chat));
+            self.look_at_idle_later(chat);
+        }
+    }
+
+    fn look_at_idle_later(&mut self, chat: ChatHandle) {
+        let known = self.chats.get_mut(chat).map(|known| &mut known.role);
+        if let Some(Role::Mirror(mirror)) = known {
+            let at = mirror.idle_since.plus_ms(MIRROR_LINGER_MS);
+            if mirror.idle_timer.wants(at) {
+                self.wheel.set(at, Timer::MirrorIdle(chat));
+            }
         }
     }
 
     /// A mirror may have been without viewers for long enough.
-    pub(super) fn mirror_idle(&mut self, now: Timestamp, chat: ChatHandle) {
-        let is_over = self
-            .idle_mirror(chat)
-            .is_some_and(|mirror| mirror.idle_since.plus_ms(MIRROR_LINGER_MS) <= now);
-        if is_over {
-            self.drop_mirror(now, chat);
+    pub(super) fn mirror_idle(&mut self, now: Timestamp, at: Timestamp, chat: ChatHandle) {
+        let known = self.chats.get_mut(chat).map(|known| &mut known.role);
+        let Some(Role::Mirror(mirror)) = known else {
+            return;
+        };
+        if !mirror.idle_timer.fires(at) {
+            return;
+        }
+        let Some(idle_since) = self.idle_mirror(chat).map(|mirror| mirror.idle_since) else {
+            return;
+        };
+        match idle_since.plus_ms(MIRROR_LINGER_MS) <= now {
+            true => self.drop_mirror(now, chat),
+            // There were viewers meanwhile.
+            false => self.look_at_idle_later(chat),
         }
     }
 

@@ -40,21 +40,23 @@ impl Shard {
             Timer::Ack { chat, session } => self.ack_due(now, chat, session, at),
             Timer::EndTold { chat, session } => self.tell_end(chat, session),
             Timer::Token(connection) => self.token_due(now, connection, at),
-            Timer::MirrorIdle(chat) => self.mirror_idle(now, chat),
-            Timer::Demand(chat) => self.demand_changed(now, chat),
+            Timer::MirrorIdle(chat) => self.mirror_idle(now, at, chat),
+            Timer::Demand(chat) => self.demand_due(now, at, chat),
             Timer::FenceOver(order) => self.fence_over(now, order),
             Timer::Retry(order) => self.retry(now, order),
-            Timer::Tombstones(chat) => self.forget_ended(now, chat),
+            Timer::Tombstones(chat) => self.forget_ended(now, at, chat),
             Timer::RelayLate(connection) => self.relay_late(now, connection),
             Timer::Links(chat) => self.end_links(now, chat),
-            Timer::Keys(chat) => self.sweep_keys(now, chat),
+            Timer::Keys(chat) => self.sweep_keys(now, at, chat),
             Timer::Stay { chat, session } => self.stay_due(now, chat, session, at),
             Timer::GeofenceOver { chat, geofence } => self.geofence_over(now, chat, geofence),
         }
     }
 
-    fn forget_ended(&mut self, now: Timestamp, chat: ChatHandle) {
-        if let Some(known) = self.chats.get_mut(chat) {
+    fn forget_ended(&mut self, now: Timestamp, at: Timestamp, chat: ChatHandle) {
+        if let Some(known) = self.chats.get_mut(chat)
+            && known.forget_timer.fires(at)
+        {
             known.table.forget_old(now);
             self.forget_later(chat);
             self.end_links(now, chat);
@@ -62,13 +64,21 @@ impl Shard {
     }
 
     pub(super) fn sweep_keys_later(&mut self, now: Timestamp, chat: ChatHandle) {
-        self.wheel
-            .set(now.plus_ms(KEYS_SWEEP_MS), Timer::Keys(chat));
+        let at = now.plus_ms(KEYS_SWEEP_MS);
+        let known = self.chats.get_mut(chat);
+        if known.is_some_and(|known| known.keys_timer.wants(at)) {
+            self.wheel.set(at, Timer::Keys(chat));
+        }
     }
 
-    fn sweep_keys(&mut self, now: Timestamp, chat: ChatHandle) {
-        let owner = self.chats.owner_mut(chat);
-        if owner.is_some_and(|owner| owner.sweep_keys(now)) {
+    fn sweep_keys(&mut self, now: Timestamp, at: Timestamp, chat: ChatHandle) {
+        let Some(known) = self.chats.get_mut(chat) else {
+            return;
+        };
+        if !known.keys_timer.fires(at) {
+            return;
+        }
+        if known.owner_mut().is_some_and(|owner| owner.sweep_keys(now)) {
             self.sweep_keys_later(now, chat);
         }
     }

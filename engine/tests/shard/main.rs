@@ -23,6 +23,7 @@ mod sealing;
 mod sending;
 mod sessions;
 mod sink;
+mod timers;
 mod viewer;
 mod viewing;
 mod views;

@@ -641,6 +641,16 @@ impl Rig {
         viewing.collect()
     }
 
+    /// The wanted interval that a sender was told last, of what nobody looked at yet.
+    pub fn told_demand(&mut self, peer: Peer) -> Option<u32> {
+        let frames = self.take_frames(peer).into_iter().rev();
+        let mut demands = frames.filter_map(|update| match update {
+            Update::Demand(demand) => Some(demand.interval_ms),
+            _ => None,
+        });
+        demands.next()
+    }
+
     fn frames_of(&self, peer: Peer) -> &[Update] {
         self.frames.get(&peer).map_or(&[], Vec::as_slice)
     }
