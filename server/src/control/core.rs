@@ -138,8 +138,10 @@ pub struct ControlCore {
     /// Rejected records that no durable record voids yet: first and last.
     void_wanted: Option<(u64, u64)>,
     checkpoint: Option<CheckpointWriter>,
-    /// Bytes of commands since the newest checkpoint began.
+    /// Bytes of commands since the newest whole checkpoint began.
     bytes_since_checkpoint: u64,
+    /// Of those, what the checkpoint covers that is being written.
+    bytes_covered: u64,
     /// No step of a checkpoint before this time (ms): the last one failed.
     checkpoint_after_ms: u64,
     /// How often a checkpoint is written and its file closed, so that all before it can go by its age.
@@ -205,6 +207,7 @@ impl ControlCore {
             void_wanted: None,
             checkpoint: None,
             bytes_since_checkpoint: recovered.bytes_replayed,
+            bytes_covered: 0,
             checkpoint_after_ms: 0,
             new_file_every_ms: retention_age_ms.map(|age| (age / NEW_FILES_PER_RETENTION).max(1)),
             // What was there before this start is old enough for one.
@@ -429,6 +432,7 @@ impl ControlCore {
         }
         match self.checkpoint_part(now_ms) {
             Ok(true) => now_ms,
+            Ok(false) if now_ms < self.checkpoint_after_ms => self.checkpoint_after_ms,
             Ok(false) => u64::MAX,
             Err(_) => {
                 self.checkpoint = None;
@@ -438,7 +442,8 @@ impl ControlCore {
         }
     }
 
-    /// Writes a part; true when more parts follow.
+    /// Writes a part; true when more parts follow. One that is cut short is begun anew: what it would have covered
+    /// still counts.
     fn checkpoint_part(&mut self, now_ms: u64) -> Result<bool, AppendError> {
         if self.writer.degraded() {
             // It would fill memory and could not become durable.
@@ -449,11 +454,13 @@ impl ControlCore {
         let checkpoint = match self.checkpoint.take() {
             Some(checkpoint) => checkpoint,
             None => {
-                self.bytes_since_checkpoint = 0;
+                self.bytes_covered = self.bytes_since_checkpoint;
                 match CheckpointWriter::new(&self.state, self.writer.next_offset()) {
                     Ok(checkpoint) => checkpoint,
-                    // Beyond any size that was foreseen: the log is replayed from further back.
+                    // Beyond any size that was foreseen: the log is replayed from further back, and it is
+                    // not tried at every step.
                     Err(_) => {
+                        self.bytes_since_checkpoint = 0;
                         self.is_new_file_due = false;
                         return Ok(false);
                     }
@@ -470,6 +477,7 @@ impl ControlCore {
         self.writer
             .set_checkpoint(checkpoint.number(), *offsets.end());
         self.checkpoint = None;
+        self.bytes_since_checkpoint -= self.bytes_covered;
         self.counters.checkpoints += 1;
         if std::mem::take(&mut self.is_new_file_due) {
             self.writer.close_segment();

@@ -12,7 +12,9 @@ use skein_wire::error::Code;
 use crate::control::core::{Acknowledge, Committed, ControlCore, Proposal};
 use crate::control::event_place::EventPlace;
 use crate::control::feed::{EventFeed, FeedItem};
-use crate::control::limits::{CHECKPOINT_AFTER_BYTES, GROUP_COMMANDS_MAX, PROPOSALS_WAITING_MAX};
+use crate::control::limits::{
+    CHECKPOINT_AFTER_BYTES, FLUSH_RETRY_MS, GROUP_COMMANDS_MAX, PROPOSALS_WAITING_MAX,
+};
 
 /// A small random generator: the seed is all that a failure needs to be repeated.
 struct Random(u64);
@@ -251,6 +253,61 @@ fn a_checkpoint_carries_the_state_across_restarts() {
             "{report:?}"
         );
         assert_eq!(*again.state(), expect);
+    }
+}
+
+/// A core that has just written the first part of a checkpoint, at the time that is given back.
+fn amid_checkpoint(storage: &Arc<MemoryStorage>) -> (ControlCore, u64) {
+    let mut core = open(storage, Acknowledge::AfterSync);
+    let (mut number, mut now_ms) = (0, 0);
+    while core.checkpoint.is_none() {
+        for _ in 0..GROUP_COMMANDS_MAX {
+            number += 1;
+            propose(&mut core, number, put(&format!("{number:0>100}")));
+        }
+        now_ms += 10;
+        assert!(core.flush(now_ms).rejected.is_empty());
+        core.maintain(now_ms);
+    }
+    assert_eq!(core.counters().checkpoints, 0);
+    (core, now_ms)
+}
+
+#[test]
+fn a_checkpoint_that_was_cut_short_is_tried_again_as_soon_as_the_log_has_a_file() {
+    let cuts: [fn(&MemoryStorage, &mut ControlCore, u64); 2] = [
+        |storage, core, now_ms| {
+            storage.fail_call(Operation::Sync, 0);
+            propose(core, 0, put("ana"));
+            assert_eq!(core.flush(now_ms).rejected.len(), 1);
+        },
+        |storage, core, now_ms| {
+            storage.set_capacity_bytes(Some(0));
+            let mut number = 0;
+            while !core.writer.degraded() {
+                number += 1;
+                assert!(number < 10_000, "the disk is not full");
+                propose(core, number, put(&"x".repeat(10_000)));
+                core.flush(now_ms);
+            }
+            let due_ms = core.checkpoint_step(now_ms);
+            assert_eq!(due_ms, now_ms + FLUSH_RETRY_MS);
+            storage.set_capacity_bytes(None);
+        },
+    ];
+    for cut in cuts {
+        let storage = MemoryStorage::new();
+        let (mut core, now_ms) = amid_checkpoint(&storage);
+        cut(&storage, &mut core, now_ms);
+        assert!(core.checkpoint.is_none(), "it was not cut short");
+        maintain_until(&mut core, now_ms, now_ms + 5_000);
+        propose(&mut core, 0, put("ben"));
+        assert_eq!(core.flush(now_ms + 5_000).committed.len(), 1);
+        maintain_until(&mut core, now_ms + 5_000, now_ms + 10_000);
+        assert_eq!(core.counters().checkpoints, 1);
+        // And not again and again.
+        maintain_until(&mut core, now_ms + 10_000, now_ms + 20_000);
+        assert_eq!(core.counters().checkpoints, 1);
     }
 }
 
