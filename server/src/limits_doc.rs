@@ -77,6 +77,7 @@ const BOUNDED: &[(&str, &[&str])] = &[
             "body_bytes_max",
             "control_header_bytes_max",
             "import_line_bytes_max",
+            "label_bytes_max",
         ],
     ),
     (
@@ -305,6 +306,7 @@ const BOUNDED: &[(&str, &[&str])] = &[
 #[cfg(test)]
 const OURS: &[&str] = &[
     "accepted_interval_ms",
+    "alert_duration_s",
     "busy_timeout_ms",
     "check_bytes_max",
     "checkpoint_after_bytes",
@@ -366,6 +368,7 @@ const OURS: &[&str] = &[
     "scrub_expired_every_ms",
     "scrub_inline_bytes_max",
     "session_bytes_estimate",
+    "scrub_retry_ms_max",
     "shrink_bytes_per_round",
     "shrink_free_bytes_min",
     "shrink_free_part_min",
@@ -379,6 +382,7 @@ const OURS: &[&str] = &[
     "verdicts_max",
     "views_alive_every_ms",
     "views_retention_every_ms",
+    "views_retry_ms_max",
     "views_tick_ms",
     "way_ms_max",
     "webhook_retry_ms_max",

@@ -19,6 +19,12 @@ pub const BAD_COMMANDS: &[BadInput] = &[
         "unexpected argument '--colour'",
     ),
     BadInput::new(
+        "a link for no viewer",
+        "guest create --chat hike --viewers-max 0",
+        "2",
+        "0 is not in 1..",
+    ),
+    BadInput::new(
         "a token for nobody",
         "token --data-dir DIR",
         "2",

@@ -47,7 +47,7 @@ pub enum Verb {
         #[arg(long, value_name = "METRES")]
         grid: Option<u32>,
         /// How many may watch at a time.
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         viewers_max: Option<u32>,
         /// A note, shown in lists.
         #[arg(long, default_value = "")]

@@ -201,6 +201,12 @@ pub const BAD_CONTROL_REQUESTS: &[BadInput] = &[
         "1 second to 31 days",
     ),
     BadInput::new(
+        "a link for no viewer",
+        r#"POST /v1/chats/hike/guests {"duration_s":60,"viewers_max":0}"#,
+        "bad_request",
+        "leave it out for no limit",
+    ),
+    BadInput::new(
         "a link with cells of a metre",
         r#"POST /v1/chats/hike/guests {"duration_s":60,"grid_m":1}"#,
         "bad_request",
@@ -234,7 +240,7 @@ pub const BAD_CONTROL_REQUESTS: &[BadInput] = &[
         "an alert of nobody",
         r#"PUT /v1/chats/hike/alerts/near {"near_m":100}"#,
         "bad_request",
-        "`owner` is missing",
+        "missing field `owner`",
     ),
     BadInput::new(
         "the removal of an alert with another condition",

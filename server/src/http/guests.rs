@@ -21,12 +21,18 @@ use crate::http::body::JsonBody;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
 use crate::http::gateway::{ask, mismatch};
+use crate::http::limits::LABEL_BYTES_MAX;
 use crate::http::members::changed;
 use crate::http::names::{ChatPath, GuestPath};
 use crate::http::state::ApiState;
 
-/// Bytes of a note on a link.
-const LABEL_BYTES_MAX: usize = 128;
+/// What a record of a link has in place of a bound on its viewers.
+const NO_LIMIT: u32 = 0;
+
+/// The same bound as people say it.
+const GUEST_DAYS_MAX: u32 = GUEST_DURATION_S_MAX / 86_400;
+
+const _: () = assert!(GUEST_DURATION_S_MAX.is_multiple_of(86_400));
 
 /// What the handlers of links are given.
 #[derive(Clone, Debug)]
@@ -152,20 +158,26 @@ fn record(body: &GuestBody, grant: &GuestGrant, now_ms: u64) -> Result<GuestReco
     if !(1..=GUEST_DURATION_S_MAX).contains(&body.duration_s) {
         return Err(ApiError::new(
             Code::BadDuration,
-            "a link is good for 1 second to 31 days",
+            format!("a link is good for 1 second to {GUEST_DAYS_MAX} days"),
         ));
     }
     if body.label.len() > LABEL_BYTES_MAX || body.label.chars().any(char::is_control) {
         return Err(ApiError::new(
             Code::BadRequest,
-            "`label` has at most 128 bytes and no control characters",
+            format!("`label` has at most {LABEL_BYTES_MAX} bytes and no control characters"),
+        ));
+    }
+    if body.viewers_max == Some(0) {
+        return Err(ApiError::new(
+            Code::BadRequest,
+            "`viewers_max` is 1 or more; leave it out for no limit",
         ));
     }
     Ok(GuestRecord {
         session: grant.session.map_or(0, |session| session.0),
         last_only: grant.last_only,
         grid_m: grant.grid.map_or(0, Grid::metres),
-        viewers_max: body.viewers_max.unwrap_or(0),
+        viewers_max: body.viewers_max.unwrap_or(NO_LIMIT),
         created_at_ms: now_ms,
         expires_at_ms: now_ms + u64::from(body.duration_s) * 1_000,
         label: body.label.clone(),

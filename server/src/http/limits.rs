@@ -26,6 +26,10 @@ limit_list! {
         "named in the report of an import; the others are counted";
     MEMBERS_PER_PAGE: usize = 1_000, "members",
         "of a page where `limit` is not given; 10,000 at most";
+    LABEL_BYTES_MAX: usize = 128, "bytes",
+        "of the note on a link";
+    ALERT_DURATION_S: u32 = 8 * 60 * 60, "seconds",
+        "that an alert lasts which does not say: as long as a share";
     REQUESTS_MAX: usize = 1_024, "requests",
         "worked on at once; each holds a body and a place in a shard's inbox";
     CONTROL_CONNECTIONS_MAX: usize = 256, "connections",
