@@ -109,6 +109,12 @@ pub fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// A pause after failures in a row: doubled with each of them, up to a longest one.
+pub fn doubled(pause_ms: u64, failures: u32, pause_ms_max: u64) -> u64 {
+    let factor = 1_u64.checked_shl(failures).unwrap_or(u64::MAX);
+    pause_ms.saturating_mul(factor).min(pause_ms_max)
+}
+
 /// SQLite's integers are signed; the bits are kept.
 pub fn signed(number: u64) -> i64 {
     number as i64

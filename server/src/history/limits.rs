@@ -14,6 +14,8 @@ limit_list! {
         "between two looks for rows that are too old";
     RETRY_MS_MAX: u64 = 30_000, "milliseconds",
         "longest pause after a failure; the first one is a second, each next one double";
+    SCRUB_RETRY_MS_MAX: u64 = 300_000, "milliseconds",
+        "longest pause after a rewriting of the file that failed, as on a disk without room for a copy; the first one is a second, each next one double";
     CONSUMER_SYNC_EVERY_MS: u64 = 5_000, "milliseconds",
         "between two notes of the place for `skein log stat`; the place that counts is in the database";
     PAGE_ROWS_DEFAULT: usize = 1_000, "rows",

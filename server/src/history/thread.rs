@@ -16,11 +16,12 @@ use skein_log::{Batch, Consumer, PartitionId, ReadError, Reader, RecordRef};
 use skein_wire::ids::ChatName;
 
 use crate::clock::Clock;
+use crate::database::doubled;
 use crate::history::erase::{EraseReport, EraseWhat, Erasure};
 use crate::history::error::HistoryError;
 use crate::history::limits::{
     CONSUMER_SYNC_EVERY_MS, RECORDS_PER_TRANSACTION_MAX, RETENTION_EVERY_MS, RETRY_MS_MAX,
-    SCRUB_EXPIRED_EVERY_MS, SCRUB_INLINE_BYTES_MAX, TICK_MS,
+    SCRUB_EXPIRED_EVERY_MS, SCRUB_INLINE_BYTES_MAX, SCRUB_RETRY_MS_MAX, TICK_MS,
 };
 use crate::history::message::Message;
 use crate::history::row::StoredPoint;
@@ -72,6 +73,9 @@ pub struct Worker {
     /// Rows have expired since the file was last rewritten.
     expired_since_scrub: bool,
     scrub_expired_due_ms: u64,
+    /// Rewritings of the file that failed in a row, and when the next one is tried.
+    scrubs_failed: u32,
+    scrub_retry_due_ms: u64,
 }
 
 /// What one transaction did; counts when it is committed.
@@ -112,6 +116,8 @@ impl Worker {
             consumer_due_ms: 0,
             expired_since_scrub: false,
             scrub_expired_due_ms: 0,
+            scrubs_failed: 0,
+            scrub_retry_due_ms: 0,
         };
         worker.load_erasures()?;
         worker.stats.scrub_due = worker.store.scrub_due()?;
@@ -247,8 +253,11 @@ impl Worker {
         self.come_back()?;
         let more = self.follow()?;
         self.expire()?;
-        self.scrub_if_due()?;
         self.store.shrink()?;
+        // One that fails holds nothing else up: the log goes on, and drops what is not read in time.
+        if self.clock.now_ms() >= self.scrub_retry_due_ms {
+            self.scrub_or_later();
+        }
         Ok(more)
     }
 
@@ -270,7 +279,7 @@ impl Worker {
         self.failed += 1;
         self.forget();
         self.astray = true;
-        (TICK_MS << self.failed.min(6)).min(RETRY_MS_MAX)
+        doubled(TICK_MS, self.failed, RETRY_MS_MAX)
     }
 
     fn forget(&mut self) {
@@ -351,19 +360,21 @@ impl Worker {
         self.stats.expired += rows;
         self.retention_due_ms = now_ms + RETENTION_EVERY_MS;
         self.expired_since_scrub |= rows > 0;
-        self.scrub_expired(now_ms)
+        self.scrub_expired(now_ms);
+        Ok(())
     }
 
     /// Rewrites the file once in a while after rows have expired, where that is cheap.
-    fn scrub_expired(&mut self, now_ms: u64) -> Result<(), HistoryError> {
+    fn scrub_expired(&mut self, now_ms: u64) {
         let is_small = self.store.bytes() <= SCRUB_INLINE_BYTES_MAX;
         if self.expired_since_scrub && is_small && now_ms >= self.scrub_expired_due_ms {
             // Not at once again if it fails: nobody was promised anything.
             self.scrub_expired_due_ms = now_ms + SCRUB_EXPIRED_EVERY_MS;
-            self.store.scrub()?;
-            self.expired_since_scrub = false;
+            match self.store.scrub() {
+                Ok(()) => self.expired_since_scrub = false,
+                Err(error) => self.note_scrub_failure(&error),
+            }
         }
-        Ok(())
     }
 
     fn handle_erase(
@@ -434,19 +445,28 @@ impl Worker {
         change.commit()
     }
 
+    /// Rewrites the file after an erase, or says when that is tried again.
     fn scrub_or_later(&mut self) {
-        if let Err(error) = self.scrub_if_due() {
-            self.stats.failures += 1;
-            tracing::warn!(%error, "the history's file cannot be rewritten yet; it is tried again");
+        if !self.stats.scrub_due {
+            return;
+        }
+        match self.store.scrub() {
+            Ok(()) => {
+                self.stats.scrub_due = false;
+                self.scrubs_failed = 0;
+            }
+            Err(error) => {
+                self.note_scrub_failure(&error);
+                let wait_ms = doubled(TICK_MS, self.scrubs_failed, SCRUB_RETRY_MS_MAX);
+                self.scrub_retry_due_ms = self.clock.now_ms() + wait_ms;
+                self.scrubs_failed += 1;
+            }
         }
     }
 
-    fn scrub_if_due(&mut self) -> Result<(), HistoryError> {
-        if self.stats.scrub_due {
-            self.store.scrub()?;
-            self.stats.scrub_due = false;
-        }
-        Ok(())
+    fn note_scrub_failure(&mut self, error: &HistoryError) {
+        self.stats.failures += 1;
+        tracing::warn!(%error, "the history's file cannot be rewritten yet; it is tried again");
     }
 
     /// Lets the log's consumer say how far the database is.
