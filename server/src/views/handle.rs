@@ -89,6 +89,7 @@ impl ViewsThread {
             stats: ViewsStats::default(),
             alive_due_ms: 0,
             retention_due_ms: 0,
+            failed: 0,
         };
         worker.take_sessions(state)?;
         let (messages, inbox) = mpsc::sync_channel(VIEWS_WAITING_MAX);

@@ -10,6 +10,8 @@ limit_list! {
         "of views on their way to the record: a crowd that comes back at once; more are counted as lost";
     VIEWS_TICK_MS: u64 = 500, "milliseconds",
         "between two transactions of the record";
+    VIEWS_RETRY_MS_MAX: u64 = 30_000, "milliseconds",
+        "longest pause after a failure; the first one is a second, each next one double";
     VIEWS_ALIVE_EVERY_MS: u64 = 5_000, "milliseconds",
         "between two notes that present viewers are still there, while there are any: so much too early may a view end that a crash has cut off";
     VIEWS_RETENTION_EVERY_MS: u64 = 60_000, "milliseconds",

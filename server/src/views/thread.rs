@@ -14,6 +14,7 @@ use skein_engine::view::View;
 
 use crate::clock::Clock;
 use crate::control::feed::{EventCursor, FeedItem};
+use crate::database::doubled;
 use crate::erase_scope::EraseScope;
 use crate::metrics::MetricRow;
 use crate::views::erase::ViewsErased;
@@ -59,6 +60,8 @@ pub struct Worker {
     pub alive_due_ms: u64,
     /// Next look for what is too old.
     pub retention_due_ms: u64,
+    /// Failures in a row.
+    pub failed: u32,
 }
 
 /// What is not written yet.
@@ -111,7 +114,7 @@ impl Worker {
         let mut goes_on = true;
         while goes_on {
             let wait = due.saturating_duration_since(Instant::now());
-            // While the database refuses, what comes waits in the channel, which is bounded.
+            // While the database refuses, so many wait; what sessions do waits in the control log.
             let is_full = self.waiting.views.len() >= VIEWS_WAITING_MAX;
             match inbox.recv_timeout(wait) {
                 Ok(Message::View(view)) if !is_full => self.waiting.views.push(view),
@@ -124,10 +127,13 @@ impl Worker {
                 }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => goes_on = false,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.round();
-                    due = Instant::now() + Duration::from_millis(VIEWS_TICK_MS);
+                    due = Instant::now() + self.round();
                 }
             }
+        }
+        if self.failed > 0 {
+            // What sessions did meanwhile comes with the next round.
+            self.round();
         }
         // Who is still there is cut off with the server.
         let now_ms = self.clock.now_ms();
@@ -140,8 +146,11 @@ impl Worker {
         self.round();
     }
 
-    fn round(&mut self) {
-        self.take_commands();
+    /// Writes what has come; how long to wait for the next time.
+    fn round(&mut self) -> Duration {
+        if self.failed == 0 {
+            self.take_commands();
+        }
         self.waiting.lost += self.lost.swap(0, Ordering::Relaxed);
         let before = self.waiting.lost;
         match self.write() {
@@ -254,4 +263,110 @@ fn write_view(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_engine::ids::{ProposalId, ShardId};
+    use skein_log::MemoryStorage;
+
+    use super::*;
+    use crate::control::core::{Acknowledge, ControlCore, Proposal};
+    use crate::control::feed::{EventFeed, FeedPublisher};
+    use crate::http::metrics::MetricsBoard;
+    use crate::views::stats::VIEWS_METRICS;
+
+    struct Rig {
+        folder: tempfile::TempDir,
+        core: ControlCore,
+        publisher: FeedPublisher,
+        worker: Worker,
+        sessions: u64,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let storage = MemoryStorage::new();
+            let acknowledge = Acknowledge::AfterSync;
+            let (core, _) = ControlCore::open(storage, acknowledge, 0, 7).expect("a control log");
+            let (publisher, feed) = EventFeed::new(core.log_id(), core.reader(), 0, core.voids());
+            let folder = tempfile::tempdir().expect("a folder");
+            let worker = Worker {
+                store: Store::open(folder.path()).expect("a database"),
+                sessions: feed.open(None),
+                lost: Arc::default(),
+                retain_ms: 60_000,
+                clock: Clock::start(),
+                metrics: MetricsBoard::default().once(VIEWS_METRICS),
+                open: HashMap::new(),
+                waiting: Waiting::default(),
+                stats: ViewsStats::default(),
+                alive_due_ms: 0,
+                retention_due_ms: 0,
+                failed: 0,
+            };
+            Self {
+                folder,
+                core,
+                publisher,
+                worker,
+                sessions: 0,
+            }
+        }
+
+        fn start_session(&mut self) {
+            self.sessions += 1;
+            let command = Command::StartSession {
+                chat: "hike".to_owned(),
+                session: self.sessions,
+                user: "ana".to_owned(),
+                started_at_ms: 1,
+                expires_at_ms: 1_000,
+                duration_s: 1,
+                idempotency_key: self.sessions.to_string(),
+                sealed: false,
+            };
+            let (shard, proposal) = (ShardId(0), ProposalId(self.sessions));
+            let proposal = Proposal {
+                shard,
+                proposal,
+                command,
+            };
+            self.core.propose(proposal).expect("there is room");
+            let committed = self.core.flush(1).committed[0].index;
+            self.publisher.publish(committed, self.core.voids());
+        }
+
+        fn recorded(&self) -> i64 {
+            let file = self.folder.path().join("views.db");
+            let connection = rusqlite::Connection::open(file).expect("the database");
+            let count = "SELECT count(*) FROM session";
+            connection
+                .query_row(count, [], |row| row.get(0))
+                .expect("a count")
+        }
+    }
+
+    #[test]
+    fn while_the_database_refuses_nothing_piles_up_and_it_is_tried_less_and_less_often() {
+        let mut rig = Rig::new();
+        let other = rusqlite::Connection::open(rig.folder.path().join("views.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut pauses = Vec::new();
+        for _ in 0..3 {
+            rig.start_session();
+            pauses.push(rig.worker.round().as_millis() as u64);
+            assert_eq!(
+                rig.worker.waiting.commands.len(),
+                1,
+                "the others are in the log"
+            );
+        }
+        assert_eq!(pauses, [2, 4, 8].map(|factor| factor * VIEWS_TICK_MS));
+        other.execute_batch("ROLLBACK").unwrap();
+        for recorded in [1, 3] {
+            assert_eq!(rig.worker.round().as_millis() as u64, VIEWS_TICK_MS);
+            assert_eq!(rig.recorded(), recorded);
+        }
+    }
 }
