@@ -57,6 +57,28 @@ impl Metric {
     }
 }
 
+/// Makes a table of metrics and the function that copies their numbers into a row of it: each name stands beside its number.
+macro_rules! metrics {
+    (
+        $(#[$table_doc:meta])*
+        pub static $table:ident;
+        $(#[$publish_doc:meta])*
+        pub fn $publish:ident($it:ident: $source:ty);
+        $($kind:ident $name:literal, $help:literal => $number:expr;)*
+    ) => {
+        $(#[$table_doc])*
+        pub static $table: &[$crate::metrics::Metric] =
+            &[$($crate::metrics::Metric::$kind($name, $help),)*];
+
+        $(#[$publish_doc])*
+        pub fn $publish(row: &$crate::metrics::MetricRow, $it: $source) {
+            row.publish([$($number,)*]);
+        }
+    };
+}
+
+pub(crate) use metrics;
+
 /// The numbers of one shard, or of a part of the process that is no shard.
 #[derive(Debug)]
 pub struct MetricRow {
@@ -73,8 +95,9 @@ impl MetricRow {
     /// Sets all numbers, in the order of the table.
     ///
     /// # Panics
-    /// When there are more numbers than the table has metrics: the two are written side by side.
-    pub fn publish(&self, numbers: impl IntoIterator<Item = u64>) {
+    /// When there are not as many numbers as the table has metrics.
+    pub fn publish<const N: usize>(&self, numbers: [u64; N]) {
+        assert_eq!(N, self.values.len(), "each metric has its number");
         for (index, number) in numbers.into_iter().enumerate() {
             self.values[index].store(number, Ordering::Relaxed);
         }

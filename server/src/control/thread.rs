@@ -178,7 +178,7 @@ impl Worker {
     fn run(mut self) -> Result<(), CloseError> {
         let mut goes_on = true;
         while goes_on {
-            stats::publish(&self.core, &self.signals.metrics);
+            stats::publish(&self.signals.metrics, &self.core);
             let now_ms = self.clock.now_ms();
             let report = self.core.maintain(now_ms);
             self.signals.voice.hear(now_ms, &report);
@@ -189,7 +189,7 @@ impl Worker {
                 self.deliver(flushed);
             }
         }
-        stats::publish(&self.core, &self.signals.metrics);
+        stats::publish(&self.signals.metrics, &self.core);
         self.core.close()
     }
 

@@ -26,7 +26,7 @@ use crate::history::limits::{
 use crate::history::message::Message;
 use crate::history::row::StoredPoint;
 use crate::history::sampler::{Sampler, SessionKey, moment};
-use crate::history::stats::HistoryStats;
+use crate::history::stats::{self, HistoryStats};
 use crate::history::store::{Change, Place, SessionRow, Store};
 use crate::metrics::MetricRow;
 use crate::raw_record::{captured_at_ms, raw};
@@ -491,7 +491,7 @@ impl Worker {
         self.stats.bytes = self.store.bytes();
         let lag = |reader: &Reader| (reader.appended() + 1).saturating_sub(reader.position());
         self.stats.lag = self.readers.iter().map(lag).sum();
-        self.stats.publish(&self.metrics);
+        stats::publish(&self.metrics, &self.stats);
     }
 }
 

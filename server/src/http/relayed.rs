@@ -15,6 +15,7 @@ use crate::health::{Health, Phase};
 use crate::http::error::ApiError;
 use crate::http::metrics;
 use crate::metrics::{MetricRow, MetricsBoard};
+use crate::relay::metrics::UPSTREAM_CONNECTED;
 
 /// What the handlers of a relay are given.
 #[derive(Clone, Debug)]
@@ -56,7 +57,7 @@ async fn health(State(state): State<RelayState>) -> Response {
     let body = json!({
         "status": name,
         "version": env!("CARGO_PKG_VERSION"),
-        "upstream": if state.link.get(0) == 1 { "connected" } else { "lost" },
+        "upstream": if state.link.get(UPSTREAM_CONNECTED) == 1 { "connected" } else { "lost" },
         "time_ms": state.clock.now_ms(),
     });
     (status, Json(body)).into_response()

@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::edge::waker::ShardWaker;
 use crate::metrics::MetricRow;
 use crate::relay::link_core::LinkCore;
-use crate::relay::metrics;
+use crate::relay::metrics::{self, RelayNumbers};
 use crate::relay::said::Said;
 use crate::relay::upstream::UpstreamAddress;
 use crate::shard::peers::{PEER_MESSAGES_PER_PASS, Peers};
@@ -158,7 +158,12 @@ impl Link {
         self.tell_shards();
         let is_up = matches!(self.way, Way::Up(_));
         let stats = self.parts.core.hub.stats();
-        metrics::publish(&self.parts.metrics, is_up, self.losses, stats);
+        let numbers = RelayNumbers {
+            is_connected: is_up,
+            losses: self.losses,
+            hub: stats,
+        };
+        metrics::publish(&self.parts.metrics, numbers);
     }
 
     fn look_at_silence(&mut self) {

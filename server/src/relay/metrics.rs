@@ -2,43 +2,49 @@
 
 use skein_engine::relay::hub::HubStats;
 
-use crate::metrics::{Metric, MetricRow};
+use crate::metrics::metrics;
 
-/// In the order of [`publish`].
-pub static RELAY_METRICS: &[Metric] = &[
-    Metric::gauge(
-        "relay_upstream_connected",
-        "1 while the relay hears its upstream",
-    ),
-    Metric::counter(
-        "relay_upstream_losses",
-        "Times that the connection to the upstream ended",
-    ),
-    Metric::gauge("relay_chats", "Chats watched at the upstream"),
-    Metric::counter("relay_batches", "Batches of the upstream handed on"),
-    Metric::counter(
-        "relay_batches_full",
-        "Batches of the upstream that replaced a whole chat",
-    ),
-    Metric::counter(
-        "relay_restarts",
-        "Watches at the upstream that had to begin anew",
-    ),
-    Metric::counter(
-        "relay_members_changed",
-        "Changes of members taken from the upstream",
-    ),
-];
+/// What the metrics of a relay are taken from.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayNumbers {
+    /// Whether it hears its upstream.
+    pub is_connected: bool,
+    /// How often it did not any more.
+    pub losses: u64,
+    /// What it has watched there.
+    pub hub: HubStats,
+}
 
-/// Shows the numbers.
-pub fn publish(row: &MetricRow, is_connected: bool, losses: u64, hub: HubStats) {
-    row.publish([
-        u64::from(is_connected),
-        losses,
-        hub.chats,
-        hub.batches,
-        hub.batches_full,
-        hub.restarts,
-        hub.members_changed,
-    ]);
+/// Place of `relay_upstream_connected`, which its health tells as well.
+pub const UPSTREAM_CONNECTED: usize = 0;
+
+metrics! {
+    /// The metrics of a relay.
+    pub static RELAY_METRICS;
+    /// Copies the numbers out.
+    pub fn publish(it: RelayNumbers);
+
+    gauge "relay_upstream_connected", "1 while the relay hears its upstream"
+        => u64::from(it.is_connected);
+    counter "relay_upstream_losses", "Times that the connection to the upstream ended" => it.losses;
+    gauge "relay_chats", "Chats watched at the upstream" => it.hub.chats;
+    counter "relay_batches", "Batches of the upstream handed on" => it.hub.batches;
+    counter "relay_batches_full", "Batches of the upstream that replaced a whole chat"
+        => it.hub.batches_full;
+    counter "relay_restarts", "Watches at the upstream that had to begin anew" => it.hub.restarts;
+    counter "relay_members_changed", "Changes of members taken from the upstream"
+        => it.hub.members_changed;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_tells_of_the_metric_of_that_name() {
+        assert_eq!(
+            RELAY_METRICS[UPSTREAM_CONNECTED].name,
+            "relay_upstream_connected"
+        );
+    }
 }

@@ -20,7 +20,7 @@ use crate::health::Health;
 use crate::metrics::MetricRow;
 use crate::shard::core::{Core, PassReport};
 use crate::shard::inbox::{INBOX_INPUTS_PER_PASS, Inbound, Inbox};
-use crate::shard::metrics::{self, LoopStats, PUBLISH_INTERVAL_MS};
+use crate::shard::metrics::{self, LoopStats, PUBLISH_INTERVAL_MS, ShardNumbers};
 use crate::shard::peers::PEER_MESSAGES_PER_PASS;
 use crate::shard::server_ports::ServerPorts;
 
@@ -207,7 +207,12 @@ impl ShardLoop {
         }
         self.is_degraded = of_loop.log_degraded;
         let engine = self.core.engine_ref().stats();
-        metrics::publish(&self.metrics, engine, &self.ports.edge.stats(), of_loop);
+        let numbers = ShardNumbers {
+            engine,
+            edge: &self.ports.edge.stats(),
+            of_loop,
+        };
+        metrics::publish(&self.metrics, numbers);
     }
 
     fn now(&self) -> Timestamp {

@@ -1,20 +1,19 @@
 //! What the record of views counts, for `GET /metrics`.
 
-use crate::metrics::{Metric, MetricRow};
+use crate::metrics::metrics;
 
-/// The metrics, in the order of [`ViewsStats::publish`].
-pub static VIEWS_METRICS: &[Metric] = &[
-    Metric::counter("views_recorded", "Views that were recorded"),
-    Metric::counter(
-        "views_lost",
-        "Beginnings and ends of views that the record could not take",
-    ),
-    Metric::counter(
-        "views_failures",
-        "Transactions of the record of views that failed; tried again",
-    ),
-    Metric::gauge("views_open", "Views that go on"),
-];
+metrics! {
+    /// The metrics of the record of views.
+    pub static VIEWS_METRICS;
+    /// Copies the numbers out.
+    pub fn publish(it: &ViewsStats);
+
+    counter "views_recorded", "Views that were recorded" => it.recorded;
+    counter "views_lost", "Beginnings and ends of views that the record could not take" => it.lost;
+    counter "views_failures", "Transactions of the record of views that failed; tried again"
+        => it.failures;
+    gauge "views_open", "Views that go on" => it.open;
+}
 
 /// The numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,11 +26,4 @@ pub struct ViewsStats {
     pub failures: u64,
     /// Views that go on.
     pub open: u64,
-}
-
-impl ViewsStats {
-    /// Copies the numbers out.
-    pub fn publish(&self, row: &MetricRow) {
-        row.publish([self.recorded, self.lost, self.failures, self.open]);
-    }
 }

@@ -19,9 +19,10 @@ use crate::erase_scope::EraseScope;
 use crate::metrics::MetricRow;
 use crate::views::erase::ViewsErased;
 use crate::views::limits::{
-    VIEWS_ALIVE_EVERY_MS, VIEWS_RETENTION_EVERY_MS, VIEWS_TICK_MS, VIEWS_WAITING_MAX,
+    VIEWS_ALIVE_EVERY_MS, VIEWS_RETENTION_EVERY_MS, VIEWS_RETRY_MS_MAX, VIEWS_TICK_MS,
+    VIEWS_WAITING_MAX,
 };
-use crate::views::stats::ViewsStats;
+use crate::views::stats::{self, ViewsStats};
 use crate::views::store::{Change, Store};
 
 /// What the thread is told.
@@ -154,17 +155,30 @@ impl Worker {
         self.waiting.lost += self.lost.swap(0, Ordering::Relaxed);
         let before = self.waiting.lost;
         match self.write() {
-            Ok(()) => self.stats.lost += before,
-            Err(error) => {
-                self.stats.failures += 1;
-                tracing::error!(%error, "the record of views cannot be written; it tries again, live delivery goes on");
+            Ok(()) => {
+                if self.failed > 0 {
+                    tracing::info!("the record of views goes on");
+                }
+                self.failed = 0;
+                self.stats.lost += before;
             }
+            Err(error) => self.note_failure(&error),
         }
         self.stats.open = self.open.len() as u64;
-        self.stats.publish(&self.metrics);
+        stats::publish(&self.metrics, &self.stats);
+        Duration::from_millis(doubled(VIEWS_TICK_MS, self.failed, VIEWS_RETRY_MS_MAX))
     }
 
-    /// All that is committed by now; never waits. Stretches with nothing for us, as checkpoints are, do not
+    fn note_failure(&mut self, error: &rusqlite::Error) {
+        self.stats.failures += 1;
+        if self.failed == 0 {
+            tracing::error!(%error, "the record of views cannot be written; it tries again, live delivery goes on");
+        }
+        self.failed += 1;
+    }
+
+    /// All that is committed by now; never waits. Not while the database refuses: the cursor is a place in the control log,
+    /// which keeps it. Stretches with nothing for us, as checkpoints are, do not
     /// end it: at a stop there is no next round.
     fn take_commands(&mut self) {
         while let Some(items) = self.sessions.next_committed() {
