@@ -24,6 +24,7 @@ pub mod edge;
 
 pub mod control;
 pub mod events;
+pub mod gpx_writer;
 pub mod http;
 pub mod log_erase;
 pub mod log_json;

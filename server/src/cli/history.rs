@@ -8,7 +8,7 @@ use serde_json::Value;
 use skein_wire::ids::{ChatName, SessionId, UserName};
 
 use crate::cli::api::{ControlApi, ControlArgs, segment};
-use crate::history::gpx::{TrackPoint, document};
+use crate::gpx_writer::{TrackPoint, Tracks};
 use crate::terminal::out;
 use crate::text::time_text;
 
@@ -104,7 +104,7 @@ pub fn run(args: HistoryArgs) -> anyhow::Result<()> {
 
 fn query(args: &QueryArgs, mut out: impl Write) -> anyhow::Result<()> {
     let api = ControlApi::new(&args.control)?;
-    let mut points = Vec::new();
+    let mut tracks = Tracks::default();
     let mut after: Option<String> = None;
     let (mut sealed, mut gaps) = (0_u64, 0_u64);
     loop {
@@ -114,14 +114,11 @@ fn query(args: &QueryArgs, mut out: impl Write) -> anyhow::Result<()> {
         for row in page["points"].as_array().into_iter().flatten() {
             match args.format {
                 Format::Jsonl => writeln!(out, "{row}")?,
-                Format::Gpx => match track_point(row) {
-                    Some(point) => points.push(point),
-                    None => sealed += 1,
-                },
+                Format::Gpx => sealed += u64::from(add(&mut tracks, row).is_none()),
             }
         }
         anyhow::ensure!(
-            points.len() <= GPX_POINTS_MAX,
+            tracks.points() <= GPX_POINTS_MAX,
             "more than {GPX_POINTS_MAX} points; ask for less with --from, --to, --user or --session"
         );
         match page["next"].as_str() {
@@ -130,7 +127,7 @@ fn query(args: &QueryArgs, mut out: impl Write) -> anyhow::Result<()> {
         }
     }
     if args.format == Format::Gpx {
-        out.write_all(document(&points).as_bytes())?;
+        out = tracks.write(out)?;
     }
     out.flush()?;
     if sealed > 0 {
@@ -168,15 +165,16 @@ fn path(args: &QueryArgs, after: Option<&str>) -> String {
     path
 }
 
-fn track_point(row: &Value) -> Option<TrackPoint> {
-    let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-    Some(TrackPoint {
-        user: text("user"),
-        session: text("session"),
-        time: time_text::date_text(row["at"].as_i64()?),
+/// Adds the point of a row; `None` for a sealed one.
+fn add(tracks: &mut Tracks, row: &Value) -> Option<()> {
+    let point = TrackPoint {
+        time_ms: row["at"].as_i64()?,
         lat: row["point"]["lat"].as_f64()?,
         lon: row["point"]["lon"].as_f64()?,
-    })
+    };
+    let session = row["session"].as_str()?.parse().ok()?;
+    tracks.add(session, row["user"].as_str()?, point);
+    Some(())
 }
 
 fn erase(args: &EraseArgs) -> anyhow::Result<()> {

@@ -16,6 +16,7 @@ use skein_wire::point::Payload;
 
 use crate::cli::log_open::{self, Progress};
 use crate::cli::private_file;
+use crate::gpx_writer::{GpxWriter, TrackPoint};
 use crate::log_json;
 use crate::raw_record::raw;
 use crate::text::time_text;
@@ -197,19 +198,11 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A point of a track.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct TrackPoint {
-    counter: u64,
-    captured_at_ms: i64,
-    lat: f64,
-    lon: f64,
-}
-
 /// The points by session.
 #[derive(Debug, Default)]
 struct Tracks {
-    sessions: BTreeMap<u64, Vec<TrackPoint>>,
+    /// Each point with its sender's count.
+    sessions: BTreeMap<SessionId, Vec<(u64, TrackPoint)>>,
     points: usize,
     sealed: u64,
 }
@@ -229,40 +222,26 @@ impl Tracks {
             bail!("more than {POINTS_MAX} points; export less with --since, --until or --session");
         }
         self.points += 1;
-        self.sessions
-            .entry(session.0)
-            .or_default()
-            .push(TrackPoint {
-                counter: point.counter.0,
-                captured_at_ms: point.captured_at_ms,
-                lat: fix.position.lat(),
-                lon: fix.position.lon(),
-            });
+        let track_point = TrackPoint {
+            time_ms: point.captured_at_ms,
+            lat: fix.position.lat(),
+            lon: fix.position.lon(),
+        };
+        let track = self.sessions.entry(session).or_default();
+        track.push((point.counter.0, track_point));
         Ok(())
     }
 
     /// Historical points come late: the sender's count is the order.
     fn write(&mut self, out: &mut impl Write) -> anyhow::Result<()> {
-        writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
-        writeln!(
-            out,
-            r#"<gpx version="1.1" creator="skein" xmlns="http://www.topografix.com/GPX/1/1">"#
-        )?;
+        let mut document = GpxWriter::new(out)?;
         for (session, points) in &mut self.sessions {
-            points.sort_by_key(|point| point.counter);
-            points.dedup_by_key(|point| point.counter);
-            writeln!(out, "<trk><name>{}</name><trkseg>", SessionId(*session))?;
-            for point in points {
-                let (lat, lon) = (point.lat, point.lon);
-                let time = time_text::date_text(point.captured_at_ms);
-                writeln!(
-                    out,
-                    r#"<trkpt lat="{lat:.6}" lon="{lon:.6}"><time>{time}</time></trkpt>"#
-                )?;
-            }
-            writeln!(out, "</trkseg></trk>")?;
+            points.sort_by_key(|(counter, _)| *counter);
+            points.dedup_by_key(|(counter, _)| *counter);
+            let points = points.iter().map(|(_, point)| *point);
+            document.track(*session, None, points)?;
         }
-        writeln!(out, "</gpx>")?;
+        document.finish()?;
         Ok(())
     }
 }

@@ -31,7 +31,5 @@ pub mod thread;
 pub mod handle;
 pub mod idle;
 
-pub mod gpx;
-
 #[cfg(test)]
 mod tests;

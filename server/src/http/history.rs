@@ -17,9 +17,10 @@ use skein_wire::ids::{SessionId, UserName};
 use skein_wire::point::Payload;
 use std::time::Duration;
 
+use crate::gpx_writer::{TrackPoint, Tracks};
+use crate::text::time_text;
 use crate::history::erase::{EraseReport, EraseWhat};
 use crate::history::error::HistoryError;
-use crate::history::gpx::{TrackPoint, document};
 use crate::history::handle::History;
 use crate::history::limits::{ERASE_DEADLINE_MS, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::history::query::{After, HistoryQuery, Page};
@@ -149,19 +150,21 @@ pub async fn query(
     })?;
     let (handle, partition) = history.chat(&chat).ok_or(ApiError::of(Code::NotFound))?;
     let query = text.read(handle, partition)?;
-    let page = tokio::task::spawn_blocking(move || history.page(&query))
-        .await
-        .map_err(|_| ApiError::of(Code::Internal))?
-        .map_err(|error| refused(&error))?;
     let wants_gpx = headers
         .get(ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains(GPX));
-    Ok(if wants_gpx {
-        gpx(&page)
-    } else {
-        Json(PageJson::from(page)).into_response()
-    })
+    // Made where the database is read: the threads of requests also shake hands.
+    let answer = move || {
+        let page = history.page(&query).map_err(|error| refused(&error))?;
+        match wants_gpx {
+            true => gpx(&page),
+            false => Ok(Json(PageJson::from(page)).into_response()),
+        }
+    };
+    tokio::task::spawn_blocking(answer)
+        .await
+        .map_err(|_| ApiError::of(Code::Internal))?
 }
 
 /// `DELETE /v1/chats/{chat}/history`
@@ -316,24 +319,26 @@ impl From<Page> for PageJson {
 }
 
 /// Sealed points cannot be in a track.
-fn gpx(page: &Page) -> Response {
-    let track_point = |row: &HistoryRow| match &row.point.payload {
-        Payload::Fix(fix) => Some(TrackPoint {
-            user: row.user.clone(),
-            session: row.session.to_string(),
-            time: time_text::date_text(row.at_ms as i64),
-            lat: fix.position.lat(),
-            lon: fix.position.lon(),
-        }),
-        Payload::Sealed(_) => None,
-    };
-    let points: Vec<TrackPoint> = page.rows.iter().filter_map(track_point).collect();
-    let mut response = ([(CONTENT_TYPE, GPX)], document(&points)).into_response();
+fn gpx(page: &Page) -> Result<Response, ApiError> {
+    let mut tracks = Tracks::default();
+    for row in &page.rows {
+        if let Payload::Fix(fix) = &row.point.payload {
+            let point = TrackPoint {
+                time_ms: row.at_ms as i64,
+                lat: fix.position.lat(),
+                lon: fix.position.lon(),
+            };
+            tracks.add(row.session, &row.user, point);
+        }
+    }
+    let document = tracks.write(Vec::new());
+    let document = document.map_err(|_| ApiError::of(Code::Internal))?;
+    let mut response = ([(CONTENT_TYPE, GPX)], document).into_response();
     let next = page
         .next
         .and_then(|next| HeaderValue::from_str(&next.to_string()).ok());
     if let Some(next) = next {
         response.headers_mut().insert(NEXT_HEADER, next);
     }
-    response
+    Ok(response)
 }
