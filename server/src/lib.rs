@@ -17,6 +17,7 @@ pub mod text;
 
 pub mod chat_names;
 pub mod erase_scope;
+pub mod error_body;
 
 pub mod access;
 pub mod config;

@@ -15,8 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
@@ -41,6 +40,7 @@ use crate::edge::spare_descriptor::{SpareDescriptor, is_exhausted};
 use crate::edge::stalled;
 use crate::edge::stats::EdgeStats;
 use crate::edge::upgrade::{self, WEBSOCKET_PATH};
+use crate::error_body;
 use crate::limits::{
     HTTP_ANSWER_DEADLINE_MS, HTTP_CONNECTIONS_MAX, HTTP_HEADER_BYTES_MAX, HTTP_HEADER_DEADLINE_MS,
     HTTP_STALLED_MS, TLS_HANDSHAKE_DEADLINE_MS,
@@ -251,7 +251,8 @@ async fn handle<S: Stream>(
 ) -> Response<Body> {
     let stage = Arc::clone(&place.0);
     if let Err(too_often) = stage.gate.pass(peer.ip()) {
-        return limited(too_often);
+        let retry_after_ms = Some(too_often.retry_after_ms);
+        return error_body::response(&too_often.into(), retry_after_ms);
     }
     if request.uri().path() != WEBSOCKET_PATH {
         HttpCounters::count(&stage.counters.requests);
@@ -271,7 +272,10 @@ async fn handle<S: Stream>(
             });
             response.map(|()| Body::empty())
         }
-        Err(no) => refusal(no.status, Code::Transport, no.text),
+        Err(no) => {
+            let error = WireError::new(Code::Transport, no.text);
+            error_body::response_as(no.status, &error, None)
+        }
     }
 }
 
@@ -289,35 +293,9 @@ async fn answer(stage: &HttpStage, request: Request<Incoming>) -> Response<Body>
     match timeout(deadline, call).await {
         // A router has an answer for everything; its error type has no values.
         Ok(Ok(response)) => response,
-        Err(_) => refusal(
-            StatusCode::GATEWAY_TIMEOUT,
-            Code::Busy,
-            "the answer took too long; try again later",
-        ),
+        Err(_) => {
+            let error = WireError::new(Code::Busy, "the answer took too long; try again later");
+            error_body::response(&error, None)
+        }
     }
-}
-
-fn limited(too_often: TooOften) -> Response<Body> {
-    let seconds = too_often.retry_after_ms.div_ceil(1_000);
-    let error = WireError::from(too_often);
-    let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, error.code, &error.text);
-    let headers = response.headers_mut();
-    headers.insert(RETRY_AFTER, http::HeaderValue::from(seconds));
-    response
-}
-
-/// An error in the form of the HTTP service's own.
-fn refusal(status: StatusCode, code: Code, text: &str) -> Response<Body> {
-    let json = serde_json::json!({ "code": code.name(), "text": text });
-    let mut response = Response::new(Body::from(json.to_string()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        http::HeaderValue::from_static("application/json"),
-    );
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, http::HeaderValue::from_static("1"));
-    }
-    response
 }

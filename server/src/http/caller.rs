@@ -11,6 +11,7 @@ use http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
 use http::request::Parts;
 use skein_engine::request::Actor;
 use skein_wire::error::Code;
+use skein_wire::ids::UserName;
 
 use crate::access::Access;
 use crate::access::control_token::ControlTokens;
@@ -37,6 +38,31 @@ where
             Callers::Operators(token) => operator(parts, token),
             Callers::ThisMachine => this_machine(parts),
         }
+    }
+}
+
+/// As whom the caller acts: nobody does for somebody else, but operators, who say for whom. `missing` is the field that
+/// they say it in, and what it is.
+///
+/// # Errors
+/// `not_found` for somebody else, so that whether that user exists is not said; `bad_request` for an operator who does not
+/// say it.
+pub fn acting_user(
+    actor: &Actor,
+    named: Option<&str>,
+    missing: &'static str,
+) -> Result<UserName, ApiError> {
+    match (actor, named) {
+        (Actor::User(person), None) => Ok(person.user.clone()),
+        (Actor::User(person), Some(named)) if person.user.as_str() == named => {
+            Ok(person.user.clone())
+        }
+        (Actor::User(_), Some(_)) => Err(ApiError::of(Code::NotFound)),
+        (Actor::Control, Some(named)) => Ok(UserName::new(named)?),
+        (Actor::Control, None) => Err(ApiError::new(
+            Code::BadRequest,
+            format!("missing field {missing}"),
+        )),
     }
 }
 

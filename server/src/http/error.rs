@@ -1,13 +1,10 @@
-//! Errors as the HTTP API says them: `{"code": "...", "text": "..."}` with the code's own status.
+//! Errors of the HTTP API on their way to a caller.
 
-use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, StatusCode};
-use serde::Serialize;
 use skein_wire::error::{Code, WireError};
 
 use crate::access::rates::TooOften;
+use crate::error_body;
 
 /// What is said of a path that an API does not have.
 pub const NO_SUCH_PATH: &str = "no such path; see the API description";
@@ -19,13 +16,6 @@ pub struct ApiError {
     pub error: WireError,
     /// Milliseconds until it may be tried again, where that is known.
     retry_after_ms: Option<u32>,
-}
-
-/// The body of an error.
-#[derive(Debug, Serialize)]
-struct Body<'a> {
-    code: &'static str,
-    text: &'a str,
 }
 
 impl ApiError {
@@ -60,18 +50,6 @@ impl From<TooOften> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let WireError { code, text } = self.error;
-        let status =
-            StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = Json(Body {
-            code: code.name(),
-            text: &text,
-        });
-        let mut response = (status, body).into_response();
-        if let Some(wait_ms) = self.retry_after_ms {
-            let seconds = HeaderValue::from(wait_ms.div_ceil(1_000));
-            response.headers_mut().insert(RETRY_AFTER, seconds);
-        }
-        response
+        error_body::response(&self.error, self.retry_after_ms)
     }
 }

@@ -13,16 +13,17 @@ use skein_wire::error::Code;
 use skein_wire::ids::{ChatName, GeofenceName, UserName};
 
 use crate::http::body::JsonBody;
-use crate::http::caller::Caller;
+use crate::http::caller::{Caller, acting_user};
 use crate::http::error::ApiError;
 use crate::http::gateway::{ask, mismatch};
 use crate::http::geofence_json::{GeofenceBody, geofence_json};
+use crate::http::limits::ALERT_DURATION_S;
 use crate::http::names::{ChatPath, GeofencePath};
 use crate::http::sessions::done;
 use crate::http::state::ApiState;
 
-/// How long an alert lasts that does not say: as long as a share, seconds.
-const ALERT_DURATION_S: u32 = 8 * 60 * 60;
+/// The field with whose alert it is.
+const OWNER: &str = "`owner`: say who is told";
 
 /// The routes that both APIs have.
 pub fn routes<S>() -> Router<S>
@@ -81,7 +82,7 @@ pub async fn put_alert(
     GeofencePath(chat, name): GeofencePath,
     JsonBody(body): JsonBody<GeofenceBody>,
 ) -> Result<Response, ApiError> {
-    let owner = owner_of(&actor, body.owner.as_deref())?;
+    let owner = acting_user(&actor, body.owner.as_deref(), OWNER)?;
     let mut wish = wish(chat, name, &body, Some(owner))?;
     wish.once = body.once.unwrap_or(true);
     wish.duration_s = body.duration_s.or(Some(ALERT_DURATION_S));
@@ -105,22 +106,6 @@ fn wish(
         once: body.once.unwrap_or(false),
         duration_s: body.duration_s,
     })
-}
-
-/// Whose alert it is: nobody sets one for somebody else, but for operators.
-fn owner_of(actor: &Actor, named: Option<&str>) -> Result<UserName, ApiError> {
-    match (actor, named) {
-        (Actor::User(person), None) => Ok(person.user.clone()),
-        (Actor::User(person), Some(named)) if person.user.as_str() == named => {
-            Ok(person.user.clone())
-        }
-        (Actor::User(_), Some(_)) => Err(ApiError::of(Code::NotFound)),
-        (Actor::Control, Some(named)) => Ok(UserName::new(named)?),
-        (Actor::Control, None) => Err(ApiError::new(
-            Code::BadRequest,
-            "`owner` is missing: say who is told",
-        )),
-    }
 }
 
 /// `DELETE /v1/chats/{chat}/geofences/{name}`
@@ -160,7 +145,7 @@ pub async fn remove_alert(
         )
     };
     let Query(query) = query.map_err(bad)?;
-    let owner = owner_of(&actor, query.owner.as_deref())?;
+    let owner = acting_user(&actor, query.owner.as_deref(), OWNER)?;
     remove(&state, (chat, name), actor, Some(owner)).await
 }
 

@@ -12,7 +12,7 @@ use skein_wire::ids::{ChatName, UserName};
 use skein_wire::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 
 use crate::http::body::JsonBody;
-use crate::http::caller::Caller;
+use crate::http::caller::{Caller, acting_user};
 use crate::http::error::ApiError;
 use crate::http::gateway::{ask, mismatch};
 use crate::http::names::{ChatPath, SessionPath};
@@ -54,7 +54,7 @@ pub async fn start(
     ChatPath(chat): ChatPath,
     JsonBody(body): JsonBody<StartBody>,
 ) -> Result<Json<SessionJson>, ApiError> {
-    let user = sharer(&actor, body.user.as_deref())?;
+    let user = acting_user(&actor, body.user.as_deref(), "`user`: say who will share")?;
     let unknown = unknown_to(&actor, &chat, &user);
     let request = StartRequest {
         chat,
@@ -169,22 +169,6 @@ fn session(reply: ChatReply) -> Result<Json<SessionJson>, ApiError> {
     match reply {
         ChatReply::Session(info) => Ok(Json(SessionJson::from(&info))),
         other => Err(mismatch(&other)),
-    }
-}
-
-fn sharer(actor: &Actor, named: Option<&str>) -> Result<UserName, ApiError> {
-    match (actor, named) {
-        (Actor::User(person), None) => Ok(person.user.clone()),
-        (Actor::User(person), Some(named)) if person.user.as_str() == named => {
-            Ok(person.user.clone())
-        }
-        // Nobody shares for somebody else; whether that user exists is not said.
-        (Actor::User(_), Some(_)) => Err(ApiError::of(Code::NotFound)),
-        (Actor::Control, Some(named)) => Ok(UserName::new(named)?),
-        (Actor::Control, None) => Err(ApiError::new(
-            Code::BadRequest,
-            "missing field `user`: say who will share",
-        )),
     }
 }
 
