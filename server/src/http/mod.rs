@@ -58,4 +58,6 @@ pub mod control;
 pub mod bad_inputs;
 
 #[cfg(test)]
+mod documented_routes;
+#[cfg(test)]
 mod tests;
