@@ -1,6 +1,5 @@
 //! From an address to a connection that is welcome.
 
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -17,14 +16,14 @@ use crate::trust::Trust;
 use crate::{transport_quic, transport_websocket};
 
 /// Where to, as whom.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct ConnectOptions {
     /// The server.
     pub server: ServerUrl,
     /// Whose certificate is accepted.
     pub trust: Trust,
     /// Who is it.
-    pub token: String,
+    pub token: Token,
     /// Free-form name and version of the program, for the operator.
     pub client: String,
 }
@@ -35,19 +34,9 @@ impl ConnectOptions {
         Self {
             server,
             trust: Trust::Nobody,
-            token: token.to_owned(),
+            token: Token(token.to_owned()),
             client: concat!("skein-client/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
-    }
-}
-
-// By hand: the token is a secret.
-impl fmt::Debug for ConnectOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectOptions")
-            .field("server", &self.server)
-            .field("client", &self.client)
-            .finish_non_exhaustive()
     }
 }
 
@@ -75,7 +64,7 @@ async fn try_connect(options: &ConnectOptions) -> Result<(Connection, Welcome), 
     };
     connection.send([Request::Hello(Hello {
         version: VERSION,
-        token: Token(options.token.clone()),
+        token: options.token.clone(),
         client: options.client.clone(),
     })])?;
     match connection.receive().await? {

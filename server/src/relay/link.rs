@@ -64,7 +64,7 @@ pub struct LinkParts {
 }
 
 /// A connection as it was made.
-pub type Made = (Connection, Welcome, String);
+pub type Made = (Connection, Welcome, Token);
 
 #[derive(Debug)]
 enum Way {
@@ -80,7 +80,7 @@ pub struct Link {
     upstream: UpstreamAddress,
     way: Way,
     /// The token of the connection.
-    token: String,
+    token: Token,
     token_looked_at_ms: u64,
     steady: SteadyClock,
     /// When the upstream was last heard, and when it was last asked for a sign of life.
@@ -101,7 +101,7 @@ impl Link {
             way: Way::Down {
                 retry_at: Instant::now(),
             },
-            token: String::new(),
+            token: Token(String::new()),
             token_looked_at_ms: 0,
             steady: SteadyClock::new(),
             heard_at_ms: 0,
@@ -194,7 +194,7 @@ impl Link {
             && options.token != self.token
         {
             self.token.clone_from(&options.token);
-            self.parts.core.request(Request::Auth(Token(options.token)));
+            self.parts.core.request(Request::Auth(options.token));
         }
     }
 
