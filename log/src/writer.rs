@@ -270,7 +270,32 @@ impl Writer {
         now_ms: u64,
         records: &[Record<'_>],
     ) -> Result<RangeInclusive<Offset>, AppendError> {
-        let bytes = self.measure(records)?;
+        self.append_from(now_ms, records.iter().copied())
+    }
+
+    /// The same with records that are made as they are written, for callers that have them in another form: none has to
+    /// be collected. They are gone through more than once and must be the same each time.
+    ///
+    /// # Errors
+    /// As for [`Writer::append`].
+    ///
+    /// ```
+    /// use skein_log::{Log, MemoryStorage, Options, PartitionId, Record};
+    ///
+    /// let options = Options { partitions: 1, ..Options::default() };
+    /// let (mut log, _) = Log::open(MemoryStorage::new(), options, 0, 1)?;
+    /// let mut writer = log.take_writer(PartitionId(0)).expect("taken once");
+    /// let words = ["here", "there"];
+    /// let record = |word: &&'static str| Record { payload: word.as_bytes(), ..Record::default() };
+    /// assert_eq!(writer.append_from(1_000, words.iter().map(record))?, 1..=2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn append_from<'a>(
+        &mut self,
+        now_ms: u64,
+        records: impl ExactSizeIterator<Item = Record<'a>> + Clone,
+    ) -> Result<RangeInclusive<Offset>, AppendError> {
+        let bytes = self.measure(records.clone())?;
         if !self.begun {
             self.begin()?;
         }
@@ -278,11 +303,11 @@ impl Writer {
             self.roll(bytes, now_ms)?;
         }
         let time = now_ms.max(self.last_time);
-        if self.write(time, records, bytes).is_err() {
+        if self.write(time, records.clone(), bytes).is_err() {
             Counters::add(&self.shared.counters.write_failures, 1);
             self.go_on_in_memory(bytes, now_ms)?;
             self.shared.wake(Worker::Preparer);
-            let written = self.write(time, records, bytes);
+            let written = self.write(time, records.clone(), bytes);
             written.expect("memory takes what fits");
         }
         let first = self.next_offset;
@@ -292,8 +317,11 @@ impl Writer {
     }
 
     /// Bytes of a batch of these records, if it is one that fits.
-    fn measure(&self, records: &[Record<'_>]) -> Result<usize, AppendError> {
-        if records.is_empty() {
+    fn measure<'a>(
+        &self,
+        records: impl ExactSizeIterator<Item = Record<'a>>,
+    ) -> Result<usize, AppendError> {
+        if records.len() == 0 {
             return Err(AppendError::Empty);
         }
         if records.len() > BATCH_RECORDS_MAX {
@@ -303,7 +331,7 @@ impl Writer {
             });
         }
         let mut bytes = BATCH_HEADER_BYTES;
-        for (index, record) in records.iter().enumerate() {
+        for (index, record) in records.enumerate() {
             if record.payload.len() > PAYLOAD_BYTES_MAX {
                 return Err(AppendError::PayloadTooLarge {
                     index,
@@ -347,7 +375,13 @@ impl Writer {
 
     /// Nothing is changed by a write that fails.
     #[inline]
-    fn write(&mut self, time: u64, records: &[Record<'_>], bytes: usize) -> io::Result<()> {
+    fn write<'a>(
+        &mut self,
+        time: u64,
+        records: impl ExactSizeIterator<Item = Record<'a>>,
+        bytes: usize,
+    ) -> io::Result<()> {
+        let count = records.len();
         let active = self
             .active
             .as_mut()
@@ -356,7 +390,7 @@ impl Writer {
         let target = active.map.fill(start, bytes);
         let mut position = BATCH_HEADER_BYTES;
         for record in records {
-            position += encode_record(record, &mut target[position..]);
+            position += encode_record(&record, &mut target[position..]);
         }
         let header = BatchHeader {
             bytes,
@@ -364,7 +398,7 @@ impl Writer {
             generation: active.segment.header.generation,
             base_offset: self.next_offset,
             append_time: time,
-            count: records.len() as u16,
+            count: count as u16,
             kind: BatchKind::Data,
             durable: Some(self.partition.durable()),
         };
@@ -377,7 +411,7 @@ impl Writer {
             position: start,
         };
         active.segment.index.note(entry);
-        let end = self.next_offset + records.len() as u64;
+        let end = self.next_offset + count as u64;
         active.segment.advance(end, time);
         self.partition.publish_appended(end - 1);
         self.partition.wake_waiters();

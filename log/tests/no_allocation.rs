@@ -46,10 +46,19 @@ fn appending_and_following_allocate_nothing() {
         .expect("the first append begins the epoch and makes a segment");
     while reader.next_batch().expect("read").is_some() {}
 
+    let sizes = [payload.len(); 64];
+    let made = |size: &usize| Record {
+        payload: &payload[..*size],
+        ..Record::default()
+    };
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     let mut seen = 0_u64;
     for round in 0..500 {
-        writer.append(round, &records).expect("append");
+        match round % 2 {
+            0 => writer.append(round, &records),
+            _ => writer.append_from(round, sizes.iter().map(made)),
+        }
+        .expect("append");
         while let Some(batch) = reader.next_batch().expect("read") {
             seen += batch
                 .records()

@@ -32,6 +32,15 @@ impl Writer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_ready_for(&mut self, now_ms: u64, records: &[Record<'_>]) -> bool {
+        self.is_ready_for_from(now_ms, records.iter().copied())
+    }
+
+    /// The same for [`Writer::append_from`].
+    pub fn is_ready_for_from<'a>(
+        &mut self,
+        now_ms: u64,
+        records: impl ExactSizeIterator<Item = Record<'a>>,
+    ) -> bool {
         let Ok(bytes) = self.measure(records) else {
             return true;
         };
