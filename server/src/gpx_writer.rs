@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use skein_wire::ids::SessionId;
 
-use crate::cli::time_text::date_text;
+use crate::text::time_text::date_text;
 
 /// A point of a track. Sealed points have no place and cannot be one.
 #[derive(Clone, Copy, Debug, PartialEq)]

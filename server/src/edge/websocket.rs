@@ -14,6 +14,7 @@ use bytes::Bytes;
 use skein_engine::ids::ConnectionId;
 use skein_wire::error::Code;
 use skein_wire::ids::ChatHandle;
+use skein_wire::request::Request;
 
 use crate::access::Access;
 use crate::edge::arrivals::{Arrivals, Upgraded};
@@ -45,6 +46,8 @@ pub struct WebSockets {
     gathered: Gathered,
     /// Kept for its memory.
     scratch: Box<[u8]>,
+    /// The same, of the requests of one message.
+    requests: Vec<Request>,
     stats: TransportStats,
     now_ms: u64,
 }
@@ -66,6 +69,7 @@ impl WebSockets {
             outbox: Vec::new(),
             gathered: Gathered::new(ring),
             scratch: vec![0; WEBSOCKET_READ_BYTES_MAX].into(),
+            requests: Vec::new(),
             stats: TransportStats::default(),
             now_ms,
         }
@@ -344,6 +348,7 @@ impl WebSockets {
             stats: &mut self.stats,
             events: events.unwrap_or(&mut self.outbox),
             hellos_left: 0,
+            requests: &mut self.requests,
         };
         let (result, fate) = act(connection, &mut turn);
         match fate {

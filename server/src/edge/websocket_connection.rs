@@ -53,6 +53,8 @@ pub struct Turn<'a> {
     pub hellos_left: usize,
     /// Batches that leave together, where they do.
     pub gathered: &'a mut Gathered,
+    /// Kept for its memory: the requests of one message.
+    pub requests: &'a mut Vec<Request>,
 }
 
 /// What becomes of a connection after its turn.
@@ -416,7 +418,21 @@ impl WebSocketConnection {
         message: &[u8],
         turn: &mut Turn<'_>,
     ) -> Result<(), Fault> {
-        for request in read_message(message, turn.stats)? {
+        let mut requests = std::mem::take(turn.requests);
+        let read = read_message(message, turn.stats, &mut requests).map_err(Fault::from);
+        let handled = read.and_then(|()| self.handle_requests(id, requests.drain(..), turn));
+        requests.clear();
+        *turn.requests = requests;
+        handled
+    }
+
+    fn handle_requests(
+        &mut self,
+        id: ConnectionId,
+        requests: impl Iterator<Item = Request>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Fault> {
+        for request in requests {
             if greeting::is_costly(&request) {
                 turn.hellos_left = turn.hellos_left.saturating_sub(1);
             }
@@ -445,20 +461,23 @@ impl AsFd for WebSocketConnection {
     }
 }
 
-fn read_message(message: &[u8], stats: &mut TransportStats) -> Result<Vec<Request>, WireError> {
+fn read_message(
+    message: &[u8],
+    stats: &mut TransportStats,
+    requests: &mut Vec<Request>,
+) -> Result<(), WireError> {
     if message.is_empty() {
         return Err(WireError::new(
             Code::Malformed,
             "a WebSocket message holds one or more whole frames",
         ));
     }
-    let mut requests = Vec::new();
     let mut rest = message;
     while let Some(frame) = split_first(&mut rest, CLIENT_FRAME_BYTES_MAX)? {
         stats.frames_in += 1;
         requests.extend(decode_request(frame)?);
     }
-    Ok(requests)
+    Ok(())
 }
 
 #[cfg(test)]

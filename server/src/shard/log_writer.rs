@@ -175,11 +175,11 @@ impl Owned {
     }
 
     fn append_batch(&mut self, now: Timestamp, records: &[OwnedRecord]) -> Outcome {
-        let batch: Vec<Record<'_>> = records.iter().map(record).collect();
-        if !self.may_wait && !self.writer.is_ready_for(now.0, &batch) {
+        let batch = records.iter().map(record);
+        if !self.may_wait && !self.writer.is_ready_for_from(now.0, batch.clone()) {
             return Outcome::Waits;
         }
-        match self.writer.append(now.0, &batch) {
+        match self.writer.append_from(now.0, batch) {
             Ok(_) => {
                 for record in records {
                     self.checkpoint.appended(now, record);

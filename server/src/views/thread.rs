@@ -287,7 +287,7 @@ mod tests {
     use super::*;
     use crate::control::core::{Acknowledge, ControlCore, Proposal};
     use crate::control::feed::{EventFeed, FeedPublisher};
-    use crate::http::metrics::MetricsBoard;
+    use crate::metrics::MetricsBoard;
     use crate::views::stats::VIEWS_METRICS;
 
     struct Rig {
