@@ -129,16 +129,26 @@ impl Import {
             self.line(gateway, &line).await?;
         }
         self.rest.extend_from_slice(last);
-        if self.rest.len() > IMPORT_LINE_BYTES_MAX {
-            return Err(ApiError::new(
+        self.check_length(&self.rest)
+    }
+
+    /// Whether the line behind those that are done is too long, as far as it is there: however TCP has cut it.
+    fn check_length(&self, line: &[u8]) -> Result<(), ApiError> {
+        let number = self.lines + 1;
+        match line.len() <= IMPORT_LINE_BYTES_MAX {
+            true => Ok(()),
+            false => Err(ApiError::new(
                 Code::TooLarge,
-                format!("line {} is longer than 1 KiB", self.lines + 1),
-            ));
+                format!(
+                    "line {number} is longer than {} KiB",
+                    IMPORT_LINE_BYTES_MAX / 1_024
+                ),
+            )),
         }
-        Ok(())
     }
 
     async fn line(&mut self, gateway: &dyn ShardGateway, line: &[u8]) -> Result<(), ApiError> {
+        self.check_length(line)?;
         self.lines += 1;
         let line = line.trim_ascii();
         if line.is_empty() {

@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde_json::json;
 use skein_engine::request::ChatRequest;
 
+use crate::http::limits::IMPORT_LINE_BYTES_MAX;
 use crate::http::tests::{Api, rig};
 
 #[test]
@@ -43,6 +44,31 @@ fn members_are_imported_in_batches_and_what_is_not_taken_is_said() {
     let (status, report) = rig.call(&long);
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(report["code"], "too_large", "{report}");
+}
+
+#[test]
+fn a_line_is_too_long_wherever_the_body_is_cut() {
+    let rig = rig(&Api::Control);
+    let blanks = " ".repeat(IMPORT_LINE_BYTES_MAX);
+    let lines = [
+        r#"{"user":"ana","rights":["watch"]}"#.to_owned(),
+        format!(r#"{{"user":"ben",{blanks}"rights":["watch"]}}"#),
+        r#"{"user":"cleo","rights":["watch"]}"#.to_owned(),
+    ];
+    for end in ["\n", ""] {
+        for count in [2, 3] {
+            let body = lines[..count].join("\n") + end;
+            let (status, report) = rig.call(&format!("POST /v1/chats/c/members {body}"));
+            assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{count}: {report}");
+            assert_eq!(report["lines"], 1, "those before it are done: {report}");
+            assert!(
+                report["text"]
+                    .as_str()
+                    .is_some_and(|it| it.starts_with("line 2 ")),
+                "{report}"
+            );
+        }
+    }
 }
 
 #[test]
