@@ -210,7 +210,7 @@ async fn erase(history: &History, what: EraseWhat) -> Result<Response, ApiError>
             tracing::error!(%error, "the history could not be erased");
             ApiError::new(
                 Code::NotDurable,
-                "nothing was erased: the database refuses; see the server's log, free disk space, try again",
+                "not everything was erased: the database refuses; see the server's log, free disk space, erase again",
             )
         })?;
     // 202 as elsewhere: it is applied, and the server goes on until nothing is left in the file.

@@ -39,6 +39,7 @@ use crate::control::feed::EventFeed;
 use crate::edge::http_listener::PeerAddress;
 use crate::health::{Health, Phase};
 use crate::history::handle::{History, HistoryOptions, HistoryThread};
+use crate::history::schema;
 use crate::history::stats::HISTORY_METRICS;
 use crate::http::bad_inputs::{BAD_CONTROL_REQUESTS, BAD_REQUESTS};
 use crate::http::crossings::{self, CrossingsState};
@@ -159,7 +160,7 @@ struct Rig {
     router: Router,
     token: String,
     runtime: tokio::runtime::Runtime,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     _stop: watch::Sender<bool>,
 }
 
@@ -244,7 +245,7 @@ fn rig(api: &Api) -> Rig {
         router,
         token,
         runtime,
-        _dir: dir,
+        dir,
         _stop: stop,
     }
 }
@@ -674,6 +675,22 @@ fn an_empty_history_answers_and_one_that_is_off_says_so() {
     assert!(
         body["text"].as_str().unwrap().contains("history.enabled"),
         "{body}"
+    );
+}
+
+#[test]
+fn an_erase_that_the_database_refuses_does_not_say_that_nothing_was_erased() {
+    let rig = rig(&Api::Control);
+    let file = schema::file(&rig.dir.path().join("history"));
+    let other = rusqlite::Connection::open(file).expect("the database");
+    other.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    let (status, body) = rig.call("DELETE /v1/chats/hike/history");
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(body["code"], "not_durable", "{body}");
+    let text = body["text"].as_str().expect("a text");
+    assert!(
+        text.starts_with("not everything was erased") && text.ends_with("erase again"),
+        "{text}"
     );
 }
 
