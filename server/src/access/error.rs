@@ -1,5 +1,6 @@
 //! Errors of keys and secret files: all are the operator's to solve, each says how.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// A key or secret file that cannot be used.
@@ -19,7 +20,7 @@ pub enum AccessError {
         /// Which file.
         path: PathBuf,
         /// What is wrong and what to do. Never holds the file's content.
-        problem: &'static str,
+        problem: Cow<'static, str>,
     },
     /// A token could not be made.
     #[error("the token could not be signed: {0}")]
@@ -36,10 +37,10 @@ impl AccessError {
     }
 
     /// Says what is wrong with the content of `path`.
-    pub fn unusable(path: impl Into<PathBuf>, problem: &'static str) -> Self {
+    pub fn unusable(path: impl Into<PathBuf>, problem: impl Into<Cow<'static, str>>) -> Self {
         Self::Unusable {
             path: path.into(),
-            problem,
+            problem: problem.into(),
         }
     }
 }

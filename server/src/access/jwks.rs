@@ -3,6 +3,8 @@
 //! Of a set only the public halves of Ed25519 and P-256 signature keys with an id count; others are
 //! counted and left out, so that an issuer may publish keys for other purposes beside them.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use crate::access::key_set::KeySet;
@@ -50,14 +52,15 @@ struct Jwk {
 /// assert!(parse(set).unwrap().keys.contains_key("2026"));
 /// assert!(parse(b"{}").is_err());
 /// ```
-pub fn parse(bytes: &[u8]) -> Result<Jwks, &'static str> {
+pub fn parse(bytes: &[u8]) -> Result<Jwks, Cow<'static, str>> {
     if bytes.len() > JWKS_BYTES_MAX {
-        return Err("it is larger than 64 KiB; it should hold a few public keys");
+        let text = "it should hold a few public keys";
+        return Err(format!("it is larger than {} KiB; {text}", JWKS_BYTES_MAX / 1_024).into());
     }
     let document: Document = serde_json::from_slice(bytes)
         .map_err(|_| "it is no JWK set; it should be {\"keys\": […]} as RFC 7517 says")?;
     if document.keys.len() > TRUSTED_KEYS_MAX {
-        return Err("it has more than 64 keys; remove old ones");
+        return Err(format!("it has more than {TRUSTED_KEYS_MAX} keys; remove old ones").into());
     }
     let mut set = Jwks::default();
     for jwk in document.keys {
@@ -65,13 +68,13 @@ pub fn parse(bytes: &[u8]) -> Result<Jwks, &'static str> {
             None => set.left_out += 1,
             Some((kid, key)) => {
                 if set.keys.insert(kid, key).is_some() {
-                    return Err("two keys have the same `kid`; give each its own");
+                    return Err("two keys have the same `kid`; give each its own".into());
                 }
             }
         }
     }
     if set.keys.is_empty() {
-        return Err("it has no Ed25519 or P-256 signature key with a `kid`; publish one");
+        return Err("it has no Ed25519 or P-256 signature key with a `kid`; publish one".into());
     }
     Ok(set)
 }

@@ -32,7 +32,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 fn too_large() -> ApiError {
     ApiError::new(
         Code::TooLarge,
-        "the body is longer than 64 KiB or broke off; split it",
+        format!(
+            "the body is longer than {} KiB or broke off; split it",
+            BODY_BYTES_MAX / 1_024
+        ),
     )
 }
 

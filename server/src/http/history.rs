@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use skein_wire::error::Code;
 use skein_wire::ids::{SessionId, UserName};
 use skein_wire::point::Payload;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::gpx_writer::{TrackPoint, Tracks};
@@ -244,7 +245,7 @@ impl QueryText {
                 .parse()
                 .ok()
                 .filter(|limit| (1..=PAGE_ROWS_MAX).contains(limit))
-                .ok_or_else(|| bad("`limit` is not a number from 1 to 10000"))?,
+                .ok_or_else(|| bad(format!("`limit` is not a number from 1 to {PAGE_ROWS_MAX}")))?,
         };
         let query = HistoryQuery {
             chat,
@@ -277,7 +278,7 @@ impl QueryText {
     }
 }
 
-fn bad(text: &'static str) -> ApiError {
+fn bad(text: impl Into<Cow<'static, str>>) -> ApiError {
     ApiError::new(Code::BadRequest, text)
 }
 

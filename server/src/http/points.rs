@@ -77,7 +77,7 @@ fn points(json: &[PointJson]) -> Result<(Vec<Point>, Vec<Verdict>), ApiError> {
     if json.len() > POINTS_PER_UPLOAD_MAX {
         return Err(ApiError::new(
             Code::TooLarge,
-            "more than 128 points; send several uploads",
+            format!("more than {POINTS_PER_UPLOAD_MAX} points; send several uploads"),
         ));
     }
     let mut taken = Vec::with_capacity(json.len());

@@ -177,7 +177,7 @@ fn idempotency_key(given: Option<String>) -> Result<String, ApiError> {
     match given {
         Some(key) if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX => Err(ApiError::new(
             Code::BadRequest,
-            "`idempotency_key` has 1 to 64 bytes",
+            format!("`idempotency_key` has 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes"),
         )),
         Some(key) => Ok(key),
         None => {

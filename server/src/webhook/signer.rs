@@ -58,7 +58,9 @@ impl Signer {
         if !(1..=WEBHOOK_SECRETS_MAX).contains(&secrets.len()) {
             return Err(AccessError::unusable(
                 path,
-                "it has no secret, or more than 4; put one in each line",
+                format!(
+                    "it has no secret, or more than {WEBHOOK_SECRETS_MAX}; put one in each line"
+                ),
             ));
         }
         Ok(Self::new(&secrets))
