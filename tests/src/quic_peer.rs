@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, Endpoint, ReadError, RecvStream, SendStream, VarInt};
+use rustls::pki_types::CertificateDer;
 use skein_wire::frame::decode_update;
 use skein_wire::limits::{ALPN, SERVER_FRAME_BYTES_MAX, VERSION};
 use skein_wire::request::{Hello, Request, Token};
@@ -100,6 +101,16 @@ impl QuicPeer {
     /// If there is no socket for it, or the server does not open a session.
     pub fn silent_web(to: SocketAddr) -> Result<Self, Closed> {
         Self::open(to, true)
+    }
+
+    /// The certificate that the server showed.
+    ///
+    /// # Panics
+    /// If the library has another idea of what it is.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        let shown = self.connection.peer_identity().expect("one was shown");
+        let chain = shown.downcast::<Vec<CertificateDer<'static>>>();
+        chain.expect("a chain of certificates")[0].clone()
     }
 
     fn open(to: SocketAddr, is_web: bool) -> Result<Self, Closed> {

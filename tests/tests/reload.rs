@@ -4,12 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use rustix::process::Signal;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use skein_server::access::signer::TokenSigner;
 use skein_tests::cores::Cores;
 use skein_tests::fleet::{Fleet, now_ms};
 use skein_tests::on_one_and_two_shards;
 use skein_tests::peer::Peer;
 use skein_tests::process::Process;
+use skein_tests::quic_peer::QuicPeer;
 use skein_tests::server::Server;
 use skein_tests::table::Table;
 use skein_tests::wait::{self, PATIENCE};
@@ -21,6 +24,7 @@ use skein_wire::request::Delivery;
 on_one_and_two_shards!(
     keys_change_without_a_restart,
     the_certificate_changes_without_a_restart,
+    what_browsers_get_changes_without_a_restart,
 );
 
 /// Validity of a token here, seconds.
@@ -107,4 +111,33 @@ fn the_certificate_changes_without_a_restart(cores: Cores) {
     }
     server.process.signal(Signal::HUP);
     wait::until("the new certificate is shown", PATIENCE, trusts);
+}
+
+/// A certificate that was made long ago is as one that is not there: it is made anew.
+fn what_browsers_get_changes_without_a_restart(cores: Cores) {
+    let server = Server::start(cores);
+    let shown = || {
+        let session = QuicPeer::silent_web(server.ready.quic);
+        session.expect("a session").certificate()
+    };
+    let file = server.data_dir().join("keys").join("browser.pem");
+    let first = shown();
+    assert_eq!(first, CertificateDer::from_pem_file(&file).expect("read"));
+    let text = fs::read_to_string(&file).expect("read");
+    let (until, rest) = text.split_once('\n').expect("a line with its end");
+    assert!(until.starts_with("valid until "), "{until}");
+    fs::write(&file, format!("valid until 1700000000\n{rest}")).expect("written");
+    assert_eq!(shown(), first, "files alone change nothing");
+
+    server.process.signal(Signal::HUP);
+    wait::until("the new certificate is shown", PATIENCE, || {
+        shown() != first
+    });
+    let second = CertificateDer::from_pem_file(&file).expect("read");
+    assert_eq!(shown(), second);
+    let said = server.process.stderr.since(0).join("\n");
+    assert!(!said.contains(&server.ready.browser_sha256), "{said}");
+    assert!(said.contains("browser_sha256"), "{said}");
+    server.process.signal(Signal::HUP);
+    assert_eq!(shown(), second, "a good one stays");
 }

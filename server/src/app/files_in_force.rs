@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::access::Access;
+use crate::clock::Clock;
 use crate::edge::certificate::CertificateStore;
 use crate::edge::control_tls::ControlTls;
 use crate::http::state::Callers;
@@ -16,6 +17,7 @@ pub(crate) struct FilesInForce {
     pub certificates: Arc<CertificateStore>,
     pub control_tls: Option<Arc<ControlTls>>,
     pub callers: Callers,
+    pub clock: Clock,
 }
 
 impl FilesInForce {
@@ -26,9 +28,11 @@ impl FilesInForce {
     /// The first that could not be read.
     pub fn reload(&self) -> anyhow::Result<()> {
         let keys = self.access.reload().context("the keys stay as they were");
-        let certificate = self.certificates.reload();
+        let now_s = self.clock.now_ms() / 1_000;
+        let certificate = self.certificates.reload(now_s);
         let certificate = certificate.context("the certificate stays as it was");
-        let control_tls = self.control_tls.as_ref().map_or(Ok(()), |tls| tls.reload());
+        let control_tls = self.control_tls.as_ref();
+        let control_tls = control_tls.map_or(Ok(()), |tls| tls.reload(now_s));
         let control_tls = control_tls.context("the control API's certificates stay as they were");
         let tokens = match &self.callers {
             Callers::Operators(tokens) => tokens.reload(),

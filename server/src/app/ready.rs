@@ -57,7 +57,7 @@ impl Ready {
             quic: shards.quic.context("QUIC is not bound")?,
             http: shards.http.context("HTTP is not bound")?,
             https: shards.https,
-            browser_sha256: certificates.browser_sha256().map(str::to_owned),
+            browser_sha256: certificates.browser_sha256(),
             control,
             log: log.to_string(),
             shards: shard_count,

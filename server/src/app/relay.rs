@@ -201,6 +201,7 @@ impl Relay {
                 certificates,
                 control_tls,
                 callers,
+                clock,
             },
             health,
             gateway,

@@ -216,6 +216,7 @@ impl Server {
                 certificates,
                 control_tls,
                 callers,
+                clock,
             },
             health,
             gateway,

@@ -29,6 +29,38 @@ const DEVELOPMENT_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 const NO_KEY: &str =
     "no private key in PEM form; restore it, or in dev mode remove cert.pem and key.pem";
 
+/// What browsers accept by its hash, and where it lies.
+struct DevelopmentBrowser {
+    dir: PathBuf,
+    current: ArcSwap<BrowserCertificate>,
+}
+
+impl DevelopmentBrowser {
+    fn open(dir: &Path, now_s: u64, provider: &CryptoProvider) -> Result<Self, AccessError> {
+        Ok(Self {
+            dir: dir.to_owned(),
+            current: ArcSwap::from_pointee(open_browser(dir, now_s, provider)?),
+        })
+    }
+
+    fn reload(&self, now_s: u64, provider: &CryptoProvider) -> Result<(), AccessError> {
+        let fresh = open_browser(&self.dir, now_s, provider)?;
+        let before = self.current.swap(Arc::new(fresh.clone()));
+        if before.sha256 != fresh.sha256 {
+            tracing::info!(browser_sha256 = %fresh.sha256, "pages need the hash of another certificate from now on");
+        }
+        Ok(())
+    }
+}
+
+fn open_browser(
+    dir: &Path,
+    now_s: u64,
+    provider: &CryptoProvider,
+) -> Result<BrowserCertificate, AccessError> {
+    BrowserCertificate::open_or_renew(dir, now_s, &DEVELOPMENT_NAMES, provider)
+}
+
 /// Gives every handshake the certificate of now.
 pub struct CertificateStore {
     certificate: PathBuf,
@@ -36,7 +68,7 @@ pub struct CertificateStore {
     provider: Arc<CryptoProvider>,
     current: ArcSwap<CertifiedKey>,
     /// In development: what browsers accept by its hash.
-    browser: Option<BrowserCertificate>,
+    browser: Option<DevelopmentBrowser>,
 }
 
 impl CertificateStore {
@@ -89,7 +121,7 @@ impl CertificateStore {
                 .pem()
                 .into_bytes()
         })?;
-        let browser = BrowserCertificate::open_or_renew(dir, now_s, &DEVELOPMENT_NAMES, &provider)?;
+        let browser = DevelopmentBrowser::open(dir, now_s, &provider)?;
         let current = read(&certificate, &key, &provider)?;
         Ok(Arc::new(Self {
             certificate,
@@ -100,20 +132,24 @@ impl CertificateStore {
         }))
     }
 
-    /// Reads the files again. When that fails the certificate stays as it was.
+    /// Reads the files again, and makes what browsers get anew where it is good for less than a week. What
+    /// fails stays as it was. `now_s`: seconds since 1970.
     ///
     /// # Errors
-    /// As [`CertificateStore::open`].
-    pub fn reload(&self) -> Result<(), AccessError> {
-        let fresh = read(&self.certificate, &self.key, &self.provider)?;
-        self.current.store(Arc::new(fresh));
-        Ok(())
+    /// As [`CertificateStore::open_or_create`].
+    pub fn reload(&self, now_s: u64) -> Result<(), AccessError> {
+        let fresh = read(&self.certificate, &self.key, &self.provider);
+        let fresh = fresh.map(|fresh| self.current.store(Arc::new(fresh)));
+        let browser = self.browser.as_ref();
+        let browser = browser.map_or(Ok(()), |it| it.reload(now_s, &self.provider));
+        fresh.and(browser)
     }
 
     /// SHA-256 of the certificate that pages in a browser get, in hexadecimal digits: in
     /// development only.
-    pub fn browser_sha256(&self) -> Option<&str> {
-        self.browser.as_ref().map(|browser| browser.sha256.as_str())
+    pub fn browser_sha256(&self) -> Option<String> {
+        let browser = self.browser.as_ref();
+        browser.map(|browser| browser.current.load().sha256.clone())
     }
 
     /// Where the certificate is, for clients on this machine that want to trust it.
@@ -134,7 +170,7 @@ impl ResolvesServerCert for CertificateStore {
                 .alpn()
                 .is_some_and(|mut names| names.any(|name| name == WEBTRANSPORT_ALPN))
         {
-            return Some(Arc::clone(&browser.certified));
+            return Some(Arc::clone(&browser.current.load().certified));
         }
         Some(self.current.load_full())
     }
@@ -223,8 +259,25 @@ mod tests {
             foreign.serialize_pem(),
         )
         .unwrap();
-        let error = store.reload().unwrap_err().to_string();
+        let error = store.reload(NOW_S).unwrap_err().to_string();
         assert!(error.contains("belong together"), "{error}");
         assert!(Arc::ptr_eq(&before, &store.current.load_full()));
+    }
+    #[test]
+    fn what_browsers_get_is_renewed_when_the_files_are_read_again() {
+        const DAY_S: u64 = 24 * 3_600;
+        let dir = tempfile::tempdir().unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let store = CertificateStore::open_or_create(dir.path(), NOW_S, provider).unwrap();
+        let first = store.browser_sha256().unwrap();
+        store.reload(NOW_S + 5 * DAY_S).unwrap();
+        assert_eq!(store.browser_sha256().unwrap(), first);
+        store.reload(NOW_S + 7 * DAY_S).unwrap();
+        let second = store.browser_sha256().unwrap();
+        assert_ne!(second, first);
+        // A certificate of its own that is spoilt does not keep the other from being read.
+        std::fs::write(dir.path().join(CERTIFICATE_FILE), "spoilt").unwrap();
+        store.reload(NOW_S + 14 * DAY_S).unwrap_err();
+        assert_ne!(store.browser_sha256().unwrap(), second);
     }
 }

@@ -56,12 +56,12 @@ impl ControlTls {
     }
 
     /// Reads certificate, key, authorities and lists again, for new connections. What cannot be read stays
-    /// as it was.
+    /// as it was. `now_s`: seconds since 1970.
     ///
     /// # Errors
     /// What could not be read.
-    pub fn reload(&self) -> Result<(), AccessError> {
-        let certificate = self.certificates.reload();
+    pub fn reload(&self, now_s: u64) -> Result<(), AccessError> {
+        let certificate = self.certificates.reload(now_s);
         let config = config(&self.certificates, self.callers.as_ref());
         let config = config.map(|config| self.current.store(config.into()));
         certificate.and(config)
