@@ -78,6 +78,10 @@ limit_list! {
         "for a TLS handshake over TCP";
     ACCEPT_BACKOFF_MS: u64 = 20, "milliseconds",
         "pause of accepting when the process has no descriptors left";
+    TURNED_AWAY_MAX: usize = 8, "connections per shard",
+        "that are told by a `503` that there is no room for them; those beyond are closed without a word";
+    TURNED_AWAY_LINGER_MS: u64 = 200, "milliseconds",
+        "in which a peer may take that answer";
     DESCRIPTORS_RESERVED: u64 = 256, "descriptors",
         "that clients leave to files of the log and the history and, half of them, to callers of the control API; a quarter where there are fewer than 1,024";
     TCP_BACKLOG: i32 = 1_024, "connections",

@@ -185,7 +185,12 @@ const BOUNDED: &[(&str, &[&str])] = &[
     ("how often addresses and users ask", &["rate_cells"]),
     (
         "descriptors",
-        &["descriptors_reserved", "accept_backoff_ms"],
+        &[
+            "descriptors_reserved",
+            "accept_backoff_ms",
+            "turned_away_max",
+            "turned_away_linger_ms",
+        ],
     ),
     ("a goodbye that is not heard", &["close_linger_ms"]),
     (

@@ -1,6 +1,9 @@
 //! A server that may hold few descriptors, all of which clients would take: it turns away who comes beyond,
 //! and keeps enough for files of its own. The log goes on, and who runs the server is heard.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use skein_tests::cores::Cores;
 use skein_tests::fleet::point_at;
 use skein_tests::on_one_and_two_shards;
@@ -57,6 +60,7 @@ fn clients_leave_descriptors_to_the_log(cores: Cores) {
         ana.durable_point(shared.share, point_at(0, 1));
     }
     assert_eq!(server.metrics().sum("skein_log_degraded"), 0.0);
+    hears_when_to_come_again(&server);
     // A shard that has nothing to do tells its figures later.
     wait::until("those who were turned away are counted", PATIENCE, || {
         server.metrics().sum("skein_connections_shed_total") >= TURNED_AWAY as f64
@@ -65,4 +69,27 @@ fn clients_leave_descriptors_to_the_log(cores: Cores) {
     wait::until("there is room again", PATIENCE, || {
         Peer::try_connect(server.ready.http, &token, &SocketOptions::default()).is_ok()
     });
+}
+
+/// Whoever asks by HTTP is told that the server is full, and not that it is gone.
+fn hears_when_to_come_again(server: &Server) {
+    let mut said = String::new();
+    wait::until("who finds no room is answered", PATIENCE, || {
+        said.clear();
+        let asked = TcpStream::connect(server.ready.http).and_then(|mut stream| {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            // Whole only if the server takes what it does not look at.
+            let request = format!("GET /v1/ws HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(2_000));
+            stream.write_all(request.as_bytes())?;
+            stream.read_to_string(&mut said)
+        });
+        asked.is_ok() && !said.is_empty()
+    });
+    assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+    let after = said
+        .lines()
+        .find_map(|line| line.strip_prefix("retry-after: "));
+    let after: u64 = after.expect("when to come again").parse().expect("seconds");
+    assert!((1..=8).contains(&after), "{said}");
+    assert!(said.contains(r#""code":"busy""#), "{said}");
 }

@@ -35,6 +35,7 @@ use crate::access::rates::TooOften;
 use crate::clock::Clock;
 use crate::edge::arrivals::{ArrivalsSender, Upgraded};
 use crate::edge::descriptor_room::DescriptorRoom;
+use crate::edge::last_word::LastWord;
 use crate::edge::origins::Origins;
 use crate::edge::spare_descriptor::{SpareDescriptor, is_exhausted};
 use crate::edge::stalled;
@@ -99,6 +100,7 @@ pub struct HttpStage {
     open: AtomicUsize,
     room: DescriptorRoom,
     spare: SpareDescriptor,
+    last_word: LastWord,
 }
 
 impl HttpStage {
@@ -120,6 +122,7 @@ impl HttpStage {
             open: AtomicUsize::new(0),
             room: DescriptorRoom::of_clients(),
             spare: SpareDescriptor::default(),
+            last_word: LastWord::default(),
         })
     }
 
@@ -158,11 +161,17 @@ pub async fn listen(
 }
 
 fn take(stage: &Arc<HttpStage>, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
-    let may_stay = || stage.room.has(&stream) && stage.gate.pass(peer.ip()).is_ok();
-    let Some(place) = Place::take(stage).filter(|_| may_stay()) else {
+    let Some(place) = Place::take(stage).filter(|_| stage.room.has(&stream)) else {
         HttpCounters::count(&stage.counters.shed);
+        if tls.is_none() {
+            stage.last_word.say(stream, peer);
+        }
         return;
     };
+    if stage.gate.pass(peer.ip()).is_err() {
+        HttpCounters::count(&stage.counters.shed);
+        return;
+    }
     // Answers are small and whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     stalled::bound(&stream, HTTP_STALLED_MS);

@@ -34,6 +34,7 @@ pub mod websocket_connection;
 
 pub mod websocket;
 
+pub mod last_word;
 pub mod origins;
 pub mod upgrade;
 
