@@ -37,6 +37,14 @@ pub const RETRY_REFUSED_MS: u64 = 1_000;
 /// server shows in 15 s.
 pub const PONG_MS_MAX: u64 = 5_000;
 
+/// Milliseconds of silence before a keep-alive behind frames that came more often: somebody was moving, and either
+/// nobody does any more or this client has lost its network. One question tells which, and then the pace is the usual one.
+pub const LIVELY_MS: u64 = 3_000;
+
+/// Milliseconds without an answer to a keep-alive after which a viewer may be offline: several round trips of a bad
+/// network, so that it is said of few who are not.
+pub const DOUBT_MS: u64 = 2_000;
+
 /// Milliseconds of silence before a keep-alive while the server has not stated any.
 pub const KEEP_ALIVE_MS_DEFAULT: u64 = 10_000;
 
@@ -149,3 +157,4 @@ const _: () = assert!(
 const _: () = assert!(UPLOAD_POINTS <= skein_wire::limits::POINTS_PER_UPLOAD_MAX);
 const _: () = assert!(UPLOAD_BYTES + 64 <= skein_wire::limits::CLIENT_FRAME_BYTES_MAX);
 const _: () = assert!(KEEP_ALIVE_MS_DEFAULT + PONG_MS_MAX <= 15_000);
+const _: () = assert!(LIVELY_MS <= KEEP_ALIVE_MS_DEFAULT && DOUBT_MS < PONG_MS_MAX);

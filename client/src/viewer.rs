@@ -26,6 +26,11 @@ use crate::viewer_state::{ViewerState, WatchId, WatchOptions};
 pub enum ViewerEvent {
     /// The connection is up again.
     Online,
+    /// The server does not answer: *this viewer* may be offline. Either [`ViewerEvent::Answered`] or
+    /// [`ViewerEvent::Offline`] follows. It says nothing about any sender.
+    Doubtful,
+    /// The server answers after all.
+    Answered,
     /// *This viewer* is offline: what it shows is old. It says nothing about any sender.
     Offline {
         /// Why.
@@ -65,6 +70,8 @@ pub enum ViewerEvent {
 ///         ViewerEvent::Change(change) => println!("{:?}: {:?}", change.subject, change.event),
 ///         ViewerEvent::Offline { .. } => println!("you are offline"),
 ///         ViewerEvent::Online => println!("you are online"),
+///         ViewerEvent::Doubtful => println!("you may be offline"),
+///         ViewerEvent::Answered => println!("you are not"),
 ///         ViewerEvent::UpstreamLost { .. } => println!("the relay is cut off"),
 ///         ViewerEvent::UpstreamBack => println!("the relay is up to date again"),
 ///     }
@@ -149,6 +156,11 @@ impl Viewer {
         self.state.views(id)
     }
 
+    /// Whether the connection is up and the server does not answer: this viewer may be offline.
+    pub fn is_doubtful(&self) -> bool {
+        self.state.is_doubtful()
+    }
+
     /// Whether the connection is up.
     pub fn is_online(&self) -> bool {
         self.state.is_connected()
@@ -209,6 +221,7 @@ impl Viewer {
 
     fn handle(&mut self, received: Option<Incoming>) -> Result<(), ClientError> {
         let now_ms = self.clock.now_ms();
+        let was_doubtful = self.state.is_doubtful();
         match received {
             Some(Ok(update)) => {
                 let lost_before = self.state.upstream_lost_since_ms();
@@ -228,11 +241,20 @@ impl Viewer {
         if let Some(goodbye) = self.state.take_goodbye() {
             return self.interrupted(said_goodbye(&goodbye));
         }
+        self.tell_doubt(was_doubtful);
         if self.state.is_server_silent(now_ms) {
             let silent = std::io::Error::new(std::io::ErrorKind::TimedOut, "the server is silent");
             return self.interrupted(silent.into());
         }
         Ok(())
+    }
+
+    fn tell_doubt(&mut self, before: bool) {
+        match (before, self.state.is_doubtful()) {
+            (false, true) => self.events.push_back(ViewerEvent::Doubtful),
+            (true, false) => self.events.push_back(ViewerEvent::Answered),
+            _ => {}
+        }
     }
 
     fn tell_upstream(&mut self, lost_before: Option<u64>) {

@@ -119,6 +119,8 @@ struct Connection {
     log: u64,
     views_recorded: bool,
     keep_alive: KeepAlive,
+    /// A question waits for its answer for so long that this viewer may be offline.
+    is_doubtful: bool,
 }
 
 #[derive(Debug)]
@@ -257,6 +259,7 @@ impl ViewerState {
     pub fn handle(&mut self, now_ms: u64, update: &Update) -> Result<(), WireError> {
         if let Some(connection) = &mut self.connection {
             connection.keep_alive.heard(now_ms);
+            connection.is_doubtful = false;
         }
         match update {
             Update::Welcome(welcome) => self.handle_welcome(now_ms, welcome),
@@ -315,7 +318,10 @@ impl ViewerState {
     pub fn poll_timeout(&self) -> Option<u64> {
         let connection = self.connection.as_ref()?;
         let watches = self.watches.values().filter_map(WatchState::timeout_ms);
-        watches.chain([connection.keep_alive.timeout_ms()]).min()
+        let doubt = connection.keep_alive.doubt_ms();
+        let doubt = doubt.filter(|_| !connection.is_doubtful);
+        let of_connection = [Some(connection.keep_alive.timeout_ms()), doubt];
+        watches.chain(of_connection.into_iter().flatten()).min()
     }
 
     /// Time has passed: complaints, keep-alives, postponed watches.
@@ -328,6 +334,8 @@ impl ViewerState {
             let reports = self.watches.values().filter_map(WatchState::report);
             self.requests.extend(reports);
         }
+        let doubt = connection.keep_alive.doubt_ms();
+        connection.is_doubtful = doubt.is_some_and(|at| at <= now_ms);
         let postponed =
             |watch: &WatchState| matches!(watch.phase, Phase::Later(at) if at <= now_ms);
         for id in self.ids(postponed) {
@@ -343,6 +351,13 @@ impl ViewerState {
     /// nothing about the senders.
     pub fn is_connected(&self) -> bool {
         self.connection.is_some()
+    }
+
+    /// Whether the server has not answered for so long that *this viewer* may be offline. Then, too, what it shows
+    /// says nothing about the senders. True only while a connection is up.
+    pub fn is_doubtful(&self) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_some_and(|connection| connection.is_doubtful)
     }
 
     /// Since when the relay that this viewer is connected to hears nothing from the server that it relays,
@@ -406,6 +421,7 @@ impl ViewerState {
             log: welcome.log,
             views_recorded: welcome.views_recorded,
             keep_alive,
+            is_doubtful: false,
         });
     }
 

@@ -7,7 +7,7 @@ use skein_client::viewer_state::{ViewerState, WatchId, WatchOptions};
 use skein_wire::error::Code;
 use skein_wire::ids::{Cell, Cursor, RequestNumber};
 use skein_wire::request::{CursorReport, Delivery, Request};
-use skein_wire::update::{Coarse, Head, SessionState, Update, WatchEnded};
+use skein_wire::update::{Coarse, Head, Pong, SessionState, Update, WatchEnded};
 use support::{CHAT, LOG, Server, chat, watch_request, watching, welcome};
 
 /// A viewer of the naive server's chat.
@@ -510,6 +510,47 @@ fn silence_leads_to_a_question_with_the_cursor_and_then_to_an_end() {
     );
     assert!(!viewer.state.is_server_silent(viewer.now + 4_999));
     assert!(viewer.state.is_server_silent(viewer.now + 5_000));
+}
+
+/// "I may be offline" is said long before the server counts as dead, and is no word about a sender.
+#[test]
+fn a_viewer_of_people_who_move_soon_knows_that_it_may_be_offline() {
+    let mut server = Server::new(Delivery::Latest, 32);
+    let slot = server.start();
+    let mut viewer = Viewer::joined(&mut server);
+    for counter in 1..4 {
+        viewer.now += 1_000;
+        server.publish(slot, counter);
+        let batch = server.batch(viewer.cursor(), None);
+        viewer.handle(&batch[0]);
+    }
+    viewer.requests();
+    viewer.told();
+    let silent_since = viewer.now;
+    let mut seen = Vec::new();
+    while !viewer.state.is_server_silent(viewer.now) {
+        viewer.now = viewer.state.poll_timeout().expect("a next moment");
+        viewer.state.handle_timeout(viewer.now);
+        let asked = viewer.requests();
+        let asks = asked.iter().any(|it| matches!(it, Request::Ping(_)));
+        let after_ms = viewer.now - silent_since;
+        seen.push((after_ms, asks, viewer.state.is_doubtful()));
+    }
+    let expected = [
+        (3_000, true, false),
+        (5_000, false, true),
+        (8_000, false, true),
+    ];
+    assert_eq!(seen, expected);
+    assert!(viewer.told().is_empty(), "nothing of any sender");
+    // Something comes after all.
+    let pong = Pong {
+        number: 0,
+        server_time_ms: 1,
+    };
+    viewer.handle(&Update::Pong(pong));
+    assert!(!viewer.state.is_doubtful());
+    assert!(!viewer.state.is_server_silent(viewer.now));
 }
 
 #[test]

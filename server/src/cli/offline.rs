@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::text::time_text::clock_text;
 
+/// What is said when an answer does not come, before it is known why.
+pub const DOUBTFUL: &str = "the server does not answer: you may be offline";
+
 /// `offline: timed out; trying again in 1.5 s`.
 pub fn text(why: impl fmt::Display, retry_ms: u64) -> String {
     let seconds = retry_ms as f64 / 1_000.0;

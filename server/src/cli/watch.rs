@@ -233,6 +233,8 @@ async fn show(
                 eprintln!("{}", offline::text(why.reason(), retry_ms));
             }
             Some(ViewerEvent::Online) => eprintln!("online again"),
+            Some(ViewerEvent::Doubtful) => eprintln!("{}", offline::DOUBTFUL),
+            Some(ViewerEvent::Answered) => eprintln!("the server answers again"),
             Some(ViewerEvent::UpstreamLost { since_ms }) => {
                 eprintln!("{}", offline::upstream_text(since_ms));
             }
