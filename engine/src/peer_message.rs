@@ -6,7 +6,7 @@ use std::sync::Arc;
 use skein_wire::error::{Code, WireError};
 use skein_wire::ids::{ChatHandle, ChatName, Counter, SessionId, UserName};
 use skein_wire::point::Point;
-use skein_wire::update::{SessionState, Upstream, Verdict};
+use skein_wire::update::{Crossing, SessionState, Upstream, Verdict};
 
 use crate::caller::Caller;
 use crate::feed::{Feed, FeedImage};
@@ -224,6 +224,8 @@ pub(crate) enum Message {
         /// The change's at the upstream.
         offset: u64,
     },
+    /// What the upstream tells its viewers of a geofence.
+    FeedCrossing(Arc<Crossing>),
     /// The upstream lets the relay watch it no more.
     FeedEnded {
         chat: ChatHandle,

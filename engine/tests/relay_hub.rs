@@ -16,12 +16,14 @@ use skein_engine::table::{Table, TableLimits};
 use skein_engine::time::Timestamp;
 use skein_wire::batch::{Batch, WireCounter};
 use skein_wire::frame::decode_update;
-use skein_wire::ids::{ChatHandle, ChatName, Counter, Cursor, RequestNumber, SessionId, UserName};
+use skein_wire::ids::{
+    ChatHandle, ChatName, Counter, Cursor, GeofenceName, RequestNumber, SessionId, UserName,
+};
 use skein_wire::limits::SERVER_FRAME_BYTES_MAX;
 use skein_wire::point::{Fix, Payload, Point};
 use skein_wire::request::{Delivery, Request, Watch};
 use skein_wire::splitter::split_first_shared;
-use skein_wire::update::{Members, Update, Watching};
+use skein_wire::update::{Crossing, CrossingKind, Members, Update, Watching};
 
 const LOG: u64 = 7;
 const CHAT: ChatHandle = ChatHandle(3);
@@ -335,6 +337,63 @@ fn after_a_loss_nothing_is_shown_before_the_members_are_known() {
     assert_eq!(relay.pass(), []);
     let ended = |update: &Update| matches!(update, Update::WatchEnded(_));
     assert!(relay.frames().iter().any(ended));
+}
+
+#[test]
+fn crossings_are_told_to_those_who_see_the_session_and_alerts_are_not() {
+    let table = upstream(3);
+    let mut relay = Relay::new();
+    relay.watch(None);
+    relay.grant(&table, &["ben"]);
+    relay.pass();
+    relay.frames();
+    let crossing = Crossing {
+        chat: CHAT,
+        offset: table.as_of() + 1,
+        kind: CrossingKind::Enter,
+        is_alert: false,
+        at_ms: NOW.0,
+        name: GeofenceName::new("summit").unwrap(),
+        subject: (SessionId(5), UserName::new("ana").unwrap()),
+        other: None,
+    };
+    let mut told = |crossing: Crossing| {
+        relay.hub.handle_crossing(&crossing);
+        relay.pass();
+        let frames = relay.frames().into_iter();
+        let of_fences = frames.filter(|update| matches!(update, Update::Crossing(_)));
+        of_fences.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(crossing.clone()),
+        [Update::Crossing(crossing.clone())],
+        "once, as it came"
+    );
+    let alert = Crossing {
+        is_alert: true,
+        ..crossing.clone()
+    };
+    assert_eq!(told(alert), [], "whoever it is for is not the relay");
+    let elsewhere = Crossing {
+        chat: ChatHandle(4),
+        ..crossing.clone()
+    };
+    assert_eq!(told(elsewhere), []);
+    // The link is lost, and who the members are is not known yet.
+    relay.hub.handle_lost(NOW);
+    relay.hub.handle_connected(LOG);
+    let watching = Watching {
+        request: RequestNumber(3),
+        chat: CHAT,
+        epoch: 1,
+        horizon: 1,
+        from: table.as_of(),
+    };
+    relay.hub.handle_watching(&chat(), &watching);
+    relay.hub.handle_crossing(&crossing);
+    relay.pass();
+    let is_crossing = |update: &Update| matches!(update, Update::Crossing(_));
+    assert!(!relay.frames().iter().any(is_crossing));
 }
 
 #[test]

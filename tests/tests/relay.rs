@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde_json::json;
 use skein_tests::cli::{PointLine, ShareOptions, ShareRun, WatchRun, accepted};
 use skein_tests::cores::Cores;
-use skein_tests::fleet::{Fleet, point_at};
+use skein_tests::fleet::{Fleet, now_ms, point_at};
 use skein_tests::gpx;
 use skein_tests::http::Request;
 use skein_tests::on_one_and_two_shards;
-use skein_tests::peer::{Peer, Received};
+use skein_tests::peer::{Peer, Received, point};
 use skein_tests::relay::{Relay, RelayStart, relay_token};
 use skein_tests::server::Server;
 use skein_tests::skip;
@@ -19,7 +19,8 @@ use skein_tests::udp_link::UdpLink;
 use skein_tests::wait::{self, PATIENCE};
 use skein_wire::batch::Entry;
 use skein_wire::error::Code;
-use skein_wire::ids::Cursor;
+use skein_wire::ids::{Counter, Cursor};
+use skein_wire::point::{Accuracy, Payload, Position};
 use skein_wire::request::Delivery;
 use skein_wire::update::Update;
 
@@ -32,6 +33,7 @@ on_one_and_two_shards!(
     an_end_is_told_and_a_late_joiner_sees_no_ended_session,
     both_deliveries_trails_and_rates,
     who_shares_is_sent_to_the_server,
+    what_happens_at_a_geofence_is_told_at_relays_too,
 );
 
 #[test]
@@ -558,6 +560,61 @@ fn an_ordinary_token_makes_no_relay() {
             Some(Received::Update(_)) => {}
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Through two relays; an alert is for its user at the server alone.
+fn what_happens_at_a_geofence_is_told_at_relays_too(cores: Cores) {
+    let server = Server::start(cores);
+    for user in ["ana", "viewer"] {
+        server.add_member("hike", user);
+    }
+    let circle = json!({ "circle": { "lat": 47.0, "lon": 8.0, "radius_m": 100 } });
+    for path in ["geofences/hut", "alerts/mine"] {
+        let path = format!("/v1/chats/hike/{path}");
+        let (request, at) = match path.contains("alerts") {
+            true => (
+                Request::new("PUT", &path).token(&server.token("viewer")),
+                server.ready.http,
+            ),
+            false => (Request::new("PUT", &path), server.ready.control),
+        };
+        request.json(&circle).send(at).expect_success("put");
+    }
+    let mut ana = Peer::connect(server.ready.http, &server.token("ana"));
+    let share = ana.share("hike", 600, "ana").share;
+    let relay = Relay::start(&server, cores);
+    let second = RelayStart::new(&server, &relay.quic_url(), cores).start();
+    let urls = [relay.quic_url(), second.ws_url()];
+    let watches = urls.map(|url| watch(&server, &url, "hike", &[]));
+    for watch in &watches {
+        watch.wait_session_of("ana");
+    }
+    for (number, lat_e6) in [47_010_000, 47_000_000, 47_010_000].into_iter().enumerate() {
+        let counter = number as u64 + 1;
+        let position = Position {
+            lat_e6,
+            lon_e6: 8_000_000,
+        };
+        let mut sent = point(counter, position, now_ms() as i64);
+        if let Payload::Fix(fix) = &mut sent.payload {
+            fix.accuracy = Accuracy::from_metres(5.0);
+        }
+        ana.point(share, sent);
+        ana.accepted(share, Counter(counter));
+    }
+    for watch in &watches {
+        wait::until("a viewer of a relay is told", PATIENCE, || {
+            kinds(watch, "exit") > 0
+        });
+        let changes = watch.changes();
+        let of_fences = changes
+            .iter()
+            .filter(|it| ["enter", "exit"].contains(&it.kind()));
+        let told: Vec<_> = of_fences
+            .map(|it| (it.kind(), it.text("geofence")))
+            .collect();
+        assert_eq!(told, [("enter", "hut"), ("exit", "hut")]);
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! A viewer is a cursor in its chat's table; there is no queue. A pass walks the viewers of the
 //! chats that changed and of those that became able to take something, and offers each the shared
-//! batch with the greatest `from` at or below its cursor. At most eight batches are built per chat
+//! batch with the greatest `from` at or below its cursor. At most twelve batches are built per chat
 //! and kind of watch while a walk lasts: from 1, 2, 5, 12 and 32 walks ago, from the smallest cursor
-//! of those who were away for longer, from the horizon, and from 0.
+//! of those who were away for longer, from the horizon, and from 0 with each length of trail.
 //!
 //! Invariants worth naming:
 //! - A cursor moves only by what the transport took, and back only by a complaint.

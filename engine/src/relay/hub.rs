@@ -15,7 +15,7 @@ use skein_wire::batch::Batch;
 use skein_wire::error::Code;
 use skein_wire::ids::{ChatHandle, ChatName, UserName};
 use skein_wire::limits::RELAYS_MAX;
-use skein_wire::update::{Members, Upstream, Watching};
+use skein_wire::update::{Crossing, Members, Upstream, Watching};
 
 use crate::feed::Feed;
 use crate::ids::{PartitionId, ShardId};
@@ -272,6 +272,21 @@ impl Hub {
             }),
             Ok(None) => {}
             Err(changes) => self.members_complete(now, &name, changes),
+        }
+    }
+
+    /// A crossing of a geofence, as the upstream tells its viewers. An alert is for its user alone, who is not the relay; and
+    /// before the members are known nobody hears anything.
+    pub fn handle_crossing(&mut self, crossing: &Crossing) {
+        let name = self.names.get(&crossing.chat);
+        let known = name.and_then(|name| self.chats.get(name));
+        let Some(known) = known.filter(|known| known.has_members() && !crossing.is_alert) else {
+            return;
+        };
+        let crossing = Arc::new(crossing.clone());
+        let shards: Vec<ShardId> = known.mirrors.keys().copied().collect();
+        for shard in shards {
+            self.post(shard, Message::FeedCrossing(Arc::clone(&crossing)));
         }
     }
 

@@ -204,10 +204,6 @@ impl Shard {
         if audience.is_empty() {
             return;
         }
-        if self.telling.len() >= CROSSINGS_WAITING_MAX {
-            self.stats.crossings_untold += 1;
-            return;
-        }
         let crossing = Crossing {
             chat,
             offset,
@@ -218,6 +214,23 @@ impl Shard {
             subject: (session, crossed.user.clone()),
             other: crossed.other.clone(),
         };
+        self.tell_later(crossing, audience);
+    }
+
+    /// The upstream of a relay tells its viewers of a crossing: those here who see the session are to be told.
+    pub(super) fn crossing_fed(&mut self, crossing: &Crossing) {
+        let (chat, session) = (crossing.chat, crossing.subject.0);
+        let audience: Vec<ConnectionId> = self.fan_out.connections_of(chat, session).collect();
+        if !audience.is_empty() {
+            self.tell_later(crossing.clone(), audience);
+        }
+    }
+
+    fn tell_later(&mut self, crossing: Crossing, audience: Vec<ConnectionId>) {
+        if self.telling.len() >= CROSSINGS_WAITING_MAX {
+            self.stats.crossings_untold += 1;
+            return;
+        }
         self.telling.push_back(Telling { crossing, audience });
     }
 

@@ -113,6 +113,7 @@ impl Shard {
                 rights,
                 offset,
             } => self.member_followed(now, chat, &user, rights, offset, false),
+            Message::FeedCrossing(crossing) => self.crossing_fed(&crossing),
             Message::FeedEnded { chat, code } => self.feed_ended(now, chat, code),
             Message::Upstream(state) => self.upstream_told(now, state),
             Message::RowAt { ask, offset } => self.row_found(now, ask, offset),

@@ -70,6 +70,7 @@ impl LinkCore {
             .map_err(ClientError::Protocol)?;
         match update {
             Update::Members(members) => self.hub.handle_members(now, members),
+            Update::Crossing(crossing) => self.hub.handle_crossing(crossing),
             Update::Upstream(above) => {
                 if let Err(error) = self.hub.handle_upstream(above) {
                     return Err(ClientError::Url(path_text(error).to_owned()));
