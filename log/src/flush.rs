@@ -11,6 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::SyncError;
+use crate::limits::LARGE_PIECES_FLUSH_BYTES;
 use crate::partition::{LostRange, Partition};
 use crate::position::Offset;
 use crate::segment::Segment;
@@ -73,8 +74,10 @@ fn sync_segments(
         .iter()
         .filter(|segment| segment.lost_from().is_none())
     {
-        bytes += segment.note_flush();
-        sync_segment(shared, partition, segment).map_err(|error| (segment.name(), error))?;
+        let flushed = segment.note_flush();
+        bytes += flushed;
+        sync_segment(shared, partition, segment, flushed)
+            .map_err(|error| (segment.name(), error))?;
         reached = target.min(segment.end() - 1);
     }
     if let Some(change) = partition.unsynced_names() {
@@ -87,15 +90,25 @@ fn sync_segments(
     Ok(reached)
 }
 
-fn sync_segment(shared: &Shared, partition: &Partition, segment: &Segment) -> io::Result<()> {
+/// `flushed`: bytes that were in no sync before.
+fn sync_segment(
+    shared: &Shared,
+    partition: &Partition,
+    segment: &Segment,
+    flushed: u64,
+) -> io::Result<()> {
     let Some(file) = &segment.file else {
         return Ok(());
     };
     shared.name_segment(partition, segment)?;
+    Counters::add(&shared.counters.syncs, 1);
     if segment.is_sealed() {
         segment.write_footer();
+    } else if flushed >= LARGE_PIECES_FLUSH_BYTES {
+        // A long window is writable ahead of the tail: it would be written twice, and the writer
+        // would wait at its tail for all of it.
+        return file.handle.sync_before(segment.mapping.published());
     }
-    Counters::add(&shared.counters.syncs, 1);
     file.handle.sync()
 }
 

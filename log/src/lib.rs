@@ -24,8 +24,8 @@
 //!
 //! - *Appended*: the record is in the page cache. It survives the end of the process, not a power
 //!   failure.
-//! - *Durable*: a checked `fdatasync` of its file, and a checked sync of the directory, came after
-//!   it. It survives a power failure.
+//! - *Durable*: a checked `fdatasync` of its file, or of the part before its end (`msync`), and a
+//!   checked sync of the directory came after it. It survives a power failure.
 //! - *Lost*: the disk failed or was full. The record can be read until the process ends;
 //!   [`Log::on_lost`] has said so before the durable mark passes it.
 //!

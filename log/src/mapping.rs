@@ -70,6 +70,11 @@ impl Memory {
         self.raw.len()
     }
 
+    /// Makes a range of a file durable.
+    pub(crate) fn sync(&self, range: Range<usize>) -> io::Result<()> {
+        self.raw.flush_range(range.start, range.len())
+    }
+
     /// Makes pages writable ahead of use. Changes no byte; a kernel that can't is no error.
     pub(crate) fn populate(&self, range: Range<usize>) {
         if self.writable && range.start < range.end && range.end <= self.len() {

@@ -259,13 +259,31 @@ impl Partition {
         self.flush_bytes.store(smoothed, Ordering::Relaxed);
     }
 
-    /// In what pieces its files are best held. Before anything is known: what harms least.
+    /// In what pieces its files are best held: by what the last syncs have flushed, and by what the next one
+    /// will find. Before anything is known: what harms least.
     pub(crate) fn cache_pieces(&self) -> CachePieces {
-        if self.flush_bytes.load(Ordering::Relaxed) < LARGE_PIECES_FLUSH_BYTES {
+        let flushed = self.flush_bytes.load(Ordering::Relaxed);
+        if flushed.max(self.unflushed_bytes()) < LARGE_PIECES_FLUSH_BYTES {
             CachePieces::Pages
         } else {
             CachePieces::Large
         }
+    }
+
+    /// Bytes that no sync has found yet, or so many that it matters no more.
+    fn unflushed_bytes(&self) -> u64 {
+        self.with_segments(|segments| {
+            let mut bytes = 0;
+            for (age, segment) in segments.iter().rev().enumerate() {
+                let unflushed = segment.unflushed();
+                // What lies before a segment that a sync has seen was seen as well.
+                if (age > 0 && unflushed == 0) || bytes >= LARGE_PIECES_FLUSH_BYTES {
+                    break;
+                }
+                bytes += unflushed;
+            }
+            bytes
+        })
     }
 
     pub(crate) fn poisoned_from(&self) -> Option<Offset> {

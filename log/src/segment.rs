@@ -190,6 +190,12 @@ impl Segment {
         (published - self.flushed.swap(published, Ordering::Relaxed)) as u64
     }
 
+    /// Bytes that are published and were in no sync.
+    pub(crate) fn unflushed(&self) -> u64 {
+        let flushed = self.flushed.load(Ordering::Relaxed);
+        self.mapping.published().saturating_sub(flushed) as u64
+    }
+
     /// So much was appended since write-back was last started that it is time to do so again.
     pub(crate) fn is_write_back_due(&self) -> bool {
         let started = self.written_back.load(Ordering::Relaxed);

@@ -180,6 +180,13 @@ pub trait FileHandle: Debug + Send + Sync {
     /// Makes the content durable. After an error it must not be called again.
     fn sync(&self) -> io::Result<()>;
 
+    /// The same for what lies before `end`. What is made writable behind it counts as changed, and need not
+    /// be written in vain. Unless a directory of your own knows better, all is synced.
+    fn sync_before(&self, end: usize) -> io::Result<()> {
+        let _ = end;
+        self.sync()
+    }
+
     /// Starts write-back of a range, without waiting.
     fn write_back(&self, range: Range<usize>);
 

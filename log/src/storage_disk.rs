@@ -336,6 +336,12 @@ impl FileHandle for DiskFile {
         self.file.sync_data()
     }
 
+    /// `msync` of a part of the mapping is `fdatasync` of that part of the file, through the same descriptor:
+    /// what cannot be written is reported here or there, once.
+    fn sync_before(&self, end: usize) -> io::Result<()> {
+        self.memory.sync(0..end)
+    }
+
     fn write_back(&self, range: Range<usize>) {
         // SAFETY: the descriptor is open as long as `self`; the call reads no memory of ours. Its
         // result is of no use: the sync that follows is checked.

@@ -22,6 +22,11 @@ use skein_log::{JanitorThread, Log, Options, PartitionId, WriterBackend};
 const P: PartitionId = PartitionId(0);
 const DIRECTORY: &str = "SKEIN_LOG_FAULTS_DIRECTORY";
 const PWRITE: &str = "SKEIN_LOG_FAULTS_PWRITE";
+const MEGABYTES: &str = "SKEIN_LOG_FAULTS_MEGABYTES";
+
+/// Records of the child with [`MEGABYTES`], and how many of them retention keeps at least.
+const LARGE_RECORD_BYTES: usize = 30_000;
+const RECORDS_KEPT: u64 = 900;
 
 /// Words of the child after which something that was waited for will not come any more.
 const WORDS_MAX: usize = 20_000;
@@ -31,10 +36,22 @@ fn child_options() -> Options {
         Some(_) => WriterBackend::Pwrite,
         None => WriterBackend::Mapped,
     };
-    Options {
+    let options = Options {
         sync_interval_ms: 5,
         writer,
         ..options(1)
+    };
+    match env::var_os(MEGABYTES) {
+        // A sync finds megabytes in a file that is still written.
+        Some(_) => Options {
+            sync_interval_ms: 100,
+            segment_bytes_min: 32 << 20,
+            segment_bytes_max: 32 << 20,
+            retention_bytes: Some(64 << 20),
+            retention_needs_checkpoint: false,
+            ..options
+        },
+        None => options,
     }
 }
 
@@ -69,9 +86,13 @@ fn the_process_that_suffers() {
     let mut reader = log.reader(P);
     loop {
         let next = writer.next_offset();
-        let payloads: Vec<_> = (next..next + 1 + next % 9)
-            .map(|stamp| payload(stamp, 100 + (stamp % 700) as usize))
-            .collect();
+        let records = next..next + 1 + next % 9;
+        let bytes = |stamp: u64| match env::var_os(MEGABYTES) {
+            Some(_) => LARGE_RECORD_BYTES,
+            None => 100 + (stamp % 700) as usize,
+        };
+        let payloads = records.map(|stamp| payload(stamp, bytes(stamp)));
+        let payloads: Vec<_> = payloads.collect();
         let last = append(&mut writer, now_ms(), &payloads);
         let seen = drain(&mut reader).0;
         assert_eq!(seen.last().expect("a record").0, last, "followers go on");
@@ -85,6 +106,25 @@ fn the_process_that_suffers() {
     }
 }
 
+/// How the child appends.
+#[derive(Clone, Copy)]
+enum Way {
+    Mapped,
+    Pwrite,
+    /// So much that a sync is of a part of the file that is written.
+    Megabytes,
+}
+
+impl Way {
+    fn variable(self) -> Option<&'static str> {
+        match self {
+            Self::Mapped => None,
+            Self::Pwrite => Some(PWRITE),
+            Self::Megabytes => Some(MEGABYTES),
+        }
+    }
+}
+
 /// The child, and what it has said.
 struct Sufferer {
     child: Child,
@@ -94,7 +134,7 @@ struct Sufferer {
 }
 
 impl Sufferer {
-    fn start(directory: &Path, backend: WriterBackend) -> Sufferer {
+    fn start(directory: &Path, way: Way) -> Sufferer {
         let mut command = Command::new(env::current_exe().expect("this test"));
         command
             .args([
@@ -106,8 +146,8 @@ impl Sufferer {
             .env(DIRECTORY, directory)
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        if backend == WriterBackend::Pwrite {
-            command.env(PWRITE, "1");
+        if let Some(variable) = way.variable() {
+            command.env(variable, "1");
         }
         let mut child = command.spawn().expect("start");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -165,14 +205,19 @@ impl Sufferer {
     }
 }
 
-/// Everything that was said to be durable is there, but for what was said to be lost.
-fn check(directory: &Path, (durable, lost): (u64, BTreeSet<u64>)) {
+/// Everything that was said to be durable is there, but for what was said to be lost, and what is older
+/// than retention keeps.
+fn check(directory: &Path, way: Way, (durable, lost): (u64, BTreeSet<u64>)) {
     assert!(durable > 0, "something was durable");
     let (log, report) = Log::open_dir(directory, options(1), now_ms(), 2).expect("open");
     assert!(!report.is_corrupt(), "{report}");
+    let from = match way {
+        Way::Mapped | Way::Pwrite => 1,
+        Way::Megabytes => durable.saturating_sub(RECORDS_KEPT).max(1),
+    };
     let (records, gaps) = drain(&mut log.reader(P));
     let found: BTreeSet<u64> = records.iter().map(|(offset, _)| *offset).collect();
-    for offset in (1..=durable).filter(|offset| !lost.contains(offset)) {
+    for offset in (from..=durable).filter(|offset| !lost.contains(offset)) {
         assert!(
             found.contains(&offset),
             "{offset} of {durable} is missing, gaps {gaps:?}"
@@ -212,9 +257,9 @@ impl Drop for Strace {
     }
 }
 
-fn injected(backend: WriterBackend, inject: &[&str], suffers: impl FnOnce(&mut Sufferer)) {
+fn injected(way: Way, inject: &[&str], suffers: impl FnOnce(&mut Sufferer)) {
     let directory = tempfile::tempdir().expect("temporary directory");
-    let mut sufferer = Sufferer::start(directory.path(), backend);
+    let mut sufferer = Sufferer::start(directory.path(), way);
     sufferer.listen_to_words(3);
     let Some(strace) = Strace::attach(sufferer.child.id(), inject) else {
         skip::say(
@@ -227,40 +272,43 @@ fn injected(backend: WriterBackend, inject: &[&str], suffers: impl FnOnce(&mut S
     suffers(&mut sufferer);
     drop(strace);
     sufferer.is_durable_again();
-    check(directory.path(), sufferer.kill());
+    check(directory.path(), way, sufferer.kill());
 }
 
 #[test]
 fn failing_syncs_lose_what_they_say_and_nothing_else() {
-    injected(
-        WriterBackend::Mapped,
-        &["fdatasync:error=EIO:when=2+3"],
-        |sufferer| {
-            let mut losses = 0;
-            sufferer.listen("losses", |word, _| {
-                losses += usize::from(word == "lost");
-                losses == 4
-            });
-            assert!(!sufferer.lost.is_empty());
-        },
-    );
+    injected(Way::Mapped, &["fdatasync:error=EIO:when=2+3"], |sufferer| {
+        let mut losses = 0;
+        sufferer.listen("losses", |word, _| {
+            losses += usize::from(word == "lost");
+            losses == 4
+        });
+        assert!(!sufferer.lost.is_empty());
+    });
+}
+
+#[test]
+fn failing_syncs_of_a_part_of_a_file_lose_what_they_say_and_nothing_else() {
+    injected(Way::Megabytes, &["msync:error=EIO:when=2+3"], |sufferer| {
+        let mut losses = 0;
+        sufferer.listen("losses", |word, _| {
+            losses += usize::from(word == "lost");
+            losses == 3
+        });
+    });
 }
 
 #[test]
 fn a_disk_without_space_turns_the_log_to_memory_and_back() {
-    injected(
-        WriterBackend::Mapped,
-        &["fallocate:error=ENOSPC"],
-        |sufferer| {
-            sufferer.listen("memory", |word, _| word == "degraded");
-        },
-    );
+    injected(Way::Mapped, &["fallocate:error=ENOSPC"], |sufferer| {
+        sufferer.listen("memory", |word, _| word == "degraded");
+    });
 }
 
 #[test]
 fn a_failing_pwrite_turns_the_log_to_memory_and_back() {
     let inject = ["pwrite64:error=ENOSPC:when=20+"];
-    injected(WriterBackend::Pwrite, &inject, |sufferer| {
+    injected(Way::Pwrite, &inject, |sufferer| {
         sufferer.listen("memory", |word, _| word == "degraded");
     });
 }
@@ -268,7 +316,7 @@ fn a_failing_pwrite_turns_the_log_to_memory_and_back() {
 #[test]
 fn failing_directory_syncs_and_renames_are_survived() {
     let inject = ["fsync:error=EIO:when=2+4", "rename:error=EIO:when=1+3"];
-    injected(WriterBackend::Mapped, &inject, |sufferer| {
+    injected(Way::Mapped, &inject, |sufferer| {
         sufferer.listen_to_words(1);
         sufferer.listen("words", |_, last| last > 3_000);
     });
@@ -326,7 +374,7 @@ impl Drop for Machine {
 #[test]
 fn a_power_cut_takes_nothing_that_was_durable() {
     for file_system in ["ext4", "xfs"] {
-        for backend in [WriterBackend::Mapped, WriterBackend::Pwrite] {
+        for way in [Way::Mapped, Way::Pwrite, Way::Megabytes] {
             let Some(machine) = Machine::make(file_system) else {
                 let needs = format!("root, loop devices, mkfs.{file_system}, SKEIN_POWER_CUT");
                 skip::say(
@@ -338,13 +386,13 @@ fn a_power_cut_takes_nothing_that_was_durable() {
             let log = machine.mount.join("log");
             // Again on what the cut before has left.
             for words in [5, 40] {
-                let mut sufferer = Sufferer::start(&log, backend);
+                let mut sufferer = Sufferer::start(&log, way);
                 sufferer.listen_to_words(words);
                 // What is said from now on may be said by a machine that is off already.
                 assert!(machine.run(&["cut", "MOUNT"]), "the power is cut");
                 let said = sufferer.kill();
                 assert!(machine.run(&["restore", "IMAGE", "MOUNT"]), "power is back");
-                check(&log, said);
+                check(&log, way, said);
             }
         }
     }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use common::append_many;
 use skein_log::{
-    CachePieces, DirectoryEntry, FileHandle, JanitorThread, LockError, Log, MemoryStorage, Options,
-    PartitionId, Storage, StoredFile,
+    CachePieces, DirectoryEntry, FileHandle, Janitor, JanitorThread, LockError, Log, MemoryStorage,
+    Options, PartitionId, Storage, StoredFile, Writer,
 };
 
 const P: PartitionId = PartitionId(0);
@@ -176,6 +176,16 @@ fn asked(window: usize, rounds: u64, records: u64) -> Vec<(usize, CachePieces)> 
 }
 
 fn append_and_sync(window: usize, rounds: u64, records: u64, asked: &Asked) {
+    let (_log, mut writer, mut janitor) = noted(window, asked);
+    for _ in 0..rounds {
+        append_many(&mut writer, records, 32_000);
+        writer.sync_now().expect("sync");
+        janitor.work(0);
+    }
+}
+
+/// A log of which is noted what is asked for.
+fn noted(window: usize, asked: &Asked) -> (Log, Writer, Janitor) {
     let storage = Arc::new(Noting {
         inner: MemoryStorage::new(),
         asked: Arc::clone(asked),
@@ -188,13 +198,25 @@ fn append_and_sync(window: usize, rounds: u64, records: u64, asked: &Asked) {
         ..common::options(1)
     };
     let (mut log, _) = Log::open(storage, options, 0, 1).expect("a log");
-    let mut writer = log.take_writer(P).expect("writer");
-    let mut janitor = log.take_janitor().expect("janitor");
-    for _ in 0..rounds {
-        append_many(&mut writer, records, 32_000);
-        writer.sync_now().expect("sync");
-        janitor.work(0);
-    }
+    let writer = log.take_writer(P).expect("writer");
+    let janitor = log.take_janitor().expect("janitor");
+    (log, writer, janitor)
+}
+
+#[test]
+fn megabytes_have_large_pieces_before_a_sync_has_found_them() {
+    let asked = Asked::default();
+    let (_log, mut writer, mut janitor) = noted(1 << 20, &asked);
+    append_many(&mut writer, 1, 32_000);
+    janitor.work(0); // Syncs, and the next time in a second.
+    append_many(&mut writer, 100, 32_000);
+    janitor.work(0);
+    let last = |asked: &Asked| *asked.lock().expect("notes").last().expect("a list");
+    assert_eq!(last(&asked).1, CachePieces::Pages);
+    append_many(&mut writer, 100, 32_000);
+    janitor.work(0);
+    assert_eq!(last(&asked).1, CachePieces::Large);
+    assert_eq!(writer.durable(), 1, "no sync was in between");
 }
 
 #[test]
