@@ -56,6 +56,24 @@ fn who_comes_and_goes_is_told_to_all_who_watch_on_every_shard() {
 }
 
 #[test]
+fn who_is_far_away_all_at_once_has_left() {
+    let mut rig = Rig::new(1).with_members();
+    let viewer = watcher(&mut rig, 0, "bob");
+    for name in ["gate", "yard"] {
+        put(&mut rig, wish(name, None, circle(100))).unwrap();
+    }
+    let mut ana = Walker::start(&mut rig, 0, "ana");
+    // So far that no way is known: nothing but what is remembered of her speaks for a look at the gate.
+    ana.walk(&mut rig, &[0]);
+    assert_eq!(told(&mut rig, viewer), ["gate enter ana", "yard enter ana"]);
+    ana.walk(&mut rig, &[50_000]);
+    assert_eq!(told(&mut rig, viewer), ["gate exit ana", "yard exit ana"]);
+    ana.walk(&mut rig, &[60_000, 0]);
+    assert_eq!(told(&mut rig, viewer), ["gate enter ana", "yard enter ana"]);
+    assert_alternating(&rig);
+}
+
+#[test]
 fn a_vague_fix_and_a_late_one_say_nothing() {
     let mut rig = Rig::new(1).with_members();
     let viewer = watcher(&mut rig, 0, "bob");
