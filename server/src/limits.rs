@@ -48,7 +48,7 @@ limit_list! {
     WEBSOCKET_UNSENT_BYTES: u32 = 4 * 1024, "bytes",
         "TCP_NOTSENT_LOWAT: writable means that fresh bytes leave soon";
     WEBSOCKET_SENDS_MAX: usize = 128, "batches",
-        "gathered for one io_uring submission; the first one waits for the last to be offered, some 10 us";
+        "gathered for one io_uring submission; the first one waits until the last is offered, some 10 us";
     WEBSOCKET_SENDS_MIN: usize = 4, "batches",
         "for which a submission is worth its way; fewer are written one by one";
     TCP_KEEP_ALIVE_IDLE_S: u64 = 60, "seconds",

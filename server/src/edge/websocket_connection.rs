@@ -482,7 +482,52 @@ fn read_message(
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
+
+    /// What a viewer gets in the end of a batch that was gathered, and what becomes of it.
+    fn left(outcome: io::Result<usize>) -> (Fate, Vec<u8>) {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Socket::new(listener.accept().unwrap().0, None).unwrap();
+        let mut connection = WebSocketConnection::new(socket, &[], 0);
+        let mut turn = Turn {
+            access: &Access::open(dir.path(), true).unwrap(),
+            now_ms: 1,
+            stats: &mut TransportStats::default(),
+            events: &mut Vec::new(),
+            hellos_left: 0,
+            gathered: &mut Gathered::default(),
+        };
+        let id = ConnectionId(1);
+        let offer = GatheredOffer {
+            to: id,
+            chat: ChatHandle(1),
+            bytes: Bytes::from_static(b"a batch"),
+        };
+        let fate = connection.handle_left(&offer, outcome, &mut turn);
+        if fate == Fate::Stays {
+            assert_eq!(connection.handle_writable(id, &mut turn), Fate::Stays);
+        }
+        drop(connection);
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).unwrap();
+        (fate, got)
+    }
+
+    #[test]
+    fn nothing_is_lost_of_a_batch_that_was_gathered_unless_the_connection_is() {
+        let check = |outcome, fate, got: &[u8]| assert_eq!(left(outcome), (fate, got.to_vec()));
+        check(Ok(7), Fate::Stays, b"");
+        check(Ok(2), Fate::Stays, b"batch");
+        let failed = |kind: ErrorKind| Err(kind.into());
+        check(failed(ErrorKind::WouldBlock), Fate::Stays, b"a batch");
+        check(failed(ErrorKind::Interrupted), Fate::Stays, b"a batch");
+        check(failed(ErrorKind::BrokenPipe), Fate::Over, b"");
+    }
 
     #[test]
     fn a_quiet_viewer_costs_less_than_512_bytes() {
