@@ -5,7 +5,8 @@ use skein_engine::guest::{GuestGrant, GuestRecord};
 use skein_engine::identity::{Grant, Identity, Person};
 use skein_engine::ids::{ConnectionId, GuestId};
 use skein_engine::limits::{
-    ALERTS_PER_CHAT_MAX, ALERTS_PER_USER_MAX, CROSSINGS_PER_SESSION_BURST_MAX, GEOFENCES_PER_CHAT_MAX, Limits,
+    ALERTS_PER_CHAT_MAX, ALERTS_PER_USER_MAX, CROSSINGS_PER_SESSION_BURST_MAX,
+    GEOFENCES_PER_CHAT_MAX, Limits,
 };
 use skein_engine::request::{Actor, ChatRequest};
 use skein_engine::view::View;

@@ -19,7 +19,6 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::gpx_writer::{TrackPoint, Tracks};
-use crate::text::time_text;
 use crate::history::erase::{EraseReport, EraseWhat};
 use crate::history::error::HistoryError;
 use crate::history::handle::History;
@@ -31,6 +30,7 @@ use crate::http::error::ApiError;
 use crate::http::names::{ChatPath, UserPath};
 use crate::http::point_json::PointJson;
 use crate::http::state::ApiState;
+use crate::text::time_text;
 use crate::text::time_text;
 
 /// Media type of GPX.
