@@ -256,24 +256,18 @@ const WS_10K: Crowd = Crowd {
     ],
 };
 
-/// Without a ring.
 const WS_10K_WRITES: Crowd = Crowd {
     ours: Kind::WebsocketWrites,
-    viewers: 10_000,
-    sessions: 32,
     memory: None,
     rounds: &[Round {
-        floor: Kind::Plain,
-        updates: 1,
-        pause: Duration::from_millis(20),
-        times: 1,
-        share: Share::Whole,
         figures: &[figure(
             "fanout_ws_10k",
             What::FanOut,
             epoll_server::FANOUT_10K,
         )],
+        ..WS_10K.rounds[0]
     }],
+    ..WS_10K
 };
 
 const WS_10K_BACKLOG: Crowd = Crowd {

@@ -151,6 +151,10 @@ fn reap(ring: &mut IoUring, outcomes: &mut [io::Result<usize>]) -> usize {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/src/skip.rs"]
+mod skip;
+
+#[cfg(test)]
 mod tests {
     use std::io::Read;
 
@@ -159,7 +163,7 @@ mod tests {
     /// A ring, unless this kernel gives none.
     fn ring() -> Option<SendRing> {
         SendRing::new()
-            .inspect_err(|error| eprintln!("SKIPPED: this kernel gives no io_uring: {error}"))
+            .inspect_err(|error| skip::say("a ring", &error.to_string()))
             .ok()
     }
 

@@ -17,6 +17,7 @@ use skein_wire::ids::ChatHandle;
 use socket2::SockRef;
 
 use crate::harness::{TestEdge, filler, viewer};
+use crate::skip;
 use crate::websocket_client::{Message, WebSocketClient};
 
 type Client = WebSocketClient<TcpStream>;
@@ -35,7 +36,7 @@ fn in_each_way(test: impl Fn(&TestEdge, bool)) {
     test(&TestEdge::start_sending(WebSocketSends::Write), false);
     match SendRing::new() {
         Ok(_) => test(&TestEdge::start_sending(WebSocketSends::IoUring), true),
-        Err(error) => eprintln!("SKIPPED with a ring: this kernel gives none: {error}"),
+        Err(error) => skip::say("WebSockets by a ring", &error.to_string()),
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod harness;
 mod quic_client;
+#[path = "../../../tests/src/skip.rs"]
+mod skip;
 mod websocket_client;
 
 mod bad_input;
