@@ -1,9 +1,10 @@
 //! The history's thread, round by round, over a log in memory and a database in a folder.
 
+mod rewriting;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
 use skein_engine::command::Command;
 use skein_engine::control_state::ControlState;
@@ -18,7 +19,7 @@ use crate::clock::Clock;
 use crate::history::erase::EraseWhat;
 use crate::history::idle;
 use crate::history::limits::{
-    SCRUB_INLINE_BYTES_MAX, SHRINK_BYTES_PER_ROUND, SHRINK_FREE_BYTES_MIN, TICK_MS,
+    SCRUB_INLINE_BYTES_MAX, SHRINK_BYTES_PER_ROUND, SHRINK_FREE_BYTES_MIN,
 };
 use crate::history::message::Message;
 use crate::history::query::{HistoryQuery, Page, PageReader};
@@ -767,47 +768,4 @@ fn points_of_nobody_known_are_counted_and_not_kept() {
     rig.round();
     assert_eq!(rig.counters(), Vec::<u64>::new());
     assert_eq!(rig.metric("history_points_unknown"), 1);
-}
-
-/// Rewriting takes as much room again as the file, so there may be none for it where rows still find some.
-#[test]
-fn a_file_that_cannot_be_rewritten_holds_nothing_up_and_is_tried_again_less_and_less_often() {
-    let mut rig = Rig::new();
-    rig.start(1, "ana");
-    rig.start(2, "ben");
-    rig.point(1, 0);
-    rig.round();
-    let reader = rusqlite::Connection::open(schema::file(rig.folder())).unwrap();
-    reader
-        .execute_batch("BEGIN; SELECT count(*) FROM point")
-        .unwrap();
-    let report = rig.erase(EraseWhat::User(ana()));
-    assert!(!report.scrubbed);
-    let (mut failures, mut last_tried) = (rig.metric("history_failures"), Instant::now());
-    let (mut tries, mut rounds) = (0, 0);
-    while tries < 2 {
-        rig.point(2, EVERY_MS);
-        rounds += 1;
-        rig.sync();
-        let wait = rig.worker.as_mut().unwrap().round();
-        assert_eq!(wait, Duration::from_millis(TICK_MS), "it goes on as ever");
-        assert_eq!(rig.counters().len(), rounds, "each round keeps what is new");
-        if rig.metric("history_failures") > failures {
-            (failures, tries) = (rig.metric("history_failures"), tries + 1);
-            last_tried = Instant::now();
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    reader.execute_batch("ROLLBACK").unwrap();
-    rig.round();
-    assert_eq!(rig.metric("history_scrub_due"), 1, "not at once");
-    while rig.metric("history_scrub_due") == 1 {
-        rig.round();
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert!(
-        last_tried.elapsed() > Duration::from_millis(TICK_MS * 3 / 2),
-        "the second pause is longer"
-    );
-    assert_eq!(rig.metric("history_failures"), failures);
 }

@@ -27,6 +27,7 @@ const UNSAFE_FILES: &[&str] = &[
     "engine/tests/allocations.rs",
     "engine/tests/geofence_allocations.rs",
     "log/tests/no_allocation.rs",
+    "server/tests/no_allocation.rs",
 ];
 
 /// Marks that say "not finished". Split, so that this file does not hold them itself.
