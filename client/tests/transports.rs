@@ -221,6 +221,8 @@ async fn next(viewer: &mut Viewer) -> String {
             other => format!("{other:?}"),
         },
         Some(ViewerEvent::Online) => "online".to_owned(),
+        Some(ViewerEvent::Doubtful) => "doubtful".to_owned(),
+        Some(ViewerEvent::Answered) => "answered".to_owned(),
         Some(ViewerEvent::UpstreamLost { .. }) => "upstream lost".to_owned(),
         Some(ViewerEvent::UpstreamBack) => "upstream back".to_owned(),
         Some(ViewerEvent::Offline { why, .. }) => match why {

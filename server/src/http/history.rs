@@ -31,7 +31,6 @@ use crate::http::names::{ChatPath, UserPath};
 use crate::http::point_json::PointJson;
 use crate::http::state::ApiState;
 use crate::text::time_text;
-use crate::text::time_text;
 
 /// Media type of GPX.
 const GPX: &str = "application/gpx+xml";
