@@ -24,9 +24,13 @@ const DIRECTORY: &str = "SKEIN_LOG_FAULTS_DIRECTORY";
 const PWRITE: &str = "SKEIN_LOG_FAULTS_PWRITE";
 const MEGABYTES: &str = "SKEIN_LOG_FAULTS_MEGABYTES";
 
-/// Records of the child with [`MEGABYTES`], and how many of them retention keeps at least.
+/// Records of the child with [`MEGABYTES`], and how many that are durable retention keeps at least: half of what two
+/// files hold, less those of a sync that is still to come.
 const LARGE_RECORD_BYTES: usize = 30_000;
-const RECORDS_KEPT: u64 = 900;
+const RECORDS_KEPT: u64 = 500;
+
+/// Records between two syncs of it: 9 MB.
+const RECORDS_PER_SYNC: u64 = 300;
 
 /// Records between two syncs of it: 9 MB.
 const RECORDS_PER_SYNC: u64 = 300;
