@@ -17,6 +17,7 @@ use skein_server::access::signer::TokenSigner;
 use skein_server::edge::event::Event;
 use skein_server::edge::stats::TransportStats;
 use skein_server::edge::websocket_connection::{Fate, Turn, WebSocketConnection};
+use skein_server::edge::websocket_gathered::Gathered;
 use skein_server::edge::websocket_socket::Socket;
 use skein_server::shard::log_writer::LogWriters;
 use skein_wire::frame::encode_request;
@@ -110,6 +111,7 @@ fn a_point_by_websocket_allocates_nothing() {
     let socket = Socket::new(socket, None).expect("a socket");
     let mut connection = WebSocketConnection::new(socket, &[], now_ms);
     let mut stats = TransportStats::default();
+    let mut gathered = Gathered::default();
     let (mut events, mut requests) = (Vec::with_capacity(16), Vec::new());
     let mut scratch = vec![0; 16 * 1_024];
     let messages: Vec<Vec<u8>> = (0..WARM + TIMES)
@@ -131,6 +133,7 @@ fn a_point_by_websocket_allocates_nothing() {
             stats: &mut stats,
             events: &mut events,
             hellos_left: 1,
+            gathered: &mut gathered,
             requests: &mut requests,
         };
         // Loopback hands the bytes over at once, or a moment later.

@@ -501,6 +501,7 @@ mod tests {
             events: &mut Vec::new(),
             hellos_left: 0,
             gathered: &mut Gathered::default(),
+            requests: &mut Vec::new(),
         };
         let id = ConnectionId(1);
         let offer = GatheredOffer {
