@@ -15,7 +15,9 @@ use crate::health::{Health, Phase};
 use crate::http::error::ApiError;
 use crate::http::metrics;
 use crate::metrics::{MetricRow, MetricsBoard};
-use crate::relay::metrics::UPSTREAM_CONNECTED;
+
+/// Place of `relay_upstream_connected` in the row of a relay's metrics.
+pub const UPSTREAM_CONNECTED: usize = 0;
 
 /// What the handlers of a relay are given.
 #[derive(Clone, Debug)]

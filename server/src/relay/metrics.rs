@@ -15,9 +15,6 @@ pub struct RelayNumbers {
     pub hub: HubStats,
 }
 
-/// Place of `relay_upstream_connected`, which its health tells as well.
-pub const UPSTREAM_CONNECTED: usize = 0;
-
 metrics! {
     /// The metrics of a relay.
     pub static RELAY_METRICS;
@@ -39,6 +36,7 @@ metrics! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::relayed::UPSTREAM_CONNECTED;
 
     #[test]
     fn health_tells_of_the_metric_of_that_name() {
