@@ -32,9 +32,6 @@ const RECORDS_KEPT: u64 = 500;
 /// Records between two syncs of it: 9 MB.
 const RECORDS_PER_SYNC: u64 = 300;
 
-/// Records between two syncs of it: 9 MB.
-const RECORDS_PER_SYNC: u64 = 300;
-
 /// Words of the child after which something that was waited for will not come any more.
 const WORDS_MAX: usize = 20_000;
 
