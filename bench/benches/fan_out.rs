@@ -395,11 +395,7 @@ const QUIC_1K_BACKLOG: Crowd = Crowd {
             pause: Duration::from_millis(6),
             times: 2,
             share: Share::Whole,
-            figures: &[figure(
-                "fanout_quic_1k_vs_quinn",
-                What::FanOut,
-                quinn_server::FANOUT,
-            )],
+            figures: &[beside_quinn("fanout_quic_1k_vs_quinn")],
         },
         Round {
             floor: Kind::Quinn,
@@ -407,11 +403,7 @@ const QUIC_1K_BACKLOG: Crowd = Crowd {
             pause: Duration::from_millis(6),
             times: 2,
             share: Share::Whole,
-            figures: &[figure(
-                "fanout_quic_1k_backlog32_vs_quinn",
-                What::FanOut,
-                quinn_server::FANOUT,
-            )],
+            figures: &[beside_quinn("fanout_quic_1k_backlog32_vs_quinn")],
         },
         Round {
             floor: Kind::Quinn,
@@ -419,11 +411,7 @@ const QUIC_1K_BACKLOG: Crowd = Crowd {
             pause: Duration::from_millis(6),
             times: 1,
             share: Share::Whole,
-            figures: &[figure(
-                "fanout_quic_1k_backlog256_vs_quinn",
-                What::FanOut,
-                quinn_server::FANOUT,
-            )],
+            figures: &[beside_quinn("fanout_quic_1k_backlog256_vs_quinn")],
         },
     ],
 };
@@ -446,35 +434,24 @@ const QUIC_5K: Crowd = Crowd {
                 sealed_datagrams::EXPECTED,
             )],
         },
-        quic_5k_beside_quinn(
-            1,
-            Share::Whole,
-            &[figure(
-                "fanout_quic_5k_vs_quinn",
-                What::FanOut,
-                quinn_server::FANOUT,
-            )],
-        ),
+        quic_5k_beside_quinn(1, Share::Whole, &[beside_quinn("fanout_quic_5k_vs_quinn")]),
         quic_5k_beside_quinn(
             32,
             Share::Half,
-            &[figure(
-                "fanout_quic_5k_backlog32_vs_quinn",
-                What::FanOut,
-                quinn_server::FANOUT,
-            )],
+            &[beside_quinn("fanout_quic_5k_backlog32_vs_quinn")],
         ),
         quic_5k_beside_quinn(
             256,
             Share::Half,
-            &[figure(
-                "fanout_quic_5k_backlog256_vs_quinn",
-                What::FanOut,
-                quinn_server::FANOUT,
-            )],
+            &[beside_quinn("fanout_quic_5k_backlog256_vs_quinn")],
         ),
     ],
 };
+
+/// Deliveries beside those of stock quinn.
+const fn beside_quinn(name: &'static str) -> Figure {
+    figure(name, What::FanOut, quinn_server::FANOUT)
+}
 
 /// Five thousand viewers are long in coming, so all rounds are with the same ones.
 const fn quic_5k_beside_quinn(updates: usize, share: Share, figures: &'static [Figure]) -> Round {

@@ -25,6 +25,7 @@ mod map_state;
 
 pub mod seal;
 
+mod complaint;
 mod early;
 mod pending;
 pub mod sender_event;

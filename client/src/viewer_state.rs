@@ -38,13 +38,11 @@ use skein_wire::update::{
 
 use crate::change::{Change, Event, Subject};
 use crate::chat_view::ChatView;
+use crate::complaint::Complaint;
 use crate::early::{Early, News};
 use crate::error::is_transient;
 use crate::keep_alive::KeepAlive;
-use crate::limits::{
-    COMPLAINT_MS_MAX, COMPLAINT_MS_MIN, FULL_BATCH_MS_MAX, LOOK_MS_MIN, RETRY_REFUSED_MS,
-    ROUND_TRIP_MS_GUESS,
-};
+use crate::limits::{LOOK_MS_MIN, RETRY_REFUSED_MS, ROUND_TRIP_MS_GUESS};
 use crate::row::TrailWish;
 use crate::server_clock::ServerClock;
 
@@ -148,16 +146,6 @@ enum Phase {
     Watching(ChatHandle),
     /// Refused for now; ask again then.
     Later(u64),
-}
-
-/// When the viewer may complain about a watch: at most once per round trip, less often the longer
-/// it does not help.
-#[derive(Clone, Copy, Debug, Default)]
-struct Complaint {
-    count: u32,
-    next_at_ms: u64,
-    /// When the last one was made.
-    said_at_ms: Option<u64>,
 }
 
 impl ViewerState {
@@ -757,7 +745,7 @@ impl WatchState {
     fn timeout_ms(&self) -> Option<u64> {
         let own = match self.phase {
             Phase::Later(at) => Some(at),
-            Phase::Watching(_) => self.is_behind().then_some(self.complaint.next_at_ms),
+            Phase::Watching(_) => self.is_behind().then_some(self.complaint.next_at_ms()),
             Phase::Idle | Phase::Asked(_) => None,
         };
         [own, self.look_due_ms()].into_iter().flatten().min()
@@ -769,37 +757,5 @@ impl WatchState {
             return None;
         };
         self.view.report(chat).map(Request::Cursor)
-    }
-}
-
-impl Complaint {
-    /// Nothing is missing. The next gap is complained about at once, but not within the round trip
-    /// of the last complaint.
-    fn heal(&mut self, round_trip_ms: u64) {
-        self.count = 0;
-        self.next_at_ms = self.said_at_ms.map_or(0, |said| said + round_trip_ms);
-    }
-
-    /// Whether to complain now; if so, the next one comes later.
-    fn is_due(&mut self, now_ms: u64, known: bool, round_trip_ms: u64) -> bool {
-        let pause = round_trip_ms.max(COMPLAINT_MS_MIN) << self.count.min(10);
-        let pause_max = if known {
-            COMPLAINT_MS_MAX
-        } else {
-            FULL_BATCH_MS_MAX
-        };
-        if self.count == 0 && !known {
-            // A full batch was promised: give it time to come.
-            (self.count, self.next_at_ms) = (1, now_ms + pause.max(COMPLAINT_MS_MAX));
-            return false;
-        }
-        if now_ms < self.next_at_ms {
-            return false;
-        }
-        self.count = self.count.saturating_add(1);
-        self.said_at_ms = Some(now_ms);
-        // A long round trip is never cut short.
-        self.next_at_ms = now_ms + pause.min(pause_max.max(round_trip_ms));
-        true
     }
 }

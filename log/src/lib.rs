@@ -1,4 +1,3 @@
-#![deny(missing_docs)]
 #![doc = include_str!("../README.md")]
 //!
 //! # How it works
@@ -30,6 +29,8 @@
 //!   [`Log::on_lost`] has said so before the durable mark passes it.
 //!
 //! The format of the files is described byte by byte in `docs/LOG_FORMAT.md`.
+
+#![deny(missing_docs)]
 
 // The ground floor: bounds, words, errors.
 mod limits;
