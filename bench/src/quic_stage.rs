@@ -14,7 +14,7 @@ use skein_wire::update::Update;
 use crate::audience::Arrival;
 use crate::protocol;
 use crate::quic_audience::{QuicAudience, Sockets};
-use crate::server::Server;
+use crate::server::{Server, UNPACED};
 use crate::stage::Stage;
 use crate::stage_runtime::StageRuntime;
 
@@ -65,15 +65,19 @@ impl QuicStage {
     /// # Panics
     /// If the server refuses anybody, or a viewer gets nothing.
     pub fn start(core: usize, viewers: usize, sessions: usize) -> Self {
-        Self::start_on(&core.to_string(), viewers, sessions)
+        Self::start_by(&core.to_string(), viewers, sessions, &[])
     }
 
-    /// The same with a shard on each of some cores.
+    /// The same with a shard on each of some cores, which sends each position as soon as it can.
     ///
     /// # Panics
     /// If the server refuses anybody, or a viewer gets nothing.
-    pub fn start_on(cores: &str, viewers: usize, sessions: usize) -> Self {
-        let server = Server::start(cores);
+    pub fn start_unpaced(cores: &str, viewers: usize, sessions: usize) -> Self {
+        Self::start_by(cores, viewers, sessions, &[UNPACED])
+    }
+
+    fn start_by(cores: &str, viewers: usize, sessions: usize, variables: &[(&str, &str)]) -> Self {
+        let server = Server::start_with(cores, variables);
         server.put_member(CHAT, "sender", &["share"]);
         server.put_member(CHAT, "viewer", &["watch"]);
         let runtime = StageRuntime::new();

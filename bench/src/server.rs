@@ -31,6 +31,10 @@ const VARIABLES: &[(&str, &str)] = &[
     ("SKEIN_LIMITS__POINTS_BURST_MAX", "10000"),
 ];
 
+/// Where the next position is published as soon as all viewers have the last one: the server is not to wait for
+/// more of them, nor to leave a part of its core to others.
+pub const UNPACED: (&str, &str) = ("SKEIN_LIMITS__FLOOR_INTERVAL_MS_MAX", "0");
+
 /// Runs the server; for `main` in this role.
 pub fn main() -> ExitCode {
     skein_server::cli::main()
@@ -57,15 +61,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one with a shard on each of these cores.
-    ///
-    /// # Panics
-    /// If it does not become ready.
-    pub fn start(cores: &str) -> Self {
-        Self::start_with(cores, &[])
-    }
-
-    /// The same, with some more keys of the configuration set by their variables.
+    /// Starts one with a shard on each of these cores, and some more keys of the configuration set by their
+    /// variables.
     ///
     /// # Panics
     /// If it does not become ready.

@@ -11,7 +11,7 @@ use crate::link::Target;
 use crate::protocol;
 use crate::publishers::Publishers;
 use crate::reading::Reading;
-use crate::server::{Server, now_ms};
+use crate::server::{Server, UNPACED, now_ms};
 use crate::stage::{Stage, Streamed};
 use crate::websocket::{connect, message};
 
@@ -60,15 +60,25 @@ impl WebsocketStage {
     /// # Panics
     /// If the server refuses anybody.
     pub fn start(core: usize, viewers: usize, sessions: usize, way: Way) -> Self {
-        Self::start_on(&core.to_string(), viewers, sessions, way)
+        Self::start_by(&core.to_string(), viewers, sessions, way, way.variables())
     }
 
-    /// The same with a shard on each of some cores.
+    /// The same with a shard on each of some cores, which sends each position as soon as it can.
     ///
     /// # Panics
     /// If the server refuses anybody.
-    pub fn start_on(cores: &str, viewers: usize, sessions: usize, way: Way) -> Self {
-        let server = Server::start_with(cores, way.variables());
+    pub fn start_unpaced(cores: &str, viewers: usize, sessions: usize) -> Self {
+        Self::start_by(cores, viewers, sessions, Way::Plain, &[UNPACED])
+    }
+
+    fn start_by(
+        cores: &str,
+        viewers: usize,
+        sessions: usize,
+        way: Way,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let server = Server::start_with(cores, variables);
         server.put_member(CHAT, "sender", &["share"]);
         server.put_member(CHAT, "viewer", &["watch"]);
         let publishers = Publishers::start(&server, CHAT, sessions);

@@ -16,7 +16,7 @@ use skein_bench::quantile::{median, quantile};
 use skein_bench::quic_stage::QuicStage;
 use skein_bench::stage::Stage;
 use skein_bench::utc;
-use skein_bench::websocket_stage::{Way, WebsocketStage};
+use skein_bench::websocket_stage::WebsocketStage;
 
 use crate::machine::Machine;
 use crate::options::ScaleOptions;
@@ -192,8 +192,8 @@ fn measure(transport: Transport, cores: usize, viewers: usize) -> ScalePoint {
     }
     let began = Instant::now();
     let mut stage: Box<dyn Stage> = match transport {
-        Transport::WebSocket => Box::new(WebsocketStage::start_on(&list, viewers, 1, Way::Plain)),
-        Transport::Quic => Box::new(QuicStage::start_on(&list, viewers, 1)),
+        Transport::WebSocket => Box::new(WebsocketStage::start_unpaced(&list, viewers, 1)),
+        Transport::Quic => Box::new(QuicStage::start_unpaced(&list, viewers, 1)),
     };
     let joined_s = began.elapsed().as_secs_f64();
     keep_to_loader_core();

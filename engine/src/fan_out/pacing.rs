@@ -61,7 +61,12 @@ impl Pacing {
     fn interval_ms(&self, viewers: usize, rows: usize, viewer_ns: u64) -> u64 {
         let floor = floor_ms(viewers as u64, rows as u64);
         let share = match viewers > VIEWERS_PER_SLICE {
-            true => viewer_ns.saturating_mul(viewers as u64 * CORE_PARTS) / NS_PER_MS,
+            true => {
+                viewer_ns
+                    .saturating_mul(viewers as u64)
+                    .saturating_mul(CORE_PARTS)
+                    / NS_PER_MS
+            }
             false => 0,
         };
         floor.max(share).min(self.floor_interval_ms_max)
