@@ -52,3 +52,7 @@ pub mod cli;
 
 pub mod errors_doc;
 pub mod limits_doc;
+
+#[cfg(test)]
+#[path = "../../tests/src/skip.rs"]
+mod skip;

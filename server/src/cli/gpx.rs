@@ -194,12 +194,9 @@ fn position(start: &BytesStart<'_>) -> anyhow::Result<Position> {
 }
 
 #[cfg(test)]
-#[path = "../../../tests/src/skip.rs"]
-mod skip;
-
-#[cfg(test)]
 mod tests {
-    use crate::cli::gpx::{parse, read, skip};
+    use crate::cli::gpx::{parse, read};
+    use crate::skip;
 
     fn times(text: &str) -> Vec<Option<i64>> {
         let points = parse(text.as_bytes()).expect("a track");

@@ -151,14 +151,11 @@ fn reap(ring: &mut IoUring, outcomes: &mut [io::Result<usize>]) -> usize {
 }
 
 #[cfg(test)]
-#[path = "../../../tests/src/skip.rs"]
-mod skip;
-
-#[cfg(test)]
 mod tests {
     use std::io::Read;
 
     use super::*;
+    use crate::skip;
 
     /// A ring, unless this kernel gives none.
     fn ring() -> Option<SendRing> {

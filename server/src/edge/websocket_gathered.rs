@@ -121,15 +121,12 @@ impl Gathered {
 }
 
 #[cfg(test)]
-#[path = "../../../tests/src/skip.rs"]
-mod skip;
-
-#[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
     use super::*;
+    use crate::skip;
 
     /// With a ring, unless this kernel gives none.
     fn with_ring() -> Option<Gathered> {
