@@ -21,13 +21,12 @@ use skein_tests::wait::PATIENCE;
 /// Who shares, once a second each.
 const SENDERS: u64 = 50;
 
-/// How long they share, seconds.
-const SHARED_S: u64 = 30;
-
 /// How much is done, and what is asked of it.
 struct Scale {
     /// Viewers of the large chat.
     viewers: u64,
+    /// How long somebody shares, seconds.
+    shared_s: u64,
     /// All of them watch within this time.
     join: Duration,
     /// Of a thousand last places at viewers so many may be missing, five seconds after the last point.
@@ -43,6 +42,7 @@ impl Scale {
         if skip::full() {
             Self {
                 viewers: skip::number("SKEIN_VIEWERS", 100_000),
+                shared_s: 30,
                 join: Duration::from_secs(120),
                 missing_per_mille: 1,
                 memory: 2_000_000_000,
@@ -52,6 +52,7 @@ impl Scale {
             // The machine may be anybody's: nothing is asked of its speed.
             Self {
                 viewers: 1_000,
+                shared_s: 10,
                 join: PATIENCE,
                 missing_per_mille: 1,
                 memory: 100_000_000,
@@ -68,16 +69,22 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn start(server: &Server, viewers: u64) -> Self {
+    fn start(server: &Server, scale: &Scale) -> Self {
         let report = server.scratch().join("crowd.json");
         let mut command = Command::new(binary::skein_load());
         let quic = format!("localhost:{}", server.ready.quic.port());
         let control = server.ready.control.to_string();
-        command.args(["--quic", &quic, "--control", &control]);
+        let ws = server.ready.http.to_string();
+        command.args(["--quic", &quic, "--ws", &ws, "--control", &control]);
         command.arg("--data-dir").arg(server.data_dir());
         command.args(["--senders", &SENDERS.to_string()]);
-        command.args(["--viewers-quic", &viewers.to_string()]);
-        command.args(["--duration", &format!("{SHARED_S}s"), "--patience", "5s"]);
+        command.args(["--viewers-quic", &scale.viewers.to_string()]);
+        command.args([
+            "--duration",
+            &format!("{}s", scale.shared_s),
+            "--patience",
+            "5s",
+        ]);
         command.arg("--json").arg(&report);
         let process = Process::start("skein-load", command);
         Self { process, report }
@@ -99,8 +106,8 @@ impl Crowd {
         said(format!(" {viewers} viewers, "), 3 * limit).duration_since(began)
     }
 
-    fn judged(mut self) -> Value {
-        let limit = Duration::from_secs(SHARED_S) + 3 * PATIENCE;
+    fn judged(mut self, scale: &Scale) -> Value {
+        let limit = Duration::from_secs(scale.shared_s) + 3 * PATIENCE;
         self.process.wait(limit);
         read(&self.report)
     }
@@ -121,11 +128,11 @@ fn everybody_watches_one_chat() {
     });
     let mut small = SmallChat::gather(&server, "few");
 
-    let crowd = Crowd::start(&server, scale.viewers);
+    let crowd = Crowd::start(&server, &scale);
     let joined = crowd.join(scale.viewers, scale.join);
     let memory = procfs::anonymous_bytes(server.process.id());
     let beside = p99(&small.points(100));
-    let report = crowd.judged();
+    let report = crowd.judged(&scale);
 
     let whole = |pointer: &str| {
         let found = report.pointer(pointer).and_then(Value::as_u64);

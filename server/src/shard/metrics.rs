@@ -101,6 +101,8 @@ metrics! {
         => it.edge.websocket.offers_sent;
     counter "websocket_offers_full", "Batches that found a WebSocket connection full"
         => it.edge.websocket.offers_full;
+    counter "websocket_offers_ring", "Batches that left on WebSocket connections by io_uring, many in one system call"
+        => it.edge.websocket.offers_ring;
     gauge "quic_connections", "QUIC connections now" => it.edge.quic.connections;
     counter "quic_packets_astray", "QUIC packets of connections that live on another shard: they were not steered"
         => it.edge.quic.astray;
