@@ -15,13 +15,20 @@ use skein_client::limits::{
 use skein_client::trust::Trust;
 use skein_wire::limits::ALPN;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::time::timeout;
 
 use crate::fault::Fault;
 use crate::plan::TlsPlan;
 
-/// Viewers that share a socket: what is on its way to them fits its receive buffer, and a
-/// thousand viewers do not take a thousand descriptors.
-const VIEWERS_PER_SOCKET: usize = 8;
+/// Viewers that share a socket: what is on its way to them fits its receive buffer, and neither descriptors nor
+/// the library's own buffers, two megabytes for each socket, are what ends a crowd.
+const VIEWERS_PER_SOCKET: usize = 64;
+
+/// How long a handshake may take: packets of it may be lost again and again where a hundred thousand come.
+const DIAL_MAX: Duration = Duration::from_secs(5);
+
+/// Handshakes of one viewer at most.
+const DIALS_MAX: usize = 5;
 
 /// Receive buffer that is asked for, bytes. The system may give less.
 const RECEIVE_BYTES: usize = 4 << 20;
@@ -65,11 +72,20 @@ impl QuicEndpoints {
         })
     }
 
-    /// Connects viewer number `index` of the worker.
+    /// Connects viewer number `index` of the worker, and dials again as a client does.
     ///
     /// # Errors
-    /// When the server is not there or does not want it.
+    /// When the server is not there or does not want it, again and again.
     pub async fn connect(&self, index: usize) -> Result<Connection, Fault> {
+        for _ in 1..DIALS_MAX {
+            if let Ok(Ok(connection)) = timeout(DIAL_MAX, self.dial(index)).await {
+                return Ok(connection);
+            }
+        }
+        self.dial(index).await
+    }
+
+    async fn dial(&self, index: usize) -> Result<Connection, Fault> {
         let endpoint = &self.endpoints[index % self.endpoints.len()];
         let connecting = endpoint
             .connect(self.address, &self.name)
